@@ -1,0 +1,78 @@
+"""A batch scheduler that tries again for a while when another has no room."""
+
+import dataclasses
+
+from tensorflow_serving.batching import batch_scheduler
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a BatchSchedulerRetrier.
+
+    Raises:
+      InvalidArgumentError: A value is negative.
+    """
+
+    # How long one call of schedule() may take; 0: one try.
+    max_time_micros: int = 10_000
+    # The pause between two tries.
+    retry_delay_micros: int = 100
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(
+            0,
+            max_time_micros=self.max_time_micros,
+            retry_delay_micros=self.retry_delay_micros,
+        )
+
+
+class BatchSchedulerRetrier(
+    batch_scheduler.BatchScheduler[batch_scheduler.TaskT]
+):
+    """Hides short bursts from callers that can afford to wait.
+
+    schedule() blocks for up to max_time_micros; an error other than
+    UnavailableError is passed on at once. All else is the wrapped scheduler's.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        wrapped: batch_scheduler.BatchScheduler[batch_scheduler.TaskT],
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
+        """Takes over the wrapped scheduler, to close it."""
+        self._max_seconds = options.max_time_micros / 1e6
+        self._delay_seconds = options.retry_delay_micros / 1e6
+        self._wrapped = wrapped
+        self._clock = clock
+
+    def schedule(self, task: batch_scheduler.TaskT) -> None:
+        """See BatchScheduler; but blocks while it tries again."""
+        start = self._clock.now()
+        while True:
+            try:
+                self._wrapped.schedule(task)
+                return
+            except errors.UnavailableError:
+                waited = self._clock.now() - start
+                if waited + self._delay_seconds >= self._max_seconds:
+                    raise
+            self._clock.sleep(self._delay_seconds)
+
+    def num_enqueued_tasks(self) -> int:
+        """See BatchScheduler."""
+        return self._wrapped.num_enqueued_tasks()
+
+    def scheduling_capacity(self) -> int:
+        """See BatchScheduler."""
+        return self._wrapped.scheduling_capacity()
+
+    def close(self) -> None:
+        """See BatchScheduler."""
+        self._wrapped.close()

@@ -1,0 +1,62 @@
+"""A batch scheduler that processes tasks when a test says so."""
+
+import collections
+import threading
+
+from tensorflow_serving.batching import batch_scheduler
+
+
+class PuppetBatchScheduler(
+    batch_scheduler.BatchScheduler[batch_scheduler.TaskT]
+):
+    """Keeps every task until process_tasks(); has room for all.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        process_batch: batch_scheduler.ProcessBatch[batch_scheduler.TaskT],
+    ) -> None:
+        """process_batch is called on the thread that says so."""
+        self._process_batch = process_batch
+        # A task arrived; wakes wait_for_tasks().
+        self._arrived = threading.Condition()
+        # Guarded by _arrived.
+        self._tasks: collections.deque[batch_scheduler.TaskT] = (
+            collections.deque()
+        )
+
+    def schedule(self, task: batch_scheduler.TaskT) -> None:
+        """Takes any task."""
+        with self._arrived:
+            self._tasks.append(task)
+            self._arrived.notify_all()
+
+    def num_enqueued_tasks(self) -> int:
+        """Returns how many tasks wait."""
+        with self._arrived:
+            return len(self._tasks)
+
+    def scheduling_capacity(self) -> int:
+        """Returns a number that no test exceeds."""
+        return 2**31
+
+    def wait_for_tasks(self, num_tasks: int) -> None:
+        """Blocks until at least so many tasks wait."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: len(self._tasks) >= num_tasks)
+
+    def process_tasks(self, num_tasks: int) -> None:
+        """Processes that many tasks, the oldest ones, as one batch."""
+        batch = batch_scheduler.Batch[batch_scheduler.TaskT]()
+        with self._arrived:
+            for _ in range(num_tasks):
+                batch.add_task(self._tasks.popleft())
+        batch.close()
+        self._process_batch(batch)
+
+    def close(self) -> None:
+        """Processes all tasks that wait."""
+        if num_tasks := self.num_enqueued_tasks():
+            self.process_tasks(num_tasks)

@@ -1,0 +1,162 @@
+"""The error family: one class for each canonical status code.
+
+The text of every error is safe to show to a client: no stack trace, no dump of
+a message, no value of a tensor. It has the form "<what> must be <rule>; got
+<value>" where a rule was broken.
+
+Codes and their meaning: https://grpc.io/docs/guides/status-codes/
+"""
+
+import enum
+from typing import ClassVar
+
+
+class StatusCode(enum.IntEnum):
+    """The canonical codes, with the numbers that gRPC and TensorFlow use."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class ServingError(RuntimeError):
+    """What this project raises when a call, a file or a setting is at fault.
+
+    A RuntimeError, because that is what the original's Python code raised.
+    """
+
+    code: ClassVar[StatusCode] = StatusCode.UNKNOWN
+
+
+class CancelledError(ServingError):
+    """The caller gave up. Permanent."""
+
+    code = StatusCode.CANCELLED
+
+
+class UnknownError(ServingError):
+    """An error of which nothing more is known. Permanent."""
+
+    code = StatusCode.UNKNOWN
+
+
+class InvalidArgumentError(ServingError):
+    """The request is wrong, whatever the state of the server. Permanent."""
+
+    code = StatusCode.INVALID_ARGUMENT
+
+
+class DeadlineExceededError(ServingError):
+    """The time of the caller ran out. Transient."""
+
+    code = StatusCode.DEADLINE_EXCEEDED
+
+
+class NotFoundError(ServingError):
+    """What was asked for does not exist. Permanent."""
+
+    code = StatusCode.NOT_FOUND
+
+
+class AlreadyExistsError(ServingError):
+    """What was to be made exists already. Permanent."""
+
+    code = StatusCode.ALREADY_EXISTS
+
+
+class PermissionDeniedError(ServingError):
+    """The operation is not offered to callers. Permanent."""
+
+    code = StatusCode.PERMISSION_DENIED
+
+
+class ResourceExhaustedError(ServingError):
+    """Something needed has run out, such as memory. Transient."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+
+
+class FailedPreconditionError(ServingError):
+    """The system is not in the state that the operation needs. Permanent."""
+
+    code = StatusCode.FAILED_PRECONDITION
+
+
+class AbortedError(ServingError):
+    """The operation was aborted, for example by a conflict. Transient."""
+
+    code = StatusCode.ABORTED
+
+
+class OutOfRangeError(ServingError):
+    """The operation went past the valid range. Permanent."""
+
+    code = StatusCode.OUT_OF_RANGE
+
+
+class UnimplementedError(ServingError):
+    """The operation is not implemented. Permanent."""
+
+    code = StatusCode.UNIMPLEMENTED
+
+
+class InternalError(ServingError):
+    """A broken invariant: a fault of the server or of its model. Permanent."""
+
+    code = StatusCode.INTERNAL
+
+
+class UnavailableError(ServingError):
+    """The service cannot take the call now; try again. Transient."""
+
+    code = StatusCode.UNAVAILABLE
+
+
+class DataLossError(ServingError):
+    """Data is missing or corrupt. Permanent."""
+
+    code = StatusCode.DATA_LOSS
+
+
+class UnauthenticatedError(ServingError):
+    """The caller has no valid credentials. Permanent."""
+
+    code = StatusCode.UNAUTHENTICATED
+
+
+_CLASSES: dict[int, type[ServingError]] = {
+    error.code: error for error in ServingError.__subclasses__()
+}
+
+
+def from_code(code: int, message: str) -> ServingError:
+    """Returns the error for a canonical code other than OK.
+
+    Args:
+      code: A number of StatusCode; an unknown one gives an UnknownError.
+      message: The text of the error; safe to show to a client.
+    """
+    return _CLASSES.get(code, UnknownError)(message)
+
+
+def require_at_least(least: int, **values: int) -> None:
+    """Raises InvalidArgumentError if one of the named values is too small."""
+    for name, value in values.items():
+        if value < least:
+            raise InvalidArgumentError(
+                f"{name} must be at least {least}; got {value}"
+            )

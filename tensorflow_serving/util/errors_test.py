@@ -1,0 +1,45 @@
+"""Tests for errors."""
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.util import errors
+
+
+class ErrorsTest(parameterized.TestCase):
+    """One class for each canonical code."""
+
+    @parameterized.named_parameters(
+        (code.name, code)
+        for code in errors.StatusCode
+        if code is not errors.StatusCode.OK
+    )
+    def test_from_code_returns_the_class_of_each_code(
+        self, code: errors.StatusCode
+    ) -> None:
+        """Each code but OK has a class of its own."""
+        error = errors.from_code(int(code), "why")
+        self.assertEqual(error.code, code)
+        self.assertEqual(str(error), "why")
+        name = code.name.title().replace("_", "")
+        self.assertEqual(type(error).__name__, f"{name}Error")
+
+    def test_from_code_accepts_numbers_of_the_future(self) -> None:
+        """A number that is not canonical becomes UNKNOWN."""
+        error = errors.from_code(99, "why")
+        self.assertIsInstance(error, errors.UnknownError)
+
+    def test_require_at_least_names_what_is_too_small(self) -> None:
+        """The least value passes; one less is INVALID_ARGUMENT."""
+        errors.require_at_least(1, rows=1, columns=2)
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^columns must be at least 1; got 0$"
+        ):
+            errors.require_at_least(1, rows=1, columns=0)
+
+    def test_errors_are_runtime_errors(self) -> None:
+        """Code written for the original catches RuntimeError."""
+        self.assertIsInstance(errors.NotFoundError("x"), RuntimeError)
+
+
+if __name__ == "__main__":
+    absltest.main()
