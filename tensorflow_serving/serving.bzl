@@ -2,34 +2,12 @@
 
 load("@pip//:defs.bzl", "BIN", "PYTHON")
 
-_TENSORFLOW_DESCRIPTORS = "//tools/proto:tensorflow_descriptors"
-
-def _protoc(stem, flags, outs, imports_tensorflow):
-    """A genrule that runs protoc on <stem>.proto."""
-    src = stem + ".proto"
-    inputs = [src]
-    if imports_tensorflow:
-        inputs.append(_TENSORFLOW_DESCRIPTORS)
-        flags = flags + [
-            "--descriptor_set_in=$(location %s)" % _TENSORFLOW_DESCRIPTORS,
-        ]
-    native.genrule(
-        name = outs[0] + "_gen",
-        srcs = inputs + ["//tools/python:requirements_lock.txt"],
-        outs = outs,
-        cmd = " ".join(
-            [PYTHON, "-m", "grpc_tools.protoc", "-I."] +
-            flags +
-            ["$(location %s)" % src],
-        ),
-        message = "Generating code for " + src,
-    )
+_DESCRIPTORS = "//tools/proto:tensorflow_descriptors"
 
 def serving_proto_library_py(
         name,
         has_services = False,
         imports_tensorflow = False,
-        deps = [],
         visibility = None):
     """Makes the modules <stem>_pb2 and, for services, <stem>_pb2_grpc.
 
@@ -39,37 +17,31 @@ def serving_proto_library_py(
       name: <stem>_pb2, where <stem>.proto is the source in the same package.
         Names the py_library; the one of the stubs is <name>_grpc.
       has_services: whether the file defines gRPC services.
-      imports_tensorflow: whether the file imports one of TensorFlow's.
-      deps: py_library targets of imported .proto files.
+      imports_tensorflow: whether the file imports .proto files of TensorFlow.
       visibility: of the py_library targets.
     """
-    stem = name[:-len("_pb2")]
-    _protoc(
-        stem,
-        ["--python_out=$(GENDIR)", "--pyi_out=$(GENDIR)"],
-        [name + ".py", name + ".pyi"],
-        imports_tensorflow,
-    )
-    native.py_library(
-        name = name,
-        srcs = [name + ".py"],
-        data = [name + ".pyi"],
-        visibility = visibility,
-        deps = deps + ["@pip//:protobuf"] +
-               (["@pip//:tensorflow"] if imports_tensorflow else []),
-    )
+    src = name[:-len("_pb2")] + ".proto"
+    srcs = [src, "//tools/python:requirements_lock.txt"]
+    outs = [name + ".py", name + ".pyi"]
+    flags = [
+        "-I.",
+        "--python_out=$(GENDIR)",
+        "--plugin=%s/protoc-gen-mypy" % BIN,
+        "--mypy_out=quiet:$(GENDIR)",
+    ]
+    deps = ["@pip//:protobuf"]
+    if imports_tensorflow:
+        srcs.append(_DESCRIPTORS)
+        flags.append("--descriptor_set_in=$(location %s)" % _DESCRIPTORS)
+        deps.append("@pip//:tensorflow")
     if has_services:
         stubs = name + "_grpc"
-        _protoc(
-            stem,
-            [
-                "--plugin=protoc-gen-mypy_grpc=%s/protoc-gen-mypy_grpc" % BIN,
-                "--grpc_python_out=$(GENDIR)",
-                "--mypy_grpc_out=quiet:$(GENDIR)",
-            ],
-            [stubs + ".py", stubs + ".pyi"],
-            imports_tensorflow,
-        )
+        outs += [stubs + ".py", stubs + ".pyi"]
+        flags += [
+            "--grpc_python_out=$(GENDIR)",
+            "--plugin=%s/protoc-gen-mypy_grpc" % BIN,
+            "--mypy_grpc_out=quiet:$(GENDIR)",
+        ]
         native.py_library(
             name = stubs,
             srcs = [stubs + ".py"],
@@ -77,3 +49,21 @@ def serving_proto_library_py(
             visibility = visibility,
             deps = [":" + name, "@pip//:grpcio"],
         )
+    native.genrule(
+        name = name + "_protoc",
+        srcs = srcs,
+        outs = outs,
+        cmd = " ".join(
+            [PYTHON, "-m", "grpc_tools.protoc"] + flags +
+            ["$(location %s)" % src],
+        ),
+        message = "Generating code for " + src,
+        visibility = ["//visibility:private"],
+    )
+    native.py_library(
+        name = name,
+        srcs = [name + ".py"],
+        data = [name + ".pyi"],
+        visibility = visibility,
+        deps = deps,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from absl import logging
 
 from tensorflow_serving.batching import (
@@ -115,7 +116,7 @@ class BatchingSession:
         self._scheduler = create_scheduler(self._process_batch)
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.ArrayLike]
     ) -> list[np.ndarray]:
         """Returns the fetched tensors, each with as many rows as the inputs.
 
@@ -141,7 +142,11 @@ class BatchingSession:
                     f"y:0; got the operation {name}"
                 )
         task = BatchingSessionTask(
-            fetches, {name: np.asarray(x) for name, x in feed_dict.items()}
+            fetches,
+            {
+                name: tensor_batch.as_array(value)
+                for name, value in feed_dict.items()
+            },
         )
         self._scheduler.schedule(task)
         return task.outputs.result()

@@ -6,10 +6,22 @@ Pure functions on numpy arrays whose 0th dimension counts rows.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tensorflow_serving.util import errors
 
 Inputs = Mapping[str, np.ndarray]
+
+
+def as_array(value: npt.ArrayLike) -> np.ndarray:
+    """Returns a value as an array, without loss.
+
+    numpy would give lists of bytes a dtype that drops zero bytes at their ends.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
+        return np.asarray(value, dtype=object)
+    return array
 
 
 def num_rows(inputs: Inputs) -> int:

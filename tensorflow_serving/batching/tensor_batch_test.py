@@ -10,6 +10,13 @@ from tensorflow_serving.util import errors
 class TensorBatchTest(parameterized.TestCase):
     """Merging inputs, padding them, and splitting outputs."""
 
+    def test_as_array_keeps_zero_bytes(self) -> None:
+        """Serialized messages may end with them; arrays stay as they are."""
+        values = [b"a\0", b"b\0\0"]
+        self.assertEqual(list(tensor_batch.as_array(values)), values)
+        array = np.zeros([2])
+        self.assertIs(tensor_batch.as_array(array), array)
+
     def test_num_rows_is_the_common_0th_dimension(self) -> None:
         """Whatever the other dimensions are."""
         inputs = {"x:0": np.zeros([3, 2]), "y:0": np.zeros([3])}

@@ -7,14 +7,11 @@ with each PROTO (tensorflow/core/protobuf/config.proto) and all that it imports.
 """
 
 import importlib
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
 
 from google.protobuf import descriptor_pb2, descriptor_pool
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def file_descriptor_set(

@@ -1,0 +1,183 @@
+"""Makes session bundles that serve, batched or not, from one configuration.
+
+config = session_bundle_config_pb2.SessionBundleConfig()
+config.batching_parameters.max_batch_size.value = 64
+with SessionBundleFactory.create(config) as factory:
+    with factory.create_session_bundle("/models/mnist/1") as bundle:
+        bundle.session.run(["y:0"], {"x:0": images})
+"""
+
+import os
+import re
+from typing import Any
+
+from tensorflow_serving.batching import (
+    batch_queue,
+    batch_scheduler,
+    batch_scheduler_retrier,
+    batching_session,
+    shared_batch_scheduler,
+)
+from tensorflow_serving.servables.tensorflow import (
+    serving_session,
+    session_bundle_config_pb2,
+)
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.util import errors
+
+# As the original estimates: a loaded model takes more memory than its file.
+_RAM_MULTIPLIER = 1.5
+_RAM_PAD_BYTES = 10 << 20
+
+_VARIABLES_FILENAME = re.compile(r"export|export[-.](data-)?\d+-of-\d+")
+
+
+class SessionBundleFactory:
+    """Loads exports; their sessions batch iff the configuration says so.
+
+    All batching sessions of a factory share its batch threads, which end when
+    the factory and the last of its bundles are closed.
+
+    Thread-safe.
+    """
+
+    @classmethod
+    def create(
+        cls, config: session_bundle_config_pb2.SessionBundleConfig
+    ) -> "SessionBundleFactory":
+        """Returns a factory, which the caller must close.
+
+        Raises:
+          InvalidArgumentError: A batching parameter is out of range, or the
+            last of the allowed batch sizes is not the maximum. Permanent.
+        """
+        batching = None
+        if config.HasField("batching_parameters"):
+            batching = _Batching(config.batching_parameters)
+        return cls(config, batching)
+
+    def __init__(
+        self,
+        config: session_bundle_config_pb2.SessionBundleConfig,
+        batching: "_Batching | None",
+    ) -> None:
+        """See create()."""
+        self._config = config
+        self._batching = batching
+
+    def create_session_bundle(
+        self, path: str | os.PathLike[str]
+    ) -> session_bundle.SessionBundle:
+        """Loads an export.
+
+        The session of the bundle has run() and close(), and raises only errors
+        of util/errors.py; see BatchingSession and ServingSession.
+
+        Raises:
+          NotFoundError, DataLossError, FailedPreconditionError: See
+            load_session_bundle_from_path.
+        """
+        bundle = session_bundle.load_session_bundle_from_path(
+            path, self._config.session_target, self._config.session_config
+        )
+        session = serving_session.ServingSession(bundle.session)
+        return session_bundle.SessionBundle(
+            self._batching.wrap(session) if self._batching else session,
+            bundle.meta_graph_def,
+        )
+
+    def estimate_resource_requirement(
+        self, path: str | os.PathLike[str]
+    ) -> int:
+        """Returns how much memory an export will take when loaded, in bytes.
+
+        1.5 times the size of its variables files, and 10 MiB.
+
+        Raises:
+          NotFoundError: There is no such folder. Permanent.
+        """
+        try:
+            children = list(os.scandir(path))
+        except OSError as error:
+            raise errors.NotFoundError(
+                f"Export must be a readable folder; got {error}"
+            ) from None
+        variables_bytes = sum(
+            child.stat().st_size
+            for child in children
+            if _VARIABLES_FILENAME.fullmatch(child.name)
+        )
+        return int(variables_bytes * _RAM_MULTIPLIER) + _RAM_PAD_BYTES
+
+    def close(self) -> None:
+        """Makes no more bundles; those that are open go on. Idempotent."""
+        if self._batching:
+            self._batching.scheduler.close()
+
+    def __enter__(self) -> "SessionBundleFactory":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes the factory."""
+        self.close()
+
+
+class _Batching:
+    """What the batching sessions of a factory have in common."""
+
+    def __init__(
+        self, parameters: session_bundle_config_pb2.BatchingParameters
+    ) -> None:
+        """Checks the parameters, then starts the batch threads."""
+        self._queue = batch_queue.QueueOptions(
+            **_set_fields(
+                parameters,
+                "max_batch_size",
+                "batch_timeout_micros",
+                "max_enqueued_batches",
+            )
+        )
+        self._retrier = batch_scheduler_retrier.Options(
+            **_set_fields(parameters, "max_time_micros", "retry_delay_micros")
+        )
+        self._session = batching_session.Options(
+            tuple(parameters.allowed_batch_sizes)
+        )
+        self._session.require_max_batch_size(self._queue.max_batch_size)
+        self.scheduler = shared_batch_scheduler.SharedBatchScheduler(
+            shared_batch_scheduler.Options(
+                **_set_fields(
+                    parameters, "num_batch_threads", "thread_pool_name"
+                )
+            )
+        )
+
+    def wrap(
+        self, session: serving_session.ServingSession
+    ) -> batching_session.BatchingSession:
+        """Returns a batching session with a queue of its own."""
+        return batching_session.BatchingSession(
+            self._session, session, self._create_queue
+        )
+
+    def _create_queue(
+        self,
+        process_batch: batch_scheduler.ProcessBatch[
+            batching_session.BatchingSessionTask
+        ],
+    ) -> batch_scheduler.BatchScheduler[batching_session.BatchingSessionTask]:
+        return batch_scheduler_retrier.BatchSchedulerRetrier(
+            self._retrier, self.scheduler.add_queue(self._queue, process_batch)
+        )
+
+
+def _set_fields(
+    parameters: session_bundle_config_pb2.BatchingParameters, *names: str
+) -> dict[str, Any]:
+    """Returns the fields that are set; the options know the defaults."""
+    return {
+        field.name: wrapper.value
+        for field, wrapper in parameters.ListFields()
+        if field.name in names
+    }

@@ -1,0 +1,183 @@
+"""Tests for session_bundle_factory."""
+
+import concurrent.futures
+import tempfile
+import threading
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+
+from tensorflow_serving.servables.tensorflow import (
+    session_bundle_config_pb2,
+    session_bundle_factory,
+)
+from tensorflow_serving.session_bundle import session_bundle, signature
+from tensorflow_serving.session_bundle.example import export_half_plus_two
+from tensorflow_serving.test_util import shared_data
+from tensorflow_serving.util import errors
+
+
+def _create(text: str = "") -> session_bundle_factory.SessionBundleFactory:
+    return session_bundle_factory.SessionBundleFactory.create(
+        text_format.Parse(text, session_bundle_config_pb2.SessionBundleConfig())
+    )
+
+
+class SessionBundleFactoryTest(parameterized.TestCase):
+    """Session bundles that serve."""
+
+    export_dir: str
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Exports half plus two."""
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.export_dir = export_half_plus_two.export(folder.name)
+
+    def _check(self, bundle: session_bundle.SessionBundle, *xs: float) -> None:
+        y = signature.run_regression(
+            signature.get_regression_signature(bundle.meta_graph_def),
+            np.array([[x] for x in xs], np.float32),
+            bundle.session,
+        )
+        np.testing.assert_array_equal(y, [[x / 2 + 2] for x in xs])
+
+    def test_without_batching_parameters_nothing_is_batched(self) -> None:
+        """There are no batch threads, and operations can be run."""
+        before = threading.active_count()
+        with (
+            _create() as factory,
+            factory.create_session_bundle(self.export_dir) as bundle,
+        ):
+            self._check(bundle, 0, 1, 2, 3)
+            bundle.session.run(["init_filenames"], {})
+            self.assertEqual(threading.active_count(), before)
+
+    def test_batching_merges_concurrent_calls(self) -> None:
+        """Ten callers of two rows each, two rows a batch, and a long retry."""
+        with (
+            _create(
+                """
+                batching_parameters {
+                  max_batch_size { value: 2 }
+                  max_time_micros { value: 10000000 }
+                }
+                """
+            ) as factory,
+            factory.create_session_bundle(self.export_dir) as bundle,
+            concurrent.futures.ThreadPoolExecutor(10) as callers,
+        ):
+            calls = [
+                callers.submit(self._check, bundle, number, number + 1)
+                for number in range(10)
+            ]
+            for call in calls:
+                call.result()
+
+    def test_empty_batching_parameters_are_enough(self) -> None:
+        """Presence is what counts; operations are out of reach."""
+        with (
+            _create("batching_parameters {}") as factory,
+            factory.create_session_bundle(self.export_dir) as bundle,
+        ):
+            self._check(bundle, 1)
+            with self.assertRaises(errors.PermissionDeniedError):
+                bundle.session.run(["init_filenames"], {})
+
+    def test_bundles_share_the_threads_of_the_factory(self) -> None:
+        """They end with the last bundle, under the name that was given."""
+
+        def count() -> int:
+            return sum(
+                thread.name.startswith("shared_pool_")
+                for thread in threading.enumerate()
+            )
+
+        with _create(
+            """
+            batching_parameters {
+              num_batch_threads { value: 3 }
+              thread_pool_name { value: "shared_pool" }
+            }
+            """
+        ) as factory:
+            bundles = [
+                factory.create_session_bundle(self.export_dir) for _ in range(2)
+            ]
+            self.assertEqual(count(), 3)
+        for bundle in bundles:
+            self._check(bundle, 4)
+            bundle.close()
+        self.assertEqual(count(), 0)
+
+    @parameterized.named_parameters(
+        (
+            "sizes",
+            "max_batch_size { value: 2 } allowed_batch_sizes: [1, 3]",
+            "max_batch_size 2; got .1, 3.",
+        ),
+        (
+            "default_size",
+            "allowed_batch_sizes: [1, 2]",
+            "max_batch_size 32; got .1, 2.",
+        ),
+        (
+            "threads",
+            "num_batch_threads { value: 0 }",
+            "num_batch_threads must be at least 1; got 0",
+        ),
+        (
+            "retry",
+            "retry_delay_micros { value: -1 }",
+            "retry_delay_micros must be at least 0; got -1",
+        ),
+    )
+    def test_bad_batching_parameters_are_refused(
+        self, parameters: str, text: str
+    ) -> None:
+        """INVALID_ARGUMENT, and no thread is left."""
+        before = threading.active_count()
+        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
+            _create(f"batching_parameters {{ {parameters} }}")
+        self.assertEqual(threading.active_count(), before)
+
+    def test_missing_export_is_not_found(self) -> None:
+        """Both for loading and for the estimate."""
+        with _create("batching_parameters {}") as factory:
+            with self.assertRaises(errors.NotFoundError):
+                factory.create_session_bundle("/no/such/export")
+            with self.assertRaises(errors.NotFoundError):
+                factory.estimate_resource_requirement("/no/such/export")
+
+    def test_estimate_is_made_of_the_variables_files(self) -> None:
+        """1.5 times their size and 10 MiB; other files do not count."""
+        folder = self.create_tempdir()
+        for name, size in (
+            ("export", 2),
+            ("export-00000-of-00002", 4),
+            ("export.data-00000-of-00001", 8),
+            ("export.meta", 1000),
+            ("checkpoint", 1000),
+            ("xexport", 1000),
+        ):
+            folder.create_file(name, b"x" * size)
+        self.assertEqual(
+            _create().estimate_resource_requirement(folder.full_path),
+            21 + (10 << 20),
+        )
+
+    def test_estimate_of_the_original_export(self) -> None:
+        """Its variables file has 169 bytes."""
+        path = shared_data.path_or_skip(
+            self, "exports", "half_plus_two", "00000123"
+        )
+        self.assertEqual(
+            _create().estimate_resource_requirement(path), 253 + (10 << 20)
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,359 @@
+"""Writes a trained graph and its variables to a folder that servers load.
+
+    exporter = Exporter(tf.compat.v1.train.Saver(sharded=True))
+    exporter.init(
+        default_graph_signature=classification_signature(
+            input_tensor=x, scores_tensor=y
+        )
+    )
+    exporter.export("/models/mnist", tf.constant(1), session)
+
+writes /models/mnist/00000001:
+
+    export.meta             a MetaGraphDef: graph, signatures, assets, init op
+    export-00000-of-00001   the variables (see tf.compat.v1.train.Saver)
+    checkpoint              left by the Saver; not used for serving
+    assets/                 files that the graph reads, if any
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import message
+
+from tensorflow_serving.session_bundle import (
+    collection,
+    constants,
+    gc,
+    manifest_pb2,
+)
+from tensorflow_serving.util import errors
+
+AssetsCallback = Callable[[Mapping[str, str], str], None]
+
+
+def gfile_copy_callback(
+    files_to_copy: Mapping[str, str], export_dir_path: str
+) -> None:
+    """Copies files to a folder, which is made if it does not exist.
+
+    Args:
+      files_to_copy: The name in the folder, by source path.
+      export_dir_path: The folder.
+    """
+    tf.io.gfile.makedirs(export_dir_path)
+    for source, name in files_to_copy.items():
+        tf.io.gfile.copy(
+            source, os.path.join(export_dir_path, name), overwrite=True
+        )
+
+
+def regression_signature(
+    input_tensor: tf.Tensor, output_tensor: tf.Tensor
+) -> manifest_pb2.Signature:
+    """Returns a signature with one float out for one example in."""
+    return manifest_pb2.Signature(
+        regression_signature=manifest_pb2.RegressionSignature(
+            input=_binding(input_tensor), output=_binding(output_tensor)
+        )
+    )
+
+
+def classification_signature(
+    input_tensor: tf.Tensor,
+    classes_tensor: tf.Tensor | None = None,
+    scores_tensor: tf.Tensor | None = None,
+) -> manifest_pb2.Signature:
+    """Returns a signature with classes, their scores, or both.
+
+    Args:
+      input_tensor: Examples, of shape [batch, ...].
+      classes_tensor: Labels, string [batch, classes].
+      scores_tensor: float [batch, classes].
+    """
+    signature = manifest_pb2.ClassificationSignature(
+        input=_binding(input_tensor)
+    )
+    if classes_tensor is not None:
+        signature.classes.CopyFrom(_binding(classes_tensor))
+    if scores_tensor is not None:
+        signature.scores.CopyFrom(_binding(scores_tensor))
+    return manifest_pb2.Signature(classification_signature=signature)
+
+
+def generic_signature(
+    name_tensor_map: Mapping[str, tf.Tensor],
+) -> manifest_pb2.Signature:
+    """Returns a signature with tensors under logical names."""
+    return manifest_pb2.Signature(
+        generic_signature=manifest_pb2.GenericSignature(
+            map={
+                name: _binding(tensor)
+                for name, tensor in name_tensor_map.items()
+            }
+        )
+    )
+
+
+class Exporter:
+    """Exports versions of the default graph; call init() once, then export().
+
+    Not thread-safe. Any number of processes may export below one folder.
+    """
+
+    def __init__(self, saver: tf.compat.v1.train.Saver) -> None:
+        """Takes the Saver that writes the variables.
+
+        With Saver(sharded=True, write_version=V1) the files have the names of
+        the original; the loader reads what any Saver writes.
+        """
+        self._saver = saver
+        self._initialized = False
+        self._assets_callback: AssetsCallback | None = None
+        self._assets_to_copy: dict[str, str] = {}
+
+    def init(
+        self,
+        graph_def: tf.compat.v1.GraphDef | None = None,
+        init_op: tf.Operation | None = None,
+        clear_devices: bool = False,
+        default_graph_signature: manifest_pb2.Signature | None = None,
+        named_graph_signatures: (
+            Mapping[str, manifest_pb2.Signature] | None
+        ) = None,
+        assets_collection: Sequence[tf.Tensor] | None = None,
+        assets_callback: AssetsCallback | None = gfile_copy_callback,
+    ) -> None:
+        """Says what to export beside the variables; once only.
+
+        Args:
+          graph_def: Served instead of the default graph.
+          init_op: Run by loaders after the variables are restored.
+          clear_devices: Whether to serve a copy of the graph whose nodes are
+            not bound to devices.
+          default_graph_signature: For callers that name no signature.
+          named_graph_signatures: For callers that do.
+          assets_collection: Constant scalar strings: paths of files that the
+            graph reads. Loaders feed each with the path of the copy.
+          assets_callback: Copies the assets, see gfile_copy_callback; None
+            leaves them where they are.
+
+        Raises:
+          FailedPreconditionError: init() was called before. A RuntimeError.
+          TypeError: init_op is no operation, or an asset is no constant scalar
+            string.
+          ValueError: The path of an asset is empty.
+        """
+        if self._initialized:
+            raise errors.FailedPreconditionError(
+                "Exporter.init() must be called once; got a second call"
+            )
+        if init_op is not None and not isinstance(init_op, tf.Operation):
+            raise TypeError(
+                f"init_op must be an operation; got a {type(init_op).__name__}"
+            )
+        assets = [_asset_file(tensor) for tensor in assets_collection or ()]
+        for tensor, asset in zip(assets_collection or (), assets, strict=True):
+            self._assets_to_copy[_constant_path(tensor)] = asset.filename
+        self._assets_callback = assets_callback
+
+        if graph_def is not None or clear_devices:
+            serving_graph = tf.compat.v1.GraphDef()
+            serving_graph.CopyFrom(
+                tf.compat.v1.get_default_graph().as_graph_def()
+                if graph_def is None
+                else graph_def
+            )
+            if clear_devices:
+                for node in serving_graph.node:
+                    node.device = ""
+            _add_to_collection(constants.GRAPH_KEY, serving_graph)
+        if init_op is not None:
+            tf.compat.v1.add_to_collection(constants.INIT_OP_KEY, init_op)
+        _add_to_collection(
+            constants.SIGNATURES_KEY,
+            manifest_pb2.Signatures(
+                default_signature=default_graph_signature,
+                named_signatures=named_graph_signatures,
+            ),
+        )
+        for asset in assets:
+            _add_to_collection(constants.ASSETS_KEY, asset)
+        self._initialized = True
+
+    def export(
+        self,
+        export_dir_base: str | os.PathLike[str],
+        global_step_tensor: tf.Tensor | str,
+        sess: tf.compat.v1.Session | None = None,
+        exports_to_keep: gc.Filter | None = None,
+    ) -> str:
+        """Writes one version; returns the path of its folder.
+
+        The folder appears all at once, complete and on disk. A process that is
+        killed leaves at most a folder that ends in "-tmp", which is not taken
+        for a version; the next export of the version replaces it.
+
+        Args:
+          export_dir_base: The folder of the model.
+          global_step_tensor: An integer scalar, or its name: the version.
+          sess: Holds the variables; by default the default session.
+          exports_to_keep: If given, versions that it does not match are
+            deleted after the export.
+
+        Raises:
+          FailedPreconditionError: init() was not called, or there is no
+            session. A RuntimeError.
+          AlreadyExistsError: The version exists. A RuntimeError.
+          InvalidArgumentError: The version is negative.
+          OSError: A file cannot be written.
+        """
+        if not self._initialized:
+            raise errors.FailedPreconditionError(
+                "Exporter.init() must be called before export(); got no call"
+            )
+        sess = sess or tf.compat.v1.get_default_session()
+        if sess is None:
+            raise errors.FailedPreconditionError(
+                "export() must have a session; got neither an argument nor a "
+                "default session"
+            )
+        with sess.graph.as_default():
+            return self._export(
+                os.path.abspath(export_dir_base),
+                sess,
+                sess.graph.as_graph_element(global_step_tensor),
+                exports_to_keep,
+            )
+
+    def _export(
+        self,
+        base: str,
+        sess: tf.compat.v1.Session,
+        step: tf.Tensor,
+        exports_to_keep: gc.Filter | None,
+    ) -> str:
+        version = int(sess.run(step))
+        errors.require_at_least(0, version=version)
+        export_dir = os.path.join(
+            base, constants.VERSION_FORMAT_SPECIFIER % version
+        )
+        require_new(export_dir)
+        os.makedirs(base, exist_ok=True)
+        with _exclusive(base):
+            require_new(export_dir)
+            self._write(export_dir, sess)
+        if exports_to_keep is not None:
+            _delete_all_but(exports_to_keep, base)
+        return export_dir
+
+    def _write(self, export_dir: str, sess: tf.compat.v1.Session) -> None:
+        unfinished_dir = export_dir + constants.UNFINISHED_SUFFIX
+        if os.path.isdir(unfinished_dir):
+            shutil.rmtree(unfinished_dir)
+        os.mkdir(unfinished_dir)
+        self._saver.save(
+            sess,
+            os.path.join(unfinished_dir, constants.EXPORT_BASE_NAME),
+            meta_graph_suffix=constants.EXPORT_SUFFIX_NAME,
+        )
+        if self._assets_callback and self._assets_to_copy:
+            self._assets_callback(
+                self._assets_to_copy,
+                os.path.join(unfinished_dir, constants.ASSETS_DIRECTORY),
+            )
+        _sync_tree(unfinished_dir)
+        os.rename(unfinished_dir, export_dir)
+        _sync(os.path.dirname(export_dir))
+
+
+def require_new(export_dir: str) -> None:
+    """Raises AlreadyExistsError if the folder of a version exists."""
+    if os.path.lexists(export_dir):
+        raise errors.AlreadyExistsError(
+            f"Export directory must not exist yet; got {export_dir}. Export "
+            "another version, or delete this one first"
+        )
+
+
+def _binding(tensor: tf.Tensor) -> manifest_pb2.TensorBinding:
+    return manifest_pb2.TensorBinding(tensor_name=tensor.name)
+
+
+def _add_to_collection(key: str, value: message.Message) -> None:
+    tf.compat.v1.add_to_collection(key, collection.pack(value))
+
+
+def _constant_path(tensor: tf.Tensor) -> str:
+    """Returns the value of an asset tensor."""
+    rule = "asset must be a constant string tensor with one value; got "
+    if not isinstance(tensor, tf.Tensor):
+        raise TypeError(rule + f"a {type(tensor).__name__}")
+    if tensor.op.type != "Const":
+        raise TypeError(rule + f"the output of a {tensor.op.type} operation")
+    if tensor.dtype != tf.string:
+        raise TypeError(rule + f"dtype {tensor.dtype.name}")
+    values = np.ravel(tf.make_ndarray(tensor.op.get_attr("value")))
+    if values.size != 1:
+        raise TypeError(rule + f"{values.size} values")
+    path = str(tf.compat.as_str(values[0]))
+    if not path:
+        raise ValueError(
+            f"asset path must not be empty; got '' ({tensor.name})"
+        )
+    return path
+
+
+def _asset_file(tensor: tf.Tensor) -> manifest_pb2.AssetFile:
+    path = _constant_path(tensor)
+    return manifest_pb2.AssetFile(
+        tensor_binding=_binding(tensor), filename=os.path.basename(path)
+    )
+
+
+@contextlib.contextmanager
+def _exclusive(folder: str) -> Iterator[None]:
+    """Keeps other exporters out; the lock ends with the process.
+
+    A file system without locks is used without.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: str) -> None:
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            _sync(os.path.join(directory, name))
+        _sync(directory)
+
+
+def _delete_all_but(keep: gc.Filter, base: str) -> None:
+    def parser(path: gc.Path) -> gc.Path | None:
+        name = os.path.basename(path.path)
+        # As VERSION_FORMAT_SPECIFIER writes it.
+        if not re.fullmatch(r"[0-9]{8,}", name):
+            return None
+        return path._replace(export_version=int(name))
+
+    for path in gc.negation(keep)(gc.get_paths(base, parser)):
+        shutil.rmtree(path.path)

@@ -1,0 +1,86 @@
+"""Tests that an export that is killed leaves nothing half-made.
+
+Apart from exporter_test, since it forks: this process must never open a
+session, which would start threads.
+"""
+
+import multiprocessing
+import multiprocessing.synchronize
+import os
+import random
+import signal
+import threading
+
+import tensorflow as tf
+from absl.testing import absltest
+
+from tensorflow_serving.session_bundle import exporter, session_bundle
+
+tf1 = tf.compat.v1
+
+_FORK = multiprocessing.get_context("fork")
+_NUM_ONES = 2_000_000
+
+
+def _export(base: str, begins: multiprocessing.synchronize.Event) -> None:
+    """Exports version 1: 8 MB of variables, and an asset."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        ones = tf1.get_variable("ones", initializer=tf.ones([_NUM_ONES]))
+        tf.reduce_sum(ones, name="total")
+        session.run(tf1.global_variables_initializer())
+        saver = tf1.train.Saver(
+            sharded=True, write_version=tf1.train.SaverDef.V1
+        )
+        export = exporter.Exporter(saver)
+        export.init(assets_collection=[tf.constant(__file__)])
+        begins.set()
+        export.export(base, tf.constant(1))
+
+
+def _load_all(base: str) -> None:
+    """Loads every version below a folder; each must be whole."""
+    for name in os.listdir(base):
+        if name.isdigit():
+            with session_bundle.load_session_bundle_from_path(
+                os.path.join(base, name)
+            ) as bundle:
+                total = bundle.session.run("total:0")
+                assert total == _NUM_ONES, total
+
+
+class ExporterKillTest(absltest.TestCase):
+    """kill -9, for real."""
+
+    def _succeed(self, process: multiprocessing.process.BaseProcess) -> None:
+        process.start()
+        process.join()
+        self.assertEqual(process.exitcode, 0)
+
+    def test_kill_at_any_moment_leaves_no_half_made_version(self) -> None:
+        """What has a number for a name is whole; -tmp is replaced."""
+        moments = random.Random(2016)
+        kills = 0
+        for _ in range(12):
+            base = self.create_tempdir().full_path
+            begins = _FORK.Event()
+            victim = _FORK.Process(target=_export, args=(base, begins))
+            victim.start()
+            begins.wait()
+            threading.Event().wait(moments.uniform(0.0, 0.12))
+            victim.kill()
+            victim.join()
+            kills += victim.exitcode == -signal.SIGKILL
+
+            left = set(os.listdir(base))
+            self.assertLessEqual(left, {"00000001", "00000001-tmp"})
+            self._succeed(_FORK.Process(target=_load_all, args=(base,)))
+            if "00000001" not in left:
+                self._succeed(
+                    _FORK.Process(target=_export, args=(base, begins))
+                )
+            self.assertEqual(os.listdir(base), ["00000001"])
+        self.assertGreater(kills, 0)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,347 @@
+"""Tests for exporter; session_bundle_test loads what it writes."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Mapping
+
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.session_bundle import (
+    collection,
+    constants,
+    exporter,
+    gc,
+    manifest_pb2,
+    signature,
+)
+from tensorflow_serving.util import errors
+
+tf1 = tf.compat.v1
+
+
+def _read(export_dir: str) -> tf.compat.v1.MetaGraphDef:
+    meta_graph_def = tf1.MetaGraphDef()
+    with open(os.path.join(export_dir, "export.meta"), "rb") as file:
+        meta_graph_def.ParseFromString(file.read())
+    return meta_graph_def
+
+
+class _GraphTestCase(parameterized.TestCase):
+    """A test with a graph of its own: x -> y = v * x, and a session."""
+
+    def setUp(self) -> None:
+        """Makes the graph."""
+        super().setUp()
+        self.enter_context(tf.Graph().as_default())
+        self.x = tf1.placeholder(tf.float32, [None], name="x")
+        with tf.device("/cpu:0"):
+            v = tf1.get_variable("v", initializer=3.0, use_resource=True)
+        self.y = tf.multiply(v, self.x, name="y")
+        self.session = self.enter_context(tf1.Session())
+        self.session.run(tf1.global_variables_initializer())
+        self.base = os.path.join(self.create_tempdir().full_path, "model")
+
+    def exporter(self, sharded: bool = True) -> exporter.Exporter:
+        """Returns an exporter that writes V1 files."""
+        return exporter.Exporter(
+            tf1.train.Saver(
+                sharded=sharded, write_version=tf1.train.SaverDef.V1
+            )
+        )
+
+
+class SignatureTest(_GraphTestCase):
+    """Signatures from tensors."""
+
+    def test_regression_binds_input_and_output(self) -> None:
+        """By the names of the tensors."""
+        regression = exporter.regression_signature(self.x, self.y)
+        self.assertEqual(
+            regression.regression_signature.input.tensor_name, "x:0"
+        )
+        self.assertEqual(
+            regression.regression_signature.output.tensor_name, "y:0"
+        )
+
+    def test_classification_binds_only_what_is_given(self) -> None:
+        """Classes and scores are optional."""
+        bound = exporter.classification_signature(
+            self.x
+        ).classification_signature
+        self.assertEqual(bound.input.tensor_name, "x:0")
+        self.assertFalse(bound.HasField("classes"))
+        self.assertFalse(bound.HasField("scores"))
+        bound = exporter.classification_signature(
+            self.x, classes_tensor=self.x, scores_tensor=self.y
+        ).classification_signature
+        self.assertEqual(bound.classes.tensor_name, "x:0")
+        self.assertEqual(bound.scores.tensor_name, "y:0")
+
+    def test_generic_binds_logical_names(self) -> None:
+        """Each to the name of its tensor."""
+        bound = exporter.generic_signature({"in": self.x, "out": self.y})
+        self.assertEqual(
+            {
+                name: binding.tensor_name
+                for name, binding in bound.generic_signature.map.items()
+            },
+            {"in": "x:0", "out": "y:0"},
+        )
+
+
+class InitTest(_GraphTestCase):
+    """What Exporter.init() accepts."""
+
+    def test_second_call_is_an_error(self) -> None:
+        """A RuntimeError, as in the original."""
+        export = self.exporter()
+        export.init()
+        with self.assertRaises(RuntimeError):
+            export.init()
+
+    def test_init_op_must_be_an_operation(self) -> None:
+        """A tensor is not."""
+        with self.assertRaisesRegex(TypeError, "init_op must be an operation"):
+            self.exporter().init(init_op=self.y)
+
+    def test_asset_must_be_a_constant_scalar_string(self) -> None:
+        """A TypeError says what it is instead."""
+        for tensor, text in (
+            ("path", "got a str"),
+            (tf1.placeholder(tf.string, []), "got the output of a Placeholder"),
+            (tf.constant(1), "got dtype int32"),
+            (tf.constant(["a", "b"]), "got 2 values"),
+        ):
+            with self.assertRaisesRegex(TypeError, text):
+                self.exporter().init(assets_collection=[tensor])
+
+    def test_asset_path_must_not_be_empty(self) -> None:
+        """A ValueError."""
+        with self.assertRaisesRegex(ValueError, "must not be empty"):
+            self.exporter().init(assets_collection=[tf.constant("")])
+
+
+class ExportTest(_GraphTestCase):
+    """What Exporter.export() writes."""
+
+    @parameterized.named_parameters(
+        ("sharded", True, "export-00000-of-00001"),
+        ("unsharded", False, "export"),
+    )
+    def test_files_are_those_of_the_original(
+        self, sharded: bool, variables: str
+    ) -> None:
+        """Nothing is left behind; the folder has 8 digits."""
+        export = self.exporter(sharded)
+        export.init()
+        path = export.export(self.base, tf.constant(42))
+        self.assertEqual(path, os.path.join(self.base, "00000042"))
+        self.assertEqual(os.listdir(self.base), ["00000042"])
+        self.assertEqual(
+            sorted(os.listdir(path)),
+            sorted(["checkpoint", "export.meta", variables]),
+        )
+
+    def test_each_device_has_a_shard(self) -> None:
+        """A sharded Saver writes one file for each."""
+        with (
+            tf.Graph().as_default(),
+            tf1.Session(
+                config=tf1.ConfigProto(device_count={"CPU": 2})
+            ) as session,
+        ):
+            for device in (0, 1):
+                with tf.device(f"/cpu:{device}"):
+                    tf1.get_variable(f"v{device}", initializer=1.0)
+            session.run(tf1.global_variables_initializer())
+            export = self.exporter()
+            export.init()
+            path = export.export(self.base, tf.constant(1))
+        self.assertLessEqual(
+            {"export-00000-of-00002", "export-00001-of-00002"},
+            set(os.listdir(path)),
+        )
+
+    def test_meta_graph_holds_each_collection_once(self) -> None:
+        """Signatures always; the others when they are asked for."""
+        init_op = tf.no_op(name="init_op")
+        export = self.exporter()
+        export.init(
+            graph_def=tf1.get_default_graph().as_graph_def(),
+            init_op=init_op,
+            default_graph_signature=exporter.classification_signature(self.x),
+            named_graph_signatures={
+                "foo": exporter.regression_signature(self.x, self.y),
+                "generic": exporter.generic_signature({"x": self.x}),
+            },
+        )
+        meta_graph_def = _read(export.export(self.base, tf.constant(1)))
+        collections = meta_graph_def.collection_def
+        self.assertEqual(
+            list(collections[constants.INIT_OP_KEY].node_list.value),
+            ["init_op"],
+        )
+        self.assertEqual(
+            len(collections[constants.GRAPH_KEY].any_list.value), 1
+        )
+        self.assertNotIn(constants.ASSETS_KEY, collections)
+        signatures = signature.get_signatures(meta_graph_def)
+        self.assertEqual(
+            signatures.default_signature.classification_signature.input,
+            manifest_pb2.TensorBinding(tensor_name="x:0"),
+        )
+        self.assertEqual(set(signatures.named_signatures), {"foo", "generic"})
+
+    def test_empty_signatures_are_written_too(self) -> None:
+        """So that a loader can tell them from a broken export."""
+        export = self.exporter()
+        export.init()
+        meta_graph_def = _read(export.export(self.base, tf.constant(1)))
+        self.assertEqual(
+            signature.get_signatures(meta_graph_def), manifest_pb2.Signatures()
+        )
+        self.assertNotIn(constants.GRAPH_KEY, meta_graph_def.collection_def)
+        self.assertNotIn(constants.INIT_OP_KEY, meta_graph_def.collection_def)
+
+    @parameterized.parameters(False, True)
+    def test_serving_graph_is_a_copy_without_devices_if_asked(
+        self, clear_devices: bool
+    ) -> None:
+        """The graph in memory keeps its devices."""
+        graph_def = tf1.get_default_graph().as_graph_def()
+        export = self.exporter()
+        export.init(graph_def=graph_def, clear_devices=clear_devices)
+        meta_graph_def = _read(export.export(self.base, tf.constant(1)))
+        (served,) = collection.unpack_all(
+            meta_graph_def, constants.GRAPH_KEY, tf1.GraphDef
+        )
+        devices = {node.device for node in served.node}
+        self.assertEqual(devices == {""}, clear_devices)
+        if not clear_devices:
+            self.assertEqual(served, graph_def)
+        self.assertIn("/device:CPU:0", {node.device for node in graph_def.node})
+
+    def test_assets_are_copied(self) -> None:
+        """Those of the collection, and no other file beside them."""
+        folder = self.create_tempdir()
+        asset = folder.create_file("asset.txt", "content")
+        folder.create_file("other.txt", "not in the collection")
+        export = self.exporter()
+        export.init(assets_collection=[tf.constant(asset.full_path)])
+        path = export.export(self.base, tf.constant(1))
+        copies = os.path.join(path, "assets")
+        self.assertEqual(os.listdir(copies), ["asset.txt"])
+        with open(os.path.join(copies, "asset.txt"), encoding="utf-8") as copy:
+            self.assertEqual(copy.read(), "content")
+        (asset_file,) = collection.unpack_all(
+            _read(path), constants.ASSETS_KEY, manifest_pb2.AssetFile
+        )
+        self.assertEqual(asset_file.filename, "asset.txt")
+
+    def test_assets_callback_decides_what_is_copied(self) -> None:
+        """It gets the basename of each path, and the assets folder."""
+        calls: list[tuple[Mapping[str, str], str]] = []
+        export = self.exporter()
+        export.init(
+            assets_collection=[tf.constant("/some/where.txt")],
+            assets_callback=lambda files, path: calls.append((files, path)),
+        )
+        export.export(self.base, tf.constant(1))
+        ((files, folder),) = calls
+        self.assertEqual(files, {"/some/where.txt": "where.txt"})
+        self.assertEqual(os.path.basename(folder), "assets")
+
+    def test_version_comes_from_a_tensor_a_variable_or_a_name(self) -> None:
+        """Whatever the session can evaluate."""
+        step = tf1.get_variable("step", initializer=7, use_resource=True)
+        self.session.run(step.initializer)
+        for version in (step, "step/Read/ReadVariableOp:0", tf.constant(9)):
+            export = self.exporter()
+            tf1.get_default_graph().clear_collection(constants.SIGNATURES_KEY)
+            export.init()
+            name = os.path.basename(
+                export.export(
+                    self.create_tempdir().full_path, version, self.session
+                )
+            )
+            self.assertIn(name, ("00000007", "00000009"))
+
+    def test_export_before_init_is_an_error(self) -> None:
+        """A RuntimeError, and no file."""
+        with self.assertRaises(RuntimeError):
+            self.exporter().export(self.base, tf.constant(1))
+        self.assertFalse(os.path.exists(self.base))
+
+    def test_existing_version_is_an_error(self) -> None:
+        """A RuntimeError; the version is untouched."""
+        export = self.exporter()
+        export.init()
+        path = export.export(self.base, tf.constant(1))
+        before = os.stat(path)
+        with self.assertRaisesRegex(RuntimeError, f"must not exist.*{path}"):
+            export.export(self.base, tf.constant(1))
+        self.assertEqual(os.stat(path), before)
+        self.assertEqual(os.listdir(self.base), ["00000001"])
+
+    def test_negative_version_is_an_error(self) -> None:
+        """It would have no folder name that is a number."""
+        export = self.exporter()
+        export.init()
+        with self.assertRaises(errors.InvalidArgumentError):
+            export.export(self.base, tf.constant(-1))
+
+    def test_unfinished_export_is_replaced(self) -> None:
+        """With all that was in it."""
+        leftover = os.path.join(self.base, "00000001-tmp", "assets")
+        os.makedirs(leftover)
+        export = self.exporter()
+        export.init()
+        path = export.export(self.base, tf.constant(1))
+        self.assertEqual(os.listdir(self.base), ["00000001"])
+        self.assertNotIn("assets", os.listdir(path))
+
+    def test_exporters_below_one_folder_take_turns(self) -> None:
+        """The second one waits, then finds the version of the first."""
+        export = self.exporter()
+        export.init()
+        os.makedirs(self.base)
+        version = tf.constant(1)
+        caught: list[Exception] = []
+
+        def run() -> None:
+            try:
+                export.export(self.base, version, self.session)
+            except errors.AlreadyExistsError as error:
+                caught.append(error)
+
+        descriptor = os.open(self.base, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        thread = threading.Thread(target=run)
+        thread.start()
+        # Wherever the thread is: it has written nothing, for want of the lock.
+        os.mkdir(os.path.join(self.base, "00000001"))
+        os.close(descriptor)
+        thread.join()
+        self.assertEqual(len(caught), 1)
+        self.assertEqual(os.listdir(self.base), ["00000001"])
+
+    def test_exports_to_keep_deletes_the_others(self) -> None:
+        """Versions of any number of digits; other folders stay."""
+        export = self.exporter()
+        export.init()
+        os.makedirs(os.path.join(self.base, "7"))
+        for number in (100, 101, 10**8):
+            export.export(
+                self.base,
+                tf.constant(number),
+                exports_to_keep=gc.largest_export_versions(2),
+            )
+        self.assertEqual(
+            sorted(os.listdir(self.base)), ["00000101", "100000000", "7"]
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()
