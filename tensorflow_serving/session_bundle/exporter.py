@@ -127,6 +127,7 @@ class Exporter:
         named_graph_signatures: (
             Mapping[str, manifest_pb2.Signature] | None
         ) = None,
+        *,
         assets_collection: Sequence[tf.Tensor] | None = None,
         assets_callback: AssetsCallback | None = gfile_copy_callback,
     ) -> None:
@@ -148,7 +149,8 @@ class Exporter:
           FailedPreconditionError: init() was called before. A RuntimeError.
           TypeError: init_op is no operation, or an asset is no constant scalar
             string.
-          ValueError: The path of an asset is empty.
+          ValueError: The path of an asset is empty, or the files of two have the
+            same name.
         """
         if self._initialized:
             raise errors.FailedPreconditionError(
@@ -158,22 +160,13 @@ class Exporter:
             raise TypeError(
                 f"init_op must be an operation; got a {type(init_op).__name__}"
             )
-        assets = [_asset_file(tensor) for tensor in assets_collection or ()]
-        for tensor, asset in zip(assets_collection or (), assets, strict=True):
-            self._assets_to_copy[_constant_path(tensor)] = asset.filename
+        paths = [_constant_path(tensor) for tensor in assets_collection or ()]
+        self._assets_to_copy = _names_in_export(paths)
         self._assets_callback = assets_callback
-
         if graph_def is not None or clear_devices:
-            serving_graph = tf.compat.v1.GraphDef()
-            serving_graph.CopyFrom(
-                tf.compat.v1.get_default_graph().as_graph_def()
-                if graph_def is None
-                else graph_def
+            _add_to_collection(
+                constants.GRAPH_KEY, _serving_graph(graph_def, clear_devices)
             )
-            if clear_devices:
-                for node in serving_graph.node:
-                    node.device = ""
-            _add_to_collection(constants.GRAPH_KEY, serving_graph)
         if init_op is not None:
             tf.compat.v1.add_to_collection(constants.INIT_OP_KEY, init_op)
         _add_to_collection(
@@ -183,8 +176,12 @@ class Exporter:
                 named_signatures=named_graph_signatures,
             ),
         )
-        for asset in assets:
-            _add_to_collection(constants.ASSETS_KEY, asset)
+        for tensor, path in zip(assets_collection or (), paths, strict=True):
+            asset_file = manifest_pb2.AssetFile(
+                tensor_binding=_binding(tensor),
+                filename=self._assets_to_copy[path],
+            )
+            _add_to_collection(constants.ASSETS_KEY, asset_file)
         self._initialized = True
 
     def export(
@@ -286,6 +283,20 @@ def _binding(tensor: tf.Tensor) -> manifest_pb2.TensorBinding:
     return manifest_pb2.TensorBinding(tensor_name=tensor.name)
 
 
+def _serving_graph(
+    graph_def: tf.compat.v1.GraphDef | None, clear_devices: bool
+) -> tf.compat.v1.GraphDef:
+    """Returns a copy of a graph, by default the default graph."""
+    if graph_def is None:
+        graph_def = tf.compat.v1.get_default_graph().as_graph_def()
+    copy = tf.compat.v1.GraphDef()
+    copy.CopyFrom(graph_def)
+    if clear_devices:
+        for node in copy.node:
+            node.device = ""
+    return copy
+
+
 def _add_to_collection(key: str, value: message.Message) -> None:
     tf.compat.v1.add_to_collection(key, collection.pack(value))
 
@@ -310,11 +321,14 @@ def _constant_path(tensor: tf.Tensor) -> str:
     return path
 
 
-def _asset_file(tensor: tf.Tensor) -> manifest_pb2.AssetFile:
-    path = _constant_path(tensor)
-    return manifest_pb2.AssetFile(
-        tensor_binding=_binding(tensor), filename=os.path.basename(path)
-    )
+def _names_in_export(paths: Sequence[str]) -> dict[str, str]:
+    """Returns the name that each file gets in the assets folder, by path."""
+    names = {path: os.path.basename(path) for path in paths}
+    if len(set(names.values())) < len(names):
+        raise ValueError(
+            f"asset files must have different names; got {sorted(names)}"
+        )
+    return names
 
 
 @contextlib.contextmanager

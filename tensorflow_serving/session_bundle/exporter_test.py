@@ -122,6 +122,15 @@ class InitTest(_GraphTestCase):
         with self.assertRaisesRegex(ValueError, "must not be empty"):
             self.exporter().init(assets_collection=[tf.constant("")])
 
+    def test_asset_files_must_have_different_names(self) -> None:
+        """One would take the place of the other; one path twice is fine."""
+        same, also_same = tf.constant("/x/name"), tf.constant("/x/name")
+        with self.assertRaisesRegex(ValueError, "'/x/name', '/y/name'"):
+            self.exporter().init(
+                assets_collection=[same, tf.constant("/y/name")]
+            )
+        self.exporter().init(assets_collection=[same, also_same])
+
 
 class ExportTest(_GraphTestCase):
     """What Exporter.export() writes."""

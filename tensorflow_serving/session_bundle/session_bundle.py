@@ -251,9 +251,11 @@ def _restore(
             {saver_def.filename_tensor_name: variables.filename, **assets},
         )
     except tf.errors.OpError as error:
+        # The reader guesses at another format, which is not the point.
+        cause = session_errors.cause(error).partition(": perhaps your file")[0]
         raise errors.DataLossError(
             "Variables files must be whole and of this export; got "
-            f"{session_errors.cause(error)}: {', '.join(variables.files)}"
+            f"{cause}: {', '.join(variables.files)}"
         ) from None
 
 

@@ -1,10 +1,34 @@
 """The files of a package, for the checks in //tools/lint."""
 
+# Every package of the workspace.
+PACKAGES = [
+    "",
+    "tensorflow_serving",
+    "tensorflow_serving/batching",
+    "tensorflow_serving/example",
+    "tensorflow_serving/rpc",
+    "tensorflow_serving/servables/tensorflow",
+    "tensorflow_serving/session_bundle",
+    "tensorflow_serving/session_bundle/example",
+    "tensorflow_serving/test_util",
+    "tensorflow_serving/util",
+    "tools",
+    "tools/bazel_builtins",
+    "tools/lint",
+    "tools/proto",
+    "tools/python",
+]
+
+ALL_LINT_SOURCES = [
+    "//%s:lint_sources" % package
+    for package in PACKAGES
+]
+
 def lint_sources():
     """Makes the target lint_sources: every file of this package.
 
-    A package is checked once it calls this macro and tools/lint/packages.bzl
-    names it; a check fails for a package that forgets either.
+    A package is checked once it calls this macro and PACKAGES names it; a check
+    fails for one that forgets.
     """
     native.filegroup(
         name = "lint_sources",

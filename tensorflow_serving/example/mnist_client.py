@@ -1,0 +1,159 @@
+"""Sends test images to a server and prints how often its answer is wrong.
+
+Usage: mnist_client --num_tests=1000 --server=localhost:9000
+
+Prints progress, then a line with throughput and latency, then the error rate.
+A call that fails counts as a wrong answer, and the exit code is 1.
+"""
+
+import collections
+import dataclasses
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+from absl import app, flags
+
+from tensorflow_serving.example import (
+    mnist_inference_pb2,
+    mnist_inference_pb2_grpc,
+    mnist_input_data,
+)
+from tensorflow_serving.util import errors, program, progress
+
+_CONCURRENCY = flags.DEFINE_integer(
+    "concurrency", 1, "The most calls in flight.", lower_bound=1
+)
+_NUM_TESTS = flags.DEFINE_integer(
+    "num_tests", 100, "Number of test images.", lower_bound=1, upper_bound=10000
+)
+_SERVER = flags.DEFINE_string(
+    "server", None, "Host and port, such as localhost:9000.", required=True
+)
+_WORK_DIR = flags.DEFINE_string(
+    "work_dir", "/tmp", "Folder for downloaded data."
+)
+_DATASET = flags.DEFINE_enum(
+    "dataset",
+    "auto",
+    mnist_input_data.DATASETS,
+    "What to test with; see mnist_export.",
+)
+
+_CONNECT_SECONDS = 5.0
+_DEADLINE_SECONDS = 5.0
+
+
+@dataclasses.dataclass
+class Results:
+    """What came back; guarded by the lock of the Tester until it is done."""
+
+    latencies_seconds: list[float] = dataclasses.field(default_factory=list)
+    num_wrong: int = 0
+    # Failed calls, by code and text.
+    failures: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+
+    @property
+    def error_rate(self) -> float:
+        """The share of calls that failed or got a wrong answer, 0 to 1."""
+        num_failed = self.failures.total()
+        num_calls = len(self.latencies_seconds) + num_failed
+        return (self.num_wrong + num_failed) / num_calls
+
+
+class Tester:
+    """Keeps a number of calls in flight. To be used once."""
+
+    def __init__(self, channel: grpc.Channel, concurrency: int) -> None:
+        """Takes a channel to the server."""
+        self._stub = mnist_inference_pb2_grpc.MnistServiceStub(channel)
+        self._free = threading.Semaphore(concurrency)
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._results = Results()  # guarded by _lock
+
+    def run(
+        self, test_set: mnist_input_data.DataSet, num_tests: int
+    ) -> Results:
+        """Sends that many images, again from the start after the last one."""
+        bar = progress.bar("Testing", num_tests, "images")
+        for _ in range(num_tests):
+            ((image,), (label,)) = test_set.next_batch(1)
+            request = mnist_inference_pb2.MnistRequest(image_data=image)
+            self._free.acquire()
+            self._send(request, int(label))
+            bar.update()
+        for _ in range(self._concurrency):
+            self._free.acquire()
+        bar.close()
+        return self._results
+
+    def _send(
+        self, request: mnist_inference_pb2.MnistRequest, label: int
+    ) -> None:
+        start = time.monotonic()
+        call = self._stub.Classify.future(request, timeout=_DEADLINE_SECONDS)
+
+        def finish(call: Any) -> None:
+            seconds = time.monotonic() - start
+            with self._lock:
+                if (error := call.exception()) is not None:
+                    self._results.failures[_describe(error)] += 1
+                else:
+                    self._results.latencies_seconds.append(seconds)
+                    answer = int(np.argmax(call.result().value))
+                    self._results.num_wrong += answer != label
+            self._free.release()
+
+        call.add_done_callback(finish)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return f"{error.code().name}: {error.details()}"
+    return repr(error)
+
+
+def _print(results: Results, seconds: float) -> None:
+    for text, count in results.failures.most_common():
+        print(f"{count} calls failed: {text}", file=sys.stderr)
+    if results.latencies_seconds:
+        p50, p99 = np.percentile(results.latencies_seconds, [50, 99]) * 1000
+        rate = len(results.latencies_seconds) / seconds
+        print(
+            f"Throughput: {rate:.0f} requests/s; latency: p50 {p50:.2f} ms, "
+            f"p99 {p99:.2f} ms"
+        )
+    print(f"Inference error rate: {100 * results.error_rate:g}%")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; see the module docstring."""
+    if len(argv) != 1:
+        raise app.UsageError(f"there must be no arguments; got {argv[1:]}")
+    test_set = mnist_input_data.read_test_set(_WORK_DIR.value, _DATASET.value)
+    with grpc.insecure_channel(_SERVER.value) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(_CONNECT_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise errors.UnavailableError(
+                "--server must be a gRPC server that can be reached within "
+                f"{_CONNECT_SECONDS:g} seconds, for example localhost:9000; "
+                f"got {_SERVER.value}"
+            ) from None
+        start = time.monotonic()
+        results = Tester(channel, _CONCURRENCY.value).run(
+            test_set, _NUM_TESTS.value
+        )
+        _print(results, time.monotonic() - start)
+    return 1 if results.failures else 0
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,96 @@
+"""Tests for mnist_export, on the digits that come with the project."""
+
+import os
+import subprocess
+
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.example import mnist_export, mnist_input_data
+
+_EXPORT = os.path.join(os.path.dirname(__file__), "mnist_export")
+
+tf1 = tf.compat.v1
+
+
+class ProgramTest(absltest.TestCase):
+    """The real program."""
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [_EXPORT, "--dataset=digits", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_transcript_is_that_of_the_tutorial(self) -> None:
+        """The lines in their order, and the files in the folder."""
+        model = os.path.join(self.create_tempdir().full_path, "mnist_model")
+        program = self._run(model)
+        self.assertEqual(program.returncode, 0, program.stderr)
+        training, accuracy, *rest = program.stdout.splitlines()
+        self.assertEqual(training, "Training model...")
+        self.assertRegex(accuracy, r"^training accuracy 0\.9\d*$")
+        self.assertEqual(
+            rest,
+            [
+                "Done training!",
+                f"Exporting trained model to {model}",
+                "Done exporting!",
+            ],
+        )
+        self.assertEqual(os.listdir(model), ["00000001"])
+        self.assertEqual(
+            sorted(os.listdir(os.path.join(model, "00000001"))),
+            ["checkpoint", "export-00000-of-00001", "export.meta"],
+        )
+
+    def test_existing_version_is_noticed_before_the_training(self) -> None:
+        """One line names the folder; nothing is changed."""
+        model = self.create_tempdir()
+        version = model.mkdir("00000007").full_path
+        program = self._run("--export_version=7", model.full_path)
+        self.assertEqual(program.returncode, 1)
+        self.assertRegex(
+            program.stderr,
+            f"(?m)^ERROR: Export directory must not exist yet; got {version}",
+        )
+        self.assertNotIn("Training", program.stdout)
+        self.assertEqual(os.listdir(version), [])
+
+    def test_wrong_flags_are_named(self) -> None:
+        """All at once would be nice; absl names the first."""
+        for arguments, text in (
+            (["--training_iteration=0", "/x"], "--training_iteration=0"),
+            (["--export_version=-1", "/x"], "--export_version=-1"),
+            ([], "EXPORT_DIR"),
+        ):
+            program = self._run(*arguments)
+            self.assertNotEqual(program.returncode, 0)
+            self.assertIn(text, program.stderr)
+
+
+class TrainTest(parameterized.TestCase):
+    """The model and its training."""
+
+    def _export(self, seed: int) -> bytes:
+        """Trains a little; returns the variables file."""
+        data = mnist_input_data.read_data_sets("", "digits", seed)
+        base = self.create_tempdir().full_path
+        with tf.Graph().as_default(), tf1.Session() as session:
+            model = mnist_export.build_model()
+            mnist_export.train(session, model, data, num_steps=100)
+            mnist_export.export(session, model, base, version=1)
+        path = os.path.join(base, "00000001", "export-00000-of-00001")
+        with open(path, "rb") as file:
+            return file.read()
+
+    def test_same_seed_gives_the_same_model(self) -> None:
+        """To the last bit; another seed gives another."""
+        self.assertEqual(self._export(seed=1), self._export(seed=1))
+        self.assertNotEqual(self._export(seed=1), self._export(seed=2))
+
+
+if __name__ == "__main__":
+    absltest.main()

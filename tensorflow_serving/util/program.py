@@ -1,0 +1,27 @@
+"""Running a program whose errors are for people, not for programmers."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, logging
+
+from tensorflow_serving.util import errors
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """Runs main with the arguments that are left after the flags; exits.
+
+    An error of util/errors.py and one of the operating system become one line
+    on standard error and the exit code 1, without a stack trace. So do errors
+    in flags, which absl names; raise app.UsageError for wrong arguments.
+    """
+    logging.set_verbosity(logging.INFO)
+
+    def guarded_main(argv: Sequence[str]) -> int | None:
+        try:
+            return main(argv)
+        except (errors.ServingError, OSError) as error:
+            print(f"ERROR: {error}", file=sys.stderr)
+            return 1
+
+    app.run(guarded_main)

@@ -1,0 +1,75 @@
+"""Tests for program: this file is also the program that is run."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from absl import app
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.util import errors, program
+
+
+def _main(argv: Sequence[str]) -> int:
+    match argv[1:]:
+        case ["serving_error"]:
+            raise errors.NotFoundError("no such thing")
+        case ["system_error"]:
+            open("/no/such/file", "rb").close()
+        case ["bug"]:
+            raise ZeroDivisionError("a bug")
+        case ["code", number]:
+            return int(number)
+    raise app.UsageError("there must be arguments")
+
+
+class ProgramTest(parameterized.TestCase):
+    """Running a program whose errors are for people."""
+
+    def _run(self, *arguments: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [sys.executable, __file__, "program", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ended.returncode, ended.stderr
+
+    @parameterized.named_parameters(
+        ("serving_error", "serving_error", "ERROR: no such thing\n"),
+        (
+            "system_error",
+            "system_error",
+            "ERROR: [Errno 2] No such file or directory: '/no/such/file'\n",
+        ),
+    )
+    def test_error_is_one_line(self, argument: str, text: str) -> None:
+        """Without a stack trace, and the exit code is 1."""
+        self.assertEqual(self._run(argument), (1, text))
+
+    def test_bug_shows_its_stack(self) -> None:
+        """It is for programmers."""
+        code, text = self._run("bug")
+        self.assertNotEqual(code, 0)
+        self.assertIn("Traceback", text)
+
+    def test_exit_code_is_what_main_returns(self) -> None:
+        """0 is success."""
+        self.assertEqual(self._run("code", "0")[0], 0)
+        self.assertEqual(self._run("code", "3")[0], 3)
+
+    def test_wrong_arguments_and_flags_are_named(self) -> None:
+        """With an exit code that is not 0."""
+        code, text = self._run()
+        self.assertNotEqual(code, 0)
+        self.assertIn("there must be arguments", text)
+        code, text = self._run("--no_such_flag")
+        self.assertNotEqual(code, 0)
+        self.assertIn("no_such_flag", text)
+
+
+if __name__ == "__main__":
+    if "program" in sys.argv:
+        sys.argv.remove("program")
+        program.run(_main)
+    absltest.main()

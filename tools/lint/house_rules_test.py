@@ -1,0 +1,206 @@
+"""Checks this checkout against the house rules, and the rules themselves."""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+from absl.testing import absltest, parameterized
+
+from tools.lint import build_rules, python_rules, source_tree
+
+_Rule = Callable[[source_tree.SourceTree], Iterator[str]]
+
+_RULES: tuple[_Rule, ...] = (
+    python_rules.files_are_small,
+    python_rules.functions_are_small,
+    python_rules.modules_have_names,
+    python_rules.layers_point_one_way,
+    python_rules.tests_do_not_sleep,
+    python_rules.files_name_no_machine,
+    build_rules.modules_have_targets,
+    build_rules.tests_stand_below_their_libraries,
+    build_rules.tests_have_a_size,
+    build_rules.python_targets_have_no_globs,
+    build_rules.deps_are_the_imports,
+    build_rules.readmes_name_the_modules,
+)
+
+_PYTHON_BUILD = """
+py_library(
+    name = "one",
+    srcs = ["one.py"],
+    deps = [{deps}],
+)
+
+py_test(
+    name = "{test}",
+    size = "{size}",
+    srcs = ["one_test.py"],
+    deps = [":one"],
+)
+"""
+
+
+def _build(deps: str = "", test: str = "one_test", size: str = "small") -> str:
+    return _PYTHON_BUILD.format(deps=deps, test=test, size=size)
+
+
+# A tree without fault.
+_GOOD = {
+    "tensorflow_serving/util/BUILD": _build(deps='"@pip//:absl-py"'),
+    "tensorflow_serving/util/README.md": "`one`",
+    "tensorflow_serving/util/one.py": "import os\nfrom absl import flags\n",
+    "tensorflow_serving/util/one_test.py": (
+        "from tensorflow_serving.util import one\n"
+    ),
+}
+
+# For each rule, files that break it when they are added to the good tree.
+_BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
+    ("long_file", python_rules.files_are_small, {"x.py": "a = 1\n" * 501}),
+    (
+        "long_function",
+        python_rules.functions_are_small,
+        {"x.py": "def f():\n" + "    a = 1\n" * 40},
+    ),
+    (
+        "many_parameters",
+        python_rules.functions_are_small,
+        {"x.py": "def f(a, b, c, d, e, f): pass\n"},
+    ),
+    (
+        "dumping_ground",
+        python_rules.modules_have_names,
+        {"string_utils.py": ""},
+    ),
+    (
+        "init_file",
+        python_rules.modules_have_names,
+        {"tensorflow_serving/__init__.py": ""},
+    ),
+    (
+        "upward_import",
+        python_rules.layers_point_one_way,
+        {
+            "tensorflow_serving/util/x.py": (
+                "from tensorflow_serving.batching import y\n"
+            )
+        },
+    ),
+    (
+        "test_util_outside_of_a_test",
+        python_rules.layers_point_one_way,
+        {
+            "tensorflow_serving/batching/x.py": (
+                "from tensorflow_serving.test_util import y\n"
+            )
+        },
+    ),
+    (
+        "tensorflow_in_batching",
+        python_rules.layers_point_one_way,
+        {"tensorflow_serving/batching/x.py": "import tensorflow as tf\n"},
+    ),
+    (
+        "unknown_folder",
+        python_rules.layers_point_one_way,
+        {"tensorflow_serving/new/x.py": ""},
+    ),
+    (
+        "sleeping_test",
+        python_rules.tests_do_not_sleep,
+        {"x_test.py": "import time\ntime" + ".sleep(1)\n"},
+    ),
+    (
+        "path_of_a_machine",
+        python_rules.files_name_no_machine,
+        {"x.md": "see /" + "home/somebody"},
+    ),
+    (
+        "module_without_target",
+        build_rules.modules_have_targets,
+        {"tensorflow_serving/util/two.py": ""},
+    ),
+    (
+        "test_in_the_wrong_place",
+        build_rules.tests_stand_below_their_libraries,
+        {"tensorflow_serving/util/BUILD": _build(test="other_test")},
+    ),
+    (
+        "large_test_without_reason",
+        build_rules.tests_have_a_size,
+        {"tensorflow_serving/util/BUILD": _build(size="large")},
+    ),
+    (
+        "glob",
+        build_rules.python_targets_have_no_globs,
+        {"x/BUILD": 'py_library(name = "x", srcs = glob(["*"]))'},
+    ),
+    (
+        "missing_dep",
+        build_rules.deps_are_the_imports,
+        {"tensorflow_serving/util/BUILD": _build()},
+    ),
+    (
+        "unused_dep",
+        build_rules.deps_are_the_imports,
+        {
+            "tensorflow_serving/util/BUILD": _build(
+                deps='"@pip//:absl-py", "@pip//:numpy"'
+            )
+        },
+    ),
+    (
+        "module_without_readme",
+        build_rules.readmes_name_the_modules,
+        {"tensorflow_serving/util/README.md": "nothing"},
+    ),
+)
+
+
+class HouseRulesTest(parameterized.TestCase):
+    """What formatters and linters do not know."""
+
+    def _tree(self, files: dict[str, str]) -> source_tree.SourceTree:
+        folder = self.create_tempdir().full_path
+        for path, text in files.items():
+            file = pathlib.Path(folder, path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        return source_tree.SourceTree(folder)
+
+    @parameterized.named_parameters((rule.__name__, rule) for rule in _RULES)
+    def test_this_checkout_follows(self, rule: _Rule) -> None:
+        """Each violation is a line of the message."""
+        tree = source_tree.SourceTree(os.getcwd())
+        self.assertIn("WORKSPACE", tree.files)
+        violations = list(rule(tree))
+        self.assertFalse(violations, "\n" + "\n".join(violations))
+
+    @parameterized.named_parameters((rule.__name__, rule) for rule in _RULES)
+    def test_good_tree_passes(self, rule: _Rule) -> None:
+        """No rule finds fault where there is none."""
+        self.assertEqual(list(rule(self._tree(_GOOD))), [])
+
+    @parameterized.named_parameters(*_BAD)
+    def test_bad_tree_fails(self, rule: _Rule, files: dict[str, str]) -> None:
+        """Each rule finds what it is for, once."""
+        self.assertEqual(len(list(rule(self._tree(_GOOD | files)))), 1)
+
+    def test_every_package_is_checked(self) -> None:
+        """A package with a BUILD file has its files in this test.
+
+        Looks at the checkout behind the links, where it can be seen.
+        """
+        checkout = pathlib.Path("WORKSPACE").resolve().parent
+        packages = {
+            os.path.dirname(os.path.relpath(path, checkout))
+            for path in checkout.glob("**/BUILD")
+            if not os.path.relpath(path, checkout).startswith("bazel-")
+        }
+        checked = source_tree.SourceTree(os.getcwd()).packages
+        self.assertEqual(packages - set(checked), set())
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,159 @@
+"""House rules for Python modules: size, names, layers.
+
+A rule takes a SourceTree and yields a line of text for each violation.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+
+from tools.lint import source_tree
+
+_MAX_FILE_LINES = 500
+_MAX_FUNCTION_LINES = 40
+_MAX_POSITIONAL_PARAMETERS = 5
+
+_DUMPING_GROUNDS = {"base", "common", "helper", "helpers", "misc", "utils"}
+
+# What the modules of a folder of tensorflow_serving may import, beside their
+# own folder. Tests may import test_util as well.
+_LAYERS: dict[str, set[str]] = {
+    "util": set(),
+    "rpc": {"util"},
+    "batching": {"util"},
+    "session_bundle": {"util"},
+    "servables": {"batching", "session_bundle", "util"},
+    "test_util": {"batching", "util"},
+    "example": {
+        "batching",
+        "rpc",
+        "servables",
+        "session_bundle",
+        "test_util",
+        "util",
+    },
+}
+# Folders that know neither how models run nor how calls come in.
+_PURE_FOLDERS = {"util", "batching"}
+_IMPURE_IMPORTS = {"tensorflow", "grpc"}
+
+_MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|Users)/\w")
+
+_Function = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def imported_modules(module: ast.Module) -> Iterator[str]:
+    """Yields the dotted names of modules that a module may import.
+
+    For "from a import b" both a and a.b, of which one is the module.
+    """
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
+    """A source file has at most 500 lines."""
+    for path in tree.files:
+        if path.endswith((".py", ".bzl")) and "_pb2" not in path:
+            num_lines = len(tree.text(path).splitlines())
+            if num_lines > _MAX_FILE_LINES:
+                yield (
+                    f"{path}: lines must be at most {_MAX_FILE_LINES}; got "
+                    f"{num_lines}"
+                )
+
+
+def functions_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
+    """A function has at most 40 lines of code and 5 positional parameters."""
+    for path, module in tree.modules.items():
+        for node in ast.walk(module):
+            if not isinstance(node, _Function):
+                continue
+            where = f"{path}:{node.lineno}: {node.name}()"
+            if (num_lines := _num_code_lines(node)) > _MAX_FUNCTION_LINES:
+                yield (
+                    f"{where}: lines must be at most {_MAX_FUNCTION_LINES}; "
+                    f"got {num_lines}"
+                )
+            parameters = [
+                parameter.arg
+                for parameter in [*node.args.posonlyargs, *node.args.args]
+                if parameter.arg not in ("self", "cls")
+            ]
+            if len(parameters) > _MAX_POSITIONAL_PARAMETERS:
+                yield (
+                    f"{where}: positional parameters must be at most "
+                    f"{_MAX_POSITIONAL_PARAMETERS}; got {len(parameters)}"
+                )
+
+
+def modules_have_names(tree: source_tree.SourceTree) -> Iterator[str]:
+    """No module is a dumping ground, and no package has an __init__.py."""
+    for path in tree.modules:
+        stem = os.path.basename(path).removesuffix(".py")
+        words = set(stem.removesuffix("_test").split("_"))
+        if words & _DUMPING_GROUNDS:
+            yield f"{path}: name must say what is in the module; got {stem}"
+        if stem == "__init__":
+            yield f"{path}: packages must be namespace packages; got a file"
+
+
+def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
+    """A folder imports only what is below it; see _LAYERS."""
+    for path, module in tree.modules.items():
+        root, _, rest = path.partition("/")
+        folder = rest.partition("/")[0]
+        if root != "tensorflow_serving":
+            continue
+        if folder not in _LAYERS:
+            yield f"{path}: folder must be one of {sorted(_LAYERS)}"
+            continue
+        allowed = {folder, *_LAYERS[folder]}
+        is_test = path.endswith("_test.py")
+        if is_test:
+            allowed.add("test_util")
+        for name in sorted(set(imported_modules(module))):
+            top, *others = name.split(".")
+            if top == root and others and others[0] not in allowed:
+                yield (
+                    f"{path}: imports must be of {sorted(allowed)}; got {name}"
+                )
+            pure = folder in _PURE_FOLDERS and not is_test
+            if pure and top in _IMPURE_IMPORTS:
+                yield f"{path}: module must do without {top}; got an import"
+
+
+def tests_do_not_sleep(tree: source_tree.SourceTree) -> Iterator[str]:
+    """A test waits for an event or moves a fake clock."""
+    for path in tree.modules:
+        if path.endswith("_test.py") and "time.sleep" in tree.text(path):
+            yield f"{path}: tests must wait for events; got time.sleep"
+
+
+def files_name_no_machine(tree: source_tree.SourceTree) -> Iterator[str]:
+    """No file has a path that exists on one machine only."""
+    for path in tree.files:
+        if path.endswith((".gz", ".pyi", "LICENSE")):
+            continue
+        for number, line in enumerate(tree.text(path).splitlines(), start=1):
+            if match := _MACHINE_PATH.search(line):
+                yield (
+                    f"{path}:{number}: paths must exist elsewhere; got "
+                    f"{match[0]}..."
+                )
+
+
+def _num_code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Returns the number of lines from the def on, without the docstring."""
+    assert node.end_lineno is not None
+    num_lines = node.end_lineno - node.lineno + 1
+    if ast.get_docstring(node) is not None:
+        docstring = node.body[0]
+        assert docstring.end_lineno is not None
+        num_lines -= docstring.end_lineno - docstring.lineno + 1
+    return num_lines

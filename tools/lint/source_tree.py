@@ -1,0 +1,115 @@
+"""The files of a checkout, parsed as far as the house rules need it."""
+
+import ast
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A call of a rule in a BUILD file."""
+
+    # "tensorflow_serving/util"; "" for the root.
+    package: str
+    # "py_library", ...
+    rule: str
+    line: int
+    # Attributes whose values are literals.
+    attributes: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """The name of the target; "" if it has none."""
+        return str(self.attributes.get("name", ""))
+
+    @property
+    def label(self) -> str:
+        """The full label, such as //tensorflow_serving/util:errors."""
+        return f"//{self.package}:{self.name}"
+
+    def strings(self, attribute: str) -> list[str]:
+        """Returns a list of strings; empty if the attribute is not given."""
+        value = self.attributes.get(attribute, [])
+        assert isinstance(value, list)
+        return [str(item) for item in value]
+
+    @property
+    def dep_labels(self) -> list[str]:
+        """The deps, each with its package."""
+        return [
+            f"//{self.package}{dep}" if dep.startswith(":") else dep
+            for dep in self.strings("deps")
+        ]
+
+
+class SourceTree:
+    """A folder with a WORKSPACE, its Python modules and its BUILD files."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Takes the folder."""
+        self.root = pathlib.Path(root)
+
+    @functools.cached_property
+    def files(self) -> list[str]:
+        """The paths of all files, relative to the root."""
+        return sorted(
+            os.path.relpath(os.path.join(folder, name), self.root)
+            for folder, _, names in os.walk(self.root)
+            for name in names
+        )
+
+    @functools.cached_property
+    def modules(self) -> dict[str, ast.Module]:
+        """The Python files that people write, by path."""
+        return {
+            path: ast.parse(self.text(path), path)
+            for path in self.files
+            if path.endswith(".py") and "_pb2" not in path
+        }
+
+    @functools.cached_property
+    def targets(self) -> list[Target]:
+        """What the BUILD files call, in their order."""
+        return [
+            target
+            for path in self.files
+            if os.path.basename(path) == "BUILD"
+            for target in self._parse_build_file(path)
+        ]
+
+    @property
+    def packages(self) -> list[str]:
+        """The folders with BUILD files."""
+        return [
+            os.path.dirname(path)
+            for path in self.files
+            if os.path.basename(path) == "BUILD"
+        ]
+
+    def text(self, path: str) -> str:
+        """Returns the content of a file."""
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def _parse_build_file(self, path: str) -> Iterator[Target]:
+        # As far as it goes, Starlark is Python.
+        for node in ast.parse(self.text(path), path).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                call = node.value
+                yield Target(
+                    package=os.path.dirname(path),
+                    rule=ast.unparse(call.func),
+                    line=call.lineno,
+                    attributes=dict(_literals(call)),
+                )
+
+
+def _literals(call: ast.Call) -> Iterator[tuple[str, object]]:
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            try:
+                yield keyword.arg, ast.literal_eval(keyword.value)
+            except ValueError:
+                continue
