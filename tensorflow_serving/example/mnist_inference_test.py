@@ -150,8 +150,9 @@ class ServingTest(parameterized.TestCase):
             good.append((number % len(images), client.call(_request(image))))
             bad.append(_send_bad(client, number, image))
         for number, call in good:
+            # Sums of 784 products come out a little different in a batch.
             np.testing.assert_allclose(
-                call.result().value, expected[number], atol=1e-6
+                call.result().value, expected[number], rtol=1e-4, atol=1e-5
             )
         for codes, call in bad:
             self.assertIn(call.code(), codes)

@@ -149,8 +149,8 @@ class Exporter:
           FailedPreconditionError: init() was called before. A RuntimeError.
           TypeError: init_op is no operation, or an asset is no constant scalar
             string.
-          ValueError: The path of an asset is empty, or the files of two have the
-            same name.
+          ValueError: The path of an asset is empty, or two files have the same
+            name.
         """
         if self._initialized:
             raise errors.FailedPreconditionError(
@@ -160,9 +160,7 @@ class Exporter:
             raise TypeError(
                 f"init_op must be an operation; got a {type(init_op).__name__}"
             )
-        paths = [_constant_path(tensor) for tensor in assets_collection or ()]
-        self._assets_to_copy = _names_in_export(paths)
-        self._assets_callback = assets_callback
+        assets = _asset_files(assets_collection or ())
         if graph_def is not None or clear_devices:
             _add_to_collection(
                 constants.GRAPH_KEY, _serving_graph(graph_def, clear_devices)
@@ -176,12 +174,10 @@ class Exporter:
                 named_signatures=named_graph_signatures,
             ),
         )
-        for tensor, path in zip(assets_collection or (), paths, strict=True):
-            asset_file = manifest_pb2.AssetFile(
-                tensor_binding=_binding(tensor),
-                filename=self._assets_to_copy[path],
-            )
+        for path, asset_file in assets:
+            self._assets_to_copy[path] = asset_file.filename
             _add_to_collection(constants.ASSETS_KEY, asset_file)
+        self._assets_callback = assets_callback
         self._initialized = True
 
     def export(
@@ -321,14 +317,27 @@ def _constant_path(tensor: tf.Tensor) -> str:
     return path
 
 
-def _names_in_export(paths: Sequence[str]) -> dict[str, str]:
-    """Returns the name that each file gets in the assets folder, by path."""
-    names = {path: os.path.basename(path) for path in paths}
-    if len(set(names.values())) < len(names):
-        raise ValueError(
-            f"asset files must have different names; got {sorted(names)}"
+def _asset_files(
+    tensors: Sequence[tf.Tensor],
+) -> list[tuple[str, manifest_pb2.AssetFile]]:
+    """Returns the path and the description of each asset."""
+    assets = [
+        (
+            path,
+            manifest_pb2.AssetFile(
+                tensor_binding=_binding(tensor),
+                filename=os.path.basename(path),
+            ),
         )
-    return names
+        for tensor in tensors
+        for path in [_constant_path(tensor)]
+    ]
+    paths = {path for path, _ in assets}
+    if len({os.path.basename(path) for path in paths}) < len(paths):
+        raise ValueError(
+            f"asset files must have different names; got {sorted(paths)}"
+        )
+    return assets
 
 
 @contextlib.contextmanager
