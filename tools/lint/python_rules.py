@@ -117,15 +117,21 @@ def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
         is_test = path.endswith("_test.py")
         if is_test:
             allowed.add("test_util")
-        for name in sorted(set(imported_modules(module))):
-            top, *others = name.split(".")
-            if top == root and others and others[0] not in allowed:
-                yield (
-                    f"{path}: imports must be of {sorted(allowed)}; got {name}"
-                )
-            pure = folder in _PURE_FOLDERS and not is_test
-            if pure and top in _IMPURE_IMPORTS:
-                yield f"{path}: module must do without {top}; got an import"
+        names = list(imported_modules(module))
+        imported = {
+            name.split(".")[1] for name in names if name.startswith(f"{root}.")
+        }
+        if imported - allowed:
+            yield (
+                f"{path}: imports must be of {sorted(allowed)}; got "
+                f"{sorted(imported - allowed)}"
+            )
+        tops = {name.partition(".")[0] for name in names}
+        if folder in _PURE_FOLDERS and not is_test and tops & _IMPURE_IMPORTS:
+            yield (
+                f"{path}: module must do without {sorted(_IMPURE_IMPORTS)}; "
+                f"got {sorted(tops & _IMPURE_IMPORTS)}"
+            )
 
 
 def tests_do_not_sleep(tree: source_tree.SourceTree) -> Iterator[str]:

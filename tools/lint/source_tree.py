@@ -54,11 +54,12 @@ class SourceTree:
 
     @functools.cached_property
     def files(self) -> list[str]:
-        """The paths of all files, relative to the root."""
+        """The paths of all files but bytecode, relative to the root."""
         return sorted(
             os.path.relpath(os.path.join(folder, name), self.root)
             for folder, _, names in os.walk(self.root)
             for name in names
+            if not name.endswith(".pyc")
         )
 
     @functools.cached_property
