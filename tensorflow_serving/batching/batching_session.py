@@ -135,6 +135,10 @@ class BatchingSession:
           UnavailableError: Too many calls wait. Transient.
           ServingError: What the wrapped session raised.
         """
+        if isinstance(fetches, str):
+            raise errors.InvalidArgumentError(
+                f"fetches must be a list of names; got the text {fetches!r}"
+            )
         for name in fetches:
             if ":" not in name:
                 raise errors.PermissionDeniedError(
@@ -195,7 +199,7 @@ class BatchingSession:
             inputs = tensor_batch.pad(inputs, size + num_padding)
         outputs = self._session.run(fetches, inputs)
         return tensor_batch.split(
-            dict(zip(fetches, outputs, strict=True)),
+            list(zip(fetches, outputs, strict=True)),
             [task.size for task in tasks],
             num_padding,
         )

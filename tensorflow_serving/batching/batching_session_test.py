@@ -218,6 +218,23 @@ class BatchingSessionTest(parameterized.TestCase):
             fixture.session.run(["y:0", "init_op"], {"x:0": np.zeros([1])})
         self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 0)
 
+    def test_fetches_must_be_a_list(self) -> None:
+        """A text is a list of characters to Python."""
+        fixture = _Fixture()
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "a list"):
+            fixture.session.run("y:0", {"x:0": np.zeros([1])})
+
+    def test_output_may_be_fetched_twice(self) -> None:
+        """Each call gets as many outputs as it asked for."""
+        fixture = _Fixture()
+        calls = [fixture.call(["y:0", "y:0"], x=[x]) for x in (0.0, 2.0)]
+        fixture.process()
+        self.assertEqual(
+            [list(map(float, call.result()[1])) for call in calls],
+            [[2.0], [3.0]],
+        )
+        self.assertEqual(len(calls[0].result()), 2)
+
     def test_inputs_without_a_common_size_are_refused(self) -> None:
         """INVALID_ARGUMENT, before anything is scheduled."""
         fixture = _Fixture()

@@ -108,13 +108,14 @@ def pad(inputs: Inputs, num_rows_wanted: int) -> dict[str, np.ndarray]:
 
 
 def split(
-    outputs: Mapping[str, np.ndarray], sizes: Sequence[int], num_padding: int
+    outputs: Sequence[tuple[str, np.ndarray]],
+    sizes: Sequence[int],
+    num_padding: int,
 ) -> list[list[np.ndarray]]:
     """Returns the outputs of each call, in the order of the outputs.
 
     Args:
-      outputs: Arrays by tensor name, each of shape [sum of sizes + padding,
-        ...].
+      outputs: Tensor names, and arrays of shape [sum of sizes + padding, ...].
       sizes: The number of rows of each call.
       num_padding: The number of rows at the end that belong to no call.
 
@@ -123,7 +124,7 @@ def split(
         cannot be batched.
     """
     rows = sum(sizes) + num_padding
-    for name, array in outputs.items():
+    for name, array in outputs:
         if array.ndim == 0 or array.shape[0] != rows:
             raise errors.FailedPreconditionError(
                 f"Batched output tensor {name} must have 0th-dimension size "
@@ -131,7 +132,7 @@ def split(
             )
     ends = np.cumsum(sizes)
     return [
-        [array[end - size : end] for array in outputs.values()]
+        [array[end - size : end] for _, array in outputs]
         for size, end in zip(sizes, ends, strict=True)
     ]
 

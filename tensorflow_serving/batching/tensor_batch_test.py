@@ -94,7 +94,7 @@ class TensorBatchTest(parameterized.TestCase):
 
     def test_split_gives_each_call_its_rows(self) -> None:
         """Padding goes to nobody; outputs keep their order."""
-        outputs = {"y:0": np.arange(5), "z:0": np.arange(10).reshape(5, 2)}
+        outputs = [("y:0", np.arange(5)), ("z:0", np.arange(10).reshape(5, 2))]
         first, second = tensor_batch.split(outputs, [1, 3], num_padding=1)
         np.testing.assert_array_equal(first[0], [0])
         np.testing.assert_array_equal(first[1], [[0, 1]])
@@ -112,7 +112,7 @@ class TensorBatchTest(parameterized.TestCase):
             errors.FailedPreconditionError,
             "Batched output tensor y:0 must have 0th-dimension size 3",
         ):
-            tensor_batch.split({"y:0": output}, [1, 2], num_padding=0)
+            tensor_batch.split([("y:0", output)], [1, 2], num_padding=0)
 
 
 if __name__ == "__main__":

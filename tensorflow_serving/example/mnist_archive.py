@@ -8,7 +8,10 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import subprocess
+import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -17,8 +20,16 @@ from absl import logging
 
 from tensorflow_serving.util import errors, progress
 
-# To connect, and between two packets: offline is noticed within seconds.
-_TIMEOUTS_SECONDS = (3.0, 10.0)
+# How long a mirror may take to answer at all, and between two packets.
+_PROBE_SECONDS = 5.0
+_TIMEOUT_SECONDS = 10.0
+
+# Run in a process of its own: a name server or a firewall that swallows packets
+# can hold a lookup or a connection for much longer than any timeout says.
+_PROBE = """
+import sys, urllib.request
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="HEAD"))
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +56,17 @@ class Archive:
         Raises:
           UnavailableError: A file is nowhere to be had.
         """
-        mirrors = list(self.mirrors)
+        contents = {name: self._find(name, folders) for name in names}
+        missing = [name for name in names if contents[name] is None]
+        if missing:
+            mirrors = _Mirrors(self.mirrors, missing[0])
+            os.makedirs(folders[0], exist_ok=True)
+            for name in missing:
+                contents[name] = self._download(name, folders[0], mirrors)
         return {
-            name: self._find(name, folders)
-            or self._download(name, folders[0], mirrors)
-            for name in names
+            name: content
+            for name, content in contents.items()
+            if content is not None
         }
 
     def _find(self, name: str, folders: Sequence[str]) -> bytes | None:
@@ -66,29 +83,25 @@ class Archive:
                 )
         return None
 
-    def _download(self, name: str, folder: str, mirrors: list[str]) -> bytes:
-        """Downloads a file; removes mirrors that fail from the list."""
-        os.makedirs(folder, exist_ok=True)
-        reasons = []
-        for mirror in list(mirrors):
+    def _download(self, name: str, folder: str, mirrors: "_Mirrors") -> bytes:
+        for mirror in list(mirrors.usable):
             url = mirror + name
             try:
                 with tempfile.NamedTemporaryFile(dir=folder) as file:
                     pooch.HTTPDownloader(
                         progressbar=progress.bar(f"Fetching {url}", 0, "bytes"),
-                        timeout=_TIMEOUTS_SECONDS,
+                        timeout=_TIMEOUT_SECONDS,
                     )(url, file.name, None)
                     content = self._read_checked(file.name, name)
                     if content is not None:
                         _publish(file.name, os.path.join(folder, name))
                         return content
-                reasons.append(f"{url}: not the published content")
+                mirrors.drop(mirror, f"{url} has not the published content")
             except OSError as error:
-                reasons.append(f"{url}: {_root_cause(error)}")
-            mirrors.remove(mirror)
+                mirrors.drop(mirror, f"{url}: {error}")
         raise errors.UnavailableError(
-            f"{name} must be in {folder}, in MNIST_DATA_DIR or on a mirror "
-            f"that can be reached; got {'; '.join(reasons) or 'no mirror'}"
+            f"{name} must be in {folder}, in MNIST_DATA_DIR or on a mirror; "
+            f"got {'; '.join(mirrors.reasons) or 'no mirror'}"
         )
 
     def _read_checked(self, path: str, name: str) -> bytes | None:
@@ -110,8 +123,40 @@ def _publish(source: str, path: str) -> None:
     os.replace(link, path)
 
 
-def _root_cause(error: BaseException) -> str:
-    """Returns the name of the first error of a chain."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return type(error).__name__ + (f" ({error})" if str(error) else "")
+class _Mirrors:
+    """Those mirrors that have not failed yet, and why the others did."""
+
+    def __init__(self, mirrors: Sequence[str], name: str) -> None:
+        """Asks all of them at once whether they have a file."""
+        self.usable: list[str] = list(mirrors)
+        self.reasons: list[str] = []
+        probes = [
+            subprocess.Popen(
+                [sys.executable, "-c", _PROBE, mirror + name],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for mirror in mirrors
+        ]
+        deadline = time.monotonic() + _PROBE_SECONDS
+        for mirror, probe in zip(mirrors, probes, strict=True):
+            try:
+                _, stderr = probe.communicate(
+                    timeout=max(0.0, deadline - time.monotonic())
+                )
+            except subprocess.TimeoutExpired:
+                probe.kill()
+                probe.communicate()
+                self.drop(
+                    mirror, f"{mirror} did not answer in {_PROBE_SECONDS:g} s"
+                )
+            else:
+                if probe.returncode:
+                    *_, reason = ["no reason", *stderr.splitlines()]
+                    self.drop(mirror, f"{mirror}{name}: {reason}")
+
+    def drop(self, mirror: str, reason: str) -> None:
+        """Uses a mirror no more."""
+        self.usable.remove(mirror)
+        self.reasons.append(reason)

@@ -112,7 +112,14 @@ def main(argv: Sequence[str]) -> None:
         server.start()
         print(f"Running... listening on 0.0.0.0:{server.port}", flush=True)
         logging.info("Stopping because of %s", termination.wait())
-        server.stop(_SHUTDOWN_GRACE_SECONDS.value)
+        if not server.stop(_SHUTDOWN_GRACE_SECONDS.value):
+            logging.warning(
+                "Calls must finish within --shutdown_grace_seconds=%g; leaving "
+                "those that did not",
+                _SHUTDOWN_GRACE_SECONDS.value,
+            )
+            # Their threads would keep the process, for as long as they like.
+            os._exit(0)
         logging.info("Stopped")
 
 

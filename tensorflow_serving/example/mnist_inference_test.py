@@ -249,6 +249,20 @@ class LifecycleTest(parameterized.TestCase):
             set(codes), {_OK, grpc.StatusCode.UNAVAILABLE, _CANCELLED}
         )
 
+    def test_call_that_outlasts_the_grace_does_not_keep_the_server(
+        self,
+    ) -> None:
+        """It waits for a batch to fill for an hour; the exit code is 0."""
+        with _start(
+            "--batch_timeout_micros=3600000000", "--shutdown_grace_seconds=0.1"
+        ) as server:
+            client = _Client(self, server.address)
+            call = client.call(_request([0.5] * 784))
+            # Calls of a channel arrive in order: after this, it waits.
+            self.assertEqual(client.call(b"").code(), _INVALID_ARGUMENT)
+            self.assertEqual(server.stop(), 0)
+            self.assertIsNot(call.code(), _OK)
+
     def test_wrong_arguments_are_errors(self) -> None:
         """Each names what is wrong, and the exit code is not 0."""
         for arguments, text in (

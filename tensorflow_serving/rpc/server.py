@@ -12,6 +12,7 @@ server.stop(grace_seconds=30)
 
 import concurrent.futures
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -101,8 +102,8 @@ class Server:
         self._server.start()
         self._health.set_serving()
 
-    def stop(self, grace_seconds: float) -> None:
-        """Ends; idempotent.
+    def stop(self, grace_seconds: float) -> bool:
+        """Ends; returns whether that took less than the grace. Idempotent.
 
         Health turns to NOT_SERVING, new calls are refused with UNAVAILABLE, and
         every call that a thread has, or waits for one, is finished; what is
@@ -111,10 +112,13 @@ class Server:
         instead of UNAVAILABLE.
         """
         self._health.drain()
+        start = time.monotonic()
         self._server.stop(grace_seconds).wait()
+        is_within_grace = time.monotonic() - start < grace_seconds
         self._health.close()
         # Without waiting: what outlasted the grace may never end.
         self._threads.shutdown(wait=False)
+        return is_within_grace
 
     def __enter__(self) -> "Server":
         """Returns itself."""
