@@ -19,6 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from tensorflow_serving.example import (
+    mnist_data_flags,
     mnist_inference_pb2,
     mnist_inference_pb2_grpc,
     mnist_input_data,
@@ -34,15 +35,7 @@ _NUM_TESTS = flags.DEFINE_integer(
 _SERVER = flags.DEFINE_string(
     "server", None, "Host and port, such as localhost:9000.", required=True
 )
-_WORK_DIR = flags.DEFINE_string(
-    "work_dir", "/tmp", "Folder for downloaded data."
-)
-_DATASET = flags.DEFINE_enum(
-    "dataset",
-    "auto",
-    mnist_input_data.DATASETS,
-    "What to test with; see mnist_export.",
-)
+flags.adopt_module_key_flags(mnist_data_flags)
 
 _CONNECT_SECONDS = 5.0
 _DEADLINE_SECONDS = 5.0
@@ -137,7 +130,9 @@ def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 1:
         raise app.UsageError(f"there must be no arguments; got {argv[1:]}")
-    test_set = mnist_input_data.read_test_set(_WORK_DIR.value, _DATASET.value)
+    test_set = mnist_input_data.read_test_set(
+        mnist_data_flags.WORK_DIR.value, mnist_data_flags.DATASET.value
+    )
     with grpc.insecure_channel(_SERVER.value) as channel:
         try:
             grpc.channel_ready_future(channel).result(_CONNECT_SECONDS)

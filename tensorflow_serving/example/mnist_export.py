@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import app, flags
 
-from tensorflow_serving.example import mnist_input_data
+from tensorflow_serving.example import mnist_data_flags, mnist_input_data
 from tensorflow_serving.session_bundle import constants, exporter
 from tensorflow_serving.util import program, progress
 
@@ -22,22 +22,13 @@ _TRAINING_ITERATION = flags.DEFINE_integer(
 _EXPORT_VERSION = flags.DEFINE_integer(
     "export_version", 1, "Version number of the model.", lower_bound=1
 )
-_WORK_DIR = flags.DEFINE_string(
-    "work_dir", "/tmp", "Folder for downloaded data."
-)
-_DATASET = flags.DEFINE_enum(
-    "dataset",
-    "auto",
-    mnist_input_data.DATASETS,
-    "What to train on: MNIST, the digits that come with this project, or MNIST "
-    "if it can be had.",
-)
 _SEED = flags.DEFINE_integer(
     "seed",
     0,
     "Decides the order of the training images: the same seed and data give the "
     "same model.",
 )
+flags.adopt_module_key_flags(mnist_data_flags)
 
 _BATCH_SIZE = 50
 _LEARNING_RATE = 0.01
@@ -150,7 +141,9 @@ def main(argv: Sequence[str]) -> None:
     )
     print("Training model...", flush=True)
     data = mnist_input_data.read_data_sets(
-        _WORK_DIR.value, _DATASET.value, _SEED.value
+        mnist_data_flags.WORK_DIR.value,
+        mnist_data_flags.DATASET.value,
+        _SEED.value,
     )
     with tf.Graph().as_default(), tf1.Session() as session:
         model = build_model()

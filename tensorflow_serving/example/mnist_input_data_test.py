@@ -120,6 +120,7 @@ class ReadTest(parameterized.TestCase):
             data = mnist_input_data.read_data_sets(self.work_dir, "auto")
         self.assertEqual(data.test.num_examples, 500)
         self.assertEqual(len(log.output), 1)
+        self.assertNotIn("mirror", log.output[0])
         self.assertIn("error rate is not the tutorial's", log.output[0])
 
     def test_mnist_does_not_fall_back(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from tensorflow_serving.example import mnist_input_data
+from tensorflow_serving.example import mnist_data_flags
 from tensorflow_serving.test_util import server_process
 from tensorflow_serving.util import errors, program
 
@@ -26,15 +26,7 @@ _NUM_TESTS = flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=10000,
 )
-_WORK_DIR = flags.DEFINE_string(
-    "work_dir", "/tmp", "Folder for downloaded data."
-)
-_DATASET = flags.DEFINE_enum(
-    "dataset",
-    "auto",
-    mnist_input_data.DATASETS,
-    "What to train and test with; see mnist_export.",
-)
+flags.adopt_module_key_flags(mnist_data_flags)
 
 # The programs stand beside this one.
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -63,8 +55,8 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) != 1:
         raise app.UsageError(f"there must be no arguments; got {argv[1:]}")
     data_flags = [
-        f"--work_dir={_WORK_DIR.value}",
-        f"--dataset={_DATASET.value}",
+        f"--work_dir={mnist_data_flags.WORK_DIR.value}",
+        f"--dataset={mnist_data_flags.DATASET.value}",
     ]
     with tempfile.TemporaryDirectory(prefix="mnist_tutorial_") as folder:
         model = os.path.join(folder, "mnist_model")
