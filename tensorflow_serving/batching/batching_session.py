@@ -3,9 +3,8 @@
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 from absl import logging
 
@@ -22,8 +21,8 @@ class Session(Protocol):
     """The part of a TensorFlow session that serving needs."""
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> list[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
         """Returns the fetched tensors, in order.
 
         Args:
@@ -69,13 +68,13 @@ class BatchingSessionTask:
     """One call of BatchingSession.run()."""
 
     def __init__(
-        self, fetches: Sequence[str], inputs: Mapping[str, np.ndarray]
+        self, fetches: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
     ) -> None:
         """Raises InvalidArgumentError if the inputs have no common size."""
         self.fetches = list(fetches)
         self.inputs = inputs
         self.size = tensor_batch.num_rows(inputs)
-        self.outputs: concurrent.futures.Future[list[np.ndarray]] = (
+        self.outputs: concurrent.futures.Future[list[npt.NDArray[Any]]] = (
             concurrent.futures.Future()
         )
 
@@ -117,7 +116,7 @@ class BatchingSession:
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.ArrayLike]
-    ) -> list[np.ndarray]:
+    ) -> list[npt.NDArray[Any]]:
         """Returns the fetched tensors, each with as many rows as the inputs.
 
         Args:
@@ -173,7 +172,7 @@ class BatchingSession:
 
     def _run(
         self, tasks: Sequence[BatchingSessionTask]
-    ) -> list[list[np.ndarray]]:
+    ) -> list[list[npt.NDArray[Any]]]:
         """Returns the outputs of each task."""
         fetches = tasks[0].fetches
         for task in tasks:

@@ -2,8 +2,10 @@
 
 import concurrent.futures
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import (
@@ -25,12 +27,12 @@ class _HalfPlusTwo:
     """A session with y:0 = x:0 / 2 + 2, and outputs that go wrong."""
 
     def __init__(self) -> None:
-        self.inputs: list[np.ndarray] = []
+        self.inputs: list[npt.NDArray[Any]] = []
         self.closed = False
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> list[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
         """Computes the outputs that are asked for."""
         x = feed_dict["x:0"]
         self.inputs.append(x)
@@ -70,7 +72,7 @@ class _Fixture:
 
     def call(
         self, fetches: Sequence[str], **inputs: object
-    ) -> concurrent.futures.Future[list[np.ndarray]]:
+    ) -> concurrent.futures.Future[list[npt.NDArray[Any]]]:
         """Calls run() in a thread; returns once its task waits."""
         feed_dict = {f"{name}:0": np.array(x) for name, x in inputs.items()}
         future = self._callers.submit(self.session.run, fetches, feed_dict)

@@ -4,16 +4,17 @@ Pure functions on numpy arrays whose 0th dimension counts rows.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tensorflow_serving.util import errors
 
-Inputs = Mapping[str, np.ndarray]
+Inputs = Mapping[str, npt.NDArray[Any]]
 
 
-def as_array(value: npt.ArrayLike) -> np.ndarray:
+def as_array(value: npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns a value as an array, without loss.
 
     numpy would give lists of bytes a dtype that drops zero bytes at their ends.
@@ -53,7 +54,7 @@ def num_rows(inputs: Inputs) -> int:
     return int(sizes.pop())
 
 
-def merge(calls: Sequence[Inputs]) -> dict[str, np.ndarray]:
+def merge(calls: Sequence[Inputs]) -> dict[str, npt.NDArray[Any]]:
     """Returns the rows of all calls, one array for each input name.
 
     Args:
@@ -90,7 +91,7 @@ def padded_size(size: int, allowed_sizes: Sequence[int]) -> int:
     return next((allowed for allowed in allowed_sizes if allowed >= size), size)
 
 
-def pad(inputs: Inputs, num_rows_wanted: int) -> dict[str, np.ndarray]:
+def pad(inputs: Inputs, num_rows_wanted: int) -> dict[str, npt.NDArray[Any]]:
     """Returns inputs with that many rows: row 0 is repeated at the end.
 
     A real row keeps the values in the range that the model expects.
@@ -108,10 +109,10 @@ def pad(inputs: Inputs, num_rows_wanted: int) -> dict[str, np.ndarray]:
 
 
 def split(
-    outputs: Sequence[tuple[str, np.ndarray]],
+    outputs: Sequence[tuple[str, npt.NDArray[Any]]],
     sizes: Sequence[int],
     num_padding: int,
-) -> list[list[np.ndarray]]:
+) -> list[list[npt.NDArray[Any]]]:
     """Returns the outputs of each call, in the order of the outputs.
 
     Args:
@@ -137,7 +138,9 @@ def split(
     ]
 
 
-def _require_alike(name: str, first: np.ndarray, other: np.ndarray) -> None:
+def _require_alike(
+    name: str, first: npt.NDArray[Any], other: npt.NDArray[Any]
+) -> None:
     if first.dtype.kind != other.dtype.kind or (
         first.dtype.kind in "biufc" and first.dtype != other.dtype
     ):

@@ -1,6 +1,9 @@
 """Tests for tensor_batch."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import tensor_batch
@@ -33,7 +36,7 @@ class TensorBatchTest(parameterized.TestCase):
         ),
     )
     def test_num_rows_refuses_inputs_without_a_common_size(
-        self, inputs: dict[str, np.ndarray], text: str
+        self, inputs: dict[str, npt.NDArray[Any]], text: str
     ) -> None:
         """INVALID_ARGUMENT says which input and why."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
@@ -64,7 +67,7 @@ class TensorBatchTest(parameterized.TestCase):
         ("shape", {"x:0": np.zeros([1, 2])}, "must have one shape"),
     )
     def test_merge_refuses_calls_that_differ(
-        self, other: dict[str, np.ndarray], text: str
+        self, other: dict[str, npt.NDArray[Any]], text: str
     ) -> None:
         """INVALID_ARGUMENT, rather than rows that belong together apart."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
@@ -105,7 +108,7 @@ class TensorBatchTest(parameterized.TestCase):
         ("scalar", np.float32(1)), ("rows", np.zeros([2, 3]))
     )
     def test_split_refuses_outputs_with_other_rows(
-        self, output: np.ndarray
+        self, output: npt.NDArray[Any]
     ) -> None:
         """FAILED_PRECONDITION: this model cannot be batched."""
         with self.assertRaisesRegex(

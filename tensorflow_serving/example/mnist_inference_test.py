@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 from absl.testing import absltest, parameterized
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -53,7 +54,7 @@ def _start(*flags: str) -> server_process.ServerProcess:
     return server_process.ServerProcess([_INFERENCE, *flags, _version_dir()])
 
 
-def _images() -> list[np.ndarray]:
+def _images() -> list[npt.NDArray[Any]]:
     return list(mnist_input_data.read_test_set("", "digits").images)
 
 
@@ -179,7 +180,7 @@ class ServingTest(parameterized.TestCase):
 
 
 def _send_bad(
-    client: _Client, number: int, image: np.ndarray
+    client: _Client, number: int, image: npt.NDArray[Any]
 ) -> tuple[set[grpc.StatusCode], Any]:
     """Sends a bad request; returns the codes that it may get, and the call."""
     match number % 5:

@@ -16,8 +16,10 @@ import gzip
 import os
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from absl import logging
 
 from tensorflow_serving.example import mnist_archive
@@ -69,7 +71,7 @@ class DataSet:
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, seed: int = 0
+        self, images: npt.NDArray[Any], labels: npt.NDArray[Any], seed: int = 0
     ) -> None:
         """Takes examples.
 
@@ -90,16 +92,18 @@ class DataSet:
         return len(self._images)
 
     @property
-    def images(self) -> np.ndarray:
+    def images(self) -> npt.NDArray[Any]:
         """All images: float32 [examples, 784], 0 (paper) to 1 (ink)."""
         return _scale(self._images)
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> npt.NDArray[Any]:
         """All labels: uint8 [examples]."""
         return self._labels
 
-    def next_batch(self, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    def next_batch(
+        self, batch_size: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Returns the next images and labels, in the form of the properties.
 
         The first epoch goes through the examples in order, each further one in
@@ -168,7 +172,7 @@ def read_test_set(work_dir: str, dataset: str = "auto") -> DataSet:
     return DataSet(images[_NUM_DIGITS_TO_TRAIN:], labels[_NUM_DIGITS_TO_TRAIN:])
 
 
-def parse_images(content: bytes) -> np.ndarray:
+def parse_images(content: bytes) -> npt.NDArray[Any]:
     """Returns the images of an IDX file: uint8 [examples, rows, columns].
 
     Raises:
@@ -177,7 +181,7 @@ def parse_images(content: bytes) -> np.ndarray:
     return _parse(content, _IMAGES_MAGIC, num_dimensions=3)
 
 
-def parse_labels(content: bytes) -> np.ndarray:
+def parse_labels(content: bytes) -> npt.NDArray[Any]:
     """Returns the labels of an IDX file: uint8 [examples].
 
     Raises:
@@ -188,7 +192,7 @@ def parse_labels(content: bytes) -> np.ndarray:
 
 def _read_mnist(
     parts: Sequence[str], work_dir: str, dataset: str
-) -> list[tuple[np.ndarray, np.ndarray]] | None:
+) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] | None:
     """Returns images and labels of each part; None to use the digits."""
     if dataset == "digits":
         return None
@@ -219,7 +223,7 @@ def _read_mnist(
     ]
 
 
-def _read_digits() -> tuple[np.ndarray, np.ndarray]:
+def _read_digits() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Returns the bundled digits in the format of MNIST.
 
     Like there, a digit fills 20 x 20 pixels in the middle of 28 x 28.
@@ -242,7 +246,7 @@ def _read_digits() -> tuple[np.ndarray, np.ndarray]:
     return images.reshape(-1, IMAGE_PIXELS), labels
 
 
-def _bilinear_weights(old_size: int, new_size: int) -> np.ndarray:
+def _bilinear_weights(old_size: int, new_size: int) -> npt.NDArray[Any]:
     """Returns a matrix [new, old] that interpolates between pixel centres."""
     centres = (np.arange(new_size) + 0.5) * old_size / new_size - 0.5
     units = np.eye(old_size)
@@ -252,11 +256,11 @@ def _bilinear_weights(old_size: int, new_size: int) -> np.ndarray:
     )
 
 
-def _scale(images: np.ndarray) -> np.ndarray:
+def _scale(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return images.astype(np.float32) / np.float32(255)
 
 
-def _parse(content: bytes, magic: int, num_dimensions: int) -> np.ndarray:
+def _parse(content: bytes, magic: int, num_dimensions: int) -> npt.NDArray[Any]:
     """Returns the array in an IDX file.
 
     Header: magic number and size of each dimension, as big-endian uint32.

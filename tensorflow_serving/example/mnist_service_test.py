@@ -1,8 +1,10 @@
 """Tests for mnist_service, with a session that is made up."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
@@ -26,13 +28,13 @@ _IMAGE = np.linspace(0, 1, 784, dtype=np.float32)
 class _Session:
     """Returns given scores; keeps the image."""
 
-    def __init__(self, scores: np.ndarray | errors.ServingError) -> None:
+    def __init__(self, scores: npt.NDArray[Any] | errors.ServingError) -> None:
         self._scores = scores
-        self.images: list[np.ndarray] = []
+        self.images: list[npt.NDArray[Any]] = []
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> list[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
         """Returns the scores, or raises the error."""
         assert list(fetches) == ["y:0"]
         self.images.append(feed_dict["x:0"])

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tensorflow_serving.session_bundle import (
@@ -19,8 +20,8 @@ class Session(Protocol):
     """The part of a session that running a signature needs."""
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> Sequence[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> Sequence[npt.NDArray[Any]]:
         """Returns the fetched tensors, in order."""
 
 
@@ -29,9 +30,9 @@ class Classification:
     """The outputs of a classification; None for what was not asked for."""
 
     # Labels, string [batch, classes].
-    classes: np.ndarray | None
+    classes: npt.NDArray[Any] | None
     # float [batch, classes].
-    scores: np.ndarray | None
+    scores: npt.NDArray[Any] | None
 
 
 def get_signatures(
@@ -158,7 +159,7 @@ def get_generic_signature(
 
 def run_classification(
     signature: manifest_pb2.ClassificationSignature,
-    inputs: np.ndarray,
+    inputs: npt.NDArray[Any],
     session: Session,
     *,
     classes: bool = False,
@@ -202,9 +203,9 @@ def run_classification(
 
 def run_regression(
     signature: manifest_pb2.RegressionSignature,
-    inputs: np.ndarray,
+    inputs: npt.NDArray[Any],
     session: Session,
-) -> np.ndarray:
+) -> npt.NDArray[Any]:
     """Returns the outputs of a regression, of shape [batch, ...].
 
     Args:
@@ -227,8 +228,9 @@ def run_regression(
 
 
 def bind_generic_inputs(
-    signature: manifest_pb2.GenericSignature, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+    signature: manifest_pb2.GenericSignature,
+    inputs: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, npt.NDArray[Any]]:
     """Returns the inputs by tensor name instead of logical name, in order.
 
     Raises:
@@ -281,10 +283,10 @@ def _get_default_of_type(
 
 def _run(
     input_name: str,
-    inputs: np.ndarray,
+    inputs: npt.NDArray[Any],
     output_names: Sequence[str],
     session: Session,
-) -> Sequence[np.ndarray]:
+) -> Sequence[npt.NDArray[Any]]:
     outputs = session.run(output_names, {input_name: inputs})
     if len(outputs) != len(output_names):
         raise errors.InternalError(

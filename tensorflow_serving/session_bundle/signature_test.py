@@ -1,8 +1,10 @@
 """Tests for signature."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
@@ -64,8 +66,8 @@ class _Session:
         self.feeds: list[str] = []
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> Sequence[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> Sequence[npt.NDArray[Any]]:
         """Returns the outputs, whatever was asked for."""
         self.fetches, self.feeds = list(fetches), list(feed_dict)
         return self._outputs
@@ -75,8 +77,8 @@ class _LostSession:
     """Always fails."""
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> Sequence[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> Sequence[npt.NDArray[Any]]:
         """Raises."""
         raise errors.DataLossError("data is gone")
 

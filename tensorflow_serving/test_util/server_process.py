@@ -35,6 +35,7 @@ class ServerProcess:
             if match := _LISTENING.search(line):
                 self.port = int(match[1])
                 return
+        self._process.stdout.close()
         raise errors.FailedPreconditionError(
             "server must listen; got exit code "
             f"{self._process.wait()}: {' '.join(map(str, command))}"

@@ -7,15 +7,17 @@ does; the files are made once and kept in the repository)
 import gzip
 import pathlib
 import struct
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn import datasets
 
 _IMAGES_MAGIC = 2051
 _LABELS_MAGIC = 2049
 
 
-def _write(name: str, magic: int, values: np.ndarray) -> None:
+def _write(name: str, magic: int, values: npt.NDArray[Any]) -> None:
     header = struct.pack(f">{1 + values.ndim}I", magic, *values.shape)
     data = header + values.astype(np.uint8).tobytes()
     # Without a time, so that the same digits give the same file.

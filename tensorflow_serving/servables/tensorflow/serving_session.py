@@ -1,8 +1,9 @@
 """A session that serves: its errors are those of this project."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tensorflow_serving.session_bundle import session_errors
@@ -20,8 +21,8 @@ class ServingSession:
         self._session = session
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, np.ndarray]
-    ) -> list[np.ndarray]:
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
         """Returns the fetched tensors, in order.
 
         Args:
@@ -36,7 +37,7 @@ class ServingSession:
           ServingError: What the graph raised, with its code.
         """
         try:
-            outputs: list[np.ndarray] = self._session.run(
+            outputs: list[npt.NDArray[Any]] = self._session.run(
                 list(fetches), dict(feed_dict)
             )
         except tf.errors.OpError as error:
