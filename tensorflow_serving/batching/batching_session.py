@@ -22,7 +22,7 @@ class Session(Protocol):
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[Any]]:
+    ) -> Sequence[npt.NDArray[Any]]:
         """Returns the fetched tensors, in order.
 
         Args:
@@ -73,7 +73,9 @@ class BatchingSessionTask:
         """Raises InvalidArgumentError if the inputs have no common size."""
         self.fetches = list(fetches)
         self.inputs = inputs
-        self.size = tensor_batch.num_rows(inputs)
+        self.num_rows = tensor_batch.num_rows(inputs)
+        # A call without rows takes up room as well, or any number would fit.
+        self.size = max(1, self.num_rows)
         self.outputs: concurrent.futures.Future[list[npt.NDArray[Any]]] = (
             concurrent.futures.Future()
         )
@@ -182,9 +184,9 @@ class BatchingSession:
                     f"same output tensors; got {fetches} and {task.fetches}"
                 )
         if len(tasks) == 1 and not self._allowed_batch_sizes:
-            return [self._session.run(fetches, tasks[0].inputs)]
+            return [list(self._session.run(fetches, tasks[0].inputs))]
         inputs = tensor_batch.merge([task.inputs for task in tasks])
-        size = sum(task.size for task in tasks)
+        size = sum(task.num_rows for task in tasks)
         allowed = self._allowed_batch_sizes
         if allowed and size > allowed[-1]:
             logging.error(
@@ -199,7 +201,7 @@ class BatchingSession:
         outputs = self._session.run(fetches, inputs)
         return tensor_batch.split(
             list(zip(fetches, outputs, strict=True)),
-            [task.size for task in tasks],
+            [task.num_rows for task in tasks],
             num_padding,
         )
 

@@ -158,6 +158,13 @@ class BatchingSessionTest(parameterized.TestCase):
         fixture.process()
         self.assertEqual(call.result()[0].shape, (0, 1))
 
+    def test_calls_without_rows_take_up_room(self) -> None:
+        """Or any number of them would be accepted."""
+        task = batching_session.BatchingSessionTask(
+            ["y:0"], {"x:0": np.zeros([0, 1])}
+        )
+        self.assertEqual((task.num_rows, task.size), (0, 1))
+
     def test_lone_call_is_passed_through(self) -> None:
         """Without allowed sizes its outputs may have any shape."""
         fixture = _Fixture()

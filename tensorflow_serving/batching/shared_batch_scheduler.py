@@ -77,7 +77,11 @@ class SharedBatchScheduler:
         options: Options,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Starts the threads."""
+        """Starts the threads.
+
+        Raises:
+          ResourceExhaustedError: The system has no more threads. Transient.
+        """
         self._clock = clock
         self._lock = threading.Lock()
         # A batch is due earlier than a waiting thread knows, or the last queue
@@ -95,8 +99,18 @@ class SharedBatchScheduler:
             )
             for number in range(options.num_batch_threads)
         ]
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError as error:
+            # Those that were started would keep the process for ever.
+            with self._lock:
+                self._closed = True
+                self._news.notify_all()
+            raise errors.ResourceExhaustedError(
+                "num_batch_threads must be no more than the system allows; got "
+                f"{options.num_batch_threads}: {error}"
+            ) from None
 
     def add_queue(
         self,

@@ -43,6 +43,31 @@ class _Batches:
         return self._sizes.empty()
 
 
+class _Clog:
+    """A callback that holds its thread until the end of a with block.
+
+    Entered last, so that a test that fails does not wait for the thread.
+    """
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.is_finished = False
+        self._go_on = threading.Event()
+
+    def process(self, batch: batch_scheduler.Batch[_Task]) -> None:
+        """Holds the thread."""
+        self.started.set()
+        self._go_on.wait()
+        self.is_finished = True
+
+    def __enter__(self) -> None:
+        """Does nothing."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Lets the thread go on."""
+        self._go_on.set()
+
+
 def _options(num_batch_threads: int = 1) -> shared_batch_scheduler.Options:
     return shared_batch_scheduler.Options(num_batch_threads)
 
@@ -198,78 +223,63 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
 
     def test_full_queue_does_not_block_another(self) -> None:
         """The one refuses at once while the other is served."""
-        started, go_on = threading.Event(), threading.Event()
-        batches = _Batches()
-
-        def clog(batch: batch_scheduler.Batch[_Task]) -> None:
-            started.set()
-            go_on.wait()
-
-        with (
-            shared_batch_scheduler.SharedBatchScheduler(
-                _options(2)
-            ) as scheduler,
-            scheduler.add_queue(
-                batch_queue.QueueOptions(1, 0, 1), clog
-            ) as clogged,
-            scheduler.add_queue(
-                batch_queue.QueueOptions(1, 0, 1), batches.process
-            ) as other,
-        ):
-            clogged.schedule(_Task(1))
-            started.wait()
-            other.schedule(_Task(1))
-            self.assertEqual(batches.next(), [1])
-            go_on.set()
-
-    def test_queue_is_full_while_its_batches_wait_for_a_thread(self) -> None:
-        """The batch that a thread works on does not count."""
-        started, go_on = threading.Event(), threading.Event()
-
-        def clog(batch: batch_scheduler.Batch[_Task]) -> None:
-            started.set()
-            go_on.wait()
-
+        full_batches, batches = _Batches(), _Batches()
         with (
             shared_batch_scheduler.SharedBatchScheduler(
                 _options()
             ) as scheduler,
             scheduler.add_queue(
-                batch_queue.QueueOptions(1, 0, 1), clog
+                batch_queue.QueueOptions(2, _FOREVER, 1), full_batches.process
+            ) as full,
+            scheduler.add_queue(
+                batch_queue.QueueOptions(1, 0, 1), batches.process
+            ) as other,
+        ):
+            full.schedule(_Task(1))
+            with self.assertRaises(errors.UnavailableError):
+                full.schedule(_Task(2))
+            other.schedule(_Task(1))
+            self.assertEqual(batches.next(), [1])
+            self.assertTrue(full_batches.empty)
+        self.assertEqual(full_batches.next(), [1])
+
+    def test_batch_in_process_takes_no_room(self) -> None:
+        """Only what waits for a thread counts."""
+        clog = _Clog()
+        with (
+            shared_batch_scheduler.SharedBatchScheduler(
+                _options()
+            ) as scheduler,
+            scheduler.add_queue(
+                batch_queue.QueueOptions(1, 0, 1), clog.process
             ) as queue,
+            clog,
         ):
             queue.schedule(_Task(1))
-            started.wait()
+            clog.started.wait()
             self.assertEqual(queue.scheduling_capacity(), 1)
             queue.schedule(_Task(1))
             self.assertEqual(queue.scheduling_capacity(), 0)
             with self.assertRaises(errors.UnavailableError):
                 queue.schedule(_Task(1))
-            go_on.set()
 
     def test_close_waits_for_the_batch_in_process(self) -> None:
         """What was taken from the queue is finished, too."""
-        started, go_on = threading.Event(), threading.Event()
-        finished = threading.Event()
-
-        def process(batch: batch_scheduler.Batch[_Task]) -> None:
-            started.set()
-            go_on.wait()
-            finished.set()
-
+        clog = _Clog()
         with shared_batch_scheduler.SharedBatchScheduler(
             _options()
         ) as scheduler:
             queue = scheduler.add_queue(
-                batch_queue.QueueOptions(1, 0, 1), process
+                batch_queue.QueueOptions(1, 0, 1), clog.process
             )
             queue.schedule(_Task(1))
-            started.wait()
+            clog.started.wait()
             closer = threading.Thread(target=queue.close)
             closer.start()
-            go_on.set()
+            with clog:
+                self.assertFalse(clog.is_finished)
             closer.join()
-            self.assertTrue(finished.is_set())
+            self.assertTrue(clog.is_finished)
 
     def test_thread_survives_a_callback_that_raises(self) -> None:
         """One bad batch does not end the service."""

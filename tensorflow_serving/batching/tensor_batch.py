@@ -18,8 +18,16 @@ def as_array(value: npt.ArrayLike) -> npt.NDArray[Any]:
     """Returns a value as an array, without loss.
 
     numpy would give lists of bytes a dtype that drops zero bytes at their ends.
+
+    Raises:
+      InvalidArgumentError: The value is no array: its rows differ in length.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise errors.InvalidArgumentError(
+            f"input tensor must be an array; got {error}"
+        ) from None
     if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
         return np.asarray(value, dtype=object)
     return array

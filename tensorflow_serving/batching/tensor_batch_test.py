@@ -20,6 +20,13 @@ class TensorBatchTest(parameterized.TestCase):
         array = np.zeros([2])
         self.assertIs(tensor_batch.as_array(array), array)
 
+    def test_as_array_refuses_rows_of_different_lengths(self) -> None:
+        """The caller gets an error of this project."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must be an array"
+        ):
+            tensor_batch.as_array([[1.0], [1.0, 2.0]])
+
     def test_num_rows_is_the_common_0th_dimension(self) -> None:
         """Whatever the other dimensions are."""
         inputs = {"x:0": np.zeros([3, 2]), "y:0": np.zeros([3])}

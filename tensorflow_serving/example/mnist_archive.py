@@ -8,6 +8,7 @@ import dataclasses
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,8 @@ _TIMEOUT_SECONDS = 10.0
 # Run in a process of its own: a name server or a firewall that swallows packets
 # can hold a lookup or a connection for much longer than any timeout says.
 _PROBE = """
-import sys, urllib.request
-urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="HEAD"))
+import sys, requests
+requests.head(sys.argv[1], allow_redirects=True).raise_for_status()
 """
 
 
@@ -60,7 +61,6 @@ class Archive:
         missing = [name for name in names if contents[name] is None]
         if missing:
             mirrors = _Mirrors(self.mirrors, missing[0])
-            os.makedirs(folders[0], exist_ok=True)
             for name in missing:
                 contents[name] = self._download(name, folders[0], mirrors)
         return {
@@ -86,19 +86,23 @@ class Archive:
     def _download(self, name: str, folder: str, mirrors: "_Mirrors") -> bytes:
         for mirror in list(mirrors.usable):
             url = mirror + name
+            # Not 0: an empty bar counts as none.
+            bar = progress.bar(f"Fetching {url}", 1, "bytes")
             try:
-                with tempfile.NamedTemporaryFile(dir=folder) as file:
+                with tempfile.TemporaryDirectory() as temporary:
+                    path = os.path.join(temporary, name)
                     pooch.HTTPDownloader(
-                        progressbar=progress.bar(f"Fetching {url}", 0, "bytes"),
-                        timeout=_TIMEOUT_SECONDS,
-                    )(url, file.name, None)
-                    content = self._read_checked(file.name, name)
+                        progressbar=bar, timeout=_TIMEOUT_SECONDS
+                    )(url, path, None)
+                    content = self._read_checked(path, name)
                     if content is not None:
-                        _publish(file.name, os.path.join(folder, name))
+                        _keep(path, folder)
                         return content
                 mirrors.drop(mirror, f"{url} has not the published content")
             except OSError as error:
                 mirrors.drop(mirror, f"{url}: {error}")
+            finally:
+                bar.close()
         raise errors.UnavailableError(
             f"{name} must be in {folder}, in MNIST_DATA_DIR or on a mirror; "
             f"got {'; '.join(mirrors.reasons) or 'no mirror'}"
@@ -115,12 +119,19 @@ class Archive:
         return content if checksum == self.checksums[name] else None
 
 
-def _publish(source: str, path: str) -> None:
-    """Makes a temporary file permanent, all at once."""
-    link = source + ".link"
-    os.link(source, link)
-    os.chmod(link, 0o644)
-    os.replace(link, path)
+def _keep(path: str, folder: str) -> None:
+    """Copies a file to a folder, where it appears all at once."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            copy = shutil.copy(path, temporary)
+            os.replace(copy, os.path.join(folder, os.path.basename(path)))
+    except OSError as error:
+        logging.warning(
+            "Folder for downloads must be writable; got %s: %s is not kept",
+            error,
+            os.path.basename(path),
+        )
 
 
 class _Mirrors:
@@ -142,19 +153,15 @@ class _Mirrors:
         deadline = time.monotonic() + _PROBE_SECONDS
         for mirror, probe in zip(mirrors, probes, strict=True):
             try:
-                _, stderr = probe.communicate(
-                    timeout=max(0.0, deadline - time.monotonic())
-                )
+                probe.wait(max(0.0, deadline - time.monotonic()))
+                reason = ""
             except subprocess.TimeoutExpired:
                 probe.kill()
-                probe.communicate()
-                self.drop(
-                    mirror, f"{mirror} did not answer in {_PROBE_SECONDS:g} s"
-                )
-            else:
-                if probe.returncode:
-                    *_, reason = ["no reason", *stderr.splitlines()]
-                    self.drop(mirror, f"{mirror}{name}: {reason}")
+                reason = f"no answer in {_PROBE_SECONDS:g} s"
+            _, stderr = probe.communicate()
+            if probe.returncode:
+                *_, last_line = ["no reason", *stderr.splitlines()]
+                self.drop(mirror, f"{mirror}{name}: {reason or last_line}")
 
     def drop(self, mirror: str, reason: str) -> None:
         """Uses a mirror no more."""

@@ -4,8 +4,12 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
 import os
+import socket
+import sys
 import threading
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -99,6 +103,44 @@ class ArchiveTest(absltest.TestCase):
             ),
             _CONTENTS,
         )
+
+    def test_mirror_that_hangs_does_not_hide_another(self) -> None:
+        """It accepts connections and says nothing; the other one serves."""
+        for name, content in _CONTENTS.items():
+            self._write(self.site_dir, name, content)
+        hanging = self.enter_context(
+            socket.create_server(("127.0.0.1", 0), backlog=9)
+        )
+        self.enter_context(
+            mock.patch.object(mnist_archive, "_PROBE_SECONDS", 1.0)
+        )
+        port = hanging.getsockname()[1]
+        self.assertEqual(
+            self._read(f"http://127.0.0.1:{port}/", self.site), _CONTENTS
+        )
+
+    def test_folder_that_cannot_be_written_is_a_warning(self) -> None:
+        """The content is used all the same."""
+        for name, content in _CONTENTS.items():
+            self._write(self.site_dir, name, content)
+        file = self.create_tempfile().full_path
+        archive = mnist_archive.Archive(_CHECKSUMS, [self.site])
+        with self.assertLogs(level="WARNING") as log:
+            self.assertEqual(
+                archive.read(["a.gz"], [file])["a.gz"], _CONTENTS["a.gz"]
+            )
+        self.assertIn("a.gz is not kept", log.output[0])
+
+    def test_progress_is_shown(self) -> None:
+        """On a terminal, with the size of the file."""
+        self._write(self.site_dir, "a.gz", _CONTENTS["a.gz"])
+        terminal = io.StringIO()
+        terminal.isatty = lambda: True  # type: ignore[method-assign]
+        self.enter_context(mock.patch.object(sys, "stderr", terminal))
+        archive = mnist_archive.Archive(_CHECKSUMS, [self.site])
+        archive.read(["a.gz"], [self.work_dir])
+        size = os.path.getsize(os.path.join(self.site_dir, "a.gz"))
+        self.assertIn(f"/{size} [", terminal.getvalue())
 
     def test_file_that_is_nowhere_is_an_error(self) -> None:
         """It names the file and each mirror, and leaves nothing behind."""

@@ -95,9 +95,10 @@ class Tester:
 
         def finish(call: Any) -> None:
             seconds = time.monotonic() - start
+            failure = _failure(call)
             with self._lock:
-                if (error := call.exception()) is not None:
-                    self._results.failures[_describe(error)] += 1
+                if failure:
+                    self._results.failures[failure] += 1
                 else:
                     self._results.latencies_seconds.append(seconds)
                     answer = int(np.argmax(call.result().value))
@@ -107,10 +108,17 @@ class Tester:
         call.add_done_callback(finish)
 
 
-def _describe(error: Exception) -> str:
-    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
-        return f"{error.code().name}: {error.details()}"
-    return repr(error)
+def _failure(call: Any) -> str:
+    """Returns why a call that is done has no answer; "" if it has one."""
+    if call.code() is not grpc.StatusCode.OK:
+        return f"{call.code().name}: {call.details()}"
+    num_values = len(call.result().value)
+    if num_values != mnist_input_data.NUM_CLASSES:
+        return (
+            f"answer must have {mnist_input_data.NUM_CLASSES} values; got "
+            f"{num_values}"
+        )
+    return ""
 
 
 def _print(results: Results, seconds: float) -> None:

@@ -33,7 +33,9 @@ class MnistClientTest(parameterized.TestCase):
             check=False,
         )
 
-    def _serve(self, *, num_wrong: int = 0, num_failures: int = 0) -> str:
+    def _serve(
+        self, *, num_wrong: int = 0, num_failures: int = 0, num_values: int = 10
+    ) -> str:
         """Starts a server whose first answers are wrong, or errors."""
         labels = _labels()
         num_calls = 0
@@ -51,7 +53,7 @@ class MnistClientTest(parameterized.TestCase):
                 label = (label + 1) % 10
             scores = [0.0] * 10
             scores[label] = 1.0
-            return mnist_inference_pb2.MnistResponse(value=scores)
+            return mnist_inference_pb2.MnistResponse(value=scores[:num_values])
 
         service = server_lib.Service(
             mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
@@ -97,6 +99,17 @@ class MnistClientTest(parameterized.TestCase):
         self.assertEqual(
             client.stdout.splitlines()[-1], "Inference error rate: 10%"
         )
+
+    @parameterized.parameters(0, 9)
+    def test_answer_of_another_size_is_a_failure(self, num_values: int) -> None:
+        """The server is none for these images; the client ends."""
+        client = self._run(self._serve(num_values=num_values), "--num_tests=20")
+        self.assertEqual(client.returncode, 1)
+        self.assertEqual(
+            client.stderr,
+            f"20 calls failed: answer must have 10 values; got {num_values}\n",
+        )
+        self.assertEqual(client.stdout, "Inference error rate: 100%\n")
 
     def test_server_that_cannot_be_reached_is_one_message(self) -> None:
         """Not one for each image."""

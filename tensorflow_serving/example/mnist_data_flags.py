@@ -1,9 +1,10 @@
 """The flags that say which images a program works on.
 
-flags.adopt_module_key_flags(mnist_data_flags)  # shows them in --help
-data = mnist_input_data.read_data_sets(
-mnist_data_flags.WORK_DIR.value, mnist_data_flags.DATASET.value
-)
+Example:
+    flags.adopt_module_key_flags(mnist_data_flags)  # shows them in --help
+    data = mnist_input_data.read_data_sets(
+        mnist_data_flags.WORK_DIR.value, mnist_data_flags.DATASET.value
+    )
 """
 
 from absl import flags

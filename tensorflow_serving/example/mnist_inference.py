@@ -21,7 +21,7 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_config_pb2,
     session_bundle_factory,
 )
-from tensorflow_serving.util import program, signals
+from tensorflow_serving.util import errors, program, signals
 
 _PORT = flags.DEFINE_integer(
     "port",
@@ -64,9 +64,20 @@ _SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
     lower_bound=0.0,
 )
 
-# A call of this server never finds the queue full for longer than it takes to
-# hand out the answers of one batch; see _num_threads.
-_MAX_RETRY_MICROS = 1_000_000
+
+def _num_batches() -> int:
+    """Returns how many batches may run or wait."""
+    return int(_NUM_BATCH_THREADS.value + _MAX_ENQUEUED_BATCHES.value)
+
+
+def _num_threads() -> int:
+    """Returns how many calls may run: as many as fit in those batches.
+
+    More calls wait in the gRPC server.
+    """
+    if not _ENABLE_BATCHING.value:
+        return 2 * (os.cpu_count() or 1)
+    return int(_MAX_BATCH_SIZE.value * _num_batches())
 
 
 def _config() -> session_bundle_config_pb2.SessionBundleConfig:
@@ -76,18 +87,23 @@ def _config() -> session_bundle_config_pb2.SessionBundleConfig:
         batching.thread_pool_name.value = "mnist_service_batch_threads"
         batching.max_batch_size.value = _MAX_BATCH_SIZE.value
         batching.batch_timeout_micros.value = _BATCH_TIMEOUT_MICROS.value
-        batching.max_enqueued_batches.value = _MAX_ENQUEUED_BATCHES.value
+        # Room for every call that has a thread, also while small batches run:
+        # what has begun is never refused.
+        batching.max_enqueued_batches.value = _num_batches()
         batching.num_batch_threads.value = _NUM_BATCH_THREADS.value
-        batching.max_time_micros.value = _MAX_RETRY_MICROS
     return config
 
 
-def _num_threads() -> int:
-    """Returns how many calls can run: enough to fill all batches, no more."""
-    if not _ENABLE_BATCHING.value:
-        return 2 * (os.cpu_count() or 1)
-    num_batches = _NUM_BATCH_THREADS.value + _MAX_ENQUEUED_BATCHES.value
-    return int(_MAX_BATCH_SIZE.value * num_batches)
+def _listen(service: server_lib.Service) -> server_lib.Server:
+    try:
+        return server_lib.Server(
+            f"0.0.0.0:{_PORT.value}", [service], num_threads=_num_threads()
+        )
+    except errors.UnavailableError as error:
+        raise errors.UnavailableError(
+            f"--port must be a free port, or 0 to pick one; got {_PORT.value} "
+            f"({error})"
+        ) from None
 
 
 def main(argv: Sequence[str]) -> None:
@@ -102,11 +118,7 @@ def main(argv: Sequence[str]) -> None:
             _config()
         ) as factory,
         factory.create_session_bundle(argv[1]) as bundle,
-        server_lib.Server(
-            f"0.0.0.0:{_PORT.value}",
-            [mnist_service.MnistService(bundle).service()],
-            num_threads=_num_threads(),
-        ) as server,
+        _listen(mnist_service.MnistService(bundle).service()) as server,
     ):
         termination = signals.Termination()
         server.start()

@@ -174,7 +174,7 @@ class ServingTest(parameterized.TestCase):
         self.assertEqual(second.returncode, 1)
         self.assertRegex(
             second.stderr,
-            f"(?m)^ERROR: address must be free .*:{self.server.port}",
+            f"(?m)^ERROR: --port must be a free port.*; got {self.server.port}",
         )
         self.test_health_is_serving()
 
@@ -218,14 +218,13 @@ class LifecycleTest(parameterized.TestCase):
         enough = threading.Event()
 
         def load(client: _Client) -> None:
-            while True:
+            code = _OK
+            while code is _OK:
                 code = client.call(image).code()
                 with lock:
                     codes[code] += 1
-                    if codes[_OK] > 500:
+                    if sum(codes.values()) > 500:
                         enough.set()
-                if code is not _OK:
-                    return
 
         with _start(*flags) as server:
             clients = [_Client(self, server.address) for _ in range(4)]
@@ -249,6 +248,16 @@ class LifecycleTest(parameterized.TestCase):
         self.assertLessEqual(
             set(codes), {_OK, grpc.StatusCode.UNAVAILABLE, _CANCELLED}
         )
+
+    def test_calls_that_wait_for_their_batch_are_finished(self) -> None:
+        """SIGTERM comes while they wait; each of them gets its answer."""
+        with _start("--batch_timeout_micros=1000000") as server:
+            client = _Client(self, server.address)
+            calls = [client.call(_request([0.5] * 784)) for _ in range(5)]
+            # Calls of a channel arrive in order: after this, all five wait.
+            self.assertEqual(client.call(b"").code(), _INVALID_ARGUMENT)
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual([call.code() for call in calls], [_OK] * 5)
 
     def test_call_that_outlasts_the_grace_does_not_keep_the_server(
         self,

@@ -6,6 +6,7 @@ from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
 from tensorflow_serving.rpc import server
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
+    session,
     session_bundle,
     signature,
 )
@@ -20,7 +21,9 @@ class MnistService:
     Thread-safe.
     """
 
-    def __init__(self, bundle: session_bundle.SessionBundle) -> None:
+    def __init__(
+        self, bundle: session_bundle.SessionBundle[session.Session]
+    ) -> None:
         """Takes a bundle of a session_bundle_factory, which the caller closes.
 
         If the bundle has no classification signature, each call says so.

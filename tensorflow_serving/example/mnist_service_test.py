@@ -42,6 +42,9 @@ class _Session:
             raise self._scores
         return [self._scores]
 
+    def close(self) -> None:
+        """Has nothing to free."""
+
 
 def _service(
     session: _Session, default: manifest_pb2.Signature | None = _CLASSIFICATION

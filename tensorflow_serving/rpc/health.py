@@ -4,6 +4,7 @@ Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
 
 import concurrent.futures
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,30 +33,13 @@ class Health:
         # Each sends a response to one watch, or ends it with None; guarded by
         # _lock.
         self._watches: set[Callable[[Any], None]] = set()
+        self._is_draining = False  # guarded by _lock
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns what a server needs to answer health calls."""
-
-        def check(
-            request: health_pb2.HealthCheckRequest,
-            context: grpc.ServicerContext,
-        ) -> health_pb2.HealthCheckResponse:
-            response: health_pb2.HealthCheckResponse = self._servicer.Check(
-                request, context
-            )
-            return response
-
-        def watch(
-            request: health_pb2.HealthCheckRequest,
-            context: grpc.ServicerContext,
-            send: Callable[[Any], None],
-        ) -> None:
-            with self._lock:
-                self._watches.add(send)
-            context.add_callback(lambda: self._forget(send))
-            self._servicer.Watch(request, context, send)
-
+        check = functools.partial(self._servicer.Check)
+        watch = functools.partial(self._watch)
         # How gRPC is told to take another thread, and to let go of it.
         for behavior in (check, watch):
             vars(behavior)["experimental_thread_pool"] = self._threads
@@ -82,6 +66,7 @@ class Health:
         """Answers NOT_SERVING from now on; tells and ends every watch."""
         self._servicer.enter_graceful_shutdown()
         with self._lock:
+            self._is_draining = True
             watches = list(self._watches)
         for send in watches:
             send(None)
@@ -93,6 +78,21 @@ class Health:
     def _set(self, state: int) -> None:
         for name in self._names:
             self._servicer.set(name, state)
+
+    def _watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.ServicerContext,
+        send: Callable[[Any], None],
+    ) -> None:
+        self._servicer.Watch(request, context, send)
+        with self._lock:
+            self._watches.add(send)
+            is_draining = self._is_draining
+        if not context.add_callback(lambda: self._forget(send)):
+            self._forget(send)
+        if is_draining:
+            send(None)
 
     def _forget(self, send: Callable[[Any], None]) -> None:
         with self._lock:

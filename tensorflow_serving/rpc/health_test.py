@@ -73,6 +73,14 @@ class HealthTest(absltest.TestCase):
         )
         self.assertEqual(watch.code(), grpc.StatusCode.OK)
 
+    def test_watch_that_comes_too_late_ends_at_once(self) -> None:
+        """With NOT_SERVING."""
+        self.health.drain()
+        watch = self.stub.Watch(_Request(service="a.Service"), timeout=60)
+        states = [response.status for response in watch]
+        self.assertEqual(states, [_Response.NOT_SERVING])
+        self.assertEqual(watch.code(), grpc.StatusCode.OK)
+
 
 if __name__ == "__main__":
     absltest.main()

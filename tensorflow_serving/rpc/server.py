@@ -1,18 +1,20 @@
 """A gRPC server: methods that block, health, reflection, and a clean end.
 
-service = Service(
-mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
-{"Classify": classify},
-)
-with Server("0.0.0.0:9000", [service], num_threads=64) as server:
-server.start()
-signals.Termination().wait()
-server.stop(grace_seconds=30)
+Example:
+    service = Service(
+        mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
+        {"Classify": classify},
+    )
+    with Server("0.0.0.0:9000", [service], num_threads=64) as server:
+        server.start()
+        signals.Termination().wait()
+        server.stop(grace_seconds=30)
 """
 
 import concurrent.futures
 import dataclasses
-import time
+import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +68,8 @@ class Server:
         Raises:
           UnavailableError: The address cannot be bound; likely it is in use.
         """
+        self._lock = threading.Lock()
+        self._num_running = 0  # guarded by _lock
         self._threads = concurrent.futures.ThreadPoolExecutor(
             num_threads, thread_name_prefix="rpc"
         )
@@ -77,7 +81,7 @@ class Server:
         names = [service.descriptor.full_name for service in services]
         self._health = health.Health(names)
         self._server.add_generic_rpc_handlers(
-            [*map(_handler, services), self._health.handler()]
+            [*map(self._handler, services), self._health.handler()]
         )
         reflection.enable_server_reflection(
             [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME],
@@ -88,8 +92,8 @@ class Server:
         except RuntimeError:
             self.stop(0)
             raise errors.UnavailableError(
-                f"address must be free to listen on; got {address}, which is "
-                "in use or not of this machine"
+                "address must be free, of this machine, and allowed to this "
+                f"user; got {address}"
             ) from None
 
     @property
@@ -103,7 +107,7 @@ class Server:
         self._health.set_serving()
 
     def stop(self, grace_seconds: float) -> bool:
-        """Ends; returns whether that took less than the grace. Idempotent.
+        """Ends; returns whether every call was finished. Idempotent.
 
         Health turns to NOT_SERVING, new calls are refused with UNAVAILABLE, and
         every call that a thread has, or waits for one, is finished; what is
@@ -112,13 +116,12 @@ class Server:
         instead of UNAVAILABLE.
         """
         self._health.drain()
-        start = time.monotonic()
         self._server.stop(grace_seconds).wait()
-        is_within_grace = time.monotonic() - start < grace_seconds
         self._health.close()
         # Without waiting: what outlasted the grace may never end.
         self._threads.shutdown(wait=False)
-        return is_within_grace
+        with self._lock:
+            return not self._num_running
 
     def __enter__(self) -> "Server":
         """Returns itself."""
@@ -128,36 +131,34 @@ class Server:
         """Stops without grace."""
         self.stop(0)
 
-
-def _handler(service: Service) -> grpc.GenericRpcHandler:
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-    for name, method in service.methods.items():
-        request_class = message_factory.GetMessageClass(
-            service.descriptor.methods_by_name[name].input_type
-        )
-        # Without a deserializer, as gRPC would answer garbage with INTERNAL.
-        handlers[name] = grpc.unary_unary_rpc_method_handler(
-            _behavior(method, request_class),
-            response_serializer=_serialize,
-        )
-    return grpc.method_handlers_generic_handler(
-        service.descriptor.full_name, handlers
-    )
-
-
-def _serialize(response: message.Message) -> bytes:
-    return response.SerializeToString()
-
-
-def _behavior(
-    method: Method, request_class: type[message.Message]
-) -> Callable[[bytes, grpc.ServicerContext], message.Message]:
-    def call(data: bytes, context: grpc.ServicerContext) -> message.Message:
-        if not context.is_active():
-            context.abort(
-                grpc.StatusCode.CANCELLED, "the caller is gone already"
+    def _handler(self, service: Service) -> grpc.GenericRpcHandler:
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for name, method in service.methods.items():
+            request_class = message_factory.GetMessageClass(
+                service.descriptor.methods_by_name[name].input_type
             )
+            # Without a deserializer: gRPC would answer garbage with INTERNAL.
+            handlers[name] = grpc.unary_unary_rpc_method_handler(
+                functools.partial(self._call, method, request_class),
+                response_serializer=_serialize,
+            )
+        return grpc.method_handlers_generic_handler(
+            service.descriptor.full_name, handlers
+        )
+
+    def _call(
+        self,
+        method: Method,
+        request_class: type[message.Message],
+        data: bytes,
+        context: grpc.ServicerContext,
+    ) -> message.Message:
+        """Answers one call, on a thread of the pool."""
+        with self._lock:
+            self._num_running += 1
         try:
+            if not context.is_active():
+                raise errors.CancelledError("the caller is gone already")
             return method(_parse(request_class, data))
         except errors.ServingError as error:
             context.abort(status.to_grpc(error), str(error))
@@ -167,8 +168,13 @@ def _behavior(
                 grpc.StatusCode.INTERNAL,
                 "the server failed on this call; its log has the reason",
             )
+        finally:
+            with self._lock:
+                self._num_running -= 1
 
-    return call
+
+def _serialize(response: message.Message) -> bytes:
+    return response.SerializeToString()
 
 
 def _parse(

@@ -161,19 +161,17 @@ class Exporter:
                 f"init_op must be an operation; got a {type(init_op).__name__}"
             )
         assets = _asset_files(assets_collection or ())
+        signatures = manifest_pb2.Signatures(
+            default_signature=default_graph_signature,
+            named_signatures=named_graph_signatures,
+        )
         if graph_def is not None or clear_devices:
             _add_to_collection(
                 constants.GRAPH_KEY, _serving_graph(graph_def, clear_devices)
             )
         if init_op is not None:
             tf.compat.v1.add_to_collection(constants.INIT_OP_KEY, init_op)
-        _add_to_collection(
-            constants.SIGNATURES_KEY,
-            manifest_pb2.Signatures(
-                default_signature=default_graph_signature,
-                named_signatures=named_graph_signatures,
-            ),
-        )
+        _add_to_collection(constants.SIGNATURES_KEY, signatures)
         for path, asset_file in assets:
             self._assets_to_copy[path] = asset_file.filename
             _add_to_collection(constants.ASSETS_KEY, asset_file)
@@ -242,14 +240,13 @@ class Exporter:
         with _exclusive(base):
             require_new(export_dir)
             self._write(export_dir, sess)
-        if exports_to_keep is not None:
-            _delete_all_but(exports_to_keep, base)
+            if exports_to_keep is not None:
+                _delete_all_but(exports_to_keep, base)
         return export_dir
 
     def _write(self, export_dir: str, sess: tf.compat.v1.Session) -> None:
         unfinished_dir = export_dir + constants.UNFINISHED_SUFFIX
-        if os.path.isdir(unfinished_dir):
-            shutil.rmtree(unfinished_dir)
+        _remove_if_there(unfinished_dir)
         os.mkdir(unfinished_dir)
         self._saver.save(
             sess,
@@ -370,13 +367,26 @@ def _sync_tree(folder: str) -> None:
         _sync(directory)
 
 
+def _remove_if_there(folder: str) -> None:
+    if os.path.isdir(folder):
+        shutil.rmtree(folder)
+
+
 def _delete_all_but(keep: gc.Filter, base: str) -> None:
+    """Deletes versions; a kill leaves none of them in part."""
+
     def parser(path: gc.Path) -> gc.Path | None:
         name = os.path.basename(path.path)
         # As VERSION_FORMAT_SPECIFIER writes it.
-        if not re.fullmatch(r"[0-9]{8,}", name):
+        is_version = re.fullmatch(r"[0-9]{8,}", name)
+        if not is_version or os.path.islink(path.path):
+            return None
+        if not os.path.isdir(path.path):
             return None
         return path._replace(export_version=int(name))
 
     for path in gc.negation(keep)(gc.get_paths(base, parser)):
-        shutil.rmtree(path.path)
+        unfinished_dir = path.path + constants.UNFINISHED_SUFFIX
+        _remove_if_there(unfinished_dir)
+        os.rename(path.path, unfinished_dir)
+        shutil.rmtree(unfinished_dir)

@@ -14,7 +14,7 @@ import threading
 import tensorflow as tf
 from absl.testing import absltest
 
-from tensorflow_serving.session_bundle import exporter, session_bundle
+from tensorflow_serving.session_bundle import exporter, gc, session_bundle
 
 tf1 = tf.compat.v1
 
@@ -22,8 +22,10 @@ _FORK = multiprocessing.get_context("fork")
 _NUM_ONES = 2_000_000
 
 
-def _export(base: str, begins: multiprocessing.synchronize.Event) -> None:
-    """Exports version 1: 8 MB of variables, and an asset."""
+def _export(
+    base: str, begins: multiprocessing.synchronize.Event, version: int = 1
+) -> None:
+    """Exports 8 MB of variables and an asset; deletes all older versions."""
     with tf.Graph().as_default(), tf1.Session() as session:
         ones = tf1.get_variable("ones", initializer=tf.ones([_NUM_ONES]))
         tf.reduce_sum(ones, name="total")
@@ -34,7 +36,11 @@ def _export(base: str, begins: multiprocessing.synchronize.Event) -> None:
         export = exporter.Exporter(saver)
         export.init(assets_collection=[tf.constant(__file__)])
         begins.set()
-        export.export(base, tf.constant(1))
+        export.export(
+            base,
+            tf.constant(version),
+            exports_to_keep=gc.largest_export_versions(1),
+        )
 
 
 def _load_all(base: str) -> None:
@@ -80,6 +86,28 @@ class ExporterKillTest(absltest.TestCase):
                 )
             self.assertEqual(os.listdir(base), ["00000001"])
         self.assertGreater(kills, 0)
+
+    def test_kill_while_old_versions_are_deleted_leaves_whole_ones(
+        self,
+    ) -> None:
+        """An old version is there, or it is not."""
+        base = self.create_tempdir().full_path
+        self._succeed(_FORK.Process(target=_export, args=(base, _FORK.Event())))
+        old = os.path.join(base, "00000001")
+        for number in range(300):
+            with open(os.path.join(old, f"more_{number}"), "wb"):
+                pass  # so that the deletion takes a while
+        victim = _FORK.Process(target=_export, args=(base, _FORK.Event(), 2))
+        victim.start()
+        while os.path.isdir(old):
+            pass
+        victim.kill()
+        victim.join()
+        self.assertIn("00000002", os.listdir(base))
+        self.assertLessEqual(
+            set(os.listdir(base)), {"00000001-tmp", "00000002"}
+        )
+        self._succeed(_FORK.Process(target=_load_all, args=(base,)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Tests for exporter; session_bundle_test loads what it writes."""
 
-import fcntl
 import os
 import threading
 from collections.abc import Mapping
@@ -266,7 +265,11 @@ class ExportTest(_GraphTestCase):
         """Whatever the session can evaluate."""
         step = tf1.get_variable("step", initializer=7, use_resource=True)
         self.session.run(step.initializer)
-        for version in (step, "step/Read/ReadVariableOp:0", tf.constant(9)):
+        for version, expected in (
+            (step, "00000007"),
+            ("step/Read/ReadVariableOp:0", "00000007"),
+            (tf.constant(9), "00000009"),
+        ):
             export = self.exporter()
             tf1.get_default_graph().clear_collection(constants.SIGNATURES_KEY)
             export.init()
@@ -275,7 +278,7 @@ class ExportTest(_GraphTestCase):
                     self.create_tempdir().full_path, version, self.session
                 )
             )
-            self.assertIn(name, ("00000007", "00000009"))
+            self.assertEqual(name, expected)
 
     def test_export_before_init_is_an_error(self) -> None:
         """A RuntimeError, and no file."""
@@ -312,35 +315,54 @@ class ExportTest(_GraphTestCase):
         self.assertNotIn("assets", os.listdir(path))
 
     def test_exporters_below_one_folder_take_turns(self) -> None:
-        """The second one waits, then finds the version of the first."""
-        export = self.exporter()
-        export.init()
-        os.makedirs(self.base)
-        version = tf.constant(1)
-        caught: list[Exception] = []
+        """The second one writes nothing until the first is done."""
+        asset = tf.constant("/some/where.txt")
+        first_writes, go_on = threading.Event(), threading.Event()
+        while_first_writes: list[list[str]] = []
 
-        def run() -> None:
-            try:
-                export.export(self.base, version, self.session)
-            except errors.AlreadyExistsError as error:
-                caught.append(error)
+        def block(files: Mapping[str, str], folder: str) -> None:
+            first_writes.set()
+            go_on.wait()
+            while_first_writes.append(os.listdir(self.base))
 
-        descriptor = os.open(self.base, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        thread = threading.Thread(target=run)
-        thread.start()
-        # Wherever the thread is: it has written nothing, for want of the lock.
-        os.mkdir(os.path.join(self.base, "00000001"))
-        os.close(descriptor)
-        thread.join()
-        self.assertEqual(len(caught), 1)
-        self.assertEqual(os.listdir(self.base), ["00000001"])
+        def export(
+            version: tf.Tensor, callback: exporter.AssetsCallback
+        ) -> None:
+            with self.session.graph.as_default():
+                tf1.get_default_graph().clear_collection(
+                    constants.SIGNATURES_KEY
+                )
+                each = self.exporter()
+                each.init(assets_collection=[asset], assets_callback=callback)
+                each.export(self.base, version, self.session)
+
+        first = threading.Thread(target=export, args=(tf.constant(1), block))
+        second = threading.Thread(
+            target=export, args=(tf.constant(2), lambda files, folder: None)
+        )
+        first.start()
+        first_writes.wait()
+        second.start()
+        # Time enough for the second to write, if nothing kept it.
+        second.join(timeout=1.0)
+        self.assertTrue(second.is_alive())
+        go_on.set()
+        first.join()
+        second.join()
+        self.assertEqual(while_first_writes, [["00000001-tmp"]])
+        self.assertEqual(
+            sorted(os.listdir(self.base)), ["00000001", "00000002"]
+        )
 
     def test_exports_to_keep_deletes_the_others(self) -> None:
-        """Versions of any number of digits; other folders stay."""
+        """Versions of any number of digits; what is no version stays."""
         export = self.exporter()
         export.init()
         os.makedirs(os.path.join(self.base, "7"))
+        os.makedirs(os.path.join(self.base, "00000100-tmp", "leftover"))
+        with open(os.path.join(self.base, "00000009"), "wb"):
+            pass  # a file with the name of a version
+        os.symlink("7", os.path.join(self.base, "00000008"))
         for number in (100, 101, 10**8):
             export.export(
                 self.base,
@@ -348,7 +370,8 @@ class ExportTest(_GraphTestCase):
                 exports_to_keep=gc.largest_export_versions(2),
             )
         self.assertEqual(
-            sorted(os.listdir(self.base)), ["00000101", "100000000", "7"]
+            sorted(os.listdir(self.base)),
+            ["00000008", "00000009", "00000101", "100000000", "7"],
         )
 
 

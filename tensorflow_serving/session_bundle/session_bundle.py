@@ -1,13 +1,15 @@
 """Loads an export: a session with its variables, and what the export says.
 
-with load_session_bundle_from_path("/models/mnist/00000001") as bundle:
-    bundle.session.run(...)
+Example:
+    with load_session_bundle_from_path("/models/mnist/00000001") as bundle:
+        bundle.session.run(["y:0"], {"x:0": [[1.0]]})
 """
 
 import dataclasses
 import glob
 import os
 import re
+from typing import Generic, TypeVar
 
 import tensorflow as tf
 from absl import logging
@@ -19,15 +21,29 @@ from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session_errors,
 )
+from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.util import errors
+
+SessionT = TypeVar("SessionT", bound=session_lib.Session)
+
+# What TensorFlow says of checkpoints that are truncated, corrupt, of another
+# model, or of other shapes.
+_CODES_OF_BROKEN_VARIABLES = {
+    errors.StatusCode.DATA_LOSS,
+    errors.StatusCode.INTERNAL,
+    errors.StatusCode.INVALID_ARGUMENT,
+    errors.StatusCode.NOT_FOUND,
+    errors.StatusCode.OUT_OF_RANGE,
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class SessionBundle:
+class SessionBundle(Generic[SessionT]):
     """A loaded export; a context manager that closes itself."""
 
-    # Has a graph of its own, in which variables and tables are initialised.
-    session: tf.compat.v1.Session
+    # Its graph is its own; variables and tables are initialised. From the
+    # loader a tf.compat.v1.Session, from a factory one that wraps it.
+    session: SessionT
     # As exported, with the graph that is served as graph_def.
     meta_graph_def: tf.compat.v1.MetaGraphDef
 
@@ -35,7 +51,7 @@ class SessionBundle:
         """Frees the session. Idempotent."""
         self.session.close()
 
-    def __enter__(self) -> "SessionBundle":
+    def __enter__(self) -> "SessionBundle[SessionT]":
         """Returns itself."""
         return self
 
@@ -48,7 +64,7 @@ def load_session_bundle_from_path(
     export_dir: str | os.PathLike[str],
     target: str = "",
     config: tf.compat.v1.ConfigProto | None = None,
-) -> SessionBundle:
+) -> SessionBundle[tf.compat.v1.Session]:
     """Loads the export in a folder.
 
     The graph is imported and the restore op that the exporter's Saver left in
@@ -77,8 +93,9 @@ def load_session_bundle_from_path(
     variables = _find_variables(export_dir)
     assets = _find_assets(export_dir, meta_graph_def)
     graph = _import_graph(export_dir, meta_graph_def, list(assets))
-    session = tf.compat.v1.Session(target, graph, config)
+    session = _open_session(target, graph, config)
     try:
+        _place(session, export_dir, meta_graph_def.saver_def)
         _restore(session, meta_graph_def.saver_def, variables, assets)
         _run_init_op(session, export_dir, meta_graph_def, assets)
     except BaseException:
@@ -116,12 +133,9 @@ def _read_meta_graph_def(export_dir: str) -> tf.compat.v1.MetaGraphDef:
             "Meta graph file must hold a MetaGraphDef; got a corrupt or "
             f"truncated file: {path}"
         ) from None
-    try:
-        graphs = collection.unpack_all(
-            meta_graph_def, constants.GRAPH_KEY, tf.compat.v1.GraphDef
-        )
-    except errors.FailedPreconditionError as error:
-        raise errors.FailedPreconditionError(f"{error}: {path}") from None
+    graphs = _unpack_all(
+        path, meta_graph_def, constants.GRAPH_KEY, tf.compat.v1.GraphDef
+    )
     if len(graphs) > 1:
         raise errors.FailedPreconditionError(
             "Expected exactly one serving GraphDef: the collection "
@@ -134,6 +148,19 @@ def _read_meta_graph_def(export_dir: str) -> tf.compat.v1.MetaGraphDef:
             f"Meta graph file must hold a graph; got one without nodes: {path}"
         )
     return meta_graph_def
+
+
+def _unpack_all(
+    path: str,
+    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    key: str,
+    message_class: type[collection.MessageT],
+) -> list[collection.MessageT]:
+    """Returns the messages of a collection; an error names the file."""
+    try:
+        return collection.unpack_all(meta_graph_def, key, message_class)
+    except errors.FailedPreconditionError as error:
+        raise errors.FailedPreconditionError(f"{error}: {path}") from None
 
 
 def _find_variables(export_dir: str) -> _Variables:
@@ -187,8 +214,11 @@ def _find_assets(
     no callback that copies them. A folder without one of its files is an
     export that was copied in part.
     """
-    asset_files = collection.unpack_all(
-        meta_graph_def, constants.ASSETS_KEY, manifest_pb2.AssetFile
+    asset_files = _unpack_all(
+        os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME),
+        meta_graph_def,
+        constants.ASSETS_KEY,
+        manifest_pb2.AssetFile,
     )
     folder = os.path.join(export_dir, constants.ASSETS_DIRECTORY)
     assets = {
@@ -239,23 +269,63 @@ def _import_graph(
     return graph
 
 
+def _open_session(
+    target: str, graph: tf.Graph, config: tf.compat.v1.ConfigProto | None
+) -> tf.compat.v1.Session:
+    try:
+        return tf.compat.v1.Session(target, graph, config)
+    except tf.errors.OpError as error:
+        raise errors.from_code(
+            error.error_code,
+            f"session target {target!r} and configuration must be usable; got "
+            f"{session_errors.cause(error)}",
+        ) from None
+
+
+def _place(
+    session: tf.compat.v1.Session,
+    export_dir: str,
+    saver_def: tf.compat.v1.train.SaverDef,
+) -> None:
+    """Runs next to nothing, which puts each operation on a device."""
+    try:
+        session.run(saver_def.filename_tensor_name)
+    except tf.errors.OpError as error:
+        path = os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+        raise errors.FailedPreconditionError(
+            "Graph must fit the devices of this machine; got "
+            f"{session_errors.cause(error)}: {path}"
+        ) from None
+
+
 def _restore(
     session: tf.compat.v1.Session,
     saver_def: tf.compat.v1.train.SaverDef,
     variables: _Variables,
     assets: dict[str, str],
 ) -> None:
+    files = ", ".join(variables.files)
     try:
         session.run(
             saver_def.restore_op_name,
             {saver_def.filename_tensor_name: variables.filename, **assets},
         )
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise errors.FailedPreconditionError(
+            f"Restore op must take paths of files; got {reason}: {files}"
+        ) from None
     except tf.errors.OpError as error:
         # The reader guesses at another format, which is not the point.
         cause = session_errors.cause(error).partition(": perhaps your file")[0]
+        if error.error_code not in _CODES_OF_BROKEN_VARIABLES:
+            raise errors.from_code(
+                error.error_code,
+                f"Variables must be restored; got {cause}: {files}",
+            ) from None
         raise errors.DataLossError(
             "Variables files must be whole and of this export; got "
-            f"{cause}: {', '.join(variables.files)}"
+            f"{cause}: {files}"
         ) from None
 
 

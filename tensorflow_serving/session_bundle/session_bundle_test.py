@@ -54,7 +54,9 @@ def _export_two_devices(
         return export.export(base, tf.constant(1))
 
 
-def _run_half_plus_two(bundle: session_bundle.SessionBundle) -> list[float]:
+def _run_half_plus_two(
+    bundle: session_bundle.SessionBundle[tf.compat.v1.Session],
+) -> list[float]:
     (y,) = bundle.session.run(
         ["y:0"], {"x:0": np.array([[0], [1], [2], [3]], np.float32)}
     )
@@ -226,6 +228,11 @@ def _add_wrong_serving_graph(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
     graphs.append(collection.pack(manifest_pb2.Signatures()))
 
 
+def _add_wrong_asset(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
+    assets = meta_graph_def.collection_def[constants.ASSETS_KEY].any_list.value
+    assets.append(collection.pack(manifest_pb2.Signatures()))
+
+
 def _add_init_op(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
     init_op = meta_graph_def.collection_def[constants.INIT_OP_KEY]
     init_op.node_list.value.append("another")
@@ -325,6 +332,13 @@ class BrokenExportTest(parameterized.TestCase):
             "/1/export.meta",
         ),
         (
+            "wrong_assets",
+            _edit(_add_wrong_asset),
+            errors.FailedPreconditionError,
+            "Expected Any type_url for tensorflow.serving.AssetFile",
+            "/1/export.meta",
+        ),
+        (
             "two_init_ops",
             _edit(_add_init_op),
             errors.FailedPreconditionError,
@@ -414,6 +428,27 @@ class BrokenExportTest(parameterized.TestCase):
         self._check(
             copy, errors.DataLossError, "of one export; got numbers of files"
         )
+
+    def test_graph_for_other_devices_is_no_fault_of_the_files(self) -> None:
+        """FAILED_PRECONDITION, with the device."""
+        path = _export_two_devices(
+            self.create_tempdir().full_path, sharded=True, write_version=_V1
+        )
+        one_cpu = tf1.ConfigProto(device_count={"CPU": 1})
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError,
+            "must fit the devices of this machine; got .*export.meta",
+        ):
+            session_bundle.load_session_bundle_from_path(path, config=one_cpu)
+
+    def test_session_target_that_is_unknown_is_an_error(self) -> None:
+        """Of this project, without the whole configuration."""
+        with self.assertRaisesRegex(
+            errors.ServingError, "session target 'nowhere' .*; got"
+        ):
+            session_bundle.load_session_bundle_from_path(
+                self.half_plus_two, target="nowhere"
+            )
 
     def test_missing_folder_is_not_found(self) -> None:
         """So is a file in the place of a folder."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,8 @@ from tensorflow_serving.session_bundle import (
     constants,
     manifest_pb2,
 )
+from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.util import errors
-
-
-class Session(Protocol):
-    """The part of a session that running a signature needs."""
-
-    def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
-    ) -> Sequence[npt.NDArray[Any]]:
-        """Returns the fetched tensors, in order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +152,7 @@ def get_generic_signature(
 def run_classification(
     signature: manifest_pb2.ClassificationSignature,
     inputs: npt.NDArray[Any],
-    session: Session,
+    session: session_lib.Session,
     *,
     classes: bool = False,
     scores: bool = False,
@@ -204,7 +196,7 @@ def run_classification(
 def run_regression(
     signature: manifest_pb2.RegressionSignature,
     inputs: npt.NDArray[Any],
-    session: Session,
+    session: session_lib.Session,
 ) -> npt.NDArray[Any]:
     """Returns the outputs of a regression, of shape [batch, ...].
 
@@ -285,7 +277,7 @@ def _run(
     input_name: str,
     inputs: npt.NDArray[Any],
     output_names: Sequence[str],
-    session: Session,
+    session: session_lib.Session,
 ) -> Sequence[npt.NDArray[Any]]:
     outputs = session.run(output_names, {input_name: inputs})
     if len(outputs) != len(output_names):

@@ -72,6 +72,9 @@ class _Session:
         self.fetches, self.feeds = list(fetches), list(feed_dict)
         return self._outputs
 
+    def close(self) -> None:
+        """Has nothing to free."""
+
 
 class _LostSession:
     """Always fails."""
@@ -81,6 +84,9 @@ class _LostSession:
     ) -> Sequence[npt.NDArray[Any]]:
         """Raises."""
         raise errors.DataLossError("data is gone")
+
+    def close(self) -> None:
+        """Has nothing to free."""
 
 
 class GetSignatureTest(parameterized.TestCase):

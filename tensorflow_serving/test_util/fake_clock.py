@@ -24,8 +24,8 @@ class FakeClock:
         # A thread has begun to wait; wakes settle().
         self._changed = threading.Condition(self._lock)
         self._now_micros = 0  # guarded by _lock
-        # Of the threads that wait, one entry each; guarded by _lock.
-        self._waiting: list[threading.Condition] = []
+        # Where each thread waits, by a key of its own; guarded by _lock.
+        self._waiting: dict[object, threading.Condition] = {}
 
     def now(self) -> float:
         """Returns the seconds by which the clock was advanced so far."""
@@ -47,19 +47,19 @@ class FakeClock:
         with self._lock:
             if deadline is not None and self._now_micros / 1e6 >= deadline:
                 return
-            self._waiting.append(condition)
+            key = object()
+            self._waiting[key] = condition
             self._changed.notify_all()
         condition.wait()
         with self._lock:
-            if condition in self._waiting:
-                self._waiting.remove(condition)
+            self._waiting.pop(key, None)
 
     def advance_micros(self, micros: int) -> None:
         """Moves the clock and wakes every thread that waits on it."""
         with self._lock:
             self._now_micros += micros
-            waiting, self._waiting = self._waiting, []
-        for condition in waiting:
+            waiting, self._waiting = self._waiting, {}
+        for condition in waiting.values():
             with condition:
                 condition.notify_all()
 

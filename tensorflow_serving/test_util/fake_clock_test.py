@@ -36,6 +36,25 @@ class FakeClockTest(absltest.TestCase):
         thread.join()
         self.assertTrue(woke.is_set())
 
+    def test_threads_may_share_a_condition(self) -> None:
+        """settle() counts each of them."""
+        clock = fake_clock.FakeClock()
+        condition = threading.Condition()
+
+        def wait() -> None:
+            with condition:
+                while clock.now() < 1:
+                    clock.wait_until(condition, 1.0)
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            clock.settle(threads=3)
+        clock.advance_micros(1_000_000)
+        for thread in threads:
+            thread.join()
+
     def test_wait_until_returns_at_once_after_the_deadline(self) -> None:
         """A deadline that has come needs no notification."""
         clock = fake_clock.FakeClock()

@@ -1,10 +1,11 @@
 """Makes session bundles that serve, batched or not, from one configuration.
 
-config = session_bundle_config_pb2.SessionBundleConfig()
-config.batching_parameters.max_batch_size.value = 64
-with SessionBundleFactory.create(config) as factory:
-    with factory.create_session_bundle("/models/mnist/1") as bundle:
-        bundle.session.run(["y:0"], {"x:0": images})
+Example:
+    config = session_bundle_config_pb2.SessionBundleConfig()
+    config.batching_parameters.max_batch_size.value = 64
+    with SessionBundleFactory.create(config) as factory:
+        with factory.create_session_bundle("/models/mnist/1") as bundle:
+            bundle.session.run(["y:0"], {"x:0": images})
 """
 
 import os
@@ -22,6 +23,7 @@ from tensorflow_serving.servables.tensorflow import (
     serving_session,
     session_bundle_config_pb2,
 )
+from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.util import errors
 
@@ -29,7 +31,7 @@ from tensorflow_serving.util import errors
 _RAM_MULTIPLIER = 1.5
 _RAM_PAD_BYTES = 10 << 20
 
-_VARIABLES_FILENAME = re.compile(r"export|export[-.](data-)?\d+-of-\d+")
+_VARIABLES_FILENAME = re.compile(r"export|export(-|\.data-)\d+-of-\d+")
 
 
 class SessionBundleFactory:
@@ -62,29 +64,42 @@ class SessionBundleFactory:
         batching: "_Batching | None",
     ) -> None:
         """See create()."""
-        self._config = config
+        self._config = session_bundle_config_pb2.SessionBundleConfig()
+        self._config.CopyFrom(config)
         self._batching = batching
+        self._closed = False
 
     def create_session_bundle(
         self, path: str | os.PathLike[str]
-    ) -> session_bundle.SessionBundle:
+    ) -> session_bundle.SessionBundle[session_lib.Session]:
         """Loads an export.
 
-        The session of the bundle has run() and close(), and raises only errors
-        of util/errors.py; see BatchingSession and ServingSession.
+        The session of the bundle raises only errors of util/errors.py; see
+        BatchingSession and ServingSession.
 
         Raises:
-          NotFoundError, DataLossError, FailedPreconditionError: See
+          FailedPreconditionError: The factory is closed; or see
             load_session_bundle_from_path.
+          NotFoundError, DataLossError: See load_session_bundle_from_path.
         """
+        if self._closed:
+            raise errors.FailedPreconditionError(
+                "factory must be open to make a bundle; got a closed one"
+            )
         bundle = session_bundle.load_session_bundle_from_path(
             path, self._config.session_target, self._config.session_config
         )
-        session = serving_session.ServingSession(bundle.session)
-        return session_bundle.SessionBundle(
-            self._batching.wrap(session) if self._batching else session,
-            bundle.meta_graph_def,
+        session: session_lib.Session = serving_session.ServingSession(
+            bundle.session
         )
+        try:
+            if self._batching:
+                session = self._batching.wrap(session)
+        except errors.ServingError:
+            # The factory was closed in the meantime.
+            bundle.close()
+            raise
+        return session_bundle.SessionBundle(session, bundle.meta_graph_def)
 
     def estimate_resource_requirement(
         self, path: str | os.PathLike[str]
@@ -111,6 +126,7 @@ class SessionBundleFactory:
 
     def close(self) -> None:
         """Makes no more bundles; those that are open go on. Idempotent."""
+        self._closed = True
         if self._batching:
             self._batching.scheduler.close()
 
@@ -154,7 +170,7 @@ class _Batching:
         )
 
     def wrap(
-        self, session: serving_session.ServingSession
+        self, session: session_lib.Session
     ) -> batching_session.BatchingSession:
         """Returns a batching session with a queue of its own."""
         return batching_session.BatchingSession(

@@ -12,7 +12,7 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_config_pb2,
     session_bundle_factory,
 )
-from tensorflow_serving.session_bundle import session_bundle, signature
+from tensorflow_serving.session_bundle import session, session_bundle, signature
 from tensorflow_serving.session_bundle.example import export_half_plus_two
 from tensorflow_serving.test_util import shared_data
 from tensorflow_serving.util import errors
@@ -37,7 +37,9 @@ class SessionBundleFactoryTest(parameterized.TestCase):
         cls.addClassCleanup(folder.cleanup)
         cls.export_dir = export_half_plus_two.export(folder.name)
 
-    def _check(self, bundle: session_bundle.SessionBundle, *xs: float) -> None:
+    def _check(
+        self, bundle: session_bundle.SessionBundle[session.Session], *xs: float
+    ) -> None:
         y = signature.run_regression(
             signature.get_regression_signature(bundle.meta_graph_def),
             np.array([[x] for x in xs], np.float32),
@@ -57,25 +59,34 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             self.assertEqual(threading.active_count(), before)
 
     def test_batching_merges_concurrent_calls(self) -> None:
-        """Ten callers of two rows each, two rows a batch, and a long retry."""
+        """Two calls of two rows fill a batch; alone each would wait an hour."""
         with (
             _create(
                 """
                 batching_parameters {
-                  max_batch_size { value: 2 }
-                  max_time_micros { value: 10000000 }
+                  max_batch_size { value: 4 }
+                  batch_timeout_micros { value: 3600000000 }
                 }
                 """
             ) as factory,
             factory.create_session_bundle(self.export_dir) as bundle,
-            concurrent.futures.ThreadPoolExecutor(10) as callers,
+            concurrent.futures.ThreadPoolExecutor(2) as callers,
         ):
             calls = [
                 callers.submit(self._check, bundle, number, number + 1)
-                for number in range(10)
+                for number in range(2)
             ]
             for call in calls:
                 call.result()
+
+    @parameterized.parameters("", "batching_parameters {}")
+    def test_closed_factory_makes_no_bundles(self, config: str) -> None:
+        """With or without batching."""
+        factory = _create(config)
+        factory.close()
+        factory.close()  # idempotent
+        with self.assertRaises(errors.FailedPreconditionError):
+            factory.create_session_bundle(self.export_dir)
 
     def test_empty_batching_parameters_are_enough(self) -> None:
         """Presence is what counts; operations are out of reach."""

@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from tensorflow_serving.session_bundle import exporter
+from tensorflow_serving.util import program
 
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir",
@@ -101,4 +102,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)
