@@ -59,7 +59,7 @@ def imported_modules(module: ast.Module) -> Iterator[str]:
 def files_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
     """A source file has at most 500 lines."""
     for path in tree.files:
-        if path.endswith((".py", ".bzl")) and "_pb2" not in path:
+        if path.endswith((".py", ".bzl")):
             num_lines = len(tree.text(path).splitlines())
             if num_lines > _MAX_FILE_LINES:
                 yield (
@@ -144,7 +144,7 @@ def tests_do_not_sleep(tree: source_tree.SourceTree) -> Iterator[str]:
 def files_name_no_machine(tree: source_tree.SourceTree) -> Iterator[str]:
     """No file has a path that exists on one machine only."""
     for path in tree.files:
-        if path.endswith((".gz", ".pyi", "LICENSE")):
+        if path.endswith((".gz", "LICENSE")):
             continue
         for number, line in enumerate(tree.text(path).splitlines(), start=1):
             if match := _MACHINE_PATH.search(line):

@@ -54,21 +54,21 @@ class SourceTree:
 
     @functools.cached_property
     def files(self) -> list[str]:
-        """The paths of all files but bytecode, relative to the root."""
+        """The paths of all files that people write, relative to the root."""
         return sorted(
-            os.path.relpath(os.path.join(folder, name), self.root)
+            os.path.relpath(path, self.root)
             for folder, _, names in os.walk(self.root)
             for name in names
-            if not name.endswith(".pyc")
+            if not _is_generated(path := os.path.join(folder, name))
         )
 
     @functools.cached_property
     def modules(self) -> dict[str, ast.Module]:
-        """The Python files that people write, by path."""
+        """The Python files, by path."""
         return {
             path: ast.parse(self.text(path), path)
             for path in self.files
-            if path.endswith(".py") and "_pb2" not in path
+            if path.endswith(".py")
         }
 
     @functools.cached_property
@@ -105,6 +105,13 @@ class SourceTree:
                     line=call.lineno,
                     attributes=dict(_literals(call)),
                 )
+
+
+def _is_generated(path: str) -> bool:
+    """Whether a file is bytecode, or a link to an output of the build."""
+    return path.endswith(".pyc") or (
+        os.path.islink(path) and "/bazel-out/" in os.readlink(path)
+    )
 
 
 def _literals(call: ast.Call) -> Iterator[tuple[str, object]]:
