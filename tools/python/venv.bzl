@@ -22,6 +22,7 @@ py_runtime(
     name = "runtime",
     interpreter_path = "{python}",
     python_version = "PY3",
+    {shebang}
 )
 
 py_runtime_pair(
@@ -94,8 +95,12 @@ def _python_venv_impl(ctx):
         ],
     )
     venv_python = str(ctx.path("venv/bin/python"))
+    shebang = "stub_shebang = \"#!%s\"," % venv_python
+    if ctx.os.environ.get("BAZEL_MAJOR_VERSION") == "3":
+        shebang = "# Bazel 3 knows no stub_shebang; its programs call python."
     ctx.file("BUILD", _BUILD.format(
         python = venv_python,
+        shebang = shebang,
         lock = "@%s//%s:%s" % (
             ctx.attr.lock.workspace_name,
             ctx.attr.lock.package,
@@ -111,6 +116,7 @@ def _python_venv_impl(ctx):
 python_venv = repository_rule(
     implementation = _python_venv_impl,
     doc = "A virtual environment with the packages of a lock file.",
+    environ = ["BAZEL_MAJOR_VERSION"],
     attrs = {
         "lock": attr.label(
             allow_single_file = True,
