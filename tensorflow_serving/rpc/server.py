@@ -15,6 +15,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,12 @@ from grpc_reflection.v1alpha import reflection
 
 from tensorflow_serving.rpc import health, status
 from tensorflow_serving.util import errors
+
+# How long calls are still taken after the beginning of a stop; how long a
+# moment without calls is waited for then; and how long that moment is.
+_LAST_CALLS_SECONDS = 0.1
+_REFUSAL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.02
 
 # The request in, the response out; raises errors of util/errors.py. Any: each
 # method has message classes of its own.
@@ -80,8 +87,13 @@ class Server:
         )
         names = [service.descriptor.full_name for service in services]
         self._health = health.Health(names)
+        self._arrivals = _Arrivals()
         self._server.add_generic_rpc_handlers(
-            [*map(self._handler, services), self._health.handler()]
+            [
+                self._health.handler(),
+                self._arrivals,
+                *map(self._handler, services),
+            ]
         )
         reflection.enable_server_reflection(
             [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME],
@@ -109,14 +121,24 @@ class Server:
     def stop(self, grace_seconds: float) -> bool:
         """Ends; returns whether every call was finished. Idempotent.
 
-        Health turns to NOT_SERVING, new calls are refused with UNAVAILABLE, and
-        every call that a thread has, or waits for one, is finished; what is
-        left after the grace is aborted. A call that arrives in the very moment
-        of the stop, and was not seen yet by this server, may get CANCELLED
-        instead of UNAVAILABLE.
+        Health turns to NOT_SERVING. Calls that are on their way are still
+        taken, for a tenth of a second at most; from then on new ones are
+        refused with UNAVAILABLE. Every call that was taken is finished; what is
+        left after the grace is aborted.
+
+        gRPC cancels calls that it received and did not hand over yet. So that
+        there are none, the port is closed in a moment in which no call comes,
+        and refusals are answered after that: clients that call again and again
+        wait for an answer first.
         """
         self._health.drain()
-        self._server.stop(grace_seconds).wait()
+        end = time.monotonic() + grace_seconds
+        self._arrivals.wait_for_a_pause(min(end, _now_and(_LAST_CALLS_SECONDS)))
+        self._arrivals.refuse()
+        self._arrivals.wait_for_a_pause(min(end, _now_and(_REFUSAL_SECONDS)))
+        stopped = self._server.stop(max(0.0, end - time.monotonic()))
+        self._arrivals.answer_refusals()
+        stopped.wait()
         self._health.close()
         # Without waiting: what outlasted the grace may never end.
         self._threads.shutdown(wait=False)
@@ -171,6 +193,57 @@ class Server:
         finally:
             with self._lock:
                 self._num_running -= 1
+
+
+class _Arrivals(grpc.GenericRpcHandler):
+    """Sees every call when it comes, and refuses it if told so.
+
+    Stands before the services: gRPC asks one handler after the other.
+    Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        # Both are written by one thread and read by another.
+        self._last_time = 0.0
+        self._is_refusing = False
+        self._port_is_closed = threading.Event()
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Returns None for a call that is welcome."""
+        self._last_time = time.monotonic()
+        if not self._is_refusing:
+            return None
+        return grpc.unary_unary_rpc_method_handler(self._refuse)
+
+    def refuse(self) -> None:
+        """Refuses all calls from now on, but does not answer them yet."""
+        self._is_refusing = True
+
+    def answer_refusals(self) -> None:
+        """Answers what was refused; to be called when the port is closed."""
+        self._port_is_closed.set()
+
+    def wait_for_a_pause(self, deadline: float) -> None:
+        """Returns once no call came for a moment, or at the deadline."""
+        pause_end = time.monotonic() + _PAUSE_SECONDS
+        while (now := time.monotonic()) < min(pause_end, deadline):
+            time.sleep(min(pause_end, deadline) - now)
+            pause_end = self._last_time + _PAUSE_SECONDS
+
+    def _refuse(
+        self, data: bytes, context: grpc.ServicerContext
+    ) -> message.Message:
+        self._port_is_closed.wait()
+        context.abort(
+            grpc.StatusCode.UNAVAILABLE,
+            "server must be running; got a call while it is shutting down",
+        )
+
+
+def _now_and(seconds: float) -> float:
+    return time.monotonic() + seconds
 
 
 def _serialize(response: message.Message) -> bytes:

@@ -1,29 +1,38 @@
 """Waiting for the signal that ends a program."""
 
-import queue
+import os
 import signal
 import types
+
+_TERMINATION = (signal.SIGINT, signal.SIGTERM)
 
 
 class Termination:
     """SIGTERM and Ctrl-C, once this object exists.
 
     The first of them is for wait(); the next one ends the program at once.
-    Make it in the main thread.
+    Make it in the main thread, once in a program.
     """
 
     def __init__(self) -> None:
         """Takes over both signals."""
-        # A queue whose put() may be called by a signal handler.
-        self._received: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
+        # The system writes to it, whichever thread a signal comes to. A Python
+        # handler alone would run only when the main thread next runs Python,
+        # which it does not while it waits.
+        self._received, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        signal.set_wakeup_fd(wakeup)
+        for each in _TERMINATION:
+            signal.signal(each, _ignore)
 
     def wait(self) -> str:
         """Blocks until a signal came; returns its name."""
-        return self._received.get()
-
-    def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
+        while (number := os.read(self._received, 1)[0]) not in _TERMINATION:
+            pass
+        for each in _TERMINATION:
             signal.signal(each, signal.SIG_DFL)
-        self._received.put(signal.Signals(number).name)
+        return signal.Signals(number).name
+
+
+def _ignore(number: int, frame: types.FrameType | None) -> None:
+    """Does nothing; the signal is in the pipe already."""

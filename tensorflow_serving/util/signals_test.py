@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 from absl.testing import absltest, parameterized
 
@@ -16,6 +17,7 @@ class TerminationTest(parameterized.TestCase):
         super().setUp()
         for number in (signal.SIGINT, signal.SIGTERM):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.addCleanup(signal.set_wakeup_fd, -1)
 
     @parameterized.parameters("SIGINT", "SIGTERM")
     def test_first_signal_ends_the_wait(self, name: str) -> None:
@@ -25,6 +27,21 @@ class TerminationTest(parameterized.TestCase):
         self.assertEqual(termination.wait(), name)
         for number in (signal.SIGINT, signal.SIGTERM):
             self.assertEqual(signal.getsignal(number), signal.SIG_DFL)
+
+    def test_signal_may_come_to_any_thread(self) -> None:
+        """The main thread, which waits, hears of it all the same."""
+        termination = signals.Termination()
+        go_on = threading.Event()
+
+        def signal_this_thread() -> None:
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            go_on.wait()
+
+        thread = threading.Thread(target=signal_this_thread)
+        thread.start()
+        self.assertEqual(termination.wait(), "SIGTERM")
+        go_on.set()
+        thread.join()
 
 
 if __name__ == "__main__":
