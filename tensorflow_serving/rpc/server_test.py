@@ -141,6 +141,12 @@ class ServerTest(absltest.TestCase):
         for call in calls:
             self.assertEqual(call.result().text, "wait")
 
+    def test_thousands_of_calls_at_once_are_all_answered(self) -> None:
+        """They wait their turn, in gRPC and in the server."""
+        calls = [self._call("hello") for _ in range(5000)]
+        codes = collections.Counter(call.code() for call in calls)
+        self.assertEqual(codes, {grpc.StatusCode.OK: 5000})
+
     def test_call_whose_caller_is_gone_is_not_started(self) -> None:
         """Four calls run, the fifth is cancelled while it waits."""
         calls = [self._call("wait") for _ in range(4)]
