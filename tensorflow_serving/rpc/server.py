@@ -37,6 +37,15 @@ _PAUSE_SECONDS = 0.02
 # More calls than a client could hope to have answered in time.
 _MAX_PENDING_CALLS = 1_000_000
 
+_GRPC_OPTIONS = (
+    # gRPC would let two servers share a port without a word.
+    ("grpc.so_reuseport", 0),
+    # With more than 1,000 calls that it has not handed over yet, it would
+    # cancel some of them at random, and all above 3,000.
+    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+)
+
 # The request in, the response out; raises errors of util/errors.py. Any: each
 # method has message classes of its own.
 Method = Callable[[Any], message.Message]
@@ -85,17 +94,7 @@ class Server:
         )
         self._server = grpc.server(
             self._threads,
-            options=[
-                # gRPC would let two servers share a port without a word.
-                ("grpc.so_reuseport", 0),
-                # With more than 1,000 calls that it has not handed over yet, it
-                # would cancel some of them at random, and all above 3,000.
-                ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
-                (
-                    "grpc.server.max_pending_requests_hard_limit",
-                    _MAX_PENDING_CALLS,
-                ),
-            ],
+            options=_GRPC_OPTIONS,
         )
         names = [service.descriptor.full_name for service in services]
         self._health = health.Health(names)
