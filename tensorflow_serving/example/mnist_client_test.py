@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -64,6 +65,21 @@ class MnistClientTest(parameterized.TestCase):
         )
         server.start()
         return f"--server=localhost:{server.port}"
+
+    def test_client_needs_no_tensorflow(self) -> None:
+        """It starts in a moment, also where TensorFlow is not installed."""
+        script = (
+            "import sys; import tensorflow_serving.example.mnist_client; "
+            "print('tensorflow' in sys.modules)"
+        )
+        client = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual(client.stdout, "False\n", client.stderr)
 
     @parameterized.parameters(1, 10)
     def test_error_rate_is_the_last_line(self, concurrency: int) -> None:

@@ -1,5 +1,6 @@
 """Running a program whose errors are for people, not for programmers."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,7 +15,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     An error of util/errors.py and one of the operating system become one line
     on standard error and the exit code 1, without a stack trace. So do errors
     in flags, which absl names; raise app.UsageError for wrong arguments.
+
+    Under "bazel run", relative paths are those of the caller's folder.
     """
+    # Bazel starts programs in a folder of its own.
+    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     logging.set_verbosity(logging.INFO)
 
     def guarded_main(argv: Sequence[str]) -> int | None:

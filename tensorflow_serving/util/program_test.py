@@ -1,8 +1,10 @@
 """Tests for program: this file is also the program that is run."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from unittest import mock
 
 from absl import app
 from absl.testing import absltest, parameterized
@@ -18,6 +20,8 @@ def _main(argv: Sequence[str]) -> int:
             open("/no/such/file", "rb").close()
         case ["bug"]:
             raise ZeroDivisionError("a bug")
+        case ["folder"]:
+            raise errors.NotFoundError(os.getcwd())
         case ["code", number]:
             return int(number)
     raise app.UsageError("there must be arguments")
@@ -52,6 +56,13 @@ class ProgramTest(parameterized.TestCase):
         code, text = self._run("bug")
         self.assertNotEqual(code, 0)
         self.assertIn("Traceback", text)
+
+    def test_relative_paths_are_those_of_the_caller_of_bazel_run(self) -> None:
+        """Bazel says where that was; without Bazel nothing changes."""
+        folder = os.path.realpath(self.create_tempdir().full_path)
+        with mock.patch.dict(os.environ, BUILD_WORKING_DIRECTORY=folder):
+            self.assertEqual(self._run("folder"), (1, f"ERROR: {folder}\n"))
+        self.assertEqual(self._run("folder"), (1, f"ERROR: {os.getcwd()}\n"))
 
     def test_exit_code_is_what_main_returns(self) -> None:
         """0 is success."""
