@@ -92,10 +92,7 @@ class Server:
         self._threads = concurrent.futures.ThreadPoolExecutor(
             num_threads, thread_name_prefix="rpc"
         )
-        self._server = grpc.server(
-            self._threads,
-            options=_GRPC_OPTIONS,
-        )
+        self._server = grpc.server(self._threads, options=_GRPC_OPTIONS)
         names = [service.descriptor.full_name for service in services]
         self._health = health.Health(names)
         self._arrivals = _Arrivals()
@@ -144,9 +141,11 @@ class Server:
         """
         self._health.drain()
         end = time.monotonic() + grace_seconds
-        self._arrivals.wait_for_a_pause(min(end, _now_and(_LAST_CALLS_SECONDS)))
+        self._arrivals.wait_for_a_pause(min(grace_seconds, _LAST_CALLS_SECONDS))
         self._arrivals.refuse()
-        self._arrivals.wait_for_a_pause(min(end, _now_and(_REFUSAL_SECONDS)))
+        self._arrivals.wait_for_a_pause(
+            min(end - time.monotonic(), _REFUSAL_SECONDS)
+        )
         stopped = self._server.stop(max(0.0, end - time.monotonic()))
         self._arrivals.answer_refusals()
         stopped.wait()
@@ -236,9 +235,11 @@ class _Arrivals(grpc.GenericRpcHandler):
         """Answers what was refused; to be called when the port is closed."""
         self._port_is_closed.set()
 
-    def wait_for_a_pause(self, deadline: float) -> None:
-        """Returns once no call came for a moment, or at the deadline."""
-        pause_end = time.monotonic() + _PAUSE_SECONDS
+    def wait_for_a_pause(self, max_seconds: float) -> None:
+        """Returns once no call came for a moment, or after that time."""
+        start = time.monotonic()
+        deadline = start + max_seconds
+        pause_end = start + _PAUSE_SECONDS
         while (now := time.monotonic()) < min(pause_end, deadline):
             time.sleep(min(pause_end, deadline) - now)
             pause_end = self._last_time + _PAUSE_SECONDS
@@ -251,10 +252,6 @@ class _Arrivals(grpc.GenericRpcHandler):
             grpc.StatusCode.UNAVAILABLE,
             "server must be running; got a call while it is shutting down",
         )
-
-
-def _now_and(seconds: float) -> float:
-    return time.monotonic() + seconds
 
 
 def _serialize(response: message.Message) -> bytes:

@@ -113,9 +113,13 @@ class _Variables:
     files: list[str]
 
 
+def _meta_path(export_dir: str) -> str:
+    return os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+
+
 def _read_meta_graph_def(export_dir: str) -> tf.compat.v1.MetaGraphDef:
     """Returns export.meta, with the graph to serve as graph_def."""
-    path = os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+    path = _meta_path(export_dir)
     meta_graph_def = tf.compat.v1.MetaGraphDef()
     try:
         with open(path, "rb") as file:
@@ -215,7 +219,7 @@ def _find_assets(
     export that was copied in part.
     """
     asset_files = _unpack_all(
-        os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME),
+        _meta_path(export_dir),
         meta_graph_def,
         constants.ASSETS_KEY,
         manifest_pb2.AssetFile,
@@ -245,7 +249,7 @@ def _import_graph(
     meta_graph_def: tf.compat.v1.MetaGraphDef,
     asset_tensor_names: list[str],
 ) -> tf.Graph:
-    path = os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+    path = _meta_path(export_dir)
     graph = tf.Graph()
     try:
         with graph.as_default():
@@ -291,7 +295,7 @@ def _place(
     try:
         session.run(saver_def.filename_tensor_name)
     except tf.errors.OpError as error:
-        path = os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+        path = _meta_path(export_dir)
         raise errors.FailedPreconditionError(
             "Graph must fit the devices of this machine; got "
             f"{session_errors.cause(error)}: {path}"
@@ -337,7 +341,7 @@ def _run_init_op(
 ) -> None:
     if constants.INIT_OP_KEY not in meta_graph_def.collection_def:
         return
-    path = os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
+    path = _meta_path(export_dir)
     init_ops = meta_graph_def.collection_def[constants.INIT_OP_KEY]
     names = init_ops.node_list.value
     if len(names) != 1:
