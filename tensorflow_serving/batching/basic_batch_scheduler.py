@@ -1,6 +1,7 @@
 """A batch scheduler with one queue and threads of its own."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from tensorflow_serving.batching import (
     batch_queue,
@@ -50,6 +51,14 @@ class BasicBatchScheduler(
         """See BatchScheduler."""
         self._queue.schedule(task)
 
+    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
+        """See BatchScheduler."""
+        return self._queue.schedule_all(tasks)
+
+    def cancel(self, task: batch_scheduler.TaskT) -> None:
+        """See BatchScheduler."""
+        self._queue.cancel(task)
+
     def num_enqueued_tasks(self) -> int:
         """See BatchScheduler."""
         return self._queue.num_enqueued_tasks()
@@ -57,6 +66,10 @@ class BasicBatchScheduler(
     def scheduling_capacity(self) -> int:
         """See BatchScheduler."""
         return self._queue.scheduling_capacity()
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """See BatchScheduler."""
+        return self._queue.statistics()
 
     def close(self) -> None:
         """See BatchScheduler."""

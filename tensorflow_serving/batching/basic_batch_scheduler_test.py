@@ -1,6 +1,5 @@
 """Tests for basic_batch_scheduler."""
 
-import dataclasses
 import threading
 
 from absl.testing import absltest
@@ -14,9 +13,16 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.util import errors
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    size: int
+class _Task(batch_scheduler.BatchTask):
+    """Knows with which error it failed."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.error: errors.ServingError | None = None
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Takes note."""
+        self.error = error
 
 
 class BasicBatchSchedulerTest(absltest.TestCase):
@@ -50,6 +56,26 @@ class BasicBatchSchedulerTest(absltest.TestCase):
         self.assertEqual(sizes, [[3, 5]])
         with self.assertRaises(errors.FailedPreconditionError):
             scheduler.schedule(_Task(1))
+
+    def test_the_rest_is_the_queues(self) -> None:
+        """schedule_all(), cancel() and statistics() are passed through."""
+        tasks = [_Task(3), _Task(11), _Task(5)]
+        with basic_batch_scheduler.BasicBatchScheduler[_Task](
+            basic_batch_scheduler.Options(batch_queue.QueueOptions(10, 10**9)),
+            lambda batch: None,
+        ) as scheduler:
+            self.assertFalse(scheduler.schedule_all(tasks))
+            scheduler.cancel(tasks[2])
+            self.assertEqual(
+                [type(task.error) for task in tasks],
+                [
+                    type(None),
+                    errors.InvalidArgumentError,
+                    errors.CancelledError,
+                ],
+            )
+            self.assertEqual(scheduler.statistics().num_enqueued_tasks, 1)
+        self.assertEqual(scheduler.statistics().num_batches_by_size, {3: 1})
 
     def test_close_ends_the_threads(self) -> None:
         """Nothing is left running."""

@@ -1,28 +1,48 @@
 """Tests for batch_queue."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batch_queue
+from tensorflow_serving.batching import batch_queue, batch_scheduler
 from tensorflow_serving.util import errors
 
 _FOREVER = 10**12
+_Reason = batch_scheduler.CloseReason
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
+class _Task(batch_scheduler.BatchTask):
     size: int
+    deadline: float = math.inf
+    whole: "_Task | None" = None
+
+    def split(self, sizes: Sequence[int]) -> list["_Task"]:
+        """Makes parts with the deadline of the whole."""
+        assert sum(sizes) == self.size
+        assert len(sizes) > 1
+        return [_Task(size, self.deadline, self) for size in sizes]
+
+    def is_part_of(self, task: batch_scheduler.BatchTask) -> bool:
+        """Knows its whole."""
+        return self is task or self.whole is task
 
 
 def _queue(
     max_batch_size: int = 10,
     batch_timeout_micros: int = _FOREVER,
     max_enqueued_batches: int = 2,
+    **options: Any,
 ) -> batch_queue.BatchQueue[_Task]:
     return batch_queue.BatchQueue(
         batch_queue.QueueOptions(
-            max_batch_size, batch_timeout_micros, max_enqueued_batches
+            max_batch_size,
+            batch_timeout_micros,
+            max_enqueued_batches,
+            **options,
         )
     )
 
@@ -46,9 +66,10 @@ class QueueOptionsTest(parameterized.TestCase):
         ("max_batch_size", {"max_batch_size": 0}),
         ("batch_timeout_micros", {"batch_timeout_micros": -1}),
         ("max_enqueued_batches", {"max_enqueued_batches": -1}),
+        ("max_execution_batch_size", {"max_execution_batch_size": -1}),
     )
     def test_options_out_of_range_are_refused(
-        self, options: dict[str, int]
+        self, options: dict[str, Any]
     ) -> None:
         """The error names the option and its value."""
         ((name, value),) = options.items()
@@ -56,6 +77,31 @@ class QueueOptionsTest(parameterized.TestCase):
             errors.InvalidArgumentError, f"{name} must be .*; got {value}"
         ):
             batch_queue.QueueOptions(**options)
+
+    @parameterized.parameters((True, 33), (False, 4))
+    def test_smaller_batches_need_splitting(
+        self, splitting: bool, size: int
+    ) -> None:
+        """And no batch is larger than the largest task."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "max_execution_batch_size must be at most max_batch_size 32, and "
+            f"needs enable_large_batch_splitting; got {size}",
+        ):
+            batch_queue.QueueOptions(
+                enable_large_batch_splitting=splitting,
+                max_execution_batch_size=size,
+            )
+
+    def test_batches_are_as_large_as_tasks_unless_told(self) -> None:
+        """Smaller ones make sense if tasks can be split."""
+        self.assertEqual(batch_queue.QueueOptions(7).batch_size_limit, 7)
+        self.assertEqual(
+            batch_queue.QueueOptions(
+                7, enable_large_batch_splitting=True, max_execution_batch_size=3
+            ).batch_size_limit,
+            3,
+        )
 
 
 class BatchQueueTest(parameterized.TestCase):
@@ -165,13 +211,197 @@ class BatchQueueTest(parameterized.TestCase):
         queue.add(_Task(2), now=0)
         self.assertEqual(_take(queue, now=0), [8, 2])
 
-    def test_add_says_when_there_is_news_for_a_waiting_thread(self) -> None:
-        """The first task and the one that fills the batch are news."""
+    def test_add_says_how_many_threads_have_something_to_see(self) -> None:
+        """The first task of a batch, the most urgent and the last are news."""
+        queue = _queue(max_enqueued_batches=9)
+        self.assertEqual(queue.add(_Task(1), now=0), 1)
+        self.assertEqual(queue.add(_Task(1), now=0), 0)
+        self.assertEqual(queue.add(_Task(1, deadline=7), now=0), 1)
+        self.assertEqual(queue.add(_Task(1, deadline=8), now=0), 0)
+        self.assertEqual(queue.add(_Task(6, deadline=6), now=0), 1)
+        self.assertEqual(queue.add(_Task(3), now=0), 1)
+
+    def test_overflow_is_news_for_two_threads(self) -> None:
+        """One takes the batch that was closed; one sees to the next."""
         queue = _queue()
-        self.assertTrue(queue.add(_Task(1), now=0))
-        self.assertFalse(queue.add(_Task(1), now=0))
-        self.assertTrue(queue.add(_Task(8), now=0))
-        self.assertTrue(queue.add(_Task(1), now=0))
+        queue.add(_Task(3), now=0)
+        self.assertEqual(queue.add(_Task(8), now=0), 2)
+
+    def test_each_batch_of_a_split_task_is_news(self) -> None:
+        """Or one thread would run what several could."""
+        queue = _queue(
+            max_batch_size=4,
+            max_enqueued_batches=9,
+            enable_large_batch_splitting=True,
+        )
+        queue.add(_Task(3), now=0)
+        self.assertEqual(queue.add(_Task(4), now=0), 2)
+        self.assertEqual(queue.num_batches, 2)
+
+
+class IdleTest(absltest.TestCase):
+    """A thread with nothing else to do."""
+
+    def test_idle_thread_takes_what_there_is(self) -> None:
+        """Instead of waiting for the timeout; a busy one does not."""
+        queue = _queue(idle_means_go=True)
+        queue.add(_Task(1), now=0)
+        self.assertIsNone(queue.take(now=0))
+        batch = queue.take(now=0, idle=True)
+        assert batch is not None
+        self.assertIs(batch.close_reason, _Reason.IDLE)
+        self.assertIsNone(queue.take(now=0, idle=True))
+
+    def test_idle_thread_waits_unless_told(self) -> None:
+        """The option is off by default."""
+        queue = _queue()
+        queue.add(_Task(1), now=0)
+        self.assertIsNone(queue.take(now=0, idle=True))
+
+
+class SplittingTest(parameterized.TestCase):
+    """Tasks that do not fit in the batch that is being filled."""
+
+    @parameterized.named_parameters(
+        ("fits", 0, 4, [[4]]),
+        ("fits_in_the_room", 3, 1, [[3, 1]]),
+        ("fills_the_room", 3, 2, [[3, 1], [1]]),
+        ("no_room", 4, 3, [[4], [3]]),
+        ("no_room_and_whole_batches", 4, 8, [[4], [4], [4]]),
+        ("whole_batches", 0, 12, [[4], [4], [4]]),
+        ("room_and_whole_batches", 1, 11, [[1, 3], [4], [4]]),
+        ("room_and_a_rest", 1, 9, [[1, 3], [4], [2]]),
+        ("one_more_than_a_batch", 0, 5, [[4], [1]]),
+        ("one_less_than_two", 0, 7, [[4], [3]]),
+    )
+    def test_parts_fill_batches(
+        self, waiting: int, size: int, batches: list[list[int]]
+    ) -> None:
+        """First the room that is left, then whole batches, then the rest."""
+        queue = _queue(
+            max_batch_size=12,
+            max_enqueued_batches=9,
+            enable_large_batch_splitting=True,
+            max_execution_batch_size=4,
+        )
+        if waiting:
+            queue.add(_Task(waiting), now=0)
+        queue.add(_Task(size), now=0)
+        queue.close()
+        taken = []
+        while sizes := _take(queue, now=0):
+            taken.append(sizes)
+        self.assertEqual(taken, batches)
+
+    def test_parts_are_accepted_all_or_none(self) -> None:
+        """UNAVAILABLE if there is room for some of them only."""
+        queue = _queue(
+            max_batch_size=12,
+            max_enqueued_batches=3,
+            enable_large_batch_splitting=True,
+            max_execution_batch_size=4,
+        )
+        queue.add(_Task(1), now=0)
+        with self.assertRaises(errors.UnavailableError):
+            queue.add(_Task(12), now=0)
+        self.assertEqual(queue.num_tasks, 1)
+        self.assertEqual(queue.capacity, 11)
+        queue.add(_Task(11), now=0)
+        self.assertEqual(queue.num_tasks, 4)
+        self.assertEqual(queue.capacity, 0)
+        self.assertEqual(queue.statistics(0).num_refused, 1)
+
+    @parameterized.parameters((2, 13, 8), (9, 13, 12))
+    def test_task_that_can_never_fit_is_invalid(
+        self, max_enqueued_batches: int, size: int, most: int
+    ) -> None:
+        """Larger than allowed, or than all batches that may wait."""
+        queue = _queue(
+            max_batch_size=12,
+            max_enqueued_batches=max_enqueued_batches,
+            enable_large_batch_splitting=True,
+            max_execution_batch_size=4,
+        )
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, f"at most .* {most}; got {size}"
+        ):
+            queue.add(_Task(size), now=0)
+
+    def test_parts_expire_together(self) -> None:
+        """They have one deadline."""
+        queue = _queue(max_batch_size=4, enable_large_batch_splitting=True)
+        queue.add(_Task(1), now=0)
+        queue.add(_Task(4, deadline=1), now=0)
+        expired = queue.expire(now=1)
+        self.assertEqual([task.size for task in expired], [3, 1])
+        self.assertEqual(queue.statistics(1).num_expired, 2)
+        self.assertEqual(queue.num_tasks, 1)
+
+
+class StatisticsTest(absltest.TestCase):
+    """What a queue holds, and what it has done."""
+
+    def test_batches_are_counted_by_size_and_by_reason(self) -> None:
+        """Each reason once, and a full batch twice."""
+        queue = _queue(batch_timeout_micros=1_000_000, idle_means_go=True)
+        queue.add(_Task(10), now=0)
+        _take(queue, now=0)
+        queue.add(_Task(5), now=0)
+        queue.add(_Task(6), now=0)
+        _take(queue, now=0)
+        _take(queue, now=1)
+        queue.add(_Task(5), now=1)
+        queue.take(now=1, idle=True)
+        queue.add(_Task(1, deadline=1.5), now=1)
+        _take(queue, now=1.499)
+        queue.add(_Task(2), now=2)
+        queue.close()
+        before = queue.statistics(2)
+        _take(queue, now=2)
+        statistics = queue.statistics(2)
+        self.assertEqual(
+            statistics.num_batches_by_size, {10: 1, 5: 2, 6: 1, 1: 1, 2: 1}
+        )
+        self.assertEqual(
+            statistics.num_batches_by_reason,
+            {
+                _Reason.FULL: 2,
+                _Reason.TIMEOUT: 1,
+                _Reason.IDLE: 1,
+                _Reason.DEADLINE: 1,
+                _Reason.DRAIN: 1,
+            },
+        )
+        self.assertNotIn(_Reason.DRAIN, before.num_batches_by_reason)
+        self.assertEqual(before.num_enqueued_tasks, 1)
+
+    def test_oldest_wait_is_that_of_the_first_task(self) -> None:
+        """0 if there is none."""
+        queue = _queue()
+        self.assertEqual(queue.statistics(9).oldest_wait_seconds, 0)
+        for now in (1, 2):
+            queue.add(_Task(9), now=now)
+        self.assertEqual(queue.statistics(9).oldest_wait_seconds, 8)
+        self.assertEqual(queue.statistics(9).num_enqueued_tasks, 2)
+        _take(queue, now=9)
+        self.assertEqual(queue.statistics(9).oldest_wait_seconds, 7)
+
+    def test_drops_are_counted(self) -> None:
+        """Refused, expired and cancelled tasks, each for itself."""
+        queue = _queue(max_enqueued_batches=1)
+        queue.add(_Task(1, deadline=1), now=0)
+        cancelled = _Task(9)
+        queue.add(cancelled, now=0)
+        for _ in range(3):
+            with self.assertRaises(errors.UnavailableError):
+                queue.add(_Task(1), now=0)
+        queue.cancel(cancelled)
+        queue.expire(now=1)
+        statistics = queue.statistics(1)
+        self.assertEqual(statistics.num_refused, 3)
+        self.assertEqual(statistics.num_expired, 1)
+        self.assertEqual(statistics.num_cancelled, 1)
+        self.assertEqual(statistics.num_enqueued_tasks, 0)
 
 
 if __name__ == "__main__":

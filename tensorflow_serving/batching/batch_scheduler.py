@@ -6,20 +6,62 @@ package hold the schedulers.
 """
 
 import abc
+import dataclasses
+import enum
+import math
 import threading
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from tensorflow_serving.util import errors
+
+TaskT = TypeVar("TaskT", bound="BatchTask")
 
 
-class BatchTask(Protocol):
-    """A unit of work that can share a batch with others."""
+class BatchTask:
+    """A unit of work that can share a batch with others.
 
-    @property
-    def size(self) -> int:
-        """How much of a batch the task takes up: rows, for tensors."""
+    Subclasses set size, and what else they need.
+    """
+
+    __slots__ = ()
+
+    # How much of a batch the task takes up: rows, for tensors. At least 1.
+    size: int
+    # When the task is of no more use, in seconds of the scheduler's clock.
+    deadline: float = math.inf
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Is told that the scheduler gave the task up; called at most once.
+
+        Called without a lock, on any thread; must not block. close() of the
+        scheduler waits for it.
+        """
+
+    def split(self: TaskT, sizes: Sequence[int]) -> Sequence[TaskT]:
+        """Returns tasks of these sizes that do the work of this one.
+
+        Called at most once, when there is room for all of them, with the lock
+        of the scheduler held: must be quick and call nobody.
+
+        Args:
+          sizes: At least two; their sum is the size of the task.
+        """
+        raise NotImplementedError
+
+    def is_part_of(self, task: "BatchTask") -> bool:
+        """Returns whether it is that task, or came from its split()."""
+        return self is task
 
 
-TaskT = TypeVar("TaskT", bound=BatchTask)
+class CloseReason(enum.Enum):
+    """Why a batch took no more tasks."""
+
+    FULL = "full"  # no room for one more task
+    TIMEOUT = "timeout"  # its first task had waited long enough
+    IDLE = "idle"  # a thread had nothing else to do
+    DEADLINE = "deadline"  # one of its tasks could not wait any longer
+    DRAIN = "drain"  # the queue was closed
 
 
 class Batch(Generic[TaskT]):
@@ -35,12 +77,21 @@ class Batch(Generic[TaskT]):
         self._tasks: list[TaskT] = []
         self._size = 0
         self._closed = threading.Event()
+        self._close_reason: CloseReason | None = None
 
     def add_task(self, task: TaskT) -> None:
         """Adds a task; the batch must be open."""
         assert not self.is_closed, "a closed batch takes no tasks"
         self._tasks.append(task)
         self._size += task.size
+
+    def remove_tasks(self, is_wanted: "Predicate[TaskT]") -> list[TaskT]:
+        """Removes and returns some tasks; for the scheduler, before a run."""
+        removed = [task for task in self._tasks if is_wanted(task)]
+        if removed:
+            self._tasks = [task for task in self._tasks if not is_wanted(task)]
+            self._size -= sum(task.size for task in removed)
+        return removed
 
     @property
     def tasks(self) -> Sequence[TaskT]:
@@ -71,19 +122,62 @@ class Batch(Generic[TaskT]):
         """Blocks until close() is called."""
         self._closed.wait()
 
-    def close(self) -> None:
-        """Ends the time in which tasks can be added. Idempotent."""
-        self._closed.set()
+    @property
+    def close_reason(self) -> CloseReason | None:
+        """Why it was closed; None while it is open or if nobody said so."""
+        return self._close_reason
+
+    def close(self, reason: CloseReason | None = None) -> None:
+        """Ends the time in which tasks can be added. The first call counts."""
+        if not self._closed.is_set():
+            self._close_reason = reason
+            self._closed.set()
 
 
+Predicate = Callable[[TaskT], bool]
 ProcessBatch = Callable[[Batch[TaskT]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What a scheduler holds, and what it has done since its beginning.
+
+    A task that was split counts as its parts. What was accepted is enqueued,
+    expired, cancelled or in one of the batches.
+    """
+
+    num_enqueued_tasks: int = 0
+    # How long the oldest task waits already; 0 if there is none.
+    oldest_wait_seconds: float = 0.0
+    # How long a batch is processed, of late; 0 if that is not known.
+    typical_run_seconds: float = 0.0
+    num_batches_by_size: Mapping[int, int] = dataclasses.field(
+        default_factory=dict
+    )
+    num_batches_by_reason: Mapping[CloseReason, int] = dataclasses.field(
+        default_factory=dict
+    )
+    # Tasks that found no room, or came after their deadline.
+    num_refused: int = 0
+    # Tasks whose deadline passed while they waited.
+    num_expired: int = 0
+    # Tasks that were cancelled while they waited.
+    num_cancelled: int = 0
+
+
+def expired_error() -> errors.DeadlineExceededError:
+    """Returns what a task gets whose deadline passed before it was run."""
+    return errors.DeadlineExceededError(
+        "deadline must leave time to run; it passed before the call was run"
+    )
 
 
 class BatchScheduler(abc.ABC, Generic[TaskT]):
     """Groups tasks into batches and has them processed.
 
     A context manager that closes itself. Thread-safe; but close() must not be
-    called by the callback that processes the batches, for which it waits.
+    called by the callback that processes the batches or by BatchTask.fail(),
+    for which it waits.
     """
 
     @abc.abstractmethod
@@ -96,6 +190,28 @@ class BatchScheduler(abc.ABC, Generic[TaskT]):
           UnavailableError: There is no room now. Transient.
           InvalidArgumentError: The task fits in no batch. Permanent.
           FailedPreconditionError: The scheduler is closed. Permanent.
+          DeadlineExceededError: The deadline of the task has passed. Transient.
+        """
+
+    def schedule_all(self, tasks: Iterable[TaskT]) -> bool:
+        """Takes over tasks from a thread that has nothing else to do then.
+
+        A task that is refused gets the error with fail(). Does not block, but
+        may process a batch on the calling thread, if batches are quick; returns
+        whether there is more to do: then call it again soon, with or without
+        tasks.
+        """
+        for task in tasks:
+            try:
+                self.schedule(task)
+            except errors.ServingError as error:
+                task.fail(error)
+        return False
+
+    def cancel(self, task: TaskT) -> None:
+        """Drops a task that waits, with fail(CancelledError).
+
+        Without effect on one that was not accepted or is processed already.
         """
 
     @abc.abstractmethod
@@ -107,8 +223,12 @@ class BatchScheduler(abc.ABC, Generic[TaskT]):
         """Returns how many tasks of size 1 are sure to be accepted now."""
 
     @abc.abstractmethod
+    def statistics(self) -> Statistics:
+        """Returns a snapshot."""
+
+    @abc.abstractmethod
     def close(self) -> None:
-        """Takes no more tasks; returns when all are processed. Idempotent."""
+        """Takes no more tasks; returns when all are answered. Idempotent."""
 
     def __enter__(self) -> "BatchScheduler[TaskT]":
         """Returns itself."""

@@ -1,6 +1,7 @@
 """A batch scheduler that tries again for a while when another has no room."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from tensorflow_serving.batching import batch_scheduler
 from tensorflow_serving.util import clock as clock_lib
@@ -60,10 +61,20 @@ class BatchSchedulerRetrier(
                 self._wrapped.schedule(task)
                 return
             except errors.UnavailableError:
-                waited = self._clock.now() - start
-                if waited + self._delay_seconds >= self._max_seconds:
+                now = self._clock.now()
+                if now - start + self._delay_seconds >= self._max_seconds:
                     raise
-            self._clock.sleep(self._delay_seconds)
+            # After its deadline the next try refuses the task at once.
+            seconds = min(self._delay_seconds, task.deadline - now)
+            self._clock.sleep(max(0.0, seconds))
+
+    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
+        """See BatchScheduler; does not try again."""
+        return self._wrapped.schedule_all(tasks)
+
+    def cancel(self, task: batch_scheduler.TaskT) -> None:
+        """See BatchScheduler."""
+        self._wrapped.cancel(task)
 
     def num_enqueued_tasks(self) -> int:
         """See BatchScheduler."""
@@ -72,6 +83,10 @@ class BatchSchedulerRetrier(
     def scheduling_capacity(self) -> int:
         """See BatchScheduler."""
         return self._wrapped.scheduling_capacity()
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """See BatchScheduler."""
+        return self._wrapped.statistics()
 
     def close(self) -> None:
         """See BatchScheduler."""

@@ -1,6 +1,8 @@
 """Tests for batch_scheduler_retrier."""
 
 import dataclasses
+import math
+from collections.abc import Iterable
 
 from absl.testing import absltest, parameterized
 
@@ -13,8 +15,9 @@ from tensorflow_serving.util import errors
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
+class _Task(batch_scheduler.BatchTask):
     size: int = 1
+    deadline: float = math.inf
 
 
 class _SleepIsInstant(fake_clock.FakeClock):
@@ -28,8 +31,16 @@ class _SleepIsInstant(fake_clock.FakeClock):
 class _Failing(batch_scheduler.BatchScheduler[_Task]):
     """Refuses a number of tasks, then accepts; counts the calls."""
 
-    def __init__(self, error: errors.ServingError, failures: int) -> None:
+    def __init__(
+        self,
+        error: errors.ServingError,
+        failures: int,
+        clock: fake_clock.FakeClock | None = None,
+    ) -> None:
         self._error = error
+        self._clock = clock
+        self.scheduled: list[_Task] = []
+        self.cancelled: list[_Task] = []
         self._failures = failures
         self.num_calls = 0
         self.closed = False
@@ -37,8 +48,20 @@ class _Failing(batch_scheduler.BatchScheduler[_Task]):
     def schedule(self, task: _Task) -> None:
         """Refuses or accepts."""
         self.num_calls += 1
+        if self._clock and task.deadline <= self._clock.now():
+            raise batch_scheduler.expired_error()
         if self.num_calls <= self._failures:
             raise self._error
+        self.scheduled.append(task)
+
+    def schedule_all(self, tasks: Iterable[_Task]) -> bool:
+        """Always has more to do."""
+        super().schedule_all(tasks)
+        return True
+
+    def cancel(self, task: _Task) -> None:
+        """Takes note."""
+        self.cancelled.append(task)
 
     def num_enqueued_tasks(self) -> int:
         """Returns a number to recognise."""
@@ -47,6 +70,10 @@ class _Failing(batch_scheduler.BatchScheduler[_Task]):
     def scheduling_capacity(self) -> int:
         """Returns a number to recognise."""
         return 42
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """Returns a number to recognise."""
+        return batch_scheduler.Statistics(num_refused=99)
 
     def close(self) -> None:
         """Takes note."""
@@ -119,14 +146,41 @@ class BatchSchedulerRetrierTest(parameterized.TestCase):
         self.assertEqual(wrapped.num_calls, 4)
         self.assertEqual(clock.now(), 300e-6)
 
+    def test_deadline_ends_the_tries(self) -> None:
+        """DEADLINE_EXCEEDED comes at that moment, not after the pause."""
+        clock = _SleepIsInstant()
+        wrapped = _Failing(errors.UnavailableError("full"), 10**6, clock)
+        retrier = batch_scheduler_retrier.BatchSchedulerRetrier(
+            batch_scheduler_retrier.Options(10**9, 10**6), wrapped, clock
+        )
+        with self.assertRaises(errors.DeadlineExceededError):
+            retrier.schedule(_Task(deadline=2.5))
+        self.assertEqual(clock.now(), 2.5)
+        self.assertEqual(wrapped.num_calls, 4)
+
+    def test_tasks_of_schedule_all_are_tried_once(self) -> None:
+        """Its callers have no time to wait."""
+        wrapped = _Failing(errors.UnavailableError("full"), failures=1)
+        retrier = batch_scheduler_retrier.BatchSchedulerRetrier(
+            batch_scheduler_retrier.Options(), wrapped, _SleepIsInstant()
+        )
+        retrier.schedule_all([_Task()])
+        self.assertEqual(wrapped.num_calls, 1)
+
     def test_the_rest_is_the_wrapped_schedulers(self) -> None:
-        """Numbers and close() are passed through."""
+        """Numbers, cancel(), schedule_all() and close() are passed through."""
+        task = _Task()
         wrapped = _Failing(errors.UnavailableError("full"), failures=0)
         with batch_scheduler_retrier.BatchSchedulerRetrier(
             batch_scheduler_retrier.Options(), wrapped
         ) as retrier:
             self.assertEqual(retrier.num_enqueued_tasks(), 17)
             self.assertEqual(retrier.scheduling_capacity(), 42)
+            self.assertEqual(retrier.statistics().num_refused, 99)
+            self.assertTrue(retrier.schedule_all([task]))
+            self.assertEqual(wrapped.scheduled, [task])
+            retrier.cancel(task)
+            self.assertEqual(wrapped.cancelled, [task])
             self.assertFalse(wrapped.closed)
         self.assertTrue(wrapped.closed)
 

@@ -1,16 +1,110 @@
 """Tests for batch_scheduler."""
 
 import dataclasses
+import math
 import threading
 
 from absl.testing import absltest
 
 from tensorflow_serving.batching import batch_scheduler
+from tensorflow_serving.util import errors
 
 
 @dataclasses.dataclass
-class _Task:
+class _Task(batch_scheduler.BatchTask):
     size: int
+
+
+class _ForTwo(batch_scheduler.BatchScheduler[_Task]):
+    """Has room for two tasks and does nothing with them."""
+
+    def __init__(self) -> None:
+        self.tasks: list[_Task] = []
+
+    def schedule(self, task: _Task) -> None:
+        """Takes a task, or not."""
+        if len(self.tasks) == 2:
+            raise errors.UnavailableError("full")
+        self.tasks.append(task)
+
+    def num_enqueued_tasks(self) -> int:
+        """Counts them."""
+        return len(self.tasks)
+
+    def scheduling_capacity(self) -> int:
+        """Counts them down."""
+        return 2 - len(self.tasks)
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """Counts nothing."""
+        return batch_scheduler.Statistics()
+
+    def close(self) -> None:
+        """Forgets them."""
+        self.tasks = []
+
+
+class _Recording(_Task):
+    """A task that knows with which error it failed."""
+
+    error: errors.ServingError | None = None
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Takes note."""
+        self.error = error
+
+
+class BatchTaskTest(absltest.TestCase):
+    """What a task need not say of itself."""
+
+    def test_task_is_of_use_for_ever(self) -> None:
+        """Unless it says until when."""
+        self.assertEqual(_Task(1).deadline, math.inf)
+
+    def test_task_is_part_of_itself_only(self) -> None:
+        """Not of one that is equal."""
+        task = _Task(1)
+        self.assertTrue(task.is_part_of(task))
+        self.assertFalse(task.is_part_of(_Task(1)))
+
+    def test_task_cannot_be_split(self) -> None:
+        """That is for those that know how."""
+        with self.assertRaises(NotImplementedError):
+            _Task(2).split([1, 1])
+
+
+class BatchSchedulerTest(absltest.TestCase):
+    """What a scheduler need not do itself."""
+
+    def test_tasks_of_schedule_all_are_accepted_or_fail(self) -> None:
+        """A refused task gets the error; there is no more to do."""
+        tasks = [_Recording(1) for _ in range(3)]
+        scheduler = _ForTwo()
+        with scheduler:
+            self.assertFalse(scheduler.schedule_all(iter(tasks)))
+            self.assertEqual(scheduler.tasks, tasks[:2])
+            self.assertEqual(
+                [type(task.error) for task in tasks],
+                [type(None), type(None), errors.UnavailableError],
+            )
+        self.assertEqual(scheduler.num_enqueued_tasks(), 0)
+
+    def test_cancel_may_have_no_effect(self) -> None:
+        """A scheduler without a queue has nothing to take a task from."""
+        task = _Recording(1)
+        scheduler = _ForTwo()
+        scheduler.schedule(task)
+        scheduler.cancel(task)
+        self.assertIsNone(task.error)
+        self.assertEqual(scheduler.tasks, [task])
+
+    def test_statistics_are_frozen(self) -> None:
+        """A snapshot does not change; it begins with nothing."""
+        statistics = batch_scheduler.Statistics()
+        self.assertEqual(statistics.num_batches_by_size, {})
+        self.assertEqual(statistics.num_expired, 0)
+        with self.assertRaises(dataclasses.FrozenInstanceError):
+            statistics.num_expired = 1  # type: ignore[misc]
 
 
 class BatchTest(absltest.TestCase):
@@ -36,6 +130,29 @@ class BatchTest(absltest.TestCase):
         self.assertTrue(batch.is_closed)
         with self.assertRaises(AssertionError):
             batch.add_task(_Task(1))
+
+    def test_removed_tasks_are_gone(self) -> None:
+        """From a closed batch, too; the others keep their order."""
+        batch = batch_scheduler.Batch[_Task]()
+        for size in (1, 2, 3, 4):
+            batch.add_task(_Task(size))
+        batch.close()
+        removed = batch.remove_tasks(lambda task: task.size % 2 == 0)
+        self.assertEqual([task.size for task in removed], [2, 4])
+        self.assertEqual([task.size for task in batch.tasks], [1, 3])
+        self.assertEqual(batch.size, 4)
+        self.assertEqual(batch.remove_tasks(lambda task: False), [])
+
+    def test_first_reason_counts(self) -> None:
+        """A batch is closed once; nobody need say why."""
+        batch = batch_scheduler.Batch[_Task]()
+        self.assertIsNone(batch.close_reason)
+        batch.close(batch_scheduler.CloseReason.IDLE)
+        batch.close(batch_scheduler.CloseReason.DRAIN)
+        self.assertIs(batch.close_reason, batch_scheduler.CloseReason.IDLE)
+        silent = batch_scheduler.Batch[_Task]()
+        silent.close()
+        self.assertIsNone(silent.close_reason)
 
     def test_wait_until_closed_returns_after_close(self) -> None:
         """A thread can wait for the end of a batch."""

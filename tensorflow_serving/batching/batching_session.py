@@ -1,9 +1,16 @@
-"""A session that merges concurrent calls of run() into batches."""
+"""A session that merges concurrent calls of run() into batches.
+
+Example:
+    future = session.run_async(["y:0"], {"x:0": images})
+    (y,) = future.result()
+"""
 
 import concurrent.futures
 import dataclasses
+import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 from absl import logging
@@ -12,26 +19,13 @@ from tensorflow_serving.batching import (
     basic_batch_scheduler,
     batch_scheduler,
     batch_scheduler_retrier,
-    tensor_batch,
+    batched_function,
 )
+from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
-
-class Session(Protocol):
-    """The part of a TensorFlow session that serving needs."""
-
-    def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
-    ) -> Sequence[npt.NDArray[Any]]:
-        """Returns the fetched tensors, in order.
-
-        Args:
-          fetches: Names of tensors ("y:0").
-          feed_dict: Values of tensors, by name.
-        """
-
-    def close(self) -> None:
-        """Frees what the session holds."""
+# Which tensors are fed and fetched is up to callers; this many are remembered.
+_MAX_FUNCTIONS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +38,9 @@ class Options:
 
     # Each batch is padded to the next of these sizes; empty: no padding.
     allowed_batch_sizes: tuple[int, ...] = ()
+    # Whether the calls of a batch that fails are run again, one by one, so that
+    # only those fail that are at fault.
+    rerun_failed_batches: bool = False
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -64,36 +61,36 @@ class Options:
             )
 
 
-class BatchingSessionTask:
-    """One call of BatchingSession.run()."""
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What a BatchingSession has done since its beginning."""
 
-    def __init__(
-        self, fetches: Sequence[str], inputs: Mapping[str, npt.NDArray[Any]]
-    ) -> None:
-        """Raises InvalidArgumentError if the inputs have no common size."""
-        self.fetches = list(fetches)
-        self.inputs = inputs
-        self.num_rows = tensor_batch.num_rows(inputs)
-        # A call without rows takes up room as well, or any number would fit.
-        self.size = max(1, self.num_rows)
-        self.outputs: concurrent.futures.Future[list[npt.NDArray[Any]]] = (
-            concurrent.futures.Future()
-        )
+    scheduler: batch_scheduler.Statistics
+    # Rows of calls that were run, and rows that were run for padding only.
+    num_rows: int
+    num_padding_rows: int
+    num_failed_runs: int
+    # Calls that were run a second time, alone.
+    num_rerun_calls: int
 
 
 CreateScheduler = Callable[
-    [batch_scheduler.ProcessBatch[BatchingSessionTask]],
-    batch_scheduler.BatchScheduler[BatchingSessionTask],
+    [batch_scheduler.ProcessBatch[batched_function.Call]],
+    batch_scheduler.BatchScheduler[batched_function.Call],
 ]
 
 
 class BatchingSession:
-    """Implements Session with batches; run() blocks until its rows are done.
+    """Runs concurrent calls as batches.
 
-    Callers need threads of their own: with max_batch_size times the number of
-    batch threads of them, twice over, batches can fill.
+    run() blocks until its rows are done: its callers need threads of their own;
+    with max_batch_size times the number of batch threads of them, twice over,
+    batches can fill. run_async() needs no thread for a call.
 
-    If a batch fails, each call in it gets the error of the batch.
+    A call whose inputs do not fit the graph is refused before it is scheduled.
+    Calls that ask for other tensors, or have rows of other shapes, may wait in
+    one batch but are run apart. If a run fails, each call in it gets the error,
+    unless rerun_failed_batches is set.
 
     Thread-safe.
     """
@@ -101,8 +98,9 @@ class BatchingSession:
     def __init__(
         self,
         options: Options,
-        session: Session,
+        session: batched_function.Session,
         create_scheduler: CreateScheduler,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
         """Takes over the session, to close it.
 
@@ -111,50 +109,145 @@ class BatchingSession:
           session: Runs the batches; thread-safe.
           create_scheduler: Called once, with the function that processes a
             batch; returns the scheduler, which close() closes.
+          clock: That of the scheduler; deadlines are its times.
         """
-        self._allowed_batch_sizes = options.allowed_batch_sizes
+        self._options = options
         self._session = session
+        self._clock = clock
         self._scheduler = create_scheduler(self._process_batch)
+        self._lock = threading.Lock()
+        # All below are guarded by _lock; only to look a function up, which is
+        # one step for Python, needs no lock. The oldest function comes first.
+        self._functions: dict[
+            tuple[tuple[str, ...], tuple[str, ...]],
+            batched_function.BatchedFunction,
+        ] = {}
+        self._num_rows = self._num_padding_rows = 0
+        self._num_failed_runs = self._num_rerun_calls = 0
+
+    @property
+    def scheduler(
+        self,
+    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
+        """Takes calls of function(), from callers that want no future."""
+        return self._scheduler
+
+    def function(
+        self, fetches: Sequence[str], feeds: Sequence[str]
+    ) -> batched_function.BatchedFunction:
+        """Returns the function from some tensors to others.
+
+        Args:
+          fetches: Names of tensors ("y:0"), of shape [rows, ...].
+          feeds: Names of tensors, of shape [rows, ...].
+
+        Raises:
+          PermissionDeniedError: A fetch names an operation, not a tensor: which
+            ops run is not up to callers of a batch. Permanent.
+          InvalidArgumentError: A name is not in the graph, or there is no feed.
+            Permanent.
+        """
+        key = (tuple(fetches), tuple(feeds))
+        function = self._functions.get(key)
+        if function is not None:
+            return function
+        _require_tensors(fetches)
+        function = batched_function.BatchedFunction(
+            self._session, fetches, feeds, self._clock
+        )
+        with self._lock:
+            while len(self._functions) >= _MAX_FUNCTIONS:
+                del self._functions[next(iter(self._functions))]
+            return self._functions.setdefault(key, function)
 
     def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.ArrayLike]
+        self,
+        fetches: Sequence[str],
+        feed_dict: Mapping[str, npt.ArrayLike],
+        *,
+        deadline: float = math.inf,
     ) -> list[npt.NDArray[Any]]:
         """Returns the fetched tensors, each with as many rows as the inputs.
 
         Args:
           fetches: Names of tensors ("y:0"), of shape [rows, ...].
           feed_dict: Arrays of shape [rows, ...], by tensor name.
+          deadline: When the result is of no more use, in seconds of the clock.
 
         Raises:
-          PermissionDeniedError: A fetch names an operation, not a tensor: which
-            ops run is not up to callers of a batch. Permanent.
-          InvalidArgumentError: The inputs have no common number of rows, more
-            rows than fit in a batch, or differ from those of other calls in
-            their names, dtypes or shapes. Permanent.
+          PermissionDeniedError: A fetch names an operation, not a tensor.
+            Permanent.
+          InvalidArgumentError: A name is not in the graph; the inputs do not
+            fit it, have no common number of rows, or more rows than fit in a
+            batch. Permanent.
           FailedPreconditionError: The outputs have not a row for each row of
             the inputs, or the session is closed. Permanent.
           UnavailableError: Too many calls wait. Transient.
+          DeadlineExceededError: The deadline came before the run. Transient.
           ServingError: What the wrapped session raised.
+        """
+        return self.run_async(fetches, feed_dict, deadline=deadline).result()
+
+    def run_async(
+        self,
+        fetches: Sequence[str],
+        feed_dict: Mapping[str, npt.ArrayLike],
+        *,
+        deadline: float = math.inf,
+    ) -> concurrent.futures.Future[list[npt.NDArray[Any]]]:
+        """Returns a future with what run() would return or raise.
+
+        Waits for nothing but a retrier, if the scheduler is one.
+
+        A future that is cancelled before its call runs takes the call out of
+        the queue. Its callbacks are called on a batch thread, or on the one
+        that watches deadlines; they must not block.
+
+        Raises:
+          PermissionDeniedError, InvalidArgumentError, UnavailableError,
+            FailedPreconditionError, DeadlineExceededError: The call was not
+            accepted; see run().
         """
         if isinstance(fetches, str):
             raise errors.InvalidArgumentError(
                 f"fetches must be a list of names; got the text {fetches!r}"
             )
-        for name in fetches:
-            if ":" not in name:
-                raise errors.PermissionDeniedError(
-                    "fetches of a batching session must be tensors, such as "
-                    f"y:0; got the operation {name}"
-                )
-        task = BatchingSessionTask(
-            fetches,
-            {
-                name: tensor_batch.as_array(value)
-                for name, value in feed_dict.items()
-            },
+        feeds = sorted(feed_dict)
+        future: concurrent.futures.Future[list[npt.NDArray[Any]]] = (
+            concurrent.futures.Future()
         )
-        self._scheduler.schedule(task)
-        return task.outputs.result()
+
+        def finish(call: batched_function.Call) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            if call.error is not None:
+                future.set_exception(call.error)
+            else:
+                future.set_result(list(call.outputs))
+
+        call = self.function(fetches, feeds).call(
+            [feed_dict[name] for name in feeds], finish, deadline
+        )
+        self._scheduler.schedule(call)
+
+        def forget(future: concurrent.futures.Future[Any]) -> None:
+            if future.cancelled():
+                self._scheduler.cancel(call)
+
+        future.add_done_callback(forget)
+        return future
+
+    def statistics(self) -> Statistics:
+        """Returns a snapshot."""
+        scheduler = self._scheduler.statistics()
+        with self._lock:
+            return Statistics(
+                scheduler,
+                self._num_rows,
+                self._num_padding_rows,
+                self._num_failed_runs,
+                self._num_rerun_calls,
+            )
 
     def close(self) -> None:
         """Finishes the calls that run, then closes the wrapped session."""
@@ -162,64 +255,69 @@ class BatchingSession:
         self._session.close()
 
     def _process_batch(
-        self, batch: batch_scheduler.Batch[BatchingSessionTask]
+        self, batch: batch_scheduler.Batch[batched_function.Call]
     ) -> None:
-        try:
-            outputs = self._run(batch.tasks)
-        except Exception as error:
-            _fail(batch.tasks, error)
+        batch.wait_until_closed()
+        if batch.empty:
             return
-        for task, task_outputs in zip(batch.tasks, outputs, strict=True):
-            task.outputs.set_result(task_outputs)
+        taken_time = self._clock.now()
+        for calls in batched_function.groups(batch.tasks):
+            error = self._run(calls, taken_time)
+            if error is None:
+                continue
+            if len(calls) == 1 or not self._options.rerun_failed_batches:
+                batched_function.fail_all(calls, error)
+                continue
+            logging.warning(
+                "Running %d calls one by one; together they failed: %s",
+                len(calls),
+                error,
+            )
+            with self._lock:
+                self._num_rerun_calls += len(calls)
+            for call in calls:
+                error = self._run([call], taken_time)
+                if error is not None:
+                    batched_function.fail_all([call], error)
 
     def _run(
-        self, tasks: Sequence[BatchingSessionTask]
-    ) -> list[list[npt.NDArray[Any]]]:
-        """Returns the outputs of each task."""
-        fetches = tasks[0].fetches
-        for task in tasks:
-            if task.fetches != fetches:
-                raise errors.InvalidArgumentError(
-                    "Batching session Run() calls in a batch must request the "
-                    f"same output tensors; got {fetches} and {task.fetches}"
-                )
-        if len(tasks) == 1 and not self._allowed_batch_sizes:
-            return [list(self._session.run(fetches, tasks[0].inputs))]
-        inputs = tensor_batch.merge([task.inputs for task in tasks])
-        size = sum(task.num_rows for task in tasks)
-        allowed = self._allowed_batch_sizes
-        if allowed and size > allowed[-1]:
+        self, calls: Sequence[batched_function.Call], taken_time: float
+    ) -> Exception | None:
+        """Runs calls as one; returns the error, of which no call knows yet."""
+        sizes = self._options.allowed_batch_sizes
+        try:
+            run = calls[0].function.run(calls, taken_time, sizes)
+        except Exception as error:
+            with self._lock:
+                self._num_failed_runs += 1
+            return error
+        if sizes and run.num_rows > sizes[-1]:
             logging.error(
                 "Batch size must be at most the last of allowed_batch_sizes "
-                "%s; got %d. Running it unpadded",
-                list(allowed),
-                size,
+                "%s; got %d. Ran it unpadded",
+                list(sizes),
+                run.num_rows,
             )
-        num_padding = tensor_batch.padded_size(size, allowed) - size
-        if num_padding:
-            inputs = tensor_batch.pad(inputs, size + num_padding)
-        outputs = self._session.run(fetches, inputs)
-        return tensor_batch.split(
-            list(zip(fetches, outputs, strict=True)),
-            [task.num_rows for task in tasks],
-            num_padding,
-        )
+        with self._lock:
+            self._num_rows += run.num_rows
+            self._num_padding_rows += run.num_padding_rows
+        return None
 
 
-def _fail(tasks: Sequence[BatchingSessionTask], error: Exception) -> None:
-    """Gives each task an exception of its own: each is raised in a thread."""
-    if not isinstance(error, errors.ServingError):
-        logging.error("Running a batch failed", exc_info=error)
-        error = errors.InternalError("running a batch failed; see the log")
-    for task in tasks:
-        task.outputs.set_exception(type(error)(str(error)))
+def _require_tensors(fetches: Sequence[str]) -> None:
+    for name in fetches:
+        if ":" not in name:
+            raise errors.PermissionDeniedError(
+                "fetches of a batching session must be tensors, such as "
+                f"y:0; got the operation {name}"
+            )
 
 
 def create_retrying_basic_batching_session(
     scheduler_options: basic_batch_scheduler.Options,
     retrier_options: batch_scheduler_retrier.Options,
     options: Options,
-    session: Session,
+    session: batched_function.Session,
 ) -> BatchingSession:
     """Returns a batching session with threads of its own.
 
@@ -227,11 +325,11 @@ def create_retrying_basic_batching_session(
       InvalidArgumentError: The last of the allowed batch sizes is not
         max_batch_size.
     """
-    options.require_max_batch_size(scheduler_options.queue.max_batch_size)
+    options.require_max_batch_size(scheduler_options.queue.batch_size_limit)
 
     def create_scheduler(
-        process_batch: batch_scheduler.ProcessBatch[BatchingSessionTask],
-    ) -> batch_scheduler.BatchScheduler[BatchingSessionTask]:
+        process_batch: batch_scheduler.ProcessBatch[batched_function.Call],
+    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
         return batch_scheduler_retrier.BatchSchedulerRetrier(
             retrier_options,
             basic_batch_scheduler.BasicBatchScheduler(

@@ -1,7 +1,7 @@
 """Tests for batching_session."""
 
 import concurrent.futures
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,48 +13,31 @@ from tensorflow_serving.batching import (
     batch_queue,
     batch_scheduler,
     batch_scheduler_retrier,
+    batched_function,
     batching_session,
 )
-from tensorflow_serving.test_util import puppet_batch_scheduler
+from tensorflow_serving.test_util import (
+    fake_session,
+    puppet_batch_scheduler,
+)
 from tensorflow_serving.util import errors
 
-_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[
-    batching_session.BatchingSessionTask
-]
-
-
-class _HalfPlusTwo:
-    """A session with y:0 = x:0 / 2 + 2, and outputs that go wrong."""
-
-    def __init__(self) -> None:
-        self.inputs: list[npt.NDArray[Any]] = []
-        self.closed = False
-
-    def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[Any]]:
-        """Computes the outputs that are asked for."""
-        x = feed_dict["x:0"]
-        self.inputs.append(x)
-        if "lost:0" in fetches:
-            raise errors.DataLossError("the weights are gone")
-        if "broken:0" in fetches:
-            raise ZeroDivisionError("secret")
-        outputs = {"y:0": x / 2 + 2, "sum:0": np.sum(x), "x:0": x}
-        return [outputs[name] for name in fetches]
-
-    def close(self) -> None:
-        """Takes note."""
-        self.closed = True
+_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]
 
 
 class _Fixture:
     """A batching session on a puppet scheduler, and threads that call it."""
 
-    def __init__(self, allowed_batch_sizes: tuple[int, ...] = ()) -> None:
-        self.wrapped = _HalfPlusTwo()
+    def __init__(
+        self,
+        allowed_batch_sizes: tuple[int, ...] = (),
+        *,
+        rerun_failed_batches: bool = False,
+        shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        self.wrapped = fake_session.FakeSession(shape)
         self.session = batching_session.BatchingSession(
-            batching_session.Options(allowed_batch_sizes),
+            batching_session.Options(allowed_batch_sizes, rerun_failed_batches),
             self.wrapped,
             self._create_scheduler,
         )
@@ -63,9 +46,7 @@ class _Fixture:
 
     def _create_scheduler(
         self,
-        process: batch_scheduler.ProcessBatch[
-            batching_session.BatchingSessionTask
-        ],
+        process: batch_scheduler.ProcessBatch[batched_function.Call],
     ) -> _Puppet:
         self.scheduler = _Puppet(process)
         return self.scheduler
@@ -158,13 +139,6 @@ class BatchingSessionTest(parameterized.TestCase):
         fixture.process()
         self.assertEqual(call.result()[0].shape, (0, 1))
 
-    def test_calls_without_rows_take_up_room(self) -> None:
-        """Or any number of them would be accepted."""
-        task = batching_session.BatchingSessionTask(
-            ["y:0"], {"x:0": np.zeros([0, 1])}
-        )
-        self.assertEqual((task.num_rows, task.size), (0, 1))
-
     def test_lone_call_is_passed_through(self) -> None:
         """Without allowed sizes its outputs may have any shape."""
         fixture = _Fixture()
@@ -173,22 +147,44 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(call.result()[0], 3.0)
 
     @parameterized.named_parameters(
-        ("outputs", ["x:0"], [[1.0]], "the same output tensors"),
-        ("shapes", ["y:0"], [[1.0, 2.0]], "must have one shape"),
+        ("outputs", ["x:0"], [[4.0]], [[4.0]]),
+        ("order", ["x:0", "y:0"], [[4.0]], [[4.0]]),
+        ("shapes", ["y:0"], [[2.0, 4.0]], [[3.0, 4.0]]),
+        ("dimensions", ["y:0"], [2.0], [3.0]),
     )
-    def test_calls_that_differ_all_fail(
-        self, fetches: list[str], x: list[list[float]], text: str
+    def test_calls_that_differ_run_apart(
+        self, fetches: list[str], x: list[Any], expected: list[Any]
     ) -> None:
-        """INVALID_ARGUMENT for the whole batch."""
+        """Each gets its right answer; those that fit still run together."""
         fixture = _Fixture()
         calls = [
-            fixture.call(["y:0"], x=[[1.0]]),
+            fixture.call(["y:0"], x=[[0.0]]),
             fixture.call(fetches, x=x),
+            fixture.call(["y:0"], x=[[2.0]]),
         ]
         fixture.process()
-        for call in calls:
-            with self.assertRaisesRegex(errors.InvalidArgumentError, text):
-                call.result()
+        for call, y in zip(calls, ([[2.0]], expected, [[3.0]]), strict=True):
+            np.testing.assert_array_equal(call.result()[0], y)
+        self.assertEqual(len(fixture.wrapped.inputs), 2)
+
+    def test_calls_with_other_feeds_run_apart(self) -> None:
+        """Though they fetch the same."""
+        fixture = _Fixture()
+        calls = [
+            fixture.call(["y:0"], x=[0.0]),
+            fixture.call(["y:0"], x=[2.0], z=[9.0]),
+        ]
+        fixture.process()
+        self.assertEqual([float(call.result()[0][0]) for call in calls], [2, 3])
+
+    def test_calls_that_fail_alone_harm_no_other(self) -> None:
+        """Those with other fetches get their answers."""
+        fixture = _Fixture()
+        bad = fixture.call(["lost:0"], x=[0.0])
+        good = fixture.call(["y:0"], x=[0.0])
+        fixture.process()
+        self.assertIsInstance(bad.exception(), errors.DataLossError)
+        np.testing.assert_array_equal(good.result(), [[2]])
 
     def test_output_without_a_row_for_each_input_fails_the_batch(self) -> None:
         """FAILED_PRECONDITION: the model cannot be batched."""
@@ -244,6 +240,43 @@ class BatchingSessionTest(parameterized.TestCase):
         )
         self.assertEqual(len(calls[0].result()), 2)
 
+    @parameterized.named_parameters(
+        ("dtype", np.zeros([1, 2], np.float32), "dtype float64; got float32"),
+        ("shape", np.zeros([1, 3]), "shape \\[\\?, 2\\]; got \\[1, 3\\]"),
+        ("list", [["one", "two"]], "array of float64"),
+    )
+    def test_inputs_that_do_not_fit_are_refused(
+        self, x: npt.ArrayLike, text: str
+    ) -> None:
+        """INVALID_ARGUMENT, before anything is scheduled."""
+        fixture = _Fixture(shape=(None, 2))
+        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
+            fixture.session.run(["y:0"], {"x:0": x})
+        self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 0)
+
+    @parameterized.parameters(("y:0", "unknown:0"), ("unknown:0", "x:0"))
+    def test_unknown_names_are_refused(self, fetch: str, feed: str) -> None:
+        """INVALID_ARGUMENT, before anything is scheduled."""
+        fixture = _Fixture()
+        with self.assertRaises(errors.InvalidArgumentError):
+            fixture.session.run([fetch], {feed: np.zeros([1])})
+        self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 0)
+
+    def test_functions_are_made_once(self) -> None:
+        """The order of feeds does not matter; that of fetches does."""
+        session = _Fixture().session
+        function = session.function(["y:0"], ["x:0"])
+        self.assertIs(session.function(["y:0"], ["x:0"]), function)
+        self.assertIsNot(session.function(["x:0"], ["x:0"]), function)
+
+    def test_many_functions_are_no_leak(self) -> None:
+        """The oldest are forgotten, and made again when they are needed."""
+        session = _Fixture().session
+        function = session.function(["y:0"], ["x:0"])
+        for number in range(70):
+            session.function(["y:0"] * (number + 2), ["x:0"])
+        self.assertIsNot(session.function(["y:0"], ["x:0"]), function)
+
     def test_inputs_without_a_common_size_are_refused(self) -> None:
         """INVALID_ARGUMENT, before anything is scheduled."""
         fixture = _Fixture()
@@ -266,6 +299,148 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertTrue(fixture.wrapped.closed)
 
 
+class RerunTest(absltest.TestCase):
+    """Batches that fail, and whose fault that is."""
+
+    def test_all_calls_of_a_batch_fail_together(self) -> None:
+        """Unless the option says so; a run costs time."""
+        fixture = _Fixture()
+        calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0)]
+        fixture.process()
+        for call in calls:
+            self.assertIsInstance(call.exception(), errors.OutOfRangeError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+        statistics = fixture.session.statistics()
+        self.assertEqual(statistics.num_failed_runs, 1)
+        self.assertEqual(statistics.num_rerun_calls, 0)
+
+    def test_only_the_culprit_fails_if_calls_are_run_again(self) -> None:
+        """One by one, after the batch failed."""
+        fixture = _Fixture(rerun_failed_batches=True)
+        xs = (0.0, -1.0, 2.0)
+        calls = [fixture.call(["picky:0"], x=[x]) for x in xs]
+        with self.assertLogs(level="WARNING"):
+            fixture.process()
+        np.testing.assert_array_equal(calls[0].result(), [[2]])
+        self.assertIsInstance(calls[1].exception(), errors.OutOfRangeError)
+        np.testing.assert_array_equal(calls[2].result(), [[3]])
+        self.assertEqual(
+            [list(x) for x in fixture.wrapped.inputs],
+            [[0, -1, 2], [0], [-1], [2]],
+        )
+        statistics = fixture.session.statistics()
+        self.assertEqual(statistics.num_failed_runs, 2)
+        self.assertEqual(statistics.num_rerun_calls, 3)
+        self.assertEqual(statistics.num_rows, 2)
+
+    def test_lone_call_is_not_run_again(self) -> None:
+        """It is the culprit."""
+        fixture = _Fixture(rerun_failed_batches=True)
+        call = fixture.call(["picky:0"], x=[-1.0])
+        fixture.process()
+        self.assertIsInstance(call.exception(), errors.OutOfRangeError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+
+    def test_calls_that_are_run_again_are_padded(self) -> None:
+        """Each to the size that fits it."""
+        fixture = _Fixture((2, 4), rerun_failed_batches=True)
+        calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0, 2.0)]
+        fixture.process()
+        np.testing.assert_array_equal(calls[2].result(), [[3]])
+        self.assertEqual([len(x) for x in fixture.wrapped.inputs], [4, 2, 2, 2])
+
+
+class RunAsyncTest(absltest.TestCase):
+    """Calls that block no thread."""
+
+    def test_future_has_the_result(self) -> None:
+        """It is what run() returns."""
+        fixture = _Fixture()
+        future = fixture.session.run_async(["y:0"], {"x:0": [2.0]})
+        self.assertFalse(future.done())
+        fixture.scheduler.process_tasks(1)
+        np.testing.assert_array_equal(future.result(timeout=60), [[3]])
+
+    def test_future_has_the_error(self) -> None:
+        """It is what run() raises."""
+        fixture = _Fixture()
+        future = fixture.session.run_async(["lost:0"], {"x:0": [2.0]})
+        fixture.scheduler.process_tasks(1)
+        with self.assertRaises(errors.DataLossError):
+            future.result(timeout=60)
+
+    def test_cancelled_call_leaves_the_queue(self) -> None:
+        """The others are run."""
+        fixture = _Fixture()
+        futures = [
+            fixture.session.run_async(["y:0"], {"x:0": [x]}) for x in (0.0, 2.0)
+        ]
+        self.assertTrue(futures[0].cancel())
+        self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 1)
+        fixture.scheduler.process_tasks(1)
+        np.testing.assert_array_equal(futures[1].result(timeout=60), [[3]])
+        np.testing.assert_array_equal(fixture.wrapped.inputs, [[2]])
+        with self.assertRaises(concurrent.futures.CancelledError):
+            futures[0].result(timeout=60)
+
+    def test_call_that_is_done_cannot_be_cancelled(self) -> None:
+        """Its result stays."""
+        fixture = _Fixture()
+        future = fixture.session.run_async(["y:0"], {"x:0": [2.0]})
+        fixture.scheduler.process_tasks(1)
+        self.assertFalse(future.cancel())
+        np.testing.assert_array_equal(future.result(), [[3]])
+
+    def test_call_that_is_cancelled_while_it_runs_is_cancelled(self) -> None:
+        """Its result comes too late, and harms nobody."""
+        futures: list[concurrent.futures.Future[Any]] = []
+
+        class Session(fake_session.FakeSession):
+            """Runs while the caller gives up."""
+
+            def make_callable(
+                self, fetches: Sequence[str], feed_list: Sequence[str]
+            ) -> Any:
+                """Cancels the first call before the run."""
+                run = super().make_callable(fetches, feed_list)
+
+                def cancel_and_run(*feeds: npt.NDArray[Any]) -> Any:
+                    self.was_cancelled = futures[0].cancel()
+                    return run(*feeds)
+
+                return cancel_and_run
+
+        wrapped = Session()
+        schedulers: list[_Puppet] = []
+
+        def create_scheduler(
+            process: batch_scheduler.ProcessBatch[batched_function.Call],
+        ) -> _Puppet:
+            schedulers.append(_Puppet(process))
+            return schedulers[0]
+
+        session = batching_session.BatchingSession(
+            batching_session.Options(), wrapped, create_scheduler
+        )
+        for x in (0.0, 2.0):
+            futures.append(session.run_async(["y:0"], {"x:0": [x]}))
+        schedulers[0].process_tasks(2)
+        self.assertTrue(wrapped.was_cancelled)
+        self.assertTrue(futures[0].cancelled())
+        np.testing.assert_array_equal(futures[1].result(timeout=60), [[3]])
+
+    def test_owner_that_needs_no_future_schedules_calls_itself(self) -> None:
+        """function() makes them, and scheduler takes them."""
+        fixture = _Fixture()
+        done: list[batched_function.Call] = []
+        function = fixture.session.function(["y:0"], ["x:0"])
+        call = function.call([[2.0]], done.append)
+        fixture.session.scheduler.schedule_all([call])
+        fixture.scheduler.process_tasks(1)
+        self.assertEqual(done, [call])
+        np.testing.assert_array_equal(call.outputs, [[3]])
+
+
 class RetryingBasicBatchingSessionTest(absltest.TestCase):
     """The session with threads of its own."""
 
@@ -277,7 +452,7 @@ class RetryingBasicBatchingSessionTest(absltest.TestCase):
             ),
             batch_scheduler_retrier.Options(max_time_micros=60_000_000),
             batching_session.Options((1, 2)),
-            _HalfPlusTwo(),
+            fake_session.FakeSession(),
         )
 
         def call(number: int) -> float:
@@ -296,7 +471,7 @@ class RetryingBasicBatchingSessionTest(absltest.TestCase):
                 basic_batch_scheduler.Options(),
                 batch_scheduler_retrier.Options(),
                 batching_session.Options((2, 4)),
-                _HalfPlusTwo(),
+                fake_session.FakeSession(),
             )
 
 

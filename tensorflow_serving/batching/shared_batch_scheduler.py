@@ -10,7 +10,9 @@ batch_queue.py says how tasks become batches; this module, who processes them.
 
 import collections
 import dataclasses
+import math
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from absl import logging
@@ -18,6 +20,10 @@ from absl import logging
 from tensorflow_serving.batching import batch_queue, batch_scheduler
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
+
+# A batch that takes no longer is processed by the thread that brings the last
+# of its tasks; waking another one would take a good part of that time.
+_QUICK_SECONDS = 0.003
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Options:
       InvalidArgumentError: A value is out of range.
     """
 
-    # How many batches are processed at the same time; at least 1.
+    # How many batches the threads process at the same time; at least 1. The
+    # callers of schedule_all() may process as many again.
     num_batch_threads: int = 1
     # The name that the threads carry in logs and profiles.
     thread_pool_name: str = "batch_threads"
@@ -45,15 +52,16 @@ class _Queue:
     # Any: the tasks of different queues have different types.
     batches: batch_queue.BatchQueue[Any]
     process_batch: batch_scheduler.ProcessBatch[Any]
-    num_batches_in_process: int = 0
+    # Batches that are processed, and dropped tasks that are not yet told so.
+    num_in_hand: int = 0
 
     @property
     def done(self) -> bool:
-        """Whether the queue is closed and all its tasks are processed."""
+        """Whether the queue is closed and all its tasks are answered."""
         return (
             self.batches.is_closed
             and self.batches.empty
-            and not self.num_batches_in_process
+            and not self.num_in_hand
         )
 
 
@@ -65,6 +73,9 @@ class SharedBatchScheduler:
     on the others. A thread waits exactly until the next batch is due or until
     there is news. If a callback raises, the error is logged and the thread goes
     on; telling whoever waits for a task is the callback's business.
+
+    A task whose deadline comes while it waits is dropped at that moment, by a
+    thread that watches deadlines (started with the first task that has one).
 
     close() is the end of adding queues. Those that are still open keep the
     threads; closing the last one ends them.
@@ -82,41 +93,33 @@ class SharedBatchScheduler:
         Raises:
           ResourceExhaustedError: The system has no more threads. Transient.
         """
+        self._options = options
         self._clock = clock
         self._lock = threading.Lock()
         # A batch is due earlier than a waiting thread knows, or the last queue
         # is gone. Wakes batch threads.
         self._news = threading.Condition(self._lock)
-        # All tasks of a closed queue are processed. Wakes its close().
+        # All tasks of a closed queue are answered. Wakes its close().
         self._done = threading.Condition(self._lock)
-        # The next one to visit first; guarded by _lock.
+        # There is an earlier deadline than the one that is waited for, or the
+        # last queue is gone. Wakes the thread that watches deadlines.
+        self._urgent = threading.Condition(self._lock)
+        # All below are guarded by _lock.
+        # The next one to visit first.
         self._queues: collections.deque[_Queue] = collections.deque()
-        self._closed = False  # guarded by _lock
-        self._threads = [
-            threading.Thread(
-                target=self._process_batches,
-                name=f"{options.thread_pool_name}_{number}",
-            )
-            for number in range(options.num_batch_threads)
-        ]
-        try:
-            for thread in self._threads:
-                thread.start()
-        except RuntimeError as error:
-            # Those that were started would keep the process for ever.
-            with self._lock:
-                self._closed = True
-                self._news.notify_all()
-            raise errors.ResourceExhaustedError(
-                "num_batch_threads must be no more than the system allows; got "
-                f"{options.num_batch_threads}: {error}"
-            ) from None
+        self._num_batches_in_process = 0
+        self._watcher: threading.Thread | None = None
+        self._watched_deadline = math.inf
+        # Tasks to be told so.
+        self._expired: list[tuple[_Queue, batch_scheduler.BatchTask]] = []
+        self._closed = False
+        self._threads = self._start_threads()
 
     def add_queue(
         self,
         options: batch_queue.QueueOptions,
         process_batch: batch_scheduler.ProcessBatch[batch_scheduler.TaskT],
-    ) -> batch_scheduler.BatchScheduler[batch_scheduler.TaskT]:
+    ) -> "Queue[batch_scheduler.TaskT]":
         """Returns a new queue, which the caller must close.
 
         Args:
@@ -134,7 +137,7 @@ class SharedBatchScheduler:
                     "scheduler must be open to add a queue; got a closed one"
                 )
             self._queues.append(queue)
-        return _QueueHandle(self, queue)
+        return Queue(self, queue)
 
     def close(self) -> None:
         """Adds no more queues; joins the threads if none is open. Idempotent.
@@ -154,10 +157,104 @@ class SharedBatchScheduler:
         """Closes the scheduler."""
         self.close()
 
+    def _start_threads(self) -> list[threading.Thread]:
+        options = self._options
+        threads = [
+            threading.Thread(
+                target=self._process_batches,
+                name=f"{options.thread_pool_name}_{number}",
+            )
+            for number in range(options.num_batch_threads)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+        except RuntimeError as error:
+            # Those that were started would keep the process for ever.
+            with self._lock:
+                self._closed = True
+                self._news.notify_all()
+            raise errors.ResourceExhaustedError(
+                "num_batch_threads must be no more than the system allows; got "
+                f"{options.num_batch_threads}: {error}"
+            ) from None
+        return threads
+
     def _schedule(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
         with self._lock:
-            if queue.batches.add(task, self._clock.now()):
-                self._news.notify()
+            self._news.notify(self._add(queue, task, self._clock.now()))
+
+    def _schedule_all(
+        self, queue: _Queue, tasks: Iterable[batch_scheduler.BatchTask]
+    ) -> bool:
+        """See BatchScheduler.schedule_all."""
+        refused = []
+        tasks = tuple(tasks)  # an iterator is the caller's code
+        with self._lock:
+            now = self._clock.now()
+            for task in tasks:
+                try:
+                    self._add(queue, task, now)
+                except errors.ServingError as error:
+                    refused.append((task, error))
+            batch = self._take_quick_batch(queue, now)
+            if batch is None:
+                self._news.notify(queue.batches.num_batches)
+        for refused_task, reason in refused:
+            _fail(refused_task, reason)
+        if batch is not None:
+            self._process(queue, batch)
+        return batch is not None
+
+    def _add(
+        self, queue: _Queue, task: batch_scheduler.BatchTask, now: float
+    ) -> int:
+        """Adds a task and has its deadline watched; needs the lock.
+
+        Returns how many threads should look at the queue.
+        """
+        if task.deadline == math.inf:
+            return queue.batches.add(task, now)
+        if not self._watcher:
+            self._watcher = self._start_watcher()
+        num_threads = queue.batches.add(task, now)
+        if task.deadline < self._watched_deadline:
+            self._watched_deadline = task.deadline
+            self._urgent.notify()
+        return num_threads
+
+    def _start_watcher(self) -> threading.Thread:
+        watcher = threading.Thread(
+            target=self._watch_deadlines,
+            name=f"{self._options.thread_pool_name}_deadlines",
+        )
+        try:
+            watcher.start()
+        except RuntimeError as error:
+            raise errors.ResourceExhaustedError(
+                f"the system must have a thread to watch deadlines; got {error}"
+            ) from None
+        return watcher
+
+    def _take_quick_batch(
+        self, queue: _Queue, now: float
+    ) -> batch_scheduler.Batch[Any] | None:
+        """Returns a batch that is done sooner than a thread is woken."""
+        if (
+            queue.batches.typical_run_seconds > _QUICK_SECONDS
+            or self._num_batches_in_process >= self._options.num_batch_threads
+        ):
+            return None
+        return self._take(queue, now, idle=True)
+
+    def _cancel(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
+        with self._lock:
+            if not queue.batches.cancel(task):
+                return
+            queue.num_in_hand += 1
+        _fail(task, errors.CancelledError("the caller is gone already"))
+        with self._lock:
+            self._let_go(queue)
 
     def _close_queue(self, queue: _Queue) -> None:
         with self._lock:
@@ -173,21 +270,39 @@ class SharedBatchScheduler:
             if not self._closed or self._queues:
                 return
             self._news.notify_all()
-        for thread in self._threads:
+            self._urgent.notify_all()
+            threads = [*self._threads]
+            if self._watcher:
+                threads.append(self._watcher)
+        for thread in threads:
             thread.join()
 
     def _process_batches(self) -> None:
         """Runs on each batch thread until the last queue is closed."""
         while (work := self._next_batch()) is not None:
-            queue, batch = work
-            try:
-                queue.process_batch(batch)
-            except Exception:
-                logging.exception("Processing a batch failed")
+            self._process(*work)
+
+    def _process(
+        self, queue: _Queue, batch: batch_scheduler.Batch[Any]
+    ) -> None:
+        """Processes a batch of _take()."""
+        start = self._clock.now()
+        try:
+            queue.process_batch(batch)
+        except Exception:
+            logging.exception("Processing a batch failed")
+        finally:
+            # Even if a signal ends a caller of schedule_all().
             with self._lock:
-                queue.num_batches_in_process -= 1
-                if queue.done:
-                    self._done.notify_all()
+                queue.batches.record_run(self._clock.now() - start)
+                self._num_batches_in_process -= 1
+                self._let_go(queue)
+
+    def _let_go(self, queue: _Queue) -> None:
+        """Is done with a batch or a dropped task; needs the lock."""
+        queue.num_in_hand -= 1
+        if queue.done:
+            self._done.notify_all()
 
     def _next_batch(
         self,
@@ -196,13 +311,11 @@ class SharedBatchScheduler:
         with self._lock:
             while self._queues or not self._closed:
                 now = self._clock.now()
-                for _ in range(len(self._queues)):
-                    queue = self._queues[0]
-                    self._queues.rotate(-1)
-                    batch = queue.batches.take(now)
-                    if batch is not None:
-                        queue.num_batches_in_process += 1
-                        return queue, batch
+                work = self._visit(now, idle=False) or self._visit(
+                    now, idle=True
+                )
+                if work:
+                    return work
                 due_times = [
                     due_time
                     for queue in self._queues
@@ -211,17 +324,100 @@ class SharedBatchScheduler:
                 self._clock.wait_until(self._news, min(due_times, default=None))
         return None
 
+    def _visit(
+        self, now: float, *, idle: bool
+    ) -> tuple[_Queue, batch_scheduler.Batch[Any]] | None:
+        """Returns a batch of the next queue that has one; needs the lock."""
+        for _ in range(len(self._queues)):
+            queue = self._queues[0]
+            self._queues.rotate(-1)
+            batch = self._take(queue, now, idle=idle)
+            if batch is not None:
+                return queue, batch
+        return None
 
-class _QueueHandle(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
-    """What the caller of add_queue gets."""
+    def _take(
+        self, queue: _Queue, now: float, *, idle: bool
+    ) -> batch_scheduler.Batch[Any] | None:
+        """Returns a batch that is due, without expired tasks; needs the lock.
+
+        Those are left to the thread that watches deadlines.
+        """
+        if now >= queue.batches.earliest_deadline:
+            self._expire(queue, now)
+            self._urgent.notify()
+        batch = queue.batches.take(now, idle=idle)
+        if batch is not None:
+            queue.num_in_hand += 1
+            self._num_batches_in_process += 1
+        return batch
+
+    def _expire(self, queue: _Queue, now: float) -> None:
+        """Drops tasks whose deadline has come; needs the lock."""
+        expired = queue.batches.expire(now)
+        queue.num_in_hand += len(expired)
+        self._expired += [(queue, task) for task in expired]
+
+    def _watch_deadlines(self) -> None:
+        """Runs on the thread that drops tasks whose deadline has come."""
+        while (expired := self._next_expired()) is not None:
+            for queue, task in expired:
+                _fail(task, batch_scheduler.expired_error())
+                with self._lock:
+                    self._let_go(queue)
+
+    def _next_expired(
+        self,
+    ) -> list[tuple[_Queue, batch_scheduler.BatchTask]] | None:
+        """Waits for tasks to expire; returns None when there is no queue."""
+        with self._lock:
+            while self._queues or not self._closed or self._expired:
+                now = self._clock.now()
+                for queue in self._queues:
+                    self._expire(queue, now)
+                self._watched_deadline = min(
+                    (q.batches.earliest_deadline for q in self._queues),
+                    default=math.inf,
+                )
+                if self._expired:
+                    expired, self._expired = self._expired, []
+                    return expired
+                self._clock.wait_until(
+                    self._urgent,
+                    None
+                    if self._watched_deadline == math.inf
+                    else self._watched_deadline,
+                )
+        return None
+
+
+def _fail(task: batch_scheduler.BatchTask, error: errors.ServingError) -> None:
+    """Fails a task; a fault of its owner is not that of the other tasks."""
+    try:
+        task.fail(error)
+    except Exception:
+        logging.exception("The end of a task failed")
+
+
+class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
+    """A queue of a SharedBatchScheduler; see add_queue()."""
 
     def __init__(self, scheduler: SharedBatchScheduler, queue: _Queue) -> None:
+        """For add_queue()."""
         self._scheduler = scheduler
         self._queue = queue
 
     def schedule(self, task: batch_scheduler.TaskT) -> None:
         """See BatchScheduler."""
         self._scheduler._schedule(self._queue, task)
+
+    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
+        """See BatchScheduler."""
+        return self._scheduler._schedule_all(self._queue, tasks)
+
+    def cancel(self, task: batch_scheduler.TaskT) -> None:
+        """See BatchScheduler."""
+        self._scheduler._cancel(self._queue, task)
 
     def num_enqueued_tasks(self) -> int:
         """See BatchScheduler."""
@@ -232,6 +428,11 @@ class _QueueHandle(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
         """See BatchScheduler."""
         with self._scheduler._lock:
             return self._queue.batches.capacity
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """See BatchScheduler."""
+        with self._scheduler._lock:
+            return self._queue.batches.statistics(self._scheduler._clock.now())
 
     def close(self) -> None:
         """See BatchScheduler."""

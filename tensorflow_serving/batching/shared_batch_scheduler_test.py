@@ -18,7 +18,7 @@ _FOREVER = 10**12
 
 
 @dataclasses.dataclass(frozen=True)
-class _Task:
+class _Task(batch_scheduler.BatchTask):
     size: int
 
 

@@ -1,8 +1,7 @@
-"""Merging the inputs of several calls into one, and splitting the outputs.
+"""Arrays whose 0th dimension counts rows: checking, counting and padding."""
 
-Pure functions on numpy arrays whose 0th dimension counts rows.
-"""
-
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,23 +13,84 @@ from tensorflow_serving.util import errors
 Inputs = Mapping[str, npt.NDArray[Any]]
 
 
-def as_array(value: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns a value as an array, without loss.
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """What a model expects of an input tensor, or says of an output tensor."""
 
-    numpy would give lists of bytes a dtype that drops zero bytes at their ends.
+    name: str
+    # That of the arrays: object for texts.
+    dtype: np.dtype[Any]
+    # None for a dimension of any size; None instead of a tuple for any shape.
+    shape: tuple[int | None, ...] | None
 
-    Raises:
-      InvalidArgumentError: The value is no array: its rows differ in length.
-    """
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise errors.InvalidArgumentError(
-            f"input tensor must be an array; got {error}"
-        ) from None
-    if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
-        return np.asarray(value, dtype=object)
-    return array
+    @property
+    def has_fixed_rows(self) -> bool:
+        """Whether all rows have one shape."""
+        return self.shape is not None and None not in self.shape[1:]
+
+    @functools.cached_property
+    def _usual_row_shape(self) -> tuple[int | None, ...] | None:
+        """The shape of rows, if nothing else is to be checked."""
+        if self.shape and self.shape[0] is None and self.has_fixed_rows:
+            return self.shape[1:]
+        return None
+
+    def to_array(self, value: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Returns a value as an array of this dtype and shape.
+
+        An array must have the dtype; what Python lists hold is converted. Texts
+        become objects, as arrays of texts of both kinds cannot be merged.
+
+        Raises:
+          InvalidArgumentError: The value does not fit. Permanent.
+        """
+        if (
+            isinstance(value, np.ndarray)
+            and value.dtype == self.dtype
+            and value.shape[1:] == self._usual_row_shape
+            and value.ndim
+        ):
+            return value
+        if not isinstance(value, np.ndarray):
+            try:
+                value = np.asarray(value, dtype=self.dtype)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise errors.InvalidArgumentError(
+                    f"Input tensor {self.name} must be an array of "
+                    f"{self.dtype}; got {error}"
+                ) from None
+        if self.dtype.kind == "O":
+            value = self._to_texts(value)
+        elif value.dtype != self.dtype:
+            raise self._wrong_dtype(value.dtype)
+        if self.shape is not None and not (
+            len(self.shape) == value.ndim
+            and all(
+                size is None or size == other
+                for size, other in zip(self.shape, value.shape, strict=True)
+            )
+        ):
+            raise errors.InvalidArgumentError(
+                f"Input tensor {self.name} must have shape "
+                f"{_shape_text(self.shape)}; got {list(value.shape)}"
+            )
+        return value
+
+    def _to_texts(self, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if value.dtype.kind in "SU":
+            return value.astype(object)
+        if value.dtype != self.dtype:
+            raise self._wrong_dtype(value.dtype)
+        for text in value.flat:
+            if not isinstance(text, str | bytes):
+                raise self._wrong_dtype(type(text).__name__)
+        return value
+
+    def _wrong_dtype(self, dtype: object) -> errors.InvalidArgumentError:
+        expected = "string" if self.dtype.kind == "O" else self.dtype
+        return errors.InvalidArgumentError(
+            f"Input tensor {self.name} must have dtype {expected}; got {dtype}"
+        )
 
 
 def num_rows(inputs: Inputs) -> int:
@@ -62,31 +122,6 @@ def num_rows(inputs: Inputs) -> int:
     return int(sizes.pop())
 
 
-def merge(calls: Sequence[Inputs]) -> dict[str, npt.NDArray[Any]]:
-    """Returns the rows of all calls, one array for each input name.
-
-    Args:
-      calls: The inputs of each call; at least one. All must have the names of
-        the first, in its order, and arrays alike but for the number of rows.
-
-    Raises:
-      InvalidArgumentError: The calls differ.
-    """
-    names = list(calls[0])
-    for inputs in calls:
-        if list(inputs) != names:
-            raise errors.InvalidArgumentError(
-                "Batching session Run() calls in a batch must supply the same "
-                f"input tensors; got {names} and {list(inputs)}"
-            )
-        for name in names:
-            _require_alike(name, calls[0][name], inputs[name])
-    return {
-        name: np.concatenate([inputs[name] for inputs in calls])
-        for name in names
-    }
-
-
 def padded_size(size: int, allowed_sizes: Sequence[int]) -> int:
     """Returns the smallest allowed size that is not below a size.
 
@@ -99,68 +134,39 @@ def padded_size(size: int, allowed_sizes: Sequence[int]) -> int:
     return next((allowed for allowed in allowed_sizes if allowed >= size), size)
 
 
-def pad(inputs: Inputs, num_rows_wanted: int) -> dict[str, npt.NDArray[Any]]:
-    """Returns inputs with that many rows: row 0 is repeated at the end.
+def pad(array: npt.NDArray[Any], num_rows_wanted: int) -> npt.NDArray[Any]:
+    """Returns an array with that many rows: row 0 is repeated at the end.
 
     A real row keeps the values in the range that the model expects.
 
     Args:
-      inputs: Arrays of shape [rows, ...], with at least one row.
+      array: Of shape [rows, ...], with at least one row.
       num_rows_wanted: At least rows.
     """
-    return {
-        name: np.concatenate(
-            [array, np.repeat(array[:1], num_rows_wanted - len(array), axis=0)]
-        )
-        for name, array in inputs.items()
-    }
+    return np.concatenate(
+        [array, np.repeat(array[:1], num_rows_wanted - len(array), axis=0)]
+    )
 
 
-def split(
-    outputs: Sequence[tuple[str, npt.NDArray[Any]]],
-    sizes: Sequence[int],
-    num_padding: int,
-) -> list[list[npt.NDArray[Any]]]:
-    """Returns the outputs of each call, in the order of the outputs.
-
-    Args:
-      outputs: Tensor names, and arrays of shape [sum of sizes + padding, ...].
-      sizes: The number of rows of each call.
-      num_padding: The number of rows at the end that belong to no call.
+def require_rows(
+    names: Sequence[str], outputs: Sequence[npt.NDArray[Any]], num_rows: int
+) -> None:
+    """Checks that outputs have a row for each row of the inputs.
 
     Raises:
-      FailedPreconditionError: An output has another number of rows: the model
-        cannot be batched.
+      FailedPreconditionError: One has not: the model cannot be batched.
     """
-    rows = sum(sizes) + num_padding
-    for name, array in outputs:
-        if array.ndim == 0 or array.shape[0] != rows:
+    for name, array in zip(names, outputs, strict=True):
+        if array.ndim == 0 or array.shape[0] != num_rows:
             raise errors.FailedPreconditionError(
                 f"Batched output tensor {name} must have 0th-dimension size "
-                f"{rows}, that of the batch; got shape {list(array.shape)}"
+                f"{num_rows}, that of the batch; got shape {list(array.shape)}"
             )
-    ends = np.cumsum(sizes)
-    return [
-        [array[end - size : end] for _, array in outputs]
-        for size, end in zip(sizes, ends, strict=True)
-    ]
 
 
-def _require_alike(
-    name: str, first: npt.NDArray[Any], other: npt.NDArray[Any]
-) -> None:
-    if first.dtype.kind != other.dtype.kind or (
-        first.dtype.kind in "biufc" and first.dtype != other.dtype
-    ):
-        raise errors.InvalidArgumentError(
-            f"Input tensor {name} must have one dtype within a batch; got "
-            f"{first.dtype} and {other.dtype}"
-        )
-    if first.shape[1:] != other.shape[1:]:
-        raise errors.InvalidArgumentError(
-            f"Input tensor {name} must have one shape after the 0th dimension "
-            f"within a batch; got {list(first.shape)} and {list(other.shape)}"
-        )
+def _shape_text(shape: Sequence[int | None]) -> str:
+    sizes = ("?" if size is None else str(size) for size in shape)
+    return f"[{', '.join(sizes)}]"
 
 
 def _shapes(inputs: Inputs) -> str:

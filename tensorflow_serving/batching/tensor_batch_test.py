@@ -10,22 +10,113 @@ from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.util import errors
 
 
-class TensorBatchTest(parameterized.TestCase):
-    """Merging inputs, padding them, and splitting outputs."""
+def _spec(
+    dtype: npt.DTypeLike = np.float32,
+    shape: tuple[int | None, ...] | None = None,
+) -> tensor_batch.TensorSpec:
+    return tensor_batch.TensorSpec("x:0", np.dtype(dtype), shape)
 
-    def test_as_array_keeps_zero_bytes(self) -> None:
-        """Serialized messages may end with them; arrays stay as they are."""
-        values = [b"a\0", b"b\0\0"]
-        self.assertEqual(list(tensor_batch.as_array(values)), values)
-        array = np.zeros([2])
-        self.assertIs(tensor_batch.as_array(array), array)
 
-    def test_as_array_refuses_rows_of_different_lengths(self) -> None:
-        """The caller gets an error of this project."""
+class TensorSpecTest(parameterized.TestCase):
+    """What a model expects of an input."""
+
+    def test_array_that_fits_is_not_copied(self) -> None:
+        """Whatever the sizes of dimensions that the model leaves open."""
+        for shape in (None, (None, 3), (2, 3), (None, None)):
+            array = np.zeros([2, 3], np.float32)
+            self.assertIs(_spec(shape=shape).to_array(array), array)
+
+    @parameterized.named_parameters(
+        ("wider", np.float32, np.zeros([1]), "float32; got float64"),
+        ("integers", np.float32, np.zeros([1], int), "float32; got int64"),
+        (
+            "byte_order",
+            np.dtype("<f4"),
+            np.zeros([1], ">f4"),
+            "float32; got >f4",
+        ),
+        ("texts", np.float32, np.array(["a"]), "float32; got <U1"),
+        ("no_texts", object, np.zeros([1]), "string; got float64"),
+        ("objects", object, np.array([b"a", 1], object), "string; got int"),
+    )
+    def test_array_of_another_dtype_is_refused(
+        self, dtype: npt.DTypeLike, array: npt.NDArray[Any], text: str
+    ) -> None:
+        """INVALID_ARGUMENT: an array is what its caller made it."""
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "must be an array"
+            errors.InvalidArgumentError,
+            f"^Input tensor x:0 must have dtype {text}$",
         ):
-            tensor_batch.as_array([[1.0], [1.0, 2.0]])
+            _spec(dtype).to_array(array)
+
+    @parameterized.named_parameters(
+        ("rank", (None, 3), [3], r"\[\?, 3\]; got \[3\]"),
+        ("size", (None, 3), [1, 4], r"\[\?, 3\]; got \[1, 4\]"),
+        ("rows", (2, 3), [1, 3], r"\[2, 3\]; got \[1, 3\]"),
+    )
+    def test_array_of_another_shape_is_refused(
+        self, shape: tuple[int | None, ...], other: list[int], text: str
+    ) -> None:
+        """INVALID_ARGUMENT says what the model expects."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, f"x:0 must have shape {text}"
+        ):
+            _spec(shape=shape).to_array(np.zeros(other, np.float32))
+
+    def test_lists_are_converted(self) -> None:
+        """Numbers in Python have no size."""
+        array = _spec(shape=(None, 2)).to_array([[1, 2.5]])
+        self.assertEqual(array.dtype, np.float32)
+        np.testing.assert_array_equal(array, [[1, 2.5]])
+
+    @parameterized.named_parameters(
+        ("ragged", np.float32, [[1.0], [1.0, 2.0]]),
+        ("text", np.float32, ["one"]),
+        ("large", np.uint8, [256]),
+        ("ragged_texts", object, [["a"], ["b", "c"]]),
+        ("no_texts", object, [1]),
+    )
+    def test_lists_that_do_not_fit_are_refused(
+        self, dtype: npt.DTypeLike, value: list[Any]
+    ) -> None:
+        """INVALID_ARGUMENT names the tensor."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^Input tensor x:0 must"
+        ):
+            _spec(dtype).to_array(value)
+
+    def test_texts_keep_their_zero_bytes(self) -> None:
+        """Serialized messages may end with them."""
+        values = [b"a\0", b"b\0\0"]
+        self.assertEqual(list(_spec(object).to_array(values)), values)
+
+    def test_texts_of_all_kinds_can_be_merged(self) -> None:
+        """Bytes that are not ASCII, too: all become objects."""
+        spec = _spec(object, (None,))
+        merged = np.concatenate(
+            [
+                spec.to_array(np.array([b"\xff"])),
+                spec.to_array(np.array(["\xe4"])),
+            ]
+        )
+        self.assertEqual(list(merged), [b"\xff", "\xe4"])
+
+    @parameterized.parameters(
+        (None, False),
+        ((), True),
+        ((None,), True),
+        ((None, 3), True),
+        ((None, None), False),
+    )
+    def test_rows_are_fixed_if_all_their_sizes_are_known(
+        self, shape: tuple[int | None, ...] | None, fixed: bool
+    ) -> None:
+        """The number of rows does not matter."""
+        self.assertEqual(_spec(shape=shape).has_fixed_rows, fixed)
+
+
+class TensorBatchTest(parameterized.TestCase):
+    """Counting rows, and padding them."""
 
     def test_num_rows_is_the_common_0th_dimension(self) -> None:
         """Whatever the other dimensions are."""
@@ -49,45 +140,6 @@ class TensorBatchTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             tensor_batch.num_rows(inputs)
 
-    def test_merge_puts_rows_one_below_the_other(self) -> None:
-        """In the order of the calls, for each input."""
-        merged = tensor_batch.merge(
-            [
-                {"x:0": np.array([[1, 2]]), "s:0": np.array([b"a"])},
-                {
-                    "x:0": np.array([[3, 4], [5, 6]]),
-                    "s:0": np.array([b"longer", b"c"]),
-                },
-            ]
-        )
-        np.testing.assert_array_equal(merged["x:0"], [[1, 2], [3, 4], [5, 6]])
-        np.testing.assert_array_equal(merged["s:0"], [b"a", b"longer", b"c"])
-
-    @parameterized.named_parameters(
-        ("name", {"y:0": np.zeros([1])}, "must supply the same input tensors"),
-        (
-            "count",
-            {"x:0": np.zeros([1]), "y:0": np.zeros([1])},
-            "must supply the same input tensors",
-        ),
-        ("dtype", {"x:0": np.zeros([1], np.int32)}, "must have one dtype"),
-        ("shape", {"x:0": np.zeros([1, 2])}, "must have one shape"),
-    )
-    def test_merge_refuses_calls_that_differ(
-        self, other: dict[str, npt.NDArray[Any]], text: str
-    ) -> None:
-        """INVALID_ARGUMENT, rather than rows that belong together apart."""
-        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
-            tensor_batch.merge([{"x:0": np.zeros([1])}, other])
-
-    def test_merge_refuses_another_order_of_inputs(self) -> None:
-        """As the original does."""
-        x, y = np.zeros([1]), np.zeros([1])
-        with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "must supply the same input tensors"
-        ):
-            tensor_batch.merge([{"x:0": x, "y:0": y}, {"y:0": y, "x:0": x}])
-
     @parameterized.parameters((0, 0), (1, 1), (2, 3), (3, 3), (4, 4), (5, 5))
     def test_padded_size_is_the_next_allowed_one(
         self, size: int, expected: int
@@ -97,32 +149,31 @@ class TensorBatchTest(parameterized.TestCase):
 
     def test_pad_repeats_row_0(self) -> None:
         """The rows that were there come first."""
-        padded = tensor_batch.pad({"x:0": np.array([[1, 2], [3, 4]])}, 4)
-        np.testing.assert_array_equal(
-            padded["x:0"], [[1, 2], [3, 4], [1, 2], [1, 2]]
+        padded = tensor_batch.pad(np.array([[1, 2], [3, 4]]), 4)
+        np.testing.assert_array_equal(padded, [[1, 2], [3, 4], [1, 2], [1, 2]])
+
+    def test_outputs_with_all_rows_are_fine(self) -> None:
+        """Whatever their other dimensions are."""
+        tensor_batch.require_rows(
+            ["y:0", "z:0"], [np.zeros([3]), np.zeros([3, 0])], 3
         )
 
-    def test_split_gives_each_call_its_rows(self) -> None:
-        """Padding goes to nobody; outputs keep their order."""
-        outputs = [("y:0", np.arange(5)), ("z:0", np.arange(10).reshape(5, 2))]
-        first, second = tensor_batch.split(outputs, [1, 3], num_padding=1)
-        np.testing.assert_array_equal(first[0], [0])
-        np.testing.assert_array_equal(first[1], [[0, 1]])
-        np.testing.assert_array_equal(second[0], [1, 2, 3])
-        np.testing.assert_array_equal(second[1], [[2, 3], [4, 5], [6, 7]])
-
     @parameterized.named_parameters(
-        ("scalar", np.float32(1)), ("rows", np.zeros([2, 3]))
+        ("scalar", np.float32(1), "\\[\\]"),
+        ("rows", np.zeros([2, 3]), "\\[2, 3\\]"),
     )
-    def test_split_refuses_outputs_with_other_rows(
-        self, output: npt.NDArray[Any]
+    def test_outputs_with_other_rows_are_refused(
+        self, output: npt.NDArray[Any], shape: str
     ) -> None:
         """FAILED_PRECONDITION: this model cannot be batched."""
         with self.assertRaisesRegex(
             errors.FailedPreconditionError,
-            "Batched output tensor y:0 must have 0th-dimension size 3",
+            "Batched output tensor z:0 must have 0th-dimension size 3, that of "
+            f"the batch; got shape {shape}",
         ):
-            tensor_batch.split([("y:0", output)], [1, 2], num_padding=0)
+            tensor_batch.require_rows(
+                ["y:0", "z:0"], [np.zeros([3]), output], 3
+            )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import collections
 import threading
 
 from tensorflow_serving.batching import batch_scheduler
+from tensorflow_serving.util import errors
 
 
 class PuppetBatchScheduler(
@@ -41,6 +42,21 @@ class PuppetBatchScheduler(
     def scheduling_capacity(self) -> int:
         """Returns a number that no test exceeds."""
         return 2**31
+
+    def cancel(self, task: batch_scheduler.TaskT) -> None:
+        """See BatchScheduler."""
+        with self._arrived:
+            others = [other for other in self._tasks if other is not task]
+            if len(others) == len(self._tasks):
+                return
+            self._tasks = collections.deque(others)
+        task.fail(errors.CancelledError("the caller is gone already"))
+
+    def statistics(self) -> batch_scheduler.Statistics:
+        """Tells how many tasks wait."""
+        return batch_scheduler.Statistics(
+            num_enqueued_tasks=self.num_enqueued_tasks()
+        )
 
     def wait_for_tasks(self, num_tasks: int) -> None:
         """Blocks until at least so many tasks wait."""

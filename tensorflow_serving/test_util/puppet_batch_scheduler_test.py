@@ -1,17 +1,32 @@
 """Tests for puppet_batch_scheduler."""
 
-import dataclasses
 import threading
 
 from absl.testing import absltest
 
 from tensorflow_serving.batching import batch_scheduler
 from tensorflow_serving.test_util import puppet_batch_scheduler
+from tensorflow_serving.util import errors
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    size: int
+class _Task(batch_scheduler.BatchTask):
+    """Knows with which error it failed, and equals all others."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.error: errors.ServingError | None = None
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Takes note."""
+        self.error = error
+
+    def __eq__(self, other: object) -> bool:
+        """Makes it hard to find the right one."""
+        return isinstance(other, _Task)
+
+    def __hash__(self) -> int:
+        """Goes with __eq__."""
+        return 0
 
 
 class PuppetBatchSchedulerTest(absltest.TestCase):
@@ -39,6 +54,22 @@ class PuppetBatchSchedulerTest(absltest.TestCase):
         self.assertEqual(self.batches, [[1, 2]])
         self.scheduler.close()
         self.assertEqual(self.batches, [[1, 2], [3]])
+
+    def test_cancelled_task_is_not_processed(self) -> None:
+        """That very task, while it waits."""
+        tasks = [_Task(size) for size in (1, 2, 3)]
+        for task in tasks:
+            self.scheduler.schedule(task)
+        self.scheduler.process_tasks(1)
+        self.scheduler.cancel(tasks[0])
+        self.scheduler.cancel(tasks[2])
+        self.assertEqual(self.scheduler.statistics().num_enqueued_tasks, 1)
+        self.scheduler.close()
+        self.assertEqual(self.batches, [[1], [2]])
+        self.assertEqual(
+            [type(task.error) for task in tasks],
+            [type(None), type(None), errors.CancelledError],
+        )
 
     def test_wait_for_tasks_returns_when_they_are_there(self) -> None:
         """Whichever thread scheduled them."""

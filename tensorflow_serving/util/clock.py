@@ -46,7 +46,8 @@ class MonotonicClock:
         if deadline is None:
             condition.wait()
         else:
-            condition.wait(max(0.0, deadline - self.now()))
+            seconds = max(0.0, deadline - self.now())
+            condition.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
 MONOTONIC: Final[Clock] = MonotonicClock()

@@ -33,6 +33,25 @@ class MonotonicClockTest(absltest.TestCase):
         with condition:
             real.wait_until(condition, real.now() - 1)
 
+    def test_wait_until_may_be_longer_than_a_thread_can_wait(self) -> None:
+        """A deadline for ever is no error."""
+        real = clock.MonotonicClock()
+        condition = threading.Condition()
+        arrived = False
+
+        def arrive() -> None:
+            nonlocal arrived
+            with condition:
+                arrived = True
+                condition.notify()
+
+        thread = threading.Thread(target=arrive)
+        with condition:
+            thread.start()
+            while not arrived:
+                real.wait_until(condition, 1e300)
+        thread.join()
+
     def test_wait_until_without_deadline_waits_for_a_notification(self) -> None:
         """None waits until somebody notifies."""
         real = clock.MonotonicClock()

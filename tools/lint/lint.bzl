@@ -5,6 +5,7 @@ PACKAGES = [
     "",
     "tensorflow_serving",
     "tensorflow_serving/batching",
+    "tensorflow_serving/benchmarks",
     "tensorflow_serving/example",
     "tensorflow_serving/rpc",
     "tensorflow_serving/servables/tensorflow",

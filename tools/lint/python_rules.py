@@ -33,6 +33,7 @@ _LAYERS: dict[str, set[str]] = {
         "test_util",
         "util",
     },
+    "benchmarks": {"example", "rpc", "session_bundle", "test_util", "util"},
 }
 # Folders that know neither how models run nor how calls come in.
 _PURE_FOLDERS = {"util", "batching"}

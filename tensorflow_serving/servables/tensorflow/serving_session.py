@@ -1,11 +1,17 @@
 """A session that serves: its errors are those of this project."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from absl import logging
+from tensorflow.core.protobuf import config_pb2
 
+from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.session_bundle import session_errors
 from tensorflow_serving.util import errors
 
@@ -19,6 +25,7 @@ class ServingSession:
     def __init__(self, session: tf.compat.v1.Session) -> None:
         """Takes over the session, to close it."""
         self._session = session
+        self._closed = False
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
@@ -36,10 +43,104 @@ class ServingSession:
           FailedPreconditionError: The session is closed. Permanent.
           ServingError: What the graph raised, with its code.
         """
-        try:
+        with self._errors_converted():
             outputs: list[npt.NDArray[Any]] = self._session.run(
                 list(fetches), dict(feed_dict)
             )
+        return outputs
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., Sequence[npt.NDArray[Any]]]:
+        """Returns a function that does what run() does, in less time.
+
+        It takes arrays of the dtypes and shapes of tensor_spec(), in order, and
+        raises what run() raises. It converts no dtype and checks no shape; that
+        is for its callers.
+
+        TensorFlow's own make_callable() goes through run() if there are feeds.
+        What it is meant to use, and tf.keras does use, is ten times as fast for
+        a small model, but has no public name.
+
+        Raises:
+          InvalidArgumentError: A name is not in the graph. Permanent.
+          FailedPreconditionError: The session is closed. Permanent.
+        """
+        with self._errors_converted():
+            for name in (*fetches, *feed_list):
+                self._session.graph.get_tensor_by_name(name)
+        make_callable = getattr(
+            self._session, "_make_callable_from_options", None
+        )
+        if make_callable is None:
+            logging.warning(
+                "TensorFlow %s has no fast callables; using run()",
+                tf.__version__,
+            )
+        if make_callable is None or set(fetches) & set(feed_list):
+            # A fast callable cannot return what it is fed.
+            return functools.partial(
+                self._run_in_order, tuple(fetches), tuple(feed_list)
+            )
+        with self._errors_converted():
+            run = make_callable(
+                config_pb2.CallableOptions(feed=feed_list, fetch=fetches)
+            )
+
+        def run_callable(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            with self._errors_converted():
+                outputs: list[npt.NDArray[Any]] = run(*feeds)
+            return outputs
+
+        return run_callable
+
+    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+        """Returns dtype and shape of a tensor of the graph.
+
+        Raises:
+          InvalidArgumentError: The name is not in the graph, or no array can
+            be its value. Permanent.
+        """
+        with self._errors_converted():
+            tensor = self._session.graph.get_tensor_by_name(name)
+        try:
+            dtype = np.dtype(tensor.dtype.as_numpy_dtype)
+        except KeyError:
+            raise errors.InvalidArgumentError(
+                f"Tensor {name} must have a dtype of arrays; got "
+                f"{tensor.dtype.name}"
+            ) from None
+        shape = tensor.shape
+        return tensor_batch.TensorSpec(
+            name, dtype, None if shape.rank is None else tuple(shape.as_list())
+        )
+
+    def close(self) -> None:
+        """Frees the session. Idempotent."""
+        self._closed = True
+        self._session.close()
+
+    def _run_in_order(
+        self,
+        fetches: Sequence[str],
+        feed_list: Sequence[str],
+        *feeds: npt.NDArray[Any],
+    ) -> list[npt.NDArray[Any]]:
+        with self._errors_converted():
+            feed_dict = dict(zip(feed_list, feeds, strict=True))
+        return self.run(fetches, feed_dict)
+
+    @contextlib.contextmanager
+    def _errors_converted(self) -> Iterator[None]:
+        """Turns what TensorFlow raises into errors of this project."""
+        try:
+            yield
+        except tf.errors.CancelledError as error:
+            if self._closed:  # callables say so in this way
+                raise errors.FailedPreconditionError(
+                    "session must be open; got a closed one"
+                ) from error
+            raise session_errors.convert(error) from error
         except tf.errors.OpError as error:
             raise session_errors.convert(error) from error
         except (TypeError, ValueError, KeyError) as error:
@@ -51,8 +152,3 @@ class ServingSession:
             raise errors.FailedPreconditionError(
                 f"session must be open; got {error}"
             ) from error
-        return outputs
-
-    def close(self) -> None:
-        """Frees the session. Idempotent."""
-        self._session.close()

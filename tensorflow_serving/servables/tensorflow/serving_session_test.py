@@ -1,6 +1,10 @@
 """Tests for serving_session."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
@@ -10,16 +14,51 @@ from tensorflow_serving.util import errors
 tf1 = tf.compat.v1
 
 
+def _graph() -> tf.Graph:
+    """Returns a graph with y = 12 // x, and others that hand on their input."""
+    with tf.Graph().as_default() as graph:
+        x = tf1.placeholder(tf.int32, [None], name="x")
+        tf1.floordiv(tf.constant(12), x, name="y")
+        for dtype, shape, name in (
+            (tf.string, [None, 2], "text"),
+            (tf.float32, None, "any"),
+            (tf.float32, [], "scalar"),
+        ):
+            fed = tf1.placeholder(dtype, shape, name=name)
+            tf.identity(fed, name=f"same_{name}")
+        tf1.placeholder(tf.resource, [], name="handle")
+    return graph
+
+
+class _OldSession:
+    """A session of a TensorFlow that has no fast callables."""
+
+    def __init__(self, graph: tf.Graph) -> None:
+        self.graph = graph
+        self._session = tf1.Session(graph=graph)
+        self.num_runs = 0
+
+    def run(
+        self, fetches: Sequence[str], feed_dict: Mapping[str, object]
+    ) -> Any:
+        """Counts and runs."""
+        self.num_runs += 1
+        return self._session.run(fetches, feed_dict)
+
+    def close(self) -> None:
+        """Closes the session."""
+        self._session.close()
+
+
 class ServingSessionTest(parameterized.TestCase):
     """A session that serves."""
 
     def setUp(self) -> None:
-        """Makes a graph with y = reciprocal(x), an integer division."""
+        """Opens a session."""
         super().setUp()
-        with tf.Graph().as_default() as graph:
-            x = tf1.placeholder(tf.int32, [None], name="x")
-            tf1.floordiv(tf.constant(12), x, name="y")
-        self.session = serving_session.ServingSession(tf1.Session(graph=graph))
+        self.session = serving_session.ServingSession(
+            tf1.Session(graph=_graph())
+        )
         self.addCleanup(self.session.close)
 
     def test_run_returns_the_fetches_in_order(self) -> None:
@@ -56,6 +95,199 @@ class ServingSessionTest(parameterized.TestCase):
         self.session.close()
         with self.assertRaises(errors.FailedPreconditionError):
             self.session.run(["y:0"], {"x:0": np.array([1])})
+
+
+class MakeCallableTest(parameterized.TestCase):
+    """A function that does what run() does, in less time."""
+
+    def setUp(self) -> None:
+        """Opens a session, and one of an older TensorFlow."""
+        super().setUp()
+        self.session = serving_session.ServingSession(
+            tf1.Session(graph=_graph())
+        )
+        self.addCleanup(self.session.close)
+        self.old_session = _OldSession(_graph())
+        self.old = serving_session.ServingSession(self.old_session)
+        self.addCleanup(self.old.close)
+
+    def each_way(
+        self, fetches: list[str], feeds: list[str]
+    ) -> list[Callable[..., Sequence[npt.NDArray[Any]]]]:
+        """Returns a callable, one of an older TensorFlow, and run()."""
+
+        def run(*values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            return self.session.run(
+                fetches, dict(zip(feeds, values, strict=True))
+            )
+
+        return [
+            self.session.make_callable(fetches, feeds),
+            self.old.make_callable(fetches, feeds),
+            run,
+        ]
+
+    @parameterized.named_parameters(
+        ("numbers", ["y:0"], ["x:0"], [np.array([3, 4], np.int32)], [[4, 3]]),
+        (
+            "same_twice",
+            ["y:0", "y:0"],
+            ["x:0"],
+            [np.array([3], np.int32)],
+            [[4], [4]],
+        ),
+        (
+            "order",
+            ["same_any:0", "y:0"],
+            ["x:0", "any:0"],
+            [np.array([3], np.int32), np.array([[7]], np.float32)],
+            [[[7]], [4]],
+        ),
+        (
+            "bytes",
+            ["same_text:0"],
+            ["text:0"],
+            [np.array([[b"a\0", b"\xff"]], object)],
+            [[[b"a\0", b"\xff"]]],
+        ),
+        (
+            "text",
+            ["same_text:0"],
+            ["text:0"],
+            [np.array([["\xe4", ""]], object)],
+            [[[b"\xc3\xa4", b""]]],
+        ),
+        (
+            "no_rows",
+            ["same_text:0"],
+            ["text:0"],
+            [np.zeros([0, 2], object)],
+            [[]],
+        ),
+        (
+            "rows_apart",
+            ["same_any:0"],
+            ["any:0"],
+            [np.arange(8, dtype=np.float32).reshape(2, 4)[:, ::2]],
+            [[[0, 2], [4, 6]]],
+        ),
+        (
+            "what_is_fed",
+            ["x:0", "y:0"],
+            ["x:0"],
+            [np.array([3], np.int32)],
+            [[3], [4]],
+        ),
+    )
+    def test_callable_and_run_agree(
+        self,
+        fetches: list[str],
+        feeds: list[str],
+        values: list[npt.NDArray[Any]],
+        expected: list[Any],
+    ) -> None:
+        """Whether TensorFlow has fast callables or not."""
+        for function in self.each_way(fetches, feeds):
+            outputs = function(*values)
+            # As lists: numpy compares texts without their last zero bytes.
+            self.assertEqual([each.tolist() for each in outputs], expected)
+
+    def test_scalar_output_has_no_rows(self) -> None:
+        """It is a number of numpy, with a shape."""
+        for function in self.each_way(["same_scalar:0"], ["scalar:0"]):
+            (output,) = function(np.array(7, np.float32))
+            self.assertEqual((output, output.shape), (7, ()))
+
+    def test_error_of_the_graph_keeps_its_code(self) -> None:
+        """And has one line of text."""
+        for function in self.each_way(["y:0"], ["x:0"]):
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "(?i)^integer division by zero$"
+            ):
+                function(np.array([0], np.int32))
+
+    def test_missing_feed_is_invalid(self) -> None:
+        """INVALID_ARGUMENT, as is one too many."""
+        array = np.array([1], np.int32)
+        for make in (self.session.make_callable, self.old.make_callable):
+            for values in ([], [array, array]):
+                with self.assertRaises(errors.InvalidArgumentError):
+                    make(["y:0"], ["x:0"])(*values)
+            with self.assertRaises(errors.InvalidArgumentError):
+                make(["y:0"], [])()
+
+    @parameterized.parameters(
+        ("z:0", "x:0"), ("y:0", "z:0"), ("y:1", "x:0"), ("y", "x:0")
+    )
+    def test_unknown_names_are_invalid(self, fetch: str, feed: str) -> None:
+        """INVALID_ARGUMENT at once; operations are no tensors."""
+        for session in (self.session, self.old):
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "must fit the graph"
+            ):
+                session.make_callable([fetch], [feed])
+
+    def test_closed_session_is_a_failed_precondition(self) -> None:
+        """For callables made before and after."""
+        for session in (self.session, self.old):
+            before = session.make_callable(["y:0"], ["x:0"])
+            session.close()
+            with self.assertRaises(errors.FailedPreconditionError):
+                before(np.array([1], np.int32))
+            with self.assertRaises(errors.FailedPreconditionError):
+                session.make_callable(["y:0"], ["x:0"])(np.array([1], np.int32))
+
+    def test_run_takes_the_place_of_fast_callables(self) -> None:
+        """The log says so."""
+        with self.assertLogs(level="WARNING") as logs:
+            function = self.old.make_callable(["y:0"], ["x:0"])
+        self.assertIn("no fast callables", logs.output[0])
+        function(np.array([1], np.int32))
+        self.assertEqual(self.old_session.num_runs, 1)
+
+
+class TensorSpecTest(parameterized.TestCase):
+    """Dtype and shape of a tensor."""
+
+    def setUp(self) -> None:
+        """Opens a session."""
+        super().setUp()
+        self.session = serving_session.ServingSession(
+            tf1.Session(graph=_graph())
+        )
+        self.addCleanup(self.session.close)
+
+    @parameterized.parameters(
+        ("x:0", np.int32, (None,)),
+        ("text:0", object, (None, 2)),
+        ("any:0", np.float32, None),
+        ("scalar:0", np.float32, ()),
+        ("y:0", np.int32, (None,)),
+    )
+    def test_spec_is_that_of_the_graph(
+        self,
+        name: str,
+        dtype: npt.DTypeLike,
+        shape: tuple[int | None, ...] | None,
+    ) -> None:
+        """None stands for what the graph leaves open."""
+        spec = self.session.tensor_spec(name)
+        self.assertEqual(
+            (spec.name, spec.dtype, spec.shape), (name, np.dtype(dtype), shape)
+        )
+
+    @parameterized.parameters("z:0", "x", "x:1", "")
+    def test_unknown_name_is_invalid(self, name: str) -> None:
+        """INVALID_ARGUMENT; operations are no tensors."""
+        with self.assertRaises(errors.InvalidArgumentError):
+            self.session.tensor_spec(name)
+
+    def test_tensor_that_holds_no_array_is_invalid(self) -> None:
+        """A handle on a variable is of no use outside."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "handle:0 must .* got resource"
+        ):
+            self.session.tensor_spec("handle:0")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tensorflow_serving.batching import (
     batch_queue,
     batch_scheduler,
     batch_scheduler_retrier,
+    batched_function,
     batching_session,
     shared_batch_scheduler,
 )
@@ -89,12 +90,11 @@ class SessionBundleFactory:
         bundle = session_bundle.load_session_bundle_from_path(
             path, self._config.session_target, self._config.session_config
         )
-        session: session_lib.Session = serving_session.ServingSession(
-            bundle.session
-        )
+        serving = serving_session.ServingSession(bundle.session)
+        session: session_lib.Session = serving
         try:
             if self._batching:
-                session = self._batching.wrap(session)
+                session = self._batching.wrap(serving)
         except errors.ServingError:
             # The factory was closed in the meantime.
             bundle.close()
@@ -152,15 +152,19 @@ class _Batching:
                 "max_batch_size",
                 "batch_timeout_micros",
                 "max_enqueued_batches",
+                "idle_means_go",
+                "enable_large_batch_splitting",
+                "max_execution_batch_size",
             )
         )
         self._retrier = batch_scheduler_retrier.Options(
             **_set_fields(parameters, "max_time_micros", "retry_delay_micros")
         )
         self._session = batching_session.Options(
-            tuple(parameters.allowed_batch_sizes)
+            tuple(parameters.allowed_batch_sizes),
+            **_set_fields(parameters, "rerun_failed_batches"),
         )
-        self._session.require_max_batch_size(self._queue.max_batch_size)
+        self._session.require_max_batch_size(self._queue.batch_size_limit)
         self.scheduler = shared_batch_scheduler.SharedBatchScheduler(
             shared_batch_scheduler.Options(
                 **_set_fields(
@@ -170,7 +174,7 @@ class _Batching:
         )
 
     def wrap(
-        self, session: session_lib.Session
+        self, session: batched_function.Session
     ) -> batching_session.BatchingSession:
         """Returns a batching session with a queue of its own."""
         return batching_session.BatchingSession(
@@ -179,10 +183,8 @@ class _Batching:
 
     def _create_queue(
         self,
-        process_batch: batch_scheduler.ProcessBatch[
-            batching_session.BatchingSessionTask
-        ],
-    ) -> batch_scheduler.BatchScheduler[batching_session.BatchingSessionTask]:
+        process_batch: batch_scheduler.ProcessBatch[batched_function.Call],
+    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
         return batch_scheduler_retrier.BatchSchedulerRetrier(
             self._retrier, self.scheduler.add_queue(self._queue, process_batch)
         )

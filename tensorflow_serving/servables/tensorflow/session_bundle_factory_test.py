@@ -1,13 +1,17 @@
 """Tests for session_bundle_factory."""
 
 import concurrent.futures
+import contextlib
 import tempfile
 import threading
+from collections.abc import Iterator
 
 import numpy as np
+import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
+from tensorflow_serving.batching import batch_scheduler, batching_session
 from tensorflow_serving.servables.tensorflow import (
     session_bundle_config_pb2,
     session_bundle_factory,
@@ -136,6 +140,20 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             "max_batch_size 32; got .1, 2.",
         ),
         (
+            "parts",
+            "max_execution_batch_size { value: 2 }",
+            "needs enable_large_batch_splitting; got 2",
+        ),
+        (
+            "sizes_of_parts",
+            """
+            enable_large_batch_splitting { value: true }
+            max_execution_batch_size { value: 2 }
+            allowed_batch_sizes: [1, 32]
+            """,
+            "max_batch_size 2; got .1, 32.",
+        ),
+        (
             "threads",
             "num_batch_threads { value: 0 }",
             "num_batch_threads must be at least 1; got 0",
@@ -154,6 +172,94 @@ class SessionBundleFactoryTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             _create(f"batching_parameters {{ {parameters} }}")
         self.assertEqual(threading.active_count(), before)
+
+    @contextlib.contextmanager
+    def _batching(
+        self, parameters: str
+    ) -> Iterator[batching_session.BatchingSession]:
+        """Makes a session whose batches wait for an hour."""
+        with (
+            _create(
+                f"""
+                batching_parameters {{
+                  batch_timeout_micros {{ value: 3600000000 }}
+                  {parameters}
+                }}
+                """
+            ) as factory,
+            factory.create_session_bundle(self.export_dir) as bundle,
+        ):
+            assert isinstance(bundle.session, batching_session.BatchingSession)
+            yield bundle.session
+
+    def test_idle_means_go_reaches_the_queue(self) -> None:
+        """A lone call does not wait for an hour."""
+        with self._batching("idle_means_go { value: true }") as batching:
+            (y,) = batching.run(["y:0"], {"x:0": [[2.0]]})
+            np.testing.assert_array_equal(y, [[3]])
+            self.assertEqual(
+                batching.statistics().scheduler.num_batches_by_reason,
+                {batch_scheduler.CloseReason.IDLE: 1},
+            )
+
+    def test_splitting_reaches_the_queue(self) -> None:
+        """A call may be larger than a batch, and takes several."""
+        with self._batching(
+            """
+            max_batch_size { value: 6 }
+            enable_large_batch_splitting { value: true }
+            max_execution_batch_size { value: 2 }
+            max_enqueued_batches { value: 3 }
+            allowed_batch_sizes: [1, 2]
+            """
+        ) as batching:
+            xs = np.arange(6, dtype=np.float32).reshape(6, 1)
+            (y,) = batching.run(["y:0"], {"x:0": xs})
+            np.testing.assert_array_equal(y, xs / 2 + 2)
+            statistics = batching.statistics()
+            self.assertEqual(statistics.scheduler.num_batches_by_size, {2: 3})
+            self.assertEqual(statistics.num_rows, 6)
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "at most .* 6; got 7"
+            ):
+                batching.run(["y:0"], {"x:0": np.zeros([7, 1], np.float32)})
+
+    @parameterized.parameters("false", "true")
+    def test_rerun_reaches_the_session(self, value: str) -> None:
+        """A bad example fails its batch, or only its own call."""
+        good = tf.train.Example()
+        good.features.feature["x"].float_list.value.append(2.0)
+        with self._batching(
+            f"""
+            max_batch_size {{ value: 2 }}
+            rerun_failed_batches {{ value: {value} }}
+            """
+        ) as batching:
+            calls = [
+                batching.run_async(["y:0"], {"tf_example:0": [example]})
+                for example in (good.SerializeToString(), b"no example")
+            ]
+            self.assertIsInstance(
+                calls[1].exception(), errors.InvalidArgumentError
+            )
+            if value == "true":
+                np.testing.assert_array_equal(calls[0].result(), [[[3]]])
+            else:
+                self.assertIsInstance(
+                    calls[0].exception(), errors.InvalidArgumentError
+                )
+
+    def test_inputs_that_do_not_fit_are_refused_at_the_door(self) -> None:
+        """They reach no batch, and harm nobody in it."""
+        with self._batching("max_batch_size { value: 2 }") as batching:
+            call = batching.run_async(["y:0"], {"x:0": [[2.0]]})
+            for x in (np.zeros([1, 1]), np.zeros([1, 2], np.float32)):
+                with self.assertRaisesRegex(
+                    errors.InvalidArgumentError, "^Input tensor x:0 must"
+                ):
+                    batching.run_async(["y:0"], {"x:0": x})
+            batching.run(["y:0"], {"x:0": [[2.0]]})
+            np.testing.assert_array_equal(call.result(), [[[3]]])
 
     def test_missing_export_is_not_found(self) -> None:
         """Both for loading and for the estimate."""

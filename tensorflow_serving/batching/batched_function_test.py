@@ -1,0 +1,302 @@
+"""Tests for batched_function."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.batching import batched_function
+from tensorflow_serving.test_util import fake_clock, fake_session
+from tensorflow_serving.util import errors
+
+
+class _Fixture:
+    """A function of a session, and the calls that are done."""
+
+    def __init__(
+        self,
+        fetches: Sequence[str] = ("y:0",),
+        feeds: Sequence[str] = ("x:0",),
+        shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        self.clock = fake_clock.FakeClock()
+        self.session = fake_session.FakeSession(shape)
+        self.function = batched_function.BatchedFunction(
+            self.session, fetches, feeds, self.clock
+        )
+        self.done: list[batched_function.Call] = []
+
+    def call(
+        self, *inputs: npt.ArrayLike, deadline: float = math.inf
+    ) -> batched_function.Call:
+        """Makes a call that is recorded when it is done."""
+        return self.function.call(inputs, self.done.append, deadline)
+
+    def run(self, *calls: batched_function.Call) -> batched_function.Run:
+        """Runs calls as one, without padding."""
+        return self.function.run(calls, 0.0, ())
+
+
+class CallTest(parameterized.TestCase):
+    """What is checked at the door."""
+
+    def test_call_knows_its_rows_and_times(self) -> None:
+        """The deadline is the caller's; the arrival is now."""
+        fixture = _Fixture()
+        fixture.clock.advance_micros(3_000_000)
+        call = fixture.call(np.zeros([4, 2]), deadline=7.0)
+        self.assertEqual((call.num_rows, call.size), (4, 4))
+        self.assertEqual((call.arrival_time, call.deadline), (3.0, 7.0))
+        self.assertEqual(fixture.done, [])
+
+    def test_call_without_rows_takes_up_room(self) -> None:
+        """Or any number of them would be accepted."""
+        call = _Fixture().call(np.zeros([0, 1]))
+        self.assertEqual((call.num_rows, call.size), (0, 1))
+
+    @parameterized.named_parameters(
+        ("dtype", ["x:0"], [np.zeros([1, 2], int)], "x:0 must have dtype"),
+        ("shape", ["x:0"], [np.zeros([1, 3])], "x:0 must have shape"),
+        ("scalar", ["x:0"], [1.0], "x:0 must have shape"),
+        (
+            "rows",
+            ["x:0", "z:0"],
+            [np.zeros([1, 2]), np.zeros([2, 2])],
+            "equal 0th-dimension size; got x:0 \\[1, 2\\], z:0 \\[2, 2\\]",
+        ),
+        ("none", [], [], "at least one input tensor"),
+    )
+    def test_inputs_that_do_not_fit_are_refused(
+        self, feeds: list[str], inputs: list[npt.NDArray[Any]], text: str
+    ) -> None:
+        """INVALID_ARGUMENT, before there is anything to schedule."""
+        fixture = _Fixture(feeds=feeds, shape=(None, 2))
+        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
+            fixture.call(*inputs)
+
+    def test_scalar_is_refused_where_any_shape_fits(self) -> None:
+        """It has no rows."""
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "a scalar"):
+            _Fixture().call(np.array(1.0))
+
+    @parameterized.parameters("x:0", "unknown:0")
+    def test_unknown_names_are_refused(self, feed: str) -> None:
+        """INVALID_ARGUMENT of the session."""
+        with self.assertRaises(errors.InvalidArgumentError):
+            _Fixture(["y:0" if feed != "x:0" else "unknown:0"], [feed])
+
+
+class GroupsTest(absltest.TestCase):
+    """Which calls can be run as one."""
+
+    def test_calls_with_fixed_rows_fit_together(self) -> None:
+        """As they are; nobody compares their shapes."""
+        fixture = _Fixture(shape=(None, 2))
+        calls = [fixture.call(np.zeros([n, 2])) for n in (1, 2, 3)]
+        self.assertEqual(batched_function.groups(calls), [calls])
+
+    def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
+        """In the order in which they came, within a group."""
+        one, other = _Fixture(), _Fixture(["x:0"])
+        a = one.call(np.zeros([1, 2]))
+        b = one.call(np.zeros([1, 3]))
+        c = other.call(np.zeros([1, 2]))
+        d = one.call(np.zeros([5, 2]))
+        e = other.call(np.zeros([5, 2]))
+        self.assertEqual(
+            batched_function.groups([a, b, c, d, e]), [[a, d], [b], [c, e]]
+        )
+
+    def test_functions_with_fixed_rows_run_apart(self) -> None:
+        """Their shapes do not make them one."""
+        calls = [
+            _Fixture(shape=(None, 2)).call(np.zeros([1, 2])) for _ in range(2)
+        ]
+        self.assertEqual(len(batched_function.groups(calls)), 2)
+
+
+class RunTest(parameterized.TestCase):
+    """Several calls that are run as one."""
+
+    def test_each_call_gets_its_rows(self) -> None:
+        """Of every output; the session ran once."""
+        fixture = _Fixture(["y:0", "x:0"], ["x:0", "z:0"])
+        first = fixture.call([[0.0]], [[0.0]])
+        second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
+        run = fixture.run(first, second)
+        self.assertEqual(fixture.done, [first, second])
+        np.testing.assert_array_equal(first.outputs[0], [[2]])
+        np.testing.assert_array_equal(second.outputs[0], [[3], [4]])
+        np.testing.assert_array_equal(second.outputs[1], [[2], [4]])
+        self.assertEqual(len(fixture.session.inputs), 1)
+        self.assertEqual((run.num_rows, run.num_padding_rows), (3, 0))
+        self.assertIs(first.run, run)
+
+    def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
+        """Of which no call sees the output."""
+        fixture = _Fixture()
+        calls = [fixture.call([5.0]), fixture.call([1.0])]
+        run = fixture.function.run(calls, 0.0, (1, 4))
+        np.testing.assert_array_equal(fixture.session.inputs, [[5, 1, 5, 5]])
+        np.testing.assert_array_equal(calls[1].outputs, [[2.5]])
+        self.assertEqual((run.num_rows, run.num_padding_rows), (2, 2))
+
+    def test_run_says_when(self) -> None:
+        """It was taken, began and was done."""
+        fixture = _Fixture()
+        fixture.clock.advance_micros(5_000_000)
+        run = fixture.function.run([fixture.call([1.0])], 3.0, ())
+        self.assertEqual(
+            (run.taken_time, run.start_time, run.end_time), (3, 5, 5)
+        )
+
+    def test_lone_call_may_have_outputs_of_any_shape(self) -> None:
+        """If it is not padded."""
+        fixture = _Fixture(["sum:0"])
+        call = fixture.call([1.0, 2.0])
+        fixture.run(call)
+        self.assertEqual(call.outputs, [3])
+
+    @parameterized.named_parameters(
+        ("padded", 1, (4,)), ("of_two", 2, ()), ("both", 2, (4,))
+    )
+    def test_outputs_without_a_row_each_tell_nobody(
+        self, num_calls: int, padding: tuple[int, ...]
+    ) -> None:
+        """FAILED_PRECONDITION, for the caller of run() to handle."""
+        fixture = _Fixture(["y:0", "sum:0"])
+        calls = [fixture.call([1.0, 2.0]) for _ in range(num_calls)]
+        with self.assertRaisesRegex(errors.FailedPreconditionError, "sum:0"):
+            fixture.function.run(calls, 0.0, padding)
+        self.assertEqual(fixture.done, [])
+
+    def test_error_of_the_session_tells_nobody(self) -> None:
+        """It is for the caller of run() to handle."""
+        fixture = _Fixture(["lost:0"])
+        with self.assertRaises(errors.DataLossError):
+            fixture.run(fixture.call([1.0]))
+        self.assertEqual(fixture.done, [])
+
+    @parameterized.parameters(False, True)
+    def test_owner_that_raises_harms_no_other(self, failed: bool) -> None:
+        """Neither after a run nor after an error; the log has it."""
+
+        def raise_error(call: batched_function.Call) -> None:
+            raise ValueError("bad owner")
+
+        fixture = _Fixture()
+        bad = fixture.function.call([[1.0]], raise_error)
+        good = fixture.call([1.0])
+        with self.assertLogs(level="ERROR") as logs:
+            if failed:
+                batched_function.fail_all([bad, good], errors.DataLossError(""))
+            else:
+                fixture.run(bad, good)
+        self.assertIn("bad owner", logs.output[0])
+        self.assertEqual(fixture.done, [good])
+
+    def test_each_call_fails_with_an_error_of_its_own(self) -> None:
+        """Each is raised in another thread, with another trace."""
+        fixture = _Fixture()
+        calls = [fixture.call([1.0]) for _ in range(2)]
+        batched_function.fail_all(calls, errors.DataLossError("gone"))
+        self.assertEqual([str(call.error) for call in calls], ["gone", "gone"])
+        self.assertIsNot(calls[0].error, calls[1].error)
+        self.assertEqual(fixture.done, calls)
+
+
+class SplitTest(parameterized.TestCase):
+    """A call that is run in parts."""
+
+    def test_parts_are_rows_in_order(self) -> None:
+        """With the times of the whole."""
+        fixture = _Fixture(feeds=["x:0", "z:0"])
+        whole = fixture.call([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
+        parts = whole.split([1, 2])
+        self.assertEqual([part.size for part in parts], [1, 2])
+        self.assertEqual([part.num_rows for part in parts], [1, 2])
+        self.assertEqual([part.deadline for part in parts], [9, 9])
+        np.testing.assert_array_equal(parts[1].inputs, [[2, 3], [5, 6]])
+        for part in parts:
+            self.assertTrue(part.is_part_of(whole))
+            self.assertTrue(part.is_part_of(part))
+            self.assertFalse(whole.is_part_of(part))
+        self.assertFalse(parts[0].is_part_of(parts[1]))
+
+    @parameterized.parameters((0, 1, 2), (2, 1, 0), (1, 2, 0))
+    def test_outputs_come_back_in_order(self, *order: int) -> None:
+        """Whatever the order in which the parts are done."""
+        fixture = _Fixture(["y:0", "x:0"])
+        whole = fixture.call([0.0, 2.0, 4.0, 6.0, 8.0])
+        parts = whole.split([2, 2, 1])
+        for index in order:
+            self.assertEqual(fixture.done, [])
+            fixture.run(parts[index])
+        self.assertEqual(fixture.done, [whole])
+        self.assertIsNone(whole.error)
+        np.testing.assert_array_equal(whole.outputs[0], [2, 3, 4, 5, 6])
+        np.testing.assert_array_equal(whole.outputs[1], [0, 2, 4, 6, 8])
+
+    def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
+        """From the first start to the last end; the largest batch counts."""
+        fixture = _Fixture()
+        whole = fixture.call([0.0, 0.0, 0.0])
+        small, large = whole.split([1, 2])
+        fixture.clock.advance_micros(2_000_000)
+        fixture.function.run([small], 1.0, (4,))
+        fixture.clock.advance_micros(2_000_000)
+        fixture.function.run([large], 3.0, (4,))
+        self.assertEqual(whole.run, batched_function.Run(2, 3, 1.0, 2.0, 4.0))
+
+    def test_failure_of_a_part_ends_the_whole_once(self) -> None:
+        """With its error, at once; the other parts do not matter any more."""
+        fixture = _Fixture()
+        whole = fixture.call([0.0, 2.0, 4.0])
+        parts = whole.split([1, 1, 1])
+        fixture.run(parts[0])
+        batched_function.fail_all([parts[1]], errors.DataLossError("gone"))
+        self.assertEqual(fixture.done, [whole])
+        fixture.run(parts[2])
+        batched_function.fail_all([parts[2]], errors.DataLossError("late"))
+        whole.fail(errors.CancelledError("later"))
+        self.assertEqual(fixture.done, [whole])
+        self.assertEqual(str(whole.error), "gone")
+
+    def test_whole_that_is_given_up_ignores_its_parts(self) -> None:
+        """It was cancelled while some of them ran."""
+        fixture = _Fixture()
+        whole = fixture.call([0.0, 2.0])
+        parts = whole.split([1, 1])
+        fixture.run(parts[0])
+        whole.fail(errors.CancelledError("gone"))
+        fixture.run(parts[1])
+        self.assertEqual(fixture.done, [whole])
+        self.assertIsInstance(whole.error, errors.CancelledError)
+        self.assertEqual(whole.outputs, ())
+
+    def test_part_is_not_passed_through(self) -> None:
+        """Though it is alone in its batch: its outputs are put together."""
+        fixture = _Fixture(["sum:0"])
+        (part, _) = fixture.call([0.0, 2.0]).split([1, 1])
+        with self.assertRaises(errors.FailedPreconditionError):
+            fixture.run(part)
+
+    def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
+        """FAILED_PRECONDITION, rather than a call that never ends."""
+        fixture = _Fixture(["wide:0"])
+        whole = fixture.call([0.0, 2.0, 4.0])
+        for part in whole.split([1, 2]):
+            fixture.run(part)
+        self.assertEqual(fixture.done, [whole])
+        assert whole.error is not None
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "rows of one shape"
+        ):
+            raise whole.error
+
+
+if __name__ == "__main__":
+    absltest.main()

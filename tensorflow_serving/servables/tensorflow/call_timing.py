@@ -1,0 +1,43 @@
+"""Where the time of a batched call went, as metadata for a caller that asks.
+
+A caller sends the key "serving-timing" with any value. The trailing metadata of
+the answer then has, as decimal numbers:
+
+    serving-queue-micros   from the arrival of the call until a thread took it
+    serving-batch-micros   until its batch was put together
+    serving-run-micros     until the model had run
+    serving-total-micros   from the arrival of the call until the answer
+    serving-batch-size     the rows in the batch, without padding
+"""
+
+from collections.abc import Sequence
+
+from tensorflow_serving.batching import batched_function
+
+KEY = "serving-timing"
+
+
+def is_wanted(metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+    """Returns whether a call with this metadata asks for its timing."""
+    return KEY in dict(metadata)
+
+
+def trailing_metadata(
+    call: batched_function.Call,
+) -> list[tuple[str, str | bytes]]:
+    """Returns the timing of a call that was run."""
+    run = call.run
+    assert run is not None
+    seconds = {
+        "queue": run.taken_time - call.arrival_time,
+        "batch": run.start_time - run.taken_time,
+        "run": run.end_time - run.start_time,
+        "total": call.function.clock.now() - call.arrival_time,
+    }
+    return [
+        *(
+            (f"serving-{stage}-micros", str(round(value * 1e6)))
+            for stage, value in seconds.items()
+        ),
+        ("serving-batch-size", str(run.num_rows)),
+    ]
