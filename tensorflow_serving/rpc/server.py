@@ -1,11 +1,11 @@
-"""A gRPC server: methods that block, health, reflection, and a clean end.
+"""A gRPC server: methods that block or answer later, health, reflection.
 
 Example:
-    service = Service(
+    service = call.Service(
         mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
-        {"Classify": classify},
+        methods={"Classify": classify},
     )
-    with Server("0.0.0.0:9000", [service], num_threads=64) as server:
+    with Server("0.0.0.0:9000", [service], Options(num_threads=64)) as server:
         server.start()
         signals.Termination().wait()
         server.stop(grace_seconds=30)
@@ -14,59 +14,99 @@ Example:
 import concurrent.futures
 import dataclasses
 import functools
+import os
+import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import grpc
 from absl import logging
-from google.protobuf import descriptor, message, message_factory
+from google.protobuf import message, message_factory
 from grpc_health.v1 import health as grpc_health
 from grpc_reflection.v1alpha import reflection
 
-from tensorflow_serving.rpc import health, status
+from tensorflow_serving.rpc import (
+    call,
+    fast_lane,
+    gate,
+    health,
+    lane,
+    public_lane,
+)
 from tensorflow_serving.util import errors
 
-# How long calls are still taken after the beginning of a stop; how long a
-# moment without calls is waited for then; and how long that moment is.
+# How long calls are still taken after the beginning of a stop, and how long a
+# moment without calls is waited for then.
 _LAST_CALLS_SECONDS = 0.1
 _REFUSAL_SECONDS = 1.0
-_PAUSE_SECONDS = 0.02
+# A grace for gRPC that does not end before it is told to.
+_UNTIL_TOLD_SECONDS = 1e6
 
 # More calls than a client could hope to have answered in time.
 _MAX_PENDING_CALLS = 1_000_000
 
-_GRPC_OPTIONS = (
-    # gRPC would let two servers share a port without a word.
-    ("grpc.so_reuseport", 0),
-    # With more than 1,000 calls that it has not handed over yet, it would
-    # cancel some of them at random, and all above 3,000.
-    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
-    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
-)
+# Threads for what is no method of a service: reflection.
+_NUM_CONTROL_THREADS = 4
 
-# The request in, the response out; raises errors of util/errors.py. Any: each
-# method has message classes of its own.
-Method = Callable[[Any], message.Message]
+_UNIX = "unix:"
+
+MessageT = TypeVar("MessageT", bound=message.Message)
 
 
 @dataclasses.dataclass(frozen=True)
-class Service:
-    """A service of a .proto file, and what its methods do."""
+class Options:
+    """Options of a Server.
 
-    descriptor: descriptor.ServiceDescriptor
-    methods: Mapping[str, Method]
+    Raises:
+      InvalidArgumentError: A value is out of range.
+    """
+
+    # How many calls of blocking methods run at the same time; more wait.
+    num_threads: int = 1
+    # How many calls may be without a reply at the same time; one more is
+    # refused with RESOURCE_EXHAUSTED. 0: any number.
+    max_concurrent_calls: int = 0
+    # The largest request. A larger one is refused with RESOURCE_EXHAUSTED.
+    max_request_bytes: int = 4 << 20
+    # None: no encryption.
+    credentials: grpc.ServerCredentials | None = None
+    # Whether other processes of this user may listen on the same port.
+    reuse_port: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(
+            1,
+            num_threads=self.num_threads,
+            max_request_bytes=self.max_request_bytes,
+        )
+        errors.require_at_least(
+            0, max_concurrent_calls=self.max_concurrent_calls
+        )
+
+
+def default_lane() -> type[lane.Lane]:
+    """Returns the fastest lane that the installed grpcio allows."""
+    if fast_lane.is_available():
+        return fast_lane.FastLane
+    logging.warning(
+        "grpcio must be the version of requirements_lock.txt to be fast; got "
+        "%s. Serving with its public interface",
+        grpc.__version__,
+    )
+    return public_lane.PublicLane
 
 
 class Server:
-    """Serves unary methods, each call on a thread of a fixed pool.
+    """Serves unary methods, health and reflection on one address.
 
-    Calls beyond the number of threads wait for one; a call whose caller has
-    gone by then is not started. A request that cannot be parsed gets
-    INVALID_ARGUMENT. An error of util/errors.py is answered with its code and
-    text; any other exception is logged and answered with INTERNAL. An unknown
-    method gets UNIMPLEMENTED.
+    Blocking methods run on a fixed pool of threads: calls beyond their number
+    wait for one, and a call whose caller has gone by then is not started. A
+    request that cannot be parsed gets INVALID_ARGUMENT. An error of
+    util/errors.py is answered with its code and text; any other exception is
+    logged and answered with INTERNAL. An unknown method gets UNIMPLEMENTED.
 
     The standard health service answers NOT_SERVING until start() and again
     from stop() on, for "" and for the name of each service.
@@ -75,41 +115,51 @@ class Server:
     """
 
     def __init__(
-        self, address: str, services: Sequence[Service], *, num_threads: int
+        self,
+        address: str,
+        services: Sequence[call.Service],
+        options: Options = Options(),
+        create_lane: Callable[..., lane.Lane] | None = None,
     ) -> None:
         """Binds the address.
 
         Args:
-          address: Host and port, such as "0.0.0.0:9000"; port 0 picks one.
+          address: Host and port, such as "0.0.0.0:9000", where port 0 picks
+            one; or "unix:" and the path of a socket.
           services: What to serve.
-          num_threads: How many calls run at the same time.
+          options: See Options.
+          create_lane: A subclass of Lane; None: default_lane().
 
         Raises:
           UnavailableError: The address cannot be bound; likely it is in use.
         """
-        self._lock = threading.Lock()
-        self._num_running = 0  # guarded by _lock
-        self._threads = concurrent.futures.ThreadPoolExecutor(
-            num_threads, thread_name_prefix="rpc"
+        self._threads = _Threads(options.num_threads)
+        self._control_threads = concurrent.futures.ThreadPoolExecutor(
+            _NUM_CONTROL_THREADS, thread_name_prefix="rpc_control"
         )
-        self._server = grpc.server(self._threads, options=_GRPC_OPTIONS)
-        names = [service.descriptor.full_name for service in services]
-        self._health = health.Health(names)
-        self._arrivals = _Arrivals()
-        self._server.add_generic_rpc_handlers(
-            [
-                self._health.handler(),
-                self._arrivals,
-                *map(self._handler, services),
-            ]
+        self._server = grpc.server(
+            self._control_threads, options=_grpc_options(options)
         )
-        reflection.enable_server_reflection(
-            [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME],
+        self._health = _serve_health_and_reflection(
+            self._server, [each.descriptor.full_name for each in services]
+        )
+        self._gate = gate.Gate(options.max_concurrent_calls)
+        self._lane = (create_lane or default_lane())(
             self._server,
+            {
+                service.path(name): method
+                for service in services
+                for name, method in self._methods_of(service).items()
+            },
+            functools.partial(
+                _when_idle, [service.when_idle for service in services]
+            ),
+            self._gate,
         )
+        self._is_started = False
         try:
-            self._port = self._server.add_insecure_port(address)
-        except RuntimeError:
+            self._port = self._listen(address, options.credentials)
+        except (RuntimeError, OSError):
             self.stop(0)
             raise errors.UnavailableError(
                 "address must be free, of this machine, and allowed to this "
@@ -123,7 +173,8 @@ class Server:
 
     def start(self) -> None:
         """Begins to answer calls, and to be healthy."""
-        self._server.start()
+        self._is_started = True
+        self._lane.start()
         self._health.set_serving()
 
     def stop(self, grace_seconds: float) -> bool:
@@ -141,19 +192,24 @@ class Server:
         """
         self._health.drain()
         end = time.monotonic() + grace_seconds
-        self._arrivals.wait_for_a_pause(min(grace_seconds, _LAST_CALLS_SECONDS))
-        self._arrivals.refuse()
-        self._arrivals.wait_for_a_pause(
-            min(end - time.monotonic(), _REFUSAL_SECONDS)
+        if self._is_started:
+            self._gate.wait_for_a_pause(min(grace_seconds, _LAST_CALLS_SECONDS))
+            self._gate.refuse()
+            self._gate.wait_for_a_pause(
+                min(end - time.monotonic(), _REFUSAL_SECONDS)
+            )
+        stopped = self._server.stop(_UNTIL_TOLD_SECONDS)
+        self._gate.answer_refusals()
+        is_clean = stopped.wait(max(0.0, end - time.monotonic())) or (
+            self._lane.num_running == 0
         )
-        stopped = self._server.stop(max(0.0, end - time.monotonic()))
-        self._arrivals.answer_refusals()
+        self._server.stop(None)
         stopped.wait()
+        self._lane.close()
         self._health.close()
         # Without waiting: what outlasted the grace may never end.
-        self._threads.shutdown(wait=False)
-        with self._lock:
-            return not self._num_running
+        self._control_threads.shutdown(wait=False)
+        return self._threads.close() and is_clean
 
     def __enter__(self) -> "Server":
         """Returns itself."""
@@ -163,104 +219,89 @@ class Server:
         """Stops without grace."""
         self.stop(0)
 
-    def _handler(self, service: Service) -> grpc.GenericRpcHandler:
-        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+    def _methods_of(self, service: call.Service) -> dict[str, call.AsyncMethod]:
+        """Returns all methods of a service, as methods that answer later."""
+        methods = dict(service.async_methods)
         for name, method in service.methods.items():
             request_class = message_factory.GetMessageClass(
                 service.descriptor.methods_by_name[name].input_type
             )
-            # Without a deserializer: gRPC would answer garbage with INTERNAL.
-            handlers[name] = grpc.unary_unary_rpc_method_handler(
-                functools.partial(self._call, method, request_class),
-                response_serializer=_serialize,
+            methods[name] = functools.partial(
+                self._threads.begin, method, request_class
             )
-        return grpc.method_handlers_generic_handler(
-            service.descriptor.full_name, handlers
+        return methods
+
+    def _listen(
+        self, address: str, credentials: grpc.ServerCredentials | None
+    ) -> int:
+        """Returns the port.
+
+        Raises:
+          RuntimeError, OSError: The address cannot be bound.
+        """
+        if address.startswith(_UNIX):
+            _require_unused(address.removeprefix(_UNIX))
+        if credentials is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, credentials))
+
+
+class _Threads:
+    """The threads of blocking methods. Thread-safe."""
+
+    def __init__(self, num_threads: int) -> None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            num_threads, thread_name_prefix="rpc"
+        )
+        self._lock = threading.Lock()
+        self._num_running = 0  # guarded by _lock
+
+    def begin(
+        self,
+        method: call.BlockingMethod,
+        request_class: type[message.Message],
+        each: call.Call,
+    ) -> None:
+        """Has a call answered by a method, on one of the threads."""
+        self._pool.submit(
+            self._run,
+            functools.partial(_answer, method, request_class),
+            each,
         )
 
-    def _call(
-        self,
-        method: Method,
-        request_class: type[message.Message],
-        data: bytes,
-        context: grpc.ServicerContext,
-    ) -> message.Message:
-        """Answers one call, on a thread of the pool."""
+    def close(self) -> bool:
+        """Starts no more calls; returns whether none is running."""
+        # Without waiting: what outlasted the grace may never end.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            return not self._num_running
+
+    def _run(self, method: call.AsyncMethod, each: call.Call) -> None:
+        if not each.is_active:
+            return
         with self._lock:
             self._num_running += 1
         try:
-            if not context.is_active():
-                raise errors.CancelledError("the caller is gone already")
-            return method(_parse(request_class, data))
-        except errors.ServingError as error:
-            context.abort(status.to_grpc(error), str(error))
-        except Exception:
-            logging.exception("A method failed")
-            context.abort(
-                grpc.StatusCode.INTERNAL,
-                "the server failed on this call; its log has the reason",
-            )
+            gate.begin(method, each)
         finally:
             with self._lock:
                 self._num_running -= 1
 
 
-class _Arrivals(grpc.GenericRpcHandler):
-    """Sees every call when it comes, and refuses it if told so.
+def _answer(
+    method: call.BlockingMethod,
+    request_class: type[message.Message],
+    each: call.Call,
+) -> None:
+    each.reply(method(parse(request_class, each.request)))
 
-    Stands before the services: gRPC asks one handler after the other.
-    Thread-safe.
+
+def parse(request_class: type[MessageT], data: bytes) -> MessageT:
+    """Returns the message in a request.
+
+    Raises:
+      InvalidArgumentError: There is none. Permanent.
     """
-
-    def __init__(self) -> None:
-        # Both are written by one thread and read by another.
-        self._last_time = 0.0
-        self._is_refusing = False
-        self._port_is_closed = threading.Event()
-
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Returns None for a call that is welcome."""
-        self._last_time = time.monotonic()
-        if not self._is_refusing:
-            return None
-        return grpc.unary_unary_rpc_method_handler(self._refuse)
-
-    def refuse(self) -> None:
-        """Refuses all calls from now on, but does not answer them yet."""
-        self._is_refusing = True
-
-    def answer_refusals(self) -> None:
-        """Answers what was refused; to be called when the port is closed."""
-        self._port_is_closed.set()
-
-    def wait_for_a_pause(self, max_seconds: float) -> None:
-        """Returns once no call came for a moment, or after that time."""
-        start = time.monotonic()
-        deadline = start + max_seconds
-        pause_end = start + _PAUSE_SECONDS
-        while (now := time.monotonic()) < min(pause_end, deadline):
-            time.sleep(min(pause_end, deadline) - now)
-            pause_end = self._last_time + _PAUSE_SECONDS
-
-    def _refuse(
-        self, data: bytes, context: grpc.ServicerContext
-    ) -> message.Message:
-        self._port_is_closed.wait()
-        context.abort(
-            grpc.StatusCode.UNAVAILABLE,
-            "server must be running; got a call while it is shutting down",
-        )
-
-
-def _serialize(response: message.Message) -> bytes:
-    return response.SerializeToString()
-
-
-def _parse(
-    request_class: type[message.Message], data: bytes
-) -> message.Message:
     try:
         return request_class.FromString(data)
     except message.DecodeError:
@@ -268,3 +309,49 @@ def _parse(
             f"request must be a {request_class.DESCRIPTOR.full_name}; got "
             f"{len(data)} bytes that are none"
         ) from None
+
+
+def _serve_health_and_reflection(
+    server: grpc.Server, names: Sequence[str]
+) -> health.Health:
+    server_health = health.Health(names)
+    server.add_generic_rpc_handlers([server_health.handler()])
+    reflection.enable_server_reflection(
+        [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME], server
+    )
+    return server_health
+
+
+def _grpc_options(options: Options) -> list[tuple[str, int]]:
+    return [
+        # If 1, gRPC lets two servers share a port without a word.
+        ("grpc.so_reuseport", int(options.reuse_port)),
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        # With more than 1,000 calls that it has not handed over yet, gRPC would
+        # cancel some of them at random, and all above 3,000.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+    ]
+
+
+def _when_idle(functions: Sequence[Callable[[], bool]]) -> bool:
+    has_more = False
+    for function in functions:
+        has_more |= function()
+    return has_more
+
+
+def _require_unused(path: str) -> None:
+    """Raises OSError if somebody listens on a UNIX socket.
+
+    gRPC would take the path away from them without a word.
+    """
+    if not os.path.exists(path):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            # Left behind by a server that is gone; gRPC removes it.
+            return
+    raise OSError("in use")

@@ -12,7 +12,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from tensorflow_serving.rpc import echo_pb2, echo_pb2_grpc
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.rpc import (
+    echo_pb2,
+    echo_pb2_grpc,
+    fast_lane,
+    lane,
+    public_lane,
+)
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.util import errors
 
@@ -42,15 +49,17 @@ class _Echo:
         return echo_pb2.EchoResponse(text=request.text)
 
 
-def _service(echo: _Echo) -> server_lib.Service:
-    return server_lib.Service(
+def _service(echo: _Echo) -> call_lib.Service:
+    return call_lib.Service(
         echo_pb2.DESCRIPTOR.services_by_name["EchoService"],
         {"Echo": echo.echo},
     )
 
 
 class ServerTest(absltest.TestCase):
-    """A gRPC server with an echo service on four threads."""
+    """A gRPC server with an echo service on four threads, in the fast lane."""
+
+    lane_class: type[lane.Lane] = fast_lane.FastLane
 
     def setUp(self) -> None:
         """Starts the server and a channel to it."""
@@ -59,7 +68,10 @@ class ServerTest(absltest.TestCase):
         self.addCleanup(self.echo.go_on.set)
         self.server = self.enter_context(
             server_lib.Server(
-                "127.0.0.1:0", [_service(self.echo)], num_threads=4
+                "127.0.0.1:0",
+                [_service(self.echo)],
+                server_lib.Options(num_threads=4),
+                self.lane_class,
             )
         )
         self.server.start()
@@ -168,7 +180,9 @@ class ServerTest(absltest.TestCase):
             errors.UnavailableError, f"must be free.*; got {self.address}"
         ):
             server_lib.Server(
-                self.address, [_service(self.echo)], num_threads=1
+                self.address,
+                [_service(self.echo)],
+                create_lane=self.lane_class,
             )
         self.assertEqual(self._call("hello").result().text, "hello")
 
@@ -241,6 +255,12 @@ class ServerTest(absltest.TestCase):
         self.assertEqual(
             set(codes), {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
         )
+
+
+class PublicLaneServerTest(ServerTest):
+    """The same, with the public interface of grpcio."""
+
+    lane_class = public_lane.PublicLane
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Decides whether a call may begin: how many run, and whether a stop began."""
+
+import threading
+import time
+
+from absl import logging
+
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.util import errors
+
+# How long the moment without calls is that a stop waits for.
+_PAUSE_SECONDS = 0.02
+
+
+class Gate:
+    """Sees every call when it comes, and refuses it if need be.
+
+    Thread-safe.
+    """
+
+    def __init__(self, max_concurrent_calls: int) -> None:
+        """Lets so many calls run at the same time; 0: any number."""
+        self._max_concurrent_calls = max_concurrent_calls
+        # Both are written by one thread and read by another.
+        self._last_time = 0.0
+        self._is_refusing = False
+        self._lock = threading.Lock()
+        # Calls to refuse once the port is closed, and then None; guarded by
+        # _lock.
+        self._held: list[call_lib.Call] | None = []
+
+    def admits(self, call: call_lib.Call, num_running: int) -> bool:
+        """Returns whether a call may begin; if not, it is dealt with.
+
+        Args:
+          call: The call, whose request may not have been read yet.
+          num_running: How many calls have no reply yet, without this one.
+        """
+        self._last_time = time.monotonic()
+        if self._is_refusing:
+            self._refuse(call)
+            return False
+        if 0 < self._max_concurrent_calls <= num_running:
+            call.fail(
+                errors.ResourceExhaustedError(
+                    "concurrent calls must be at most "
+                    f"{self._max_concurrent_calls}; got one more. Try again "
+                    "later"
+                )
+            )
+            return False
+        return True
+
+    def refuse(self) -> None:
+        """Refuses all calls from now on, but does not answer them yet."""
+        self._is_refusing = True
+
+    def answer_refusals(self) -> None:
+        """Answers what was refused; to be called when the port is closed."""
+        with self._lock:
+            held, self._held = self._held or [], None
+        for call in held:
+            _answer_refusal(call)
+
+    def wait_for_a_pause(self, max_seconds: float) -> None:
+        """Returns once no call came for a moment, or after that time."""
+        start = time.monotonic()
+        deadline = start + max_seconds
+        pause_end = start + _PAUSE_SECONDS
+        while (now := time.monotonic()) < min(pause_end, deadline):
+            time.sleep(min(pause_end, deadline) - now)
+            pause_end = self._last_time + _PAUSE_SECONDS
+
+    def _refuse(self, call: call_lib.Call) -> None:
+        with self._lock:
+            if self._held is not None:
+                self._held.append(call)
+                return
+        _answer_refusal(call)
+
+
+def begin(method: call_lib.AsyncMethod, call: call_lib.Call) -> None:
+    """Begins a call; what the method raises is the reply."""
+    try:
+        method(call)
+    except errors.ServingError as error:
+        call.fail(error)
+    except Exception:
+        logging.exception("A method failed")
+        call.fail(internal_error())
+
+
+def internal_error() -> errors.InternalError:
+    """Returns what a caller may know of an unexpected exception."""
+    return errors.InternalError(
+        "the server failed on this call; its log has the reason"
+    )
+
+
+def _answer_refusal(call: call_lib.Call) -> None:
+    call.fail(
+        errors.UnavailableError(
+            "server must be running; got a call while it is shutting down"
+        )
+    )

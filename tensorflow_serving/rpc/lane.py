@@ -1,0 +1,47 @@
+"""The way of calls from gRPC to the methods of services, and back."""
+
+import abc
+from collections.abc import Callable, Mapping
+
+import grpc
+
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.rpc import gate as gate_lib
+
+
+class Lane(abc.ABC):
+    """Carries the calls of unary methods on a grpc.Server.
+
+    All methods are begun on one thread. Thread-safe.
+    """
+
+    @abc.abstractmethod
+    def __init__(
+        self,
+        server: grpc.Server,
+        methods: Mapping[str, call_lib.AsyncMethod],
+        when_idle: Callable[[], bool],
+        gate: gate_lib.Gate,
+    ) -> None:
+        """Attaches itself to a server that is not started.
+
+        Args:
+          server: To be started by start() only.
+          methods: By path on the wire.
+          when_idle: Called on the thread of the methods when no call is at
+            hand; returns whether there is more to do.
+          gate: Asked about each call.
+        """
+
+    @property
+    @abc.abstractmethod
+    def num_running(self) -> int:
+        """How many calls have no reply yet."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Starts the server. Its end is that of the lane's thread."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Frees what is left when the server has stopped. Idempotent."""
