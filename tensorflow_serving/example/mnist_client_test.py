@@ -8,6 +8,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
+from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.util import errors
 
@@ -56,13 +57,11 @@ class MnistClientTest(parameterized.TestCase):
             scores[label] = 1.0
             return mnist_inference_pb2.MnistResponse(value=scores[:num_values])
 
-        service = server_lib.Service(
+        service = call_lib.Service(
             mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
             {"Classify": classify},
         )
-        server = self.enter_context(
-            server_lib.Server("127.0.0.1:0", [service], num_threads=1)
-        )
+        server = self.enter_context(server_lib.Server("127.0.0.1:0", [service]))
         server.start()
         return f"--server=localhost:{server.port}"
 

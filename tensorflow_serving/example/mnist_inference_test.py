@@ -5,7 +5,9 @@ On the digits that come with the project.
 
 import collections
 import functools
+import glob
 import os
+import queue
 import signal
 import subprocess
 import tempfile
@@ -62,6 +64,15 @@ def _request(image: Iterable[float]) -> bytes:
     return mnist_inference_pb2.MnistRequest(
         image_data=image
     ).SerializeToString()
+
+
+def _children_of(pid: int) -> list[int]:
+    """Returns the process ids of the children of a process."""
+    children: list[int] = []
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        with open(path, encoding="ascii") as file:
+            children += map(int, file.read().split())
+    return children
 
 
 class _Client:
@@ -125,6 +136,26 @@ class ServingTest(parameterized.TestCase):
         call = self.client.call(request)
         self.assertEqual(call.code(), _INVALID_ARGUMENT)
         self.assertRegex(call.details(), text)
+
+    def test_timing_is_told_to_those_who_ask(self) -> None:
+        """The stages of a call add up to no more than the whole."""
+        classify = self.client.channel.unary_unary(_CLASSIFY)
+        call = classify.future(
+            _request([0.5] * 784),
+            timeout=60,
+            metadata=[("serving-timing", "1")],
+        )
+        timing = {
+            key: int(value)
+            for key, value in call.trailing_metadata()
+            if key.startswith("serving-")
+        }
+        self.assertEqual(timing["serving-batch-size"], 1)
+        stages = ("queue", "batch", "run")
+        self.assertLessEqual(
+            sum(timing[f"serving-{stage}-micros"] for stage in stages),
+            timing["serving-total-micros"] + len(stages),
+        )
 
     def test_health_is_serving(self) -> None:
         """For the server and for the service."""
@@ -249,7 +280,9 @@ class LifecycleTest(parameterized.TestCase):
 
     def test_calls_that_wait_for_their_batch_are_finished(self) -> None:
         """SIGTERM comes while they wait; each of them gets its answer."""
-        with _start("--batch_timeout_micros=1000000") as server:
+        with _start(
+            "--batch_timeout_micros=1000000", "--noidle_means_go"
+        ) as server:
             client = _Client(self, server.address)
             calls = [client.call(_request([0.5] * 784)) for _ in range(5)]
             # Calls of a channel arrive in order: after this, all five wait.
@@ -262,7 +295,9 @@ class LifecycleTest(parameterized.TestCase):
     ) -> None:
         """It waits for a batch to fill for an hour; the exit code is 0."""
         with _start(
-            "--batch_timeout_micros=3600000000", "--shutdown_grace_seconds=0.1"
+            "--batch_timeout_micros=3600000000",
+            "--noidle_means_go",
+            "--shutdown_grace_seconds=0.1",
         ) as server:
             client = _Client(self, server.address)
             call = client.call(_request([0.5] * 784))
@@ -270,6 +305,52 @@ class LifecycleTest(parameterized.TestCase):
             self.assertEqual(client.call(b"").code(), _INVALID_ARGUMENT)
             self.assertEqual(server.stop(), 0)
             self.assertIsNot(call.code(), _OK)
+
+    def test_calls_beyond_the_limit_are_refused_at_once(self) -> None:
+        """RESOURCE_EXHAUSTED, while the one that waits is not disturbed."""
+        with _start(
+            "--max_concurrent_calls=1",
+            "--batch_timeout_micros=3600000000",
+            "--noidle_means_go",
+        ) as server:
+            client = _Client(self, server.address)
+            calls = [client.call(_request([0.5] * 784)) for _ in range(2)]
+            # Calls of a channel do not have to arrive in order.
+            done: queue.Queue[Any] = queue.Queue()
+            for call in calls:
+                call.add_done_callback(done.put)
+            refused = done.get()
+            self.assertEqual(refused.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+            for call in calls:
+                call.cancel()
+            self.assertEqual(done.get().code(), _CANCELLED)
+            self.assertEqual(server.stop(), 0)
+
+    def test_workers_share_the_port(self) -> None:
+        """One that is killed is started again; SIGTERM drains them all."""
+        with _start("--num_workers=2") as server:
+            children = _children_of(server.pid)
+            self.assertEqual(len(children), 2)
+            expected = [
+                _Client(self, server.address)
+                .call(_request([0.5] * 784))
+                .result()
+                .value
+                for _ in range(8)
+            ]
+            for value in expected:
+                np.testing.assert_allclose(value, expected[0], rtol=1e-4)
+            os.kill(children[0], signal.SIGKILL)
+            # The other one, or its successor, answers.
+            call = _Client(self, server.address).call(_request([0.5] * 784))
+            while call.code() is grpc.StatusCode.UNAVAILABLE:
+                call = _Client(self, server.address).call(_request([0.5] * 784))
+            self.assertEqual(call.code(), _OK)
+            children += _children_of(server.pid)
+            self.assertEqual(server.stop(), 0)
+            self.assertFalse(
+                any(os.path.exists(f"/proc/{pid}") for pid in children)
+            )
 
     def test_wrong_arguments_are_errors(self) -> None:
         """Each names what is wrong, and the exit code is not 0."""

@@ -1,9 +1,21 @@
-"""MnistService: one image in, ten probabilities out."""
+"""MnistService: one image in, ten probabilities out.
+
+MnistService is the simple way, with a thread for each call; AsyncMnistService
+does the same without.
+"""
+
+import functools
 
 import numpy as np
 
-from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
-from tensorflow_serving.rpc import server
+from tensorflow_serving.batching import batched_function, batching_session
+from tensorflow_serving.example import (
+    mnist_codec,
+    mnist_inference_pb2,
+    mnist_input_data,
+)
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.servables.tensorflow import call_timing
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session,
@@ -11,6 +23,8 @@ from tensorflow_serving.session_bundle import (
     signature,
 )
 from tensorflow_serving.util import errors
+
+_SERVICE = mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"]
 
 
 class MnistService:
@@ -39,12 +53,9 @@ class MnistService:
         except errors.ServingError as error:
             self._signature = error
 
-    def service(self) -> server.Service:
+    def service(self) -> call_lib.Service:
         """Returns the service for a server."""
-        return server.Service(
-            mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
-            {"Classify": self.classify},
-        )
+        return call_lib.Service(_SERVICE, {"Classify": self.classify})
 
     def classify(
         self, request: mnist_inference_pb2.MnistRequest
@@ -58,22 +69,117 @@ class MnistService:
           InternalError: The model does not return [1, 10] floats. Permanent.
           ServingError: What the session raised.
         """
-        num_pixels = len(request.image_data)
-        if num_pixels != mnist_input_data.IMAGE_PIXELS:
-            raise errors.InvalidArgumentError(
-                f"image_data must have {mnist_input_data.IMAGE_PIXELS} values; "
-                f"got {num_pixels}"
-            )
+        image = mnist_codec.image_of(request)
         if isinstance(self._signature, errors.ServingError):
             raise type(self._signature)(str(self._signature))
-        image = np.array(request.image_data, np.float32, ndmin=2)
         scores = signature.run_classification(
             self._signature, image, self._session, scores=True
         ).scores
         assert scores is not None
-        if scores.shape != (1, mnist_input_data.NUM_CLASSES):
-            raise errors.InternalError(
-                "scores of the model must have shape "
-                f"{[1, mnist_input_data.NUM_CLASSES]}; got {list(scores.shape)}"
-            )
-        return mnist_inference_pb2.MnistResponse(value=scores[0])
+        return mnist_inference_pb2.MnistResponse.FromString(
+            mnist_codec.encode_scores(scores)
+        )
+
+
+class AsyncMnistService:
+    """The same on a BatchingSession, without a thread for each call.
+
+    The calls that come in a row are scheduled together. When a caller leaves,
+    its call leaves the queue. See call_timing for what callers can ask for.
+    """
+
+    def __init__(
+        self,
+        bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
+    ) -> None:
+        """Takes a bundle of a session_bundle_factory, which the caller closes.
+
+        If the bundle has no classification signature that fits, each call says
+        so.
+        """
+        self._scheduler = bundle.session.scheduler
+        # Of the thread of the server that begins calls.
+        self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
+        self._has_more = False
+        self._function: batched_function.BatchedFunction | errors.ServingError
+        try:
+            self._function = _classification(bundle)
+        except errors.ServingError as error:
+            self._function = error
+
+    def service(self) -> call_lib.Service:
+        """Returns the service for a server."""
+        return call_lib.Service(
+            _SERVICE,
+            async_methods={"Classify": self._begin},
+            when_idle=self._schedule,
+        )
+
+    def _begin(self, call: call_lib.Call) -> None:
+        image = mnist_codec.decode_image(call.request)
+        function = self._function
+        if isinstance(function, errors.ServingError):
+            raise type(function)(str(function))
+        task = function.call(
+            [image], functools.partial(_finish, call), call.deadline
+        )
+        call.on_cancelled = functools.partial(self._scheduler.cancel, task)
+        self._arrived.append((call, task))
+
+    def _schedule(self) -> bool:
+        if not self._arrived and not self._has_more:
+            return False
+        arrived, self._arrived = self._arrived, []
+        self._has_more = self._scheduler.schedule_all(
+            [task for call, task in arrived if call.is_active]
+        )
+        return self._has_more
+
+
+def _classification(
+    bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
+) -> batched_function.BatchedFunction:
+    """Returns the function from images to scores.
+
+    Raises:
+      FailedPreconditionError: The model has no classification signature with
+        scores, or not one of images. Permanent.
+    """
+    classification = signature.get_classification_signature(
+        bundle.meta_graph_def
+    )
+    if not classification.scores.tensor_name:
+        raise errors.FailedPreconditionError(
+            "Expected a classification signature with scores; got one without"
+        )
+    image = np.zeros([1, mnist_input_data.IMAGE_PIXELS], np.float32)
+    try:
+        function = bundle.session.function(
+            [classification.scores.tensor_name],
+            [classification.input.tensor_name],
+        )
+        function.call([image], lambda task: None)
+    except errors.InvalidArgumentError as error:
+        raise errors.FailedPreconditionError(
+            f"model must take images, float32 {list(image.shape)}; got one of "
+            f"which it is said: {error}"
+        ) from None
+    return function
+
+
+def _finish(call: call_lib.Call, task: batched_function.Call) -> None:
+    """Answers a call whose task is done."""
+    if task.error is not None:
+        call.fail(task.error)
+        return
+    try:
+        response = mnist_codec.encode_scores(task.outputs[0])
+    except errors.InternalError as error:
+        call.fail(error)
+        return
+    call.reply(
+        response,
+        call_timing.trailing_metadata(task)
+        if call_timing.is_wanted(call.metadata)
+        else (),
+    )

@@ -1,19 +1,30 @@
 """Tests for mnist_service, with a session that is made up."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from absl.testing import absltest, parameterized
+from google.protobuf import message
 
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    batching_session,
+    tensor_batch,
+)
 from tensorflow_serving.example import mnist_inference_pb2, mnist_service
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.rpc import gate
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session_bundle,
     signature,
 )
+from tensorflow_serving.test_util import puppet_batch_scheduler
 from tensorflow_serving.util import errors
 
 _CLASSIFICATION = manifest_pb2.Signature(
@@ -116,6 +127,169 @@ class MnistServiceTest(parameterized.TestCase):
             errors.InternalError, r"must have shape \[1, 10\]; got \[1, 9\]"
         ):
             _service(session).classify(_request(_IMAGE))
+
+
+class _BatchableSession:
+    """Returns ten times the first pixel of each image."""
+
+    def __init__(self, num_pixels: int = 784, num_scores: int = 10) -> None:
+        self._num_pixels = num_pixels
+        self._num_scores = num_scores
+        self.batch_sizes: list[int] = []
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        """Returns the function from images to scores."""
+        assert (list(fetches), list(feed_list)) == (["y:0"], ["x:0"])
+
+        def run(images: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            self.batch_sizes.append(len(images))
+            return [np.repeat(images[:, :1], self._num_scores, axis=1)]
+
+        return run
+
+    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+        """Tells the shape of the images."""
+        return tensor_batch.TensorSpec(
+            name, np.dtype(np.float32), (None, self._num_pixels)
+        )
+
+    def close(self) -> None:
+        """Has nothing to free."""
+
+
+class _Call(call_lib.Call):
+    """A call that keeps its reply."""
+
+    def __init__(
+        self, request: bytes, metadata: call_lib.Metadata = ()
+    ) -> None:
+        self.request = request
+        self.deadline = math.inf
+        self.metadata = metadata
+        self.on_cancelled = None
+        self.response: bytes | None = None
+        self.error: errors.ServingError | None = None
+        self.trailing_metadata: call_lib.Metadata = ()
+        self.is_left = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the caller waits."""
+        return not (self.is_left or self.response or self.error)
+
+    def reply(
+        self,
+        response: bytes | message.Message,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        """Keeps the response."""
+        self.response = call_lib.to_bytes(response)
+        self.trailing_metadata = trailing_metadata
+
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        """Keeps the error."""
+        self.error = error
+
+
+class AsyncMnistServiceTest(parameterized.TestCase):
+    """The same without a thread for each call."""
+
+    def _serve(
+        self, session: _BatchableSession, *calls: _Call
+    ) -> puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]:
+        """Begins calls; returns the scheduler that has them."""
+        schedulers = []
+
+        def create_scheduler(
+            process: batch_scheduler.ProcessBatch[batched_function.Call],
+        ) -> puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]:
+            schedulers.append(
+                puppet_batch_scheduler.PuppetBatchScheduler(process)
+            )
+            return schedulers[0]
+
+        batching = batching_session.BatchingSession(
+            batching_session.Options(), session, create_scheduler
+        )
+        meta_graph_def = tf.compat.v1.MetaGraphDef()
+        signature.set_signatures(
+            manifest_pb2.Signatures(default_signature=_CLASSIFICATION),
+            meta_graph_def,
+        )
+        service = mnist_service.AsyncMnistService(
+            session_bundle.SessionBundle(batching, meta_graph_def)
+        ).service()
+        for call in calls:
+            gate.begin(service.async_methods["Classify"], call)
+        while service.when_idle():
+            pass
+        return schedulers[0]
+
+    def test_calls_of_a_burst_share_a_batch(self) -> None:
+        """Each gets its own scores."""
+        session = _BatchableSession()
+        calls = [
+            _Call(_request([pixel] * 784).SerializeToString())
+            for pixel in (0.25, 0.5, 0.75)
+        ]
+        scheduler = self._serve(session, *calls)
+        self.assertEqual(scheduler.num_enqueued_tasks(), 3)
+        scheduler.process_tasks(3)
+        self.assertEqual(session.batch_sizes, [3])
+        for call, pixel in zip(calls, (0.25, 0.5, 0.75), strict=True):
+            assert call.response is not None
+            response = mnist_inference_pb2.MnistResponse.FromString(
+                call.response
+            )
+            self.assertEqual(list(response.value), [pixel] * 10)
+            self.assertEqual(call.trailing_metadata, ())
+
+    def test_timing_is_told_to_those_who_ask(self) -> None:
+        """In the trailing metadata."""
+        image = _request([0.5] * 784).SerializeToString()
+        call = _Call(image, [("serving-timing", "1")])
+        scheduler = self._serve(_BatchableSession(), call)
+        scheduler.process_tasks(1)
+        timing = dict(call.trailing_metadata)
+        self.assertEqual(timing["serving-batch-size"], "1")
+
+    def test_call_that_was_left_costs_nothing(self) -> None:
+        """Before it is scheduled, and while it waits."""
+        image = _request([0.5] * 784).SerializeToString()
+        early, late, other = _Call(image), _Call(image), _Call(image)
+        early.is_left = True
+        session = _BatchableSession()
+        scheduler = self._serve(session, early, late, other)
+        assert late.on_cancelled is not None
+        late.on_cancelled()
+        self.assertEqual(scheduler.num_enqueued_tasks(), 1)
+        scheduler.process_tasks(1)
+        self.assertEqual(session.batch_sizes, [1])
+        self.assertIsNotNone(other.response)
+
+    @parameterized.named_parameters(
+        ("pixels", 783, 10, errors.FailedPreconditionError, "must take images"),
+        ("scores", 784, 9, errors.InternalError, r"\[1, 10\]; got \[1, 9\]"),
+    )
+    def test_model_of_another_shape_fails_each_call(
+        self,
+        num_pixels: int,
+        num_scores: int,
+        error: type[errors.ServingError],
+        text: str,
+    ) -> None:
+        """The service starts, and says what is wrong."""
+        call = _Call(_request([0.5] * 784).SerializeToString())
+        scheduler = self._serve(_BatchableSession(num_pixels, num_scores), call)
+        scheduler.process_tasks(scheduler.num_enqueued_tasks())
+        self.assertIsInstance(call.error, error)
+        self.assertRegex(str(call.error), text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""Images and scores of MnistService on the wire, without message objects.
+
+Formats: mnist_inference.proto and
+https://protobuf.dev/programming-guides/encoding/. A serializer writes packed
+floats as one field: its tag, the number of bytes, the little-endian floats.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
+from tensorflow_serving.rpc import server
+from tensorflow_serving.util import errors
+
+_FLOAT = np.dtype("<f4")
+_SHAPE = (1, mnist_input_data.IMAGE_PIXELS)
+_NUM_BYTES = _FLOAT.itemsize * mnist_input_data.IMAGE_PIXELS
+# Field 1, length-delimited; 3136 as a varint.
+_REQUEST_HEADER = b"\x0a\xc0\x18"
+# Field 1, length-delimited; 40 as a varint.
+_RESPONSE_HEADER = b"\x0a\x28"
+_SCORES_SHAPE = (1, mnist_input_data.NUM_CLASSES)
+
+
+def decode_image(request: bytes) -> npt.NDArray[Any]:
+    """Returns the image of a serialized MnistRequest.
+
+    What any serializer writes is not copied; other encodings of the same
+    message are parsed.
+
+    Returns:
+      image: float32 [1, 784], read-only.
+
+    Raises:
+      InvalidArgumentError: The bytes are no MnistRequest, or the image has not
+        784 values. Permanent.
+    """
+    if len(request) == _NUM_BYTES + len(_REQUEST_HEADER) and request.startswith(
+        _REQUEST_HEADER
+    ):
+        return np.ndarray(_SHAPE, _FLOAT, request, len(_REQUEST_HEADER))
+    return image_of(server.parse(mnist_inference_pb2.MnistRequest, request))
+
+
+def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:
+    """Returns the image of a message.
+
+    Returns:
+      image: float32 [1, 784].
+
+    Raises:
+      InvalidArgumentError: It has not 784 values. Permanent.
+    """
+    num_pixels = len(request.image_data)
+    if num_pixels != mnist_input_data.IMAGE_PIXELS:
+        raise errors.InvalidArgumentError(
+            f"image_data must have {mnist_input_data.IMAGE_PIXELS} values; "
+            f"got {num_pixels}"
+        )
+    return np.array(request.image_data, _FLOAT, ndmin=2)
+
+
+def encode_scores(scores: npt.NDArray[Any]) -> bytes:
+    """Returns a serialized MnistResponse.
+
+    Args:
+      scores: [1, 10], of a type of floats.
+
+    Raises:
+      InternalError: The scores have another shape: the fault is the model's.
+        Permanent.
+    """
+    if scores.shape != _SCORES_SHAPE:
+        raise errors.InternalError(
+            f"scores of the model must have shape {list(_SCORES_SHAPE)}; got "
+            f"{list(scores.shape)}"
+        )
+    return _RESPONSE_HEADER + scores.astype(_FLOAT, copy=False).tobytes()
