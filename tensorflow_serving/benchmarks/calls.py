@@ -1,0 +1,114 @@
+"""What became of the calls of one load."""
+
+import collections
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tensorflow_serving.util import errors
+
+# A call that HTTP calls a success, and that brought no answer.
+NO_ANSWER = "NO_ANSWER"
+
+
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """Each call of a load; the arrays have one value a call."""
+
+    # When the load began: seconds since the epoch.
+    begin_time: float
+    # How long calls were made.
+    seconds: float
+    # From the moment when the call was meant to start to its end: float64.
+    latency_seconds: npt.NDArray[Any]
+    # By how much it started later than meant: float64.
+    late_seconds: npt.NDArray[Any]
+    # When it ended, since the beginning of the load: float64.
+    done_seconds: npt.NDArray[Any]
+    # Numbers of errors.StatusCode: int16.
+    codes: npt.NDArray[Any]
+    # How many of the calls that are OK had a wrong answer.
+    num_wrong: int = 0
+    # How many of the calls that are OK had no answer in truth. Which ones is
+    # not known: see h2load.py.
+    num_unanswered: int = 0
+
+    @property
+    def num_calls(self) -> int:
+        """How many calls were made."""
+        return len(self.codes)
+
+    @property
+    def end_time(self) -> float:
+        """When no more calls were made: seconds since the epoch."""
+        return self.begin_time + self.seconds
+
+    @property
+    def answers_per_second(self) -> float:
+        """Answers that came while calls were made, without errors."""
+        in_time = self.done_seconds <= self.seconds
+        num_answers = int(np.count_nonzero(self._is_ok & in_time))
+        return max(0, num_answers - self.num_unanswered) / self.seconds
+
+    @property
+    def offered_per_second(self) -> float:
+        """Calls that were made."""
+        return self.num_calls / self.seconds
+
+    def latency_percentiles_ms(self, percentiles: list[float]) -> list[float]:
+        """Returns percentiles of the latency of calls that are OK."""
+        return _percentiles_ms(self.latency_seconds[self._is_ok], percentiles)
+
+    def late_percentiles_ms(self, percentiles: list[float]) -> list[float]:
+        """Returns percentiles of how late calls started."""
+        return _percentiles_ms(self.late_seconds, percentiles)
+
+    def errors(self) -> collections.Counter[str]:
+        """Returns the number of calls that failed, by name of the status."""
+        codes, counts = np.unique(self.codes[~self._is_ok], return_counts=True)
+        counter = collections.Counter(
+            {
+                errors.StatusCode(code).name: int(count)
+                for code, count in zip(codes, counts, strict=True)
+            }
+        )
+        if self.num_unanswered:
+            counter[NO_ANSWER] = self.num_unanswered
+        return counter
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the calls to a file, for load()."""
+        with open(path, "wb") as file:
+            # Not asdict(), which copies deeply.
+            np.savez(file, **vars(self))
+
+    @property
+    def _is_ok(self) -> npt.NDArray[Any]:
+        is_ok: npt.NDArray[Any] = self.codes == errors.StatusCode.OK
+        return is_ok
+
+
+def load(path: str | os.PathLike[str]) -> Calls:
+    """Returns what Calls.save() wrote.
+
+    Raises:
+      OSError: The file cannot be read.
+    """
+    with np.load(path) as arrays:
+        return Calls(
+            **{
+                name: array if array.ndim else array.item()
+                for name, array in arrays.items()
+            }
+        )
+
+
+def _percentiles_ms(
+    seconds: npt.NDArray[Any], percentiles: list[float]
+) -> list[float]:
+    if not len(seconds):
+        return [float("nan")] * len(percentiles)
+    return [float(each) for each in np.percentile(seconds, percentiles) * 1e3]

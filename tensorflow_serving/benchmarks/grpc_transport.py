@@ -1,0 +1,110 @@
+"""Takes calls to a server over channels of the grpc package."""
+
+import functools
+import queue
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from tensorflow_serving.benchmarks import call_driver
+from tensorflow_serving.util import errors
+
+
+class GrpcTransport:
+    """Implements call_driver.Transport; calls take channels in turn.
+
+    A context manager that closes the channels. To be used by one thread.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        method: str,
+        *,
+        num_connections: int,
+        deadline_seconds: float,
+        connect_seconds: float = 5.0,
+    ) -> None:
+        """Connects.
+
+        Raises:
+          UnavailableError: The server cannot be reached.
+        """
+        self._deadline_seconds = deadline_seconds
+        self._calls: dict[int, Any] = {}
+        # Calls that have ended, with their number; filled by threads of grpc.
+        self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._channels = [
+            grpc.insecure_channel(
+                address,
+                # Otherwise they would share a connection.
+                options=[("grpc.use_local_subchannel_pool", 1)],
+            )
+            for _ in range(num_connections)
+        ]
+        # Bytes in, bytes out.
+        self._methods: list[Any] = [
+            channel.unary_unary(method) for channel in self._channels
+        ]
+        try:
+            for channel in self._channels:
+                grpc.channel_ready_future(channel).result(connect_seconds)
+        except grpc.FutureTimeoutError:
+            self.close()
+            raise errors.UnavailableError(
+                "server must be a gRPC server that can be reached within "
+                f"{connect_seconds:g} seconds; got {address}"
+            ) from None
+
+    def start(self, call: int, message: bytes) -> None:
+        """See Transport."""
+        future = self._methods[call % len(self._methods)].future(
+            message, timeout=self._deadline_seconds
+        )
+        self._calls[call] = future
+        future.add_done_callback(functools.partial(self._note, call))
+
+    def cancel(self, call: int) -> None:
+        """See Transport."""
+        future = self._calls.pop(call, None)
+        if future is not None:
+            future.cancel()
+
+    def poll(self, timeout_seconds: float) -> Iterable[call_driver.Ended]:
+        """See Transport."""
+        ended = []
+        try:
+            each = self._ended.get(timeout=timeout_seconds)
+            while True:
+                ended.append(each)
+                each = self._ended.get_nowait()
+        except queue.Empty:
+            pass
+        return [
+            _ended(call, future)
+            for call, future in ended
+            if self._calls.pop(call, None) is not None
+        ]
+
+    def close(self) -> None:
+        """Closes the channels. Idempotent."""
+        for channel in self._channels:
+            channel.close()
+
+    def __enter__(self) -> "GrpcTransport":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes the transport."""
+        self.close()
+
+    def _note(self, call: int, future: Any) -> None:
+        self._ended.put((call, future))
+
+
+def _ended(call: int, future: Any) -> call_driver.Ended:
+    code = errors.StatusCode[future.code().name]
+    message = future.result() if code == errors.StatusCode.OK else b""
+    return call_driver.Ended(call, code, message)

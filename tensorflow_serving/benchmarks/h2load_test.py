@@ -1,0 +1,118 @@
+"""Tests for h2load: what it is told, and what its log means."""
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.benchmarks import calls, h2load, loads
+from tensorflow_serving.util import errors
+
+_TARGET = loads.Target("ours", "localhost:9000", "/a.B/C", "body", 47)
+
+_SUMMARY = """
+finished in 2.00s, 2.00 req/s, 0.00MB/s
+requests: 4 total, 5 started, 4 done, 4 succeeded, 0 failed, 0 errored
+status codes: 4 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 306B (306) total, 12B (12) headers (space 96.28%), {0}B ({0}) data
+"""
+
+_LOG = (
+    b"1795426726000000\t200\t1000\n"
+    b"1795426726000500\t200\t3000\n"
+    b"1795426727000000\t200\t2000\n"
+    b"1795426728000000\t200\t4000\n"
+)
+
+
+class H2LoadTest(parameterized.TestCase):
+    """The program, without running it."""
+
+    def _rows(self, log: bytes) -> npt.NDArray[np.int64]:
+        path = os.path.join(self.create_tempdir().full_path, "log")
+        with open(path, "wb") as file:
+            file.write(log)
+        return h2load.parse_log(path)
+
+    def _calls(
+        self, log: bytes = _LOG, num_bytes: int = 4 * 47, size: int = 47
+    ) -> calls.Calls:
+        return h2load.to_calls(
+            self._rows(log),
+            _SUMMARY.format(num_bytes),
+            loads.Target("ours", "localhost:9000", "/a.B/C", "body", size),
+            loads.ClosedLoad(2, 2.0),
+        )
+
+    def test_calls_are_those_of_the_log(self) -> None:
+        """With times since the start of the first call."""
+        made = self._calls()
+        np.testing.assert_allclose(
+            made.latency_seconds, [0.001, 0.003, 0.002, 0.004]
+        )
+        np.testing.assert_allclose(
+            made.done_seconds, [0.001, 0.0035, 1.002, 2.004]
+        )
+        self.assertEqual(made.begin_time, 1795426726.0)
+        self.assertEqual(made.answers_per_second, 1.5)
+        self.assertFalse(made.errors())
+
+    def test_more_columns_do_not_matter(self) -> None:
+        """The documentation of h2load says that they may come."""
+        rows = self._rows(_LOG.replace(b"\n", b"\tmore\n"))
+        np.testing.assert_array_equal(rows, self._rows(_LOG))
+
+    def test_empty_log_has_no_rows(self) -> None:
+        """So it is when no connection was made."""
+        self.assertEqual(self._rows(b"").shape, (0, 3))
+
+    @parameterized.parameters(b"1\t200\n", b"a\tb\tc\n", b"1\t2\t3\n4\t5\n")
+    def test_other_logs_are_errors(self, log: bytes) -> None:
+        """Not figures that mean nothing."""
+        with self.assertRaisesRegex(errors.DataLossError, "3 columns"):
+            self._rows(log)
+
+    def test_statuses_of_http_are_errors(self) -> None:
+        """-1 is a call whose connection broke."""
+        log = _LOG.replace(b"200\t1000", b"-1\t1000").replace(
+            b"200\t3000", b"503\t3000"
+        )
+        made = self._calls(log)
+        self.assertEqual(dict(made.errors()), {"UNAVAILABLE": 1, "UNKNOWN": 1})
+
+    def test_grpc_errors_are_seen_by_their_missing_bytes(self) -> None:
+        """Three answers came for four calls that HTTP calls good."""
+        made = self._calls(num_bytes=3 * 47)
+        self.assertEqual(dict(made.errors()), {calls.NO_ANSWER: 1})
+
+    @parameterized.parameters((1, 0), (0, 4))
+    def test_answers_of_unknown_size_are_seen_if_there_is_none(
+        self, num_bytes: int, num_unanswered: int
+    ) -> None:
+        """A target that fails all calls is not the fastest."""
+        made = self._calls(num_bytes=num_bytes, size=0)
+        self.assertEqual(made.num_unanswered, num_unanswered)
+
+    def test_summary_must_be_there(self) -> None:
+        """Errors would be overlooked without it."""
+        with self.assertRaisesRegex(errors.DataLossError, "summary"):
+            h2load.to_calls(
+                self._rows(_LOG), "", _TARGET, loads.ClosedLoad(2, 2.0)
+            )
+
+    @parameterized.parameters(
+        (loads.ClosedLoad(64, 0.5), "-D500ms", "-c4", "-m16"),
+        (loads.ClosedLoad(1, num_calls=1000), "-n1000", "-c1", "-m1"),
+    )
+    def test_command_has_the_shape_of_the_load(
+        self, load: loads.ClosedLoad, *flags: str
+    ) -> None:
+        """A time or a number of calls; calls in flight on connections."""
+        command = h2load.command(_TARGET, load, "log")
+        self.assertLessEqual({*flags}, {*command})
+        self.assertEqual(command[-1], "http://localhost:9000/a.B/C")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,53 @@
+"""Tests for models."""
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.benchmarks import models, reference_model, workload
+
+
+class ModelsTest(parameterized.TestCase):
+    """Models with random weights."""
+
+    def _reference(
+        self, name: str, seed: int = 0
+    ) -> reference_model.ReferenceModel:
+        folder = self.create_tempdir().full_path
+        model = reference_model.ReferenceModel(
+            models.export(name, folder, seed)
+        )
+        self.addCleanup(model.close)
+        return model
+
+    @parameterized.parameters(*models.NAMES)
+    def test_scores_are_probabilities(self, name: str) -> None:
+        """Ten for each image, float32."""
+        images = workload.random_images(5, seed=0)
+        scores = self._reference(name).scores(images)
+        self.assertEqual(scores.shape, (5, 10))
+        self.assertEqual(scores.dtype, np.float32)
+        np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-5)
+
+    @parameterized.parameters(*models.NAMES)
+    def test_images_have_answers_of_their_own(self, name: str) -> None:
+        """An answer to another image would be found to be wrong."""
+        images = workload.random_images(100, seed=0)
+        work = workload.Workload(images, self._reference(name).scores(images))
+        answers = [b"\x0a\x28" + scores.tobytes() for scores in work.scores]
+        for shift in range(1, 100):
+            shifted = answers[shift:] + answers[:shift]
+            self.assertFalse(work.are_right(range(100), shifted).any())
+
+    def test_seed_decides_the_weights(self) -> None:
+        """So that figures are always of the same model."""
+        images = workload.random_images(1, seed=0)
+        one, same, other = (
+            self._reference("softmax", seed).scores(images)
+            for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(one, same)
+        self.assertFalse(np.allclose(one, other))
+
+
+if __name__ == "__main__":
+    absltest.main()

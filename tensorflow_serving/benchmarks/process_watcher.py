@@ -1,0 +1,58 @@
+"""What a process and its children take of the machine."""
+
+import contextlib
+import dataclasses
+
+import psutil
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """What a tree of processes took."""
+
+    # Since its start, of users and of the system.
+    cpu_seconds: float
+    # Now. Pages that processes share count in each of them.
+    resident_bytes: int
+
+
+class ProcessWatcher:
+    """Looks at a process, its children, their children, and so on.
+
+    Thread-safe.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Takes the process at the top.
+
+        Raises:
+          psutil.NoSuchProcess: There is none.
+        """
+        self._process = psutil.Process(pid)
+
+    def usage(self) -> Usage:
+        """Returns what they took so far.
+
+        Raises:
+          psutil.NoSuchProcess: The one at the top is gone.
+        """
+        usages = [_usage(self._process)]
+        for child in self._process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                usages.append(_usage(child))
+        return Usage(
+            cpu_seconds=sum(usage.cpu_seconds for usage in usages),
+            resident_bytes=sum(usage.resident_bytes for usage in usages),
+        )
+
+
+def _usage(process: psutil.Process) -> Usage:
+    times = process.cpu_times()
+    return Usage(
+        # With the children that have ended.
+        cpu_seconds=times.user
+        + times.system
+        + times.children_user
+        + times.children_system,
+        resident_bytes=process.memory_info().rss,
+    )

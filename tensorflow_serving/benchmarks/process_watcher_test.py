@@ -1,0 +1,72 @@
+"""Tests for process_watcher, with processes that count and then wait."""
+
+import subprocess
+import sys
+
+import psutil
+from absl.testing import absltest
+
+from tensorflow_serving.benchmarks import process_watcher
+
+# Takes 0.2 s of the CPU and tells so; ends when its input does.
+_BUSY = """
+import sys, time
+while time.process_time() < 0.2:
+    pass
+print(flush=True)
+sys.stdin.read()
+"""
+# Does so in a child.
+_PARENT = f"""
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {_BUSY!r}])
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+class ProcessWatcherTest(absltest.TestCase):
+    """What a process and its children take."""
+
+    def _start(self, script: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.enter_context(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        return process
+
+    def test_process_counts(self) -> None:
+        """Its CPU time and its memory."""
+        usage = process_watcher.ProcessWatcher(self._start(_BUSY).pid).usage()
+        self.assertGreaterEqual(usage.cpu_seconds, 0.15)
+        self.assertGreater(usage.resident_bytes, 2**20)
+
+    def test_child_counts(self) -> None:
+        """While it runs, with its memory."""
+        process = self._start(_PARENT)
+        usage = process_watcher.ProcessWatcher(process.pid).usage()
+        self.assertGreaterEqual(usage.cpu_seconds, 0.15)
+        alone = psutil.Process(process.pid).memory_info().rss
+        self.assertGreater(usage.resident_bytes, alone + 2**20)
+
+    def test_child_that_has_ended_counts(self) -> None:
+        """Its CPU time is not lost."""
+        script = _PARENT.replace(
+            "subprocess.run([",
+            "subprocess.run(stdin=subprocess.DEVNULL, args=[",
+        )
+        process = self._start(script)
+        assert process.stdout is not None
+        process.stdout.readline()
+        usage = process_watcher.ProcessWatcher(process.pid).usage()
+        self.assertGreaterEqual(usage.cpu_seconds, 0.15)
+        self.assertFalse(psutil.Process(process.pid).children())
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,112 @@
+"""What a load asks, and what the answers must be."""
+
+import dataclasses
+import functools
+import os
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf import message
+
+from tensorflow_serving.example import mnist_inference_pb2
+
+# The method that answers.
+CLASSIFY = "/tensorflow.serving.MnistService/Classify"
+
+_NUM_PIXELS = 784
+_NUM_CLASSES = 10
+# An answer as every protobuf library writes it: field 1, 40 bytes of floats.
+_ANSWER_PREFIX = bytes([0x0A, 4 * _NUM_CLASSES])
+_ANSWER_BYTES = len(_ANSWER_PREFIX) + 4 * _NUM_CLASSES
+
+# Between batches of different sizes, sums are rounded differently.
+_RELATIVE_TOLERANCE = 1e-3
+_ABSOLUTE_TOLERANCE = 1e-5
+
+
+def random_images(num_images: int, seed: int) -> npt.NDArray[Any]:
+    """Returns images of noise: float32 [num_images, 784], 0 to 1."""
+    rng = np.random.default_rng(seed)
+    return rng.random((num_images, _NUM_PIXELS), np.float32)
+
+
+def framed(request: bytes) -> bytes:
+    """Returns a message as gRPC sends it: a flag and the length before it."""
+    return struct.pack(">BI", 0, len(request)) + request
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """Images, and the scores that the model gives them in this process."""
+
+    # float32 [images, 784].
+    images: npt.NDArray[Any]
+    # float32 [images, 10].
+    scores: npt.NDArray[Any]
+
+    @functools.cached_property
+    def requests(self) -> list[bytes]:
+        """A serialized MnistRequest for each image."""
+        return [
+            mnist_inference_pb2.MnistRequest(
+                image_data=image
+            ).SerializeToString()
+            for image in self.images
+        ]
+
+    @property
+    def framed_answer_bytes(self) -> int:
+        """The size of a framed answer."""
+        return len(framed(bytes(_ANSWER_BYTES)))
+
+    def are_right(
+        self, images: Sequence[int], answers: Sequence[bytes]
+    ) -> npt.NDArray[Any]:
+        """Returns which answers are the right ones: bool [answers].
+
+        Args:
+          images: The index of the image that each answer is for.
+          answers: Serialized MnistResponses. One that is none is wrong.
+        """
+        scores = np.frombuffer(
+            b"".join(_packed_scores(answer) for answer in answers), "<f4"
+        ).reshape(-1, _NUM_CLASSES)
+        are_close = np.isclose(
+            scores,
+            self.scores[np.asarray(images, np.intp)],
+            _RELATIVE_TOLERANCE,
+            _ABSOLUTE_TOLERANCE,
+        )
+        are_right: npt.NDArray[Any] = are_close.all(axis=1)
+        return are_right
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the workload to a file, for load()."""
+        with open(path, "wb") as file:
+            np.savez(file, images=self.images, scores=self.scores)
+
+
+def load(path: str | os.PathLike[str]) -> Workload:
+    """Returns what Workload.save() wrote.
+
+    Raises:
+      OSError: The file cannot be read.
+    """
+    with np.load(path) as arrays:
+        return Workload(arrays["images"], arrays["scores"])
+
+
+def _packed_scores(answer: bytes) -> bytes:
+    """Returns ten little-endian floats; NaN, which equals nothing, if none."""
+    if len(answer) == _ANSWER_BYTES and answer.startswith(_ANSWER_PREFIX):
+        return answer[len(_ANSWER_PREFIX) :]
+    try:
+        value = list(mnist_inference_pb2.MnistResponse.FromString(answer).value)
+    except message.DecodeError:
+        value = []
+    if len(value) != _NUM_CLASSES:
+        value = [float("nan")] * _NUM_CLASSES
+    return struct.pack(f"<{_NUM_CLASSES}f", *value)
