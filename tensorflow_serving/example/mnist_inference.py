@@ -104,6 +104,8 @@ def _config() -> session_bundle_config_pb2.SessionBundleConfig:
         batching.max_batch_size.value = _MAX_BATCH_SIZE.value
         batching.batch_timeout_micros.value = _BATCH_TIMEOUT_MICROS.value
         batching.idle_means_go.value = _IDLE_MEANS_GO.value
+        # Also so that nobody sees an error that is about the image of another.
+        batching.rerun_failed_batches.value = True
         batching.max_enqueued_batches.value = _MAX_ENQUEUED_BATCHES.value
         batching.num_batch_threads.value = _NUM_BATCH_THREADS.value
     return config
