@@ -141,7 +141,9 @@ def _serve(export_dir: str, this_worker: worker.Worker | None) -> None:
     with contextlib.ExitStack() as stack:
         if this_worker:
             stack.enter_context(this_worker)
-        termination = signals.Termination()
+        termination = signals.Termination(
+            ignores_the_next=this_worker is not None
+        )
         factory = stack.enter_context(
             session_bundle_factory.SessionBundleFactory.create(_config())
         )

@@ -10,12 +10,20 @@ _TERMINATION = (signal.SIGINT, signal.SIGTERM)
 class Termination:
     """SIGTERM and Ctrl-C, once this object exists.
 
-    The first of them is for wait(); the next one ends the program at once.
-    Make it in the main thread, once in a program.
+    The first of them is for wait(); the next one ends the program at once,
+    unless it is told to ignore that. Make it in the main thread, once in a
+    program.
     """
 
-    def __init__(self) -> None:
-        """Takes over both signals."""
+    def __init__(self, *, ignores_the_next: bool = False) -> None:
+        """Takes over both signals.
+
+        Args:
+          ignores_the_next: For a process that somebody else ends if it takes
+            too long, and that may get the first signal twice: from there, and
+            with its group.
+        """
+        self._ignores_the_next = ignores_the_next
         # The system writes to it, whichever thread a signal comes to. A Python
         # handler alone would run only when the main thread next runs Python,
         # which it does not while it waits.
@@ -29,8 +37,9 @@ class Termination:
         """Blocks until a signal came; returns its name."""
         while (number := os.read(self._received, 1)[0]) not in _TERMINATION:
             pass
-        for each in _TERMINATION:
-            signal.signal(each, signal.SIG_DFL)
+        if not self._ignores_the_next:
+            for each in _TERMINATION:
+                signal.signal(each, signal.SIG_DFL)
         return signal.Signals(number).name
 
 

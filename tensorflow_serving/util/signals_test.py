@@ -28,6 +28,14 @@ class TerminationTest(parameterized.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             self.assertEqual(signal.getsignal(number), signal.SIG_DFL)
 
+    def test_next_signal_may_be_ignored(self) -> None:
+        """A worker that drains is told to end by several others."""
+        termination = signals.Termination(ignores_the_next=True)
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(termination.wait(), "SIGTERM")
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def test_signal_may_come_to_any_thread(self) -> None:
         """The main thread, which waits, hears of it all the same."""
         termination = signals.Termination()
