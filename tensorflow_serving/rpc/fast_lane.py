@@ -101,7 +101,7 @@ class FastLane(lane.Lane):
         ]
         # Calls without a reply. Changed by any thread, with single operations
         # on the set, which are atomic.
-        self._unreplied: set[_Call] = set()
+        self._unreplied: set[lane.LaneCall] = set()
         # Both are for the thread of the lane only: calls with events to come,
         # and how many calls gRPC was asked for.
         self._open_calls: set[_Call] = set()
@@ -272,46 +272,25 @@ class _Sent(_Closed):
     """The tag of the reply of a call."""
 
 
-class _Call(call_lib.Call):
+class _Call(lane.LaneCall):
     """A call in the lane; the tag of its request."""
 
-    __slots__ = (
-        "_call",
-        "_unreplied",
-        "is_closed",
-        "is_sent",
-        "method",
-    )
+    __slots__ = ("_call", "is_closed", "is_sent", "method")
 
     def __init__(
-        self, unreplied: set["_Call"], method: _Method, event: Any
+        self, unreplied: set[lane.LaneCall], method: _Method, event: Any
     ) -> None:
-        self._unreplied = unreplied
+        super().__init__(unreplied)
         self._call = event.call
         self.method = method.begin
         self.request = b""
         self.metadata = event.invocation_metadata
-        self.on_cancelled = None
         # For the thread of the lane: which of its events have come.
         self.is_closed = False
         self.is_sent = False
         self.deadline = call_lib.deadline_after(
             event.call_details.deadline - time.time()
         )
-
-    @property
-    def is_active(self) -> bool:
-        return self in self._unreplied
-
-    def end(self) -> bool:
-        """Returns whether this is the first end of the call."""
-        try:
-            self._unreplied.remove(self)
-        except KeyError:
-            return False
-        # It likely refers to the call: without a cycle there is no garbage.
-        self.on_cancelled = None
-        return True
 
     def reply(
         self,

@@ -45,3 +45,32 @@ class Lane(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Frees what is left when the server has stopped. Idempotent."""
+
+
+class LaneCall(call_lib.Call):
+    """A call that knows whether it has ended."""
+
+    __slots__ = ("_unreplied",)
+
+    def __init__(self, unreplied: set["LaneCall"]) -> None:
+        """Takes the calls of the lane without a reply.
+
+        Any thread changes them, with single operations, which are atomic.
+        """
+        self._unreplied = unreplied
+        self.on_cancelled = None
+
+    @property
+    def is_active(self) -> bool:
+        """See Call."""
+        return self in self._unreplied
+
+    def end(self) -> bool:
+        """Returns whether this is the first end of the call."""
+        try:
+            self._unreplied.remove(self)
+        except KeyError:
+            return False
+        # It likely refers to the call: without a cycle there is no garbage.
+        self.on_cancelled = None
+        return True

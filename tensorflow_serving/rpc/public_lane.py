@@ -39,7 +39,7 @@ class PublicLane(lane.Lane):
         self._thread = concurrent.futures.ThreadPoolExecutor(
             1, thread_name_prefix="rpc_events"
         )
-        self._unreplied: set[_Call] = set()
+        self._unreplied: set[lane.LaneCall] = set()
         server.add_generic_rpc_handlers(
             [
                 _Handler(
@@ -106,27 +106,22 @@ class _Handler(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-class _Call(call_lib.Call):
+class _Call(lane.LaneCall):
     """A call in the lane."""
 
     def __init__(
         self,
-        unreplied: set["_Call"],
+        unreplied: set[lane.LaneCall],
         request: bytes,
         context: grpc.ServicerContext,
         send: Callable[[bytes | None], None],
     ) -> None:
-        self._unreplied = unreplied
+        super().__init__(unreplied)
         self._context = context
         self._send = send
         self.request = request
         self.metadata = context.invocation_metadata()
-        self.on_cancelled = None
         self.deadline = call_lib.deadline_after(context.time_remaining())
-
-    @property
-    def is_active(self) -> bool:
-        return self in self._unreplied
 
     def reply(
         self,
@@ -134,7 +129,7 @@ class _Call(call_lib.Call):
         trailing_metadata: call_lib.Metadata = (),
     ) -> None:
         data = call_lib.to_bytes(response)
-        if not self._end():
+        if not self.end():
             return
         self._context.set_trailing_metadata(tuple(trailing_metadata))
         self._send(data)
@@ -145,7 +140,7 @@ class _Call(call_lib.Call):
         error: errors.ServingError,
         trailing_metadata: call_lib.Metadata = (),
     ) -> None:
-        if not self._end():
+        if not self.end():
             return
         self._context.set_trailing_metadata(tuple(trailing_metadata))
         self._context.set_code(status.to_grpc(error))
@@ -155,15 +150,5 @@ class _Call(call_lib.Call):
     def leave(self) -> None:
         """Is called at the end of the call, with a reply or without."""
         on_cancelled = self.on_cancelled
-        if self._end() and on_cancelled is not None:
+        if self.end() and on_cancelled is not None:
             on_cancelled()
-
-    def _end(self) -> bool:
-        """Returns whether this is the first end of the call."""
-        try:
-            self._unreplied.remove(self)
-        except KeyError:
-            return False
-        # It likely refers to the call: without a cycle there is no garbage.
-        self.on_cancelled = None
-        return True
