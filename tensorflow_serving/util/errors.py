@@ -153,6 +153,20 @@ def from_code(code: int, message: str) -> ServingError:
     return _CLASSES.get(code, UnknownError)(message)
 
 
+# Those of the classes above that say so.
+_TRANSIENT_CODES = {
+    StatusCode.ABORTED,
+    StatusCode.DEADLINE_EXCEEDED,
+    StatusCode.RESOURCE_EXHAUSTED,
+    StatusCode.UNAVAILABLE,
+}
+
+
+def is_transient(error: ServingError) -> bool:
+    """Returns whether what failed may go well when it is tried again."""
+    return error.code in _TRANSIENT_CODES
+
+
 def require_at_least(least: int, **values: int) -> None:
     """Raises InvalidArgumentError if one of the named values is too small."""
     for name, value in values.items():

@@ -23,20 +23,49 @@ _LAYERS: dict[str, set[str]] = {
     "rpc": {"util"},
     "batching": {"util"},
     "session_bundle": {"util"},
-    "servables": {"batching", "session_bundle", "util"},
-    "test_util": {"batching", "util"},
+    "resources": {"util"},
+    "core": {"resources", "util"},
+    "sources": {"core", "util"},
+    "servables": {
+        "batching",
+        "core",
+        "resources",
+        "session_bundle",
+        "sources",
+        "util",
+    },
+    "test_util": {"batching", "core", "resources", "util"},
     "example": {
         "batching",
+        "core",
         "rpc",
         "servables",
         "session_bundle",
+        "sources",
         "test_util",
         "util",
     },
-    "benchmarks": {"example", "rpc", "session_bundle", "test_util", "util"},
+    "benchmarks": {
+        "batching",
+        "core",
+        "example",
+        "rpc",
+        "servables",
+        "session_bundle",
+        "sources",
+        "test_util",
+        "util",
+    },
+    "g3doc": {
+        "core",
+        "servables",
+        "sources",
+        "test_util",
+        "util",
+    },
 }
 # Folders that know neither how models run nor how calls come in.
-_PURE_FOLDERS = {"util", "batching"}
+_PURE_FOLDERS = {"util", "batching", "resources", "core", "sources"}
 _IMPURE_IMPORTS = {"tensorflow", "grpc"}
 
 _MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|Users)/\w")

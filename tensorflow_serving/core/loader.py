@@ -1,0 +1,100 @@
+"""Loaders: how one version gets into memory, and out of it again."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from tensorflow_serving.resources import resource_tracker
+from tensorflow_serving.util import errors
+
+ServableT = TypeVar("ServableT")
+
+
+class Loader(abc.ABC):
+    """Loads and unloads one version; made anew for each.
+
+    A manager calls, from threads of its own and one after the other,
+    estimate_resources(), load(), again and again if that fails and is worth
+    another try, and at the end, if load() succeeded, unload().
+    """
+
+    @abc.abstractmethod
+    def estimate_resources(self) -> resource_tracker.ResourceAllocation:
+        """Returns what the servable will take at the most.
+
+        May be called again once it is loaded, and be smaller then.
+
+        Raises:
+          ServingError: It cannot be told; then the version is not loaded.
+        """
+
+    @abc.abstractmethod
+    def load(self) -> None:
+        """Loads the servable, to the point where it can answer quickly.
+
+        On an error everything is as before.
+
+        Raises:
+          ServingError: The servable cannot be loaded. If the error is transient
+            (see errors.is_transient), it is tried again.
+        """
+
+    @abc.abstractmethod
+    def unload(self) -> None:
+        """Frees the servable. Called when nobody uses it any more."""
+
+    @abc.abstractmethod
+    def servable(self) -> Any:
+        """Returns the servable between load() and unload()."""
+
+
+class SimpleLoader(Loader, Generic[ServableT]):
+    """Makes a loader of functions.
+
+    Not thread-safe: see Loader.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[], ServableT],
+        estimate_ram_bytes: Callable[[], int],
+        close: Callable[[ServableT], None] | None = None,
+    ) -> None:
+        """Takes the functions.
+
+        Args:
+          create: Loads; returns the servable.
+          estimate_ram_bytes: What the servable will take; called once.
+          close: Frees the servable; None if forgetting it is enough.
+        """
+        self._create = create
+        self._estimate_ram_bytes = estimate_ram_bytes
+        self._close = close
+        self._estimate: resource_tracker.ResourceAllocation | None = None
+        self._servable: ServableT | None = None
+
+    def estimate_resources(self) -> resource_tracker.ResourceAllocation:
+        """See Loader."""
+        if self._estimate is None:
+            self._estimate = resource_tracker.ResourceAllocation(
+                self._estimate_ram_bytes()
+            )
+        return self._estimate
+
+    def load(self) -> None:
+        """See Loader."""
+        servable = self._create()
+        if servable is None:
+            raise errors.InternalError("a servable must be created; got None")
+        self._servable = servable
+
+    def unload(self) -> None:
+        """See Loader."""
+        servable, self._servable = self._servable, None
+        if servable is not None and self._close is not None:
+            self._close(servable)
+
+    def servable(self) -> ServableT:
+        """See Loader."""
+        assert self._servable is not None, "the servable must be loaded"
+        return self._servable

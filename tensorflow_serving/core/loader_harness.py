@@ -1,0 +1,248 @@
+"""A loader harness: the life of one version, step by step.
+
+NEW -> LOAD_REQUESTED -> LOAD_APPROVED -> LOADING -> READY
+    -> UNLOAD_REQUESTED -> QUIESCING -> QUIESCED -> UNLOADING -> DISABLED
+
+or ERROR, from any of them.
+"""
+
+import dataclasses
+import enum
+import threading
+
+from absl import logging
+
+from tensorflow_serving.core import loader as loader_lib
+from tensorflow_serving.core import servable
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+
+class State(enum.Enum):
+    """Where a version is in its life."""
+
+    NEW = "new"  # nothing was done yet
+    LOAD_REQUESTED = "load requested"  # somebody wants it loaded
+    LOAD_APPROVED = "load approved"  # there are resources for it
+    LOADING = "loading"
+    READY = "ready"  # its servable can be used
+    UNLOAD_REQUESTED = "unload requested"  # somebody wants it gone
+    QUIESCING = "quiescing"  # no new handles; waits for the old ones
+    QUIESCED = "quiesced"  # no handles
+    UNLOADING = "unloading"
+    DISABLED = "disabled"  # unloaded
+    ERROR = "error"  # could not be loaded or unloaded
+
+
+# Nothing comes after them.
+FINAL_STATES = frozenset({State.DISABLED, State.ERROR})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a LoaderHarness.
+
+    Raises:
+      InvalidArgumentError: A value is out of range.
+    """
+
+    # How often a load is tried again after a transient error.
+    max_num_load_retries: int = 0
+    # How long it waits before it is tried again.
+    load_retry_interval_micros: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(
+            0,
+            max_num_load_retries=self.max_num_load_retries,
+            load_retry_interval_micros=self.load_retry_interval_micros,
+        )
+
+
+class LoaderHarness:
+    """Keeps the state of a version, and calls its loader in the right order.
+
+    Each method checks that the version is in the state that comes before, so
+    that of several callers the first one succeeds and the others get
+    FAILED_PRECONDITION.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        servable_id: servable.ServableId,
+        loader: loader_lib.Loader,
+        options: Options = Options(),
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
+        """Starts as NEW."""
+        self.id = servable_id
+        self.loader = loader
+        self._options = options
+        self._clock = clock
+        self._lock = threading.Lock()
+        # Retries were cancelled. Wakes load().
+        self._cancelled = threading.Condition(self._lock)
+        # All guarded by _lock.
+        self._state = State.NEW
+        self._error: errors.ServingError | None = None
+        self._is_retry_cancelled = False
+
+    @property
+    def state(self) -> State:
+        """The state at this moment."""
+        with self._lock:
+            return self._state
+
+    @property
+    def error(self) -> errors.ServingError | None:
+        """Why the state is ERROR; None if it is not."""
+        with self._lock:
+            return self._error
+
+    def load_requested(self) -> None:
+        """Takes note that the version is wanted.
+
+        Raises:
+          FailedPreconditionError: It is not NEW.
+        """
+        self._transition(State.NEW, State.LOAD_REQUESTED)
+
+    def load_approved(self) -> None:
+        """Takes note that there are resources for it.
+
+        Raises:
+          FailedPreconditionError: It is not LOAD_REQUESTED.
+        """
+        self._transition(State.LOAD_REQUESTED, State.LOAD_APPROVED)
+
+    def load(self) -> None:
+        """Loads; ends as READY, or as ERROR with what is raised.
+
+        After a transient error it is tried again, unless retries are cancelled.
+
+        Raises:
+          FailedPreconditionError: It is not LOAD_APPROVED.
+          ServingError: It could not be loaded. INTERNAL for an exception that
+            is none of util/errors.py.
+        """
+        self._transition(State.LOAD_APPROVED, State.LOADING)
+        num_retries = 0
+        while (error := self._try_to_load()) is not None:
+            if num_retries == self._options.max_num_load_retries:
+                break
+            if not errors.is_transient(error):
+                break
+            num_retries += 1
+            logging.warning(
+                "Loading %s failed: %s. Retry %d of %d follows in %g s",
+                self.id,
+                error,
+                num_retries,
+                self._options.max_num_load_retries,
+                self._options.load_retry_interval_micros / 1e6,
+            )
+            if not self._wait_for_retry():
+                error = errors.CancelledError(
+                    f"loading was given up, as it is no more wanted: {error}"
+                )
+                break
+        if error is not None:
+            self.fail(error)
+            raise error
+        self._transition(State.LOADING, State.READY)
+
+    def cancel_load_retry(self) -> None:
+        """Tries no more to load, beyond a try that runs."""
+        with self._lock:
+            self._is_retry_cancelled = True
+            self._cancelled.notify_all()
+
+    def unload_requested(self) -> None:
+        """Takes note that the version is no more wanted.
+
+        Raises:
+          FailedPreconditionError: It is not READY.
+        """
+        self._transition(State.READY, State.UNLOAD_REQUESTED)
+
+    def start_quiescing(self) -> None:
+        """Takes note that no more handles are given out.
+
+        Raises:
+          FailedPreconditionError: It is not UNLOAD_REQUESTED.
+        """
+        self._transition(State.UNLOAD_REQUESTED, State.QUIESCING)
+
+    def done_quiescing(self) -> None:
+        """Takes note that all handles are closed.
+
+        Raises:
+          FailedPreconditionError: It is not QUIESCING.
+        """
+        self._transition(State.QUIESCING, State.QUIESCED)
+
+    def unload(self) -> None:
+        """Unloads; ends as DISABLED, or as ERROR with what is raised.
+
+        Raises:
+          FailedPreconditionError: It is not QUIESCED.
+          ServingError: The loader failed, and may not have freed all.
+        """
+        self._transition(State.QUIESCED, State.UNLOADING)
+        try:
+            self.loader.unload()
+        except Exception as caught:
+            error = _as_serving_error("unloading", self.id, caught)
+            self.fail(error)
+            raise error from None
+        self._transition(State.UNLOADING, State.DISABLED)
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Ends as ERROR, from whatever state."""
+        with self._lock:
+            self._state = State.ERROR
+            self._error = error
+
+    def _try_to_load(self) -> errors.ServingError | None:
+        try:
+            self.loader.load()
+        except Exception as error:
+            return _as_serving_error("loading", self.id, error)
+        return None
+
+    def _wait_for_retry(self) -> bool:
+        """Returns whether to try again, when it is time to."""
+        deadline = (
+            self._clock.now() + self._options.load_retry_interval_micros / 1e6
+        )
+        with self._lock:
+            while not self._is_retry_cancelled:
+                if self._clock.now() >= deadline:
+                    return True
+                self._clock.wait_until(self._cancelled, deadline)
+        return False
+
+    def _transition(self, before: State, after: State) -> None:
+        with self._lock:
+            if self._state is not before:
+                raise errors.FailedPreconditionError(
+                    f"{self.id} must be {before.name} to become {after.name}; "
+                    f"got {self._state.name}"
+                )
+            self._state = after
+
+
+def _as_serving_error(
+    what: str, servable_id: servable.ServableId, error: Exception
+) -> errors.ServingError:
+    """Returns an error that may be shown; a bug is logged with its stack."""
+    if isinstance(error, errors.ServingError):
+        return error
+    logging.error("%s %s failed", what.title(), servable_id, exc_info=error)
+    return errors.InternalError(
+        f"{what} {servable_id} failed with a {type(error).__name__}; see the "
+        "log"
+    )

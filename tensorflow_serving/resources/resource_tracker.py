@@ -1,0 +1,72 @@
+"""A memory budget: what all loaded servables may take together."""
+
+import dataclasses
+import threading
+from collections.abc import Hashable
+
+from tensorflow_serving.util import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourceAllocation:
+    """What a servable takes of the machine.
+
+    Raises:
+      InvalidArgumentError: A quantity is below 0.
+    """
+
+    # Main memory.
+    ram_in_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the quantities."""
+        errors.require_at_least(0, ram_in_bytes=self.ram_in_bytes)
+
+
+class ResourceTracker:
+    """Keeps account of a budget. Thread-safe."""
+
+    def __init__(self, total: ResourceAllocation) -> None:
+        """Takes what there is."""
+        self._total = total
+        self._lock = threading.Lock()
+        # Guarded by _lock.
+        self._reserved: dict[Hashable, ResourceAllocation] = {}
+
+    def reserve(self, owner: Hashable, wanted: ResourceAllocation) -> None:
+        """Sets aside what an owner takes, in the place of what it had before.
+
+        On an error nothing changes.
+
+        Raises:
+          ResourceExhaustedError: There is not as much left; the text says by
+            how much. Transient: until others release theirs.
+        """
+        with self._lock:
+            others = sum(
+                allocation.ram_in_bytes
+                for other, allocation in self._reserved.items()
+                if other != owner
+            )
+            free = self._total.ram_in_bytes - others
+            if wanted.ram_in_bytes > free:
+                raise errors.ResourceExhaustedError(
+                    f"memory of {owner} must be at most {max(free, 0)} bytes, "
+                    f"what is left of {self._total.ram_in_bytes}; got an "
+                    f"estimate of {wanted.ram_in_bytes}, "
+                    f"{wanted.ram_in_bytes - free} too many"
+                )
+            self._reserved[owner] = wanted
+
+    def release(self, owner: Hashable) -> None:
+        """Gives back what an owner had reserved, if anything."""
+        with self._lock:
+            self._reserved.pop(owner, None)
+
+    @property
+    def used(self) -> ResourceAllocation:
+        """What is reserved now."""
+        with self._lock:
+            return ResourceAllocation(
+                sum(each.ram_in_bytes for each in self._reserved.values())
+            )
