@@ -204,7 +204,8 @@ class LoaderHarness:
         """Ends as ERROR, from whatever state."""
         with self._lock:
             self._state = State.ERROR
-            self._error = error
+            # A copy: the stack of the error may hold half a model.
+            self._error = type(error)(str(error))
 
     def _try_to_load(self) -> errors.ServingError | None:
         try:
