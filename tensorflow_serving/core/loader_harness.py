@@ -9,11 +9,14 @@ or ERROR, from any of them.
 import dataclasses
 import enum
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from absl import logging
 
 from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import servable
+from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
@@ -60,6 +63,20 @@ class Options:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A version at some moment."""
+
+    id: servable.ServableId
+    state: State
+    # Why the state is ERROR; None if it is not.
+    error: errors.ServingError | None
+
+
+def _nothing() -> None:
+    pass
+
+
 class LoaderHarness:
     """Keeps the state of a version, and calls its loader in the right order.
 
@@ -73,13 +90,20 @@ class LoaderHarness:
     def __init__(
         self,
         servable_id: servable.ServableId,
-        loader: loader_lib.Loader,
+        loader: loader_lib.Loader | None,
         options: Options = Options(),
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Starts as NEW."""
+        """Starts as NEW.
+
+        Args:
+          servable_id: Which version.
+          loader: How it is loaded; None for one that fails before that.
+          options: See Options.
+          clock: Decides when a load is tried again.
+        """
         self.id = servable_id
-        self.loader = loader
+        self._loader = loader
         self._options = options
         self._clock = clock
         self._lock = threading.Lock()
@@ -102,6 +126,30 @@ class LoaderHarness:
         with self._lock:
             return self._error
 
+    def snapshot(self) -> Snapshot:
+        """Returns state and error of one moment."""
+        with self._lock:
+            return Snapshot(self.id, self._state, self._error)
+
+    def estimate_resources(self) -> resource_tracker.ResourceAllocation:
+        """Returns what the loader estimates.
+
+        Raises:
+          ServingError: It cannot tell. INTERNAL for an exception that is none
+            of util/errors.py.
+        """
+        assert self._loader is not None
+        try:
+            return self._loader.estimate_resources()
+        except Exception as error:
+            raise _as_serving_error("estimating", self.id, error) from None
+
+    # Any: what it is, only its users know.
+    def servable(self) -> Any:
+        """Returns the servable that is loaded."""
+        assert self._loader is not None
+        return self._loader.servable()
+
     def load_requested(self) -> None:
         """Takes note that the version is wanted.
 
@@ -118,10 +166,14 @@ class LoaderHarness:
         """
         self._transition(State.LOAD_REQUESTED, State.LOAD_APPROVED)
 
-    def load(self) -> None:
+    def load(self, before_ready: Callable[[], None] = _nothing) -> None:
         """Loads; ends as READY, or as ERROR with what is raised.
 
         After a transient error it is tried again, unless retries are cancelled.
+
+        Args:
+          before_ready: Called once the servable is loaded, before the state
+            says so.
 
         Raises:
           FailedPreconditionError: It is not LOAD_APPROVED.
@@ -152,6 +204,7 @@ class LoaderHarness:
         if error is not None:
             self.fail(error)
             raise error
+        before_ready()
         self._transition(State.LOADING, State.READY)
 
     def cancel_load_retry(self) -> None:
@@ -193,7 +246,8 @@ class LoaderHarness:
         """
         self._transition(State.QUIESCED, State.UNLOADING)
         try:
-            self.loader.unload()
+            assert self._loader is not None
+            self._loader.unload()
         except Exception as caught:
             error = _as_serving_error("unloading", self.id, caught)
             self.fail(error)
@@ -208,8 +262,9 @@ class LoaderHarness:
             self._error = type(error)(str(error))
 
     def _try_to_load(self) -> errors.ServingError | None:
+        assert self._loader is not None
         try:
-            self.loader.load()
+            self._loader.load()
         except Exception as error:
             return _as_serving_error("loading", self.id, error)
         return None

@@ -8,6 +8,7 @@ from tensorflow_serving.core import servable, servable_handle
 from tensorflow_serving.util import errors
 
 T = TypeVar("T")
+ManagerT = TypeVar("ManagerT", bound="Manager")
 
 
 class Manager(abc.ABC):
@@ -76,7 +77,7 @@ class Manager(abc.ABC):
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
 
-    def __enter__(self) -> "Manager":
+    def __enter__(self: ManagerT) -> ManagerT:
         """Returns itself."""
         return self
 

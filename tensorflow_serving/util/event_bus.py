@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from absl import logging
+
 from tensorflow_serving.util import clock as clock_lib
 
 E = TypeVar("E")
@@ -29,7 +31,8 @@ class EventBus(Generic[E]):
             bus.publish(event)
 
     All subscribers hear of the events one after the other and in one order. A
-    callback must be quick, and must neither publish nor subscribe.
+    callback must be quick, and must neither publish nor subscribe; one that
+    raises is logged, and the others hear of the event all the same.
 
     Thread-safe.
     """
@@ -55,7 +58,10 @@ class EventBus(Generic[E]):
         with self._lock:
             event_and_time = EventAndTime(event, self._clock.now())
             for callback in self._callbacks.values():
-                callback(event_and_time)
+                try:
+                    callback(event_and_time)
+                except Exception:
+                    logging.exception("A subscriber failed on an event")
 
     def _unsubscribe(self, subscription: object) -> None:
         with self._lock:

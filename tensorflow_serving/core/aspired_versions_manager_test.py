@@ -1,0 +1,479 @@
+"""Tests for aspired_versions_manager: one step at a time, with fake loaders."""
+
+import queue
+import threading
+from collections.abc import Sequence
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.core import (
+    aspired_version_policy,
+    aspired_versions_manager,
+    basic_manager,
+    loader,
+    servable,
+)
+from tensorflow_serving.resources import resource_tracker
+from tensorflow_serving.test_util import (
+    fake_clock,
+    fake_loader,
+    puppet_executor,
+)
+from tensorflow_serving.util import errors, event_bus
+
+_START = servable.ManagerState.START
+_LOADING = servable.ManagerState.LOADING
+_AVAILABLE = servable.ManagerState.AVAILABLE
+_UNLOADING = servable.ManagerState.UNLOADING
+_END = servable.ManagerState.END
+
+_Data = servable.ServableData[loader.Loader]
+_CHANGING = errors.UnavailableError("files must be whole")
+_BROKEN = errors.DataLossError("broken")
+
+
+class _ManagerTestCase(parameterized.TestCase):
+    """A manager that takes a step when the test says so."""
+
+    policy: aspired_version_policy.AspiredVersionPolicy
+
+    def setUp(self) -> None:
+        """Makes the manager, and takes note of what it publishes."""
+        super().setUp()
+        self.states: list[servable.ServableState] = []
+        bus = event_bus.EventBus[servable.ServableState]()
+        bus.subscribe(lambda event: self.states.append(event.event))
+        self.clock = fake_clock.FakeClock()
+        self.loads = puppet_executor.PuppetExecutor()
+        self.unloads = puppet_executor.PuppetExecutor()
+        self.manager = aspired_versions_manager.AspiredVersionsManager(
+            aspired_versions_manager.Options(
+                type(self).policy,
+                basic_manager.Options(max_num_load_retries=3),
+                starts_thread=False,
+            ),
+            event_bus=bus,
+            resource_tracker=resource_tracker.ResourceTracker(
+                resource_tracker.ResourceAllocation(100)
+            ),
+            clock=self.clock,
+            load_executor=self.loads,
+            unload_executor=self.unloads,
+        )
+        self.addCleanup(self.manager.close)
+        # The last loader of each version.
+        self.loaders: dict[servable.ServableId, fake_loader.FakeLoader] = {}
+
+    def aspire(
+        self, *versions: int | _Data, name: str = "a", **options: object
+    ) -> None:
+        """Says what is aspired: versions that load, or data."""
+        self.manager.aspired_versions_callback()(
+            name,
+            [
+                self.data(version, name)
+                if isinstance(version, int)
+                else version
+                for version in versions
+            ],
+        )
+
+    def data(
+        self,
+        version: int,
+        name: str = "a",
+        load_errors: Sequence[Exception] = (),
+    ) -> _Data:
+        """Returns a version with a loader of its own."""
+        servable_id = servable.ServableId(name, version)
+        self.loaders[servable_id] = fake_loader.FakeLoader(
+            f"{name}{version}", errors=load_errors
+        )
+        return _Data.ok(servable_id, self.loaders[servable_id])
+
+    def failed(
+        self, version: int, error: errors.ServingError = _CHANGING
+    ) -> _Data:
+        """Returns a version that cannot be loaded."""
+        return _Data.failed(servable.ServableId("a", version), error)
+
+    def settle(self) -> None:
+        """Has everything done that there is to do."""
+        while (
+            self.manager.manage_state_once()
+            or self.loads.num_waiting
+            or self.unloads.num_waiting
+        ):
+            self.loads.run_all()
+            self.unloads.run_all()
+
+    def available(self) -> list[str]:
+        """Returns what can be asked for, such as "a1"."""
+        return [
+            f"{each.name}{each.version}"
+            for each in self.manager.list_available_servable_ids()
+        ]
+
+    def states_of(
+        self, version: int, name: str = "a"
+    ) -> list[servable.ManagerState]:
+        """Returns what was published of a version."""
+        return [
+            state.manager_state
+            for state in self.states
+            if state.id == servable.ServableId(name, version)
+        ]
+
+
+class AspiredVersionsManagerTest(_ManagerTestCase):
+    """With the policy that keeps versions available."""
+
+    policy = staticmethod(aspired_version_policy.availability_preserving_policy)
+
+    def test_aspired_version_becomes_available(self) -> None:
+        """In a step for the request and its load, and a load."""
+        self.assertFalse(self.manager.manage_state_once())
+        self.aspire(1)
+        self.assertTrue(self.manager.manage_state_once())
+        self.assertEqual(self.available(), [])
+        self.loads.run_all()
+        self.assertEqual(self.available(), ["a1"])
+        self.assertFalse(self.manager.manage_state_once())
+        self.assertEqual(self.states_of(1), [_START, _LOADING, _AVAILABLE])
+
+    def test_new_version_takes_the_place_of_the_old_one(self) -> None:
+        """The old one goes when the new one is there: there is no gap."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(2)
+        while self.manager.manage_state_once():
+            self.assertEqual(self.available(), ["a1"])
+        self.loads.run_all()
+        self.assertEqual(self.available(), ["a1", "a2"])
+        self.settle()
+        self.assertEqual(self.available(), ["a2"])
+        available = self.states.index(
+            servable.ServableState(servable.ServableId("a", 2), _AVAILABLE)
+        )
+        unloading = self.states.index(
+            servable.ServableState(servable.ServableId("a", 1), _UNLOADING)
+        )
+        self.assertLess(available, unloading)
+
+    def test_same_request_again_changes_nothing(self) -> None:
+        """Sources may call as often as they like."""
+        self.aspire(1, 2)
+        self.settle()
+        before = list(self.states)
+        for _ in range(3):
+            self.aspire(1, 2)
+            self.assertFalse(self.manager.manage_state_once())
+        self.assertEqual(self.states, before)
+
+    def test_no_versions_unload_all(self) -> None:
+        """And they are forgotten."""
+        self.aspire(1, 2)
+        self.settle()
+        self.aspire()
+        self.settle()
+        self.assertEqual(self.available(), [])
+        self.assertEqual(self.states_of(1)[-1], _END)
+        self.assertEqual(self.states_of(2)[-1], _END)
+
+    def test_version_that_was_never_loaded_is_forgotten(self) -> None:
+        """It ends without an error."""
+        self.aspire(1, 2)
+        self.manager.manage_state_once()
+        self.aspire(2)
+        self.settle()
+        self.assertEqual(self.states_of(1), [_START, _END])
+        self.assertEqual(self.available(), ["a2"])
+
+    def test_streams_do_not_touch_each_other(self) -> None:
+        """A call concerns one servable."""
+        self.aspire(1, name="a")
+        self.aspire(7, name="b")
+        self.settle()
+        self.assertEqual(self.available(), ["a1", "b7"])
+        self.aspire(name="a")
+        self.aspire(8, name="b")
+        self.settle()
+        self.assertEqual(self.available(), ["b8"])
+
+    def test_unload_comes_before_load(self) -> None:
+        """Of two streams, and one action a step."""
+        self.aspire(1, name="b")
+        self.settle()
+        self.aspire(1, name="a")
+        self.aspire(name="b")
+        self.manager.manage_state_once()
+        self.assertEqual(self.unloads.num_waiting, 1)
+        self.assertEqual(self.loads.num_waiting, 0)
+        self.manager.manage_state_once()
+        self.assertEqual(self.loads.num_waiting, 1)
+
+    def test_call_with_a_wrong_name_is_dropped(self) -> None:
+        """All of it, with a word in the log."""
+        with self.assertLogs(level="ERROR"):
+            self.manager.aspired_versions_callback()(
+                "a", [self.data(1, "a"), self.data(1, "b")]
+            )
+        self.assertFalse(self.manager.manage_state_once())
+
+    def test_newest_call_counts(self) -> None:
+        """Of several that come before a step."""
+        self.aspire(1)
+        self.aspire(2)
+        self.settle()
+        self.assertEqual(self.states_of(1), [])
+        self.assertEqual(self.available(), ["a2"])
+
+    def test_version_aspired_again_at_once_stays(self) -> None:
+        """It is ready, and nothing is unloaded or loaded."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(2)
+        self.manager.manage_state_once()  # 1 is not wanted, 2 is to be loaded
+        self.aspire(1)
+        self.manager.manage_state_once()
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+        self.assertEqual(self.states_of(1), [_START, _LOADING, _AVAILABLE])
+        self.assertEqual(self.states_of(2)[-1], _END)
+
+    def test_version_aspired_again_while_it_unloads_comes_back(self) -> None:
+        """When the unload is done, with the new loader."""
+        self.aspire(1)
+        self.settle()
+        first = self.loaders[servable.ServableId("a", 1)]
+        self.aspire()
+        self.manager.manage_state_once()
+        self.assertEqual(self.unloads.num_waiting, 1)
+        self.aspire(1)
+        self.assertFalse(self.manager.manage_state_once())
+        self.assertTrue(first.is_loaded)
+        self.settle()
+        self.assertFalse(first.is_loaded)
+        self.assertTrue(self.loaders[servable.ServableId("a", 1)].is_loaded)
+        self.assertEqual(
+            self.states_of(1),
+            [*servable.ManagerState, _START, _LOADING, _AVAILABLE],
+        )
+
+    def test_other_versions_do_not_wait_for_the_one_that_comes_back(
+        self,
+    ) -> None:
+        """They are loaded while it is still being unloaded."""
+        self.aspire(1)
+        self.settle()
+        self.aspire()
+        self.manager.manage_state_once()
+        self.aspire(1, 2)
+        self.manager.manage_state_once()
+        self.loads.run_all()
+        self.assertEqual(self.available(), ["a1", "a2"])
+        self.settle()
+        self.assertEqual(self.available(), ["a1", "a2"])
+        self.assertEqual(self.states_of(1)[-1], _AVAILABLE)
+
+    def test_error_of_the_source_does_not_unload(self) -> None:
+        """What is loaded serves on, whatever happens to its files."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(self.failed(1))
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+        self.assertEqual(self.states_of(1)[-1], _AVAILABLE)
+        self.aspire(1)
+        self.settle()
+        self.assertEqual(self.states_of(1), [_START, _LOADING, _AVAILABLE])
+
+    def test_version_with_an_error_ends_with_its_reason(self) -> None:
+        """Once for each reason, not for each call."""
+        self.aspire(1)
+        self.settle()
+        for _ in range(3):
+            self.aspire(1, self.failed(2))
+            self.settle()
+        other = errors.UnavailableError("files are changing")
+        self.aspire(1, self.failed(2, other))
+        self.settle()
+        self.assertEqual(self.states_of(2), [_END, _END])
+        self.assertEqual(str(self.states[-1].error), "files are changing")
+        self.assertEqual(self.available(), ["a1"])
+
+    def test_version_is_loaded_once_its_error_is_gone(self) -> None:
+        """Then it takes the place of the old one."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(1, self.failed(2))
+        self.settle()
+        self.aspire(2)
+        self.settle()
+        self.assertEqual(self.available(), ["a2"])
+        self.assertEqual(
+            self.states_of(2), [_END, _START, _LOADING, _AVAILABLE]
+        )
+
+    def test_version_that_fails_to_load_leaves_the_old_one(self) -> None:
+        """It ends with the reason, is not tried again; the next one loads."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(self.data(2, load_errors=[_BROKEN]))
+        self.settle()
+        self.aspire(2)
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+        self.assertEqual(self.states_of(2), [_START, _LOADING, _END])
+        self.assertEqual(str(self.states[-1].error), "broken")
+        self.aspire(3)
+        self.settle()
+        self.assertEqual(self.available(), ["a3"])
+
+    def test_version_whose_files_changed_is_loaded_again(self) -> None:
+        """It was reported with an error since its load failed."""
+        self.aspire(self.data(1, load_errors=[_BROKEN]))
+        self.settle()
+        self.aspire(self.failed(1))
+        self.settle()
+        self.aspire(1)
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+
+    def test_version_whose_files_changed_while_it_loads_is_loaded_again(
+        self,
+    ) -> None:
+        """Even if they are whole again before the load fails."""
+        self.aspire(self.data(1, load_errors=[_BROKEN]))
+        self.manager.manage_state_once()
+        self.aspire(self.failed(1))
+        self.manager.manage_state_once()
+        self.aspire(1)
+        self.manager.manage_state_once()
+        self.loads.run_all()
+        self.assertEqual(self.states_of(1)[-1], _END)
+        self.aspire(1)
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+
+    def test_version_that_changes_before_its_load_waits(self) -> None:
+        """Several are new, and one of them is not whole any more."""
+        self.aspire(1, 2)
+        self.manager.manage_state_once()
+        self.aspire(self.failed(1), 2)
+        self.settle()
+        self.assertEqual(self.available(), ["a2"])
+        self.assertNotIn(_LOADING, self.states_of(1))
+        self.assertIn("1} is END: UNAVAILABLE", "".join(map(str, self.states)))
+
+    def test_load_that_is_not_wanted_any_more_is_not_retried(self) -> None:
+        """It ends at once, and is forgotten; the clock stands still."""
+        self.aspire(
+            self.data(1, load_errors=[errors.UnavailableError("down")] * 9)
+        )
+        self.manager.manage_state_once()
+        thread = threading.Thread(target=self.loads.run_all)
+        thread.start()
+        self.clock.settle(threads=1)
+        self.aspire(2)
+        self.manager.manage_state_once()
+        thread.join()
+        self.settle()
+        self.assertEqual(self.available(), ["a2"])
+        self.assertEqual(self.states_of(1), [_START, _LOADING, _END])
+        self.assertEqual(
+            self.loaders[servable.ServableId("a", 1)].calls.count("load"), 1
+        )
+
+    def test_transient_error_is_retried(self) -> None:
+        """After a minute, without anybody asking."""
+        self.aspire(self.data(1, load_errors=[errors.UnavailableError("down")]))
+        self.manager.manage_state_once()
+        thread = threading.Thread(target=self.loads.run_all)
+        thread.start()
+        self.clock.settle(threads=1)
+        self.assertEqual(self.available(), [])
+        self.clock.advance_micros(60_000_000)
+        thread.join()
+        self.assertEqual(self.available(), ["a1"])
+
+    def test_version_that_does_not_fit_leaves_the_old_one(self) -> None:
+        """RESOURCE_EXHAUSTED is its reason."""
+        data = self.data(1)
+        self.loaders[data.id].ram_in_bytes = 60
+        self.aspire(data)
+        self.settle()
+        data = self.data(2)
+        self.loaders[data.id].ram_in_bytes = 60
+        self.aspire(data)
+        self.settle()
+        self.assertEqual(self.available(), ["a1"])
+        self.assertIsInstance(
+            self.states[-1].error, errors.ResourceExhaustedError
+        )
+
+    def test_close_unloads_and_ignores_sources(self) -> None:
+        """Their calls are allowed for ever."""
+        self.aspire(1)
+        self.settle()
+        self.manager.close()
+        self.assertEqual(self.available(), [])
+        self.aspire(2)
+        self.assertFalse(self.manager.manage_state_once())
+        self.manager.close()
+
+
+class ResourcePreservingTest(_ManagerTestCase):
+    """With the policy that saves memory."""
+
+    policy = staticmethod(aspired_version_policy.resource_preserving_policy)
+
+    def test_old_version_goes_first(self) -> None:
+        """The new one is loaded when it is gone."""
+        self.aspire(1)
+        self.settle()
+        self.aspire(2)
+        while self.manager.manage_state_once():
+            pass
+        self.assertEqual(self.loads.num_waiting, 0)
+        self.unloads.run_all()
+        self.assertEqual(self.available(), [])
+        self.settle()
+        self.assertEqual(self.available(), ["a2"])
+
+    def test_new_version_may_need_the_memory_of_the_old_one(self) -> None:
+        """Both do not fit at the same time."""
+        for version in (1, 2, 3):
+            data = self.data(version)
+            self.loaders[data.id].ram_in_bytes = 100
+            self.aspire(data)
+            self.settle()
+            self.assertEqual(self.available(), [f"a{version}"])
+
+
+class ThreadTest(absltest.TestCase):
+    """The manager's own thread."""
+
+    def test_manager_works_by_itself(self) -> None:
+        """It sleeps until a source calls, or a load has ended."""
+        states: queue.Queue[servable.ServableState] = queue.Queue()
+        bus = event_bus.EventBus[servable.ServableState]()
+        bus.subscribe(lambda event: states.put(event.event))
+        first, second = (servable.ServableId("a", each) for each in (1, 2))
+        with aspired_versions_manager.AspiredVersionsManager(
+            event_bus=bus
+        ) as manager:
+            callback = manager.aspired_versions_callback()
+            callback("a", [_Data.ok(first, fake_loader.FakeLoader())])
+            while states.get() != servable.ServableState(first, _AVAILABLE):
+                pass
+            callback("a", [_Data.ok(second, fake_loader.FakeLoader())])
+            while states.get() != servable.ServableState(first, _END):
+                pass
+            self.assertEqual(
+                list(manager.list_available_servable_ids()), [second]
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,121 @@
+"""Tests for servable."""
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.core import servable
+from tensorflow_serving.util import errors
+
+
+class ServableIdTest(absltest.TestCase):
+    """A version of a servable."""
+
+    def test_ids_are_ordered_by_name_then_by_version(self) -> None:
+        """Versions are numbers: 10 comes after 9."""
+        ids = [
+            servable.ServableId("b", 1),
+            servable.ServableId("a", 10),
+            servable.ServableId("a", 9),
+        ]
+        self.assertEqual(sorted(ids), ids[::-1])
+
+    def test_ids_of_the_same_version_are_equal(self) -> None:
+        """A set has one of them."""
+        ids = {servable.ServableId("a", version) for version in (1, 1, 2)}
+        self.assertEqual(len(ids), 2)
+
+    def test_version_below_0_is_refused(self) -> None:
+        """0 is a version like any other."""
+        servable.ServableId("a", 0)
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^version must be at least 0; got -1$"
+        ):
+            servable.ServableId("a", -1)
+
+    def test_text_is_that_of_the_original(self) -> None:
+        """People know it from logs."""
+        self.assertEqual(
+            str(servable.ServableId("a", 3)), "{name: a version: 3}"
+        )
+
+
+class ServableDataTest(absltest.TestCase):
+    """A version, and its data or its error."""
+
+    def test_ok_has_data(self) -> None:
+        """And no error."""
+        data = servable.ServableData.ok(servable.ServableId("a", 1), "path")
+        self.assertEqual(data.data_or_raise(), "path")
+        self.assertIsNone(data.error)
+
+    def test_failed_raises_its_error(self) -> None:
+        """That very error."""
+        error = errors.NotFoundError("no such path")
+        data = servable.ServableData[str].failed(
+            servable.ServableId("a", 1), error
+        )
+        with self.assertRaises(errors.NotFoundError) as raised:
+            data.data_or_raise()
+        self.assertIs(raised.exception, error)
+        self.assertIsNone(data.data)
+
+
+class ServableStateTest(absltest.TestCase):
+    """What a manager publishes of a version."""
+
+    def test_text_says_what_became_of_it(self) -> None:
+        """And why, if it failed."""
+        servable_id = servable.ServableId("a", 1)
+        self.assertEqual(
+            str(
+                servable.ServableState(
+                    servable_id, servable.ManagerState.AVAILABLE
+                )
+            ),
+            "{name: a version: 1} is AVAILABLE",
+        )
+        self.assertEqual(
+            str(
+                servable.ServableState(
+                    servable_id,
+                    servable.ManagerState.END,
+                    errors.NotFoundError("no such path"),
+                )
+            ),
+            "{name: a version: 1} is END: NOT_FOUND: no such path",
+        )
+
+
+class ServableRequestTest(parameterized.TestCase):
+    """Which version a caller wants."""
+
+    @parameterized.named_parameters(
+        (
+            "specific",
+            servable.ServableRequest.specific("a", 0),
+            0,
+            "{name: a version: 0}",
+        ),
+        (
+            "latest",
+            servable.ServableRequest.latest("a"),
+            None,
+            "{name: a version: latest}",
+        ),
+        (
+            "from_id",
+            servable.ServableRequest.from_id(servable.ServableId("a", 2)),
+            2,
+            "{name: a version: 2}",
+        ),
+    )
+    def test_request_is_for_a_version_or_the_latest(
+        self, request: servable.ServableRequest, version: int | None, text: str
+    ) -> None:
+        """Its text tells them apart."""
+        self.assertEqual(request.name, "a")
+        self.assertEqual(request.version, version)
+        self.assertEqual(str(request), text)
+
+
+if __name__ == "__main__":
+    absltest.main()

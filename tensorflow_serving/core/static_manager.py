@@ -1,0 +1,73 @@
+"""A manager of servables that somebody else made, and that never change.
+
+servables = {ServableId("mnist", 1): classifier}
+with StaticManager(servables) as manager:
+    with manager.get_servable_handle(request, Classifier) as handle:
+        handle.servable.classify(images)
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from tensorflow_serving.core import (
+    manager,
+    servable,
+    servable_handle,
+    serving_map,
+)
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+
+class StaticManager(manager.Manager):
+    """Serves fixed objects from the start until it is closed; see Manager.
+
+    close() waits for handles and forgets the servables; freeing them is for
+    whoever made them.
+    """
+
+    def __init__(
+        self,
+        servables: Mapping[servable.ServableId, object],
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
+        """Takes the servables.
+
+        Raises:
+          InvalidArgumentError: One is None.
+        """
+        for servable_id, each in servables.items():
+            if each is None:
+                raise errors.InvalidArgumentError(
+                    f"servable {servable_id} must be an object; got None"
+                )
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._serving_map = serving_map.ServingMap()
+        self._shared = tuple(
+            servable_handle.SharedServable(servable_id, each)
+            for servable_id, each in servables.items()
+        )
+        for shared in self._shared:
+            self._serving_map.add(shared)
+        # What is in the serving map; guarded by _lock.
+        self._listed: Sequence[servable.ServableId] = tuple(servables)
+
+    def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
+        """See Manager."""
+        return self._serving_map.ids()
+
+    def get_untyped_servable_handle(
+        self, request: servable.ServableRequest
+    ) -> servable_handle.ServableHandle[object]:
+        """See Manager."""
+        return self._serving_map.acquire(request)
+
+    def close(self) -> None:
+        """See Manager."""
+        with self._lock:
+            listed, self._listed = self._listed, ()
+            for servable_id in listed:
+                self._serving_map.remove(servable_id)
+        for shared in self._shared:
+            shared.retire(self._clock)
