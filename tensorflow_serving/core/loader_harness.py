@@ -173,7 +173,7 @@ class LoaderHarness:
 
         Args:
           before_ready: Called once the servable is loaded, before the state
-            says so.
+            says so; must not raise.
 
         Raises:
           FailedPreconditionError: It is not LOAD_APPROVED.
@@ -255,11 +255,11 @@ class LoaderHarness:
         self._transition(State.UNLOADING, State.DISABLED)
 
     def fail(self, error: errors.ServingError) -> None:
-        """Ends as ERROR, from whatever state."""
+        """Ends as ERROR; not for a version that is loaded, or is loading."""
         with self._lock:
             self._state = State.ERROR
             # A copy: the stack of the error may hold half a model.
-            self._error = type(error)(str(error))
+            self._error = errors.from_code(error.code, str(error))
 
     def _try_to_load(self) -> errors.ServingError | None:
         assert self._loader is not None

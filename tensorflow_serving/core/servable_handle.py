@@ -117,7 +117,8 @@ class SharedServable:
     def retire(self, clock: clock_lib.Clock) -> None:
         """Gives out no more handles; returns once the last one is closed.
 
-        Says every few seconds that it waits.
+        Says every few seconds that it waits. To be called once nobody finds the
+        servable any more.
         """
         start = clock.now()
         warning_time = start + _SECONDS_BETWEEN_WARNINGS

@@ -51,7 +51,7 @@ class ResourceTracker:
             free = self._total.ram_in_bytes - others
             if wanted.ram_in_bytes > free:
                 raise errors.ResourceExhaustedError(
-                    f"memory of {owner} must be at most {max(free, 0)} bytes, "
+                    f"memory of {owner} must be at most {free} bytes, "
                     f"what is left of {self._total.ram_in_bytes}; got an "
                     f"estimate of {wanted.ram_in_bytes}, "
                     f"{wanted.ram_in_bytes - free} too many"

@@ -1,5 +1,6 @@
 """Tests for server_process, with small programs in the place of servers."""
 
+import signal
 import sys
 
 from absl.testing import absltest
@@ -13,6 +14,20 @@ signal.signal(signal.SIGTERM, lambda *_: exit(7))
 print("hello")
 print("now listening on 0.0.0.0:1234", flush=True)
 signal.pause()
+"""
+
+# Logs and listens when it is told to.
+_OBEDIENT_SERVER = """
+import signal, sys
+def log(*words):
+    print(*words, file=sys.stderr, flush=True)
+signal.signal(signal.SIGUSR1, lambda *_: log("told to log"))
+signal.signal(
+    signal.SIGUSR2, lambda *_: print("listening on host:1234", flush=True)
+)
+log("started")
+while True:
+    signal.pause()
 """
 
 
@@ -42,6 +57,64 @@ class ServerProcessTest(absltest.TestCase):
             errors.FailedPreconditionError, "must listen; got exit code 5"
         ):
             server_process.ServerProcess([sys.executable, "-c", "exit(5)"])
+
+    def test_lines_of_the_log_can_be_waited_for(self) -> None:
+        """From the start, or from where another wait ended."""
+        with server_process.ServerProcess(
+            [sys.executable, "-c", _OBEDIENT_SERVER],
+            collects_log=True,
+            waits=False,
+        ) as server:
+            self.assertEqual(server.wait_for_log("^start"), 1)
+            server.send_signal(signal.SIGUSR1)
+            self.assertEqual(server.wait_for_log("to log$"), 2)
+            server.send_signal(signal.SIGUSR1)
+            self.assertEqual(server.wait_for_log("to log$", 2), 3)
+            self.assertEqual(server.wait_for_log("to log$"), 2)
+            self.assertEqual(
+                list(server.log_lines),
+                ["started", "told to log", "told to log"],
+            )
+
+    def test_lines_go_where_they_are_wanted(self) -> None:
+        """Before those who wait for them hear of them."""
+        lines: list[str] = []
+        with server_process.ServerProcess(
+            [sys.executable, "-c", _OBEDIENT_SERVER],
+            collects_log=True,
+            on_log_line=lines.append,
+            waits=False,
+        ) as server:
+            server.wait_for_log("^start")
+            self.assertEqual(lines, ["started\n"])
+
+    def test_server_may_begin_to_listen_later(self) -> None:
+        """There is a port from then on."""
+        with server_process.ServerProcess(
+            [sys.executable, "-c", _OBEDIENT_SERVER],
+            collects_log=True,
+            waits=False,
+        ) as server:
+            server.wait_for_log("started")
+            server.send_signal(signal.SIGUSR2)
+            server.wait_until_listening()
+            self.assertEqual(server.port, 1234)
+
+    def test_line_that_never_came_is_an_error(self) -> None:
+        """It says what was waited for."""
+        with server_process.ServerProcess(
+            [sys.executable, "-c", "exit('bye')"],
+            collects_log=True,
+            waits=False,
+        ) as server:
+            with self.assertRaisesRegex(
+                errors.FailedPreconditionError, "'hello'.* got 1 lines and the"
+            ):
+                server.wait_for_log("hello")
+            with self.assertRaisesRegex(
+                errors.FailedPreconditionError, "must listen; got exit code 1"
+            ):
+                server.wait_until_listening()
 
 
 if __name__ == "__main__":

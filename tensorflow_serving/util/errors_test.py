@@ -28,6 +28,36 @@ class ErrorsTest(parameterized.TestCase):
         error = errors.from_code(99, "why")
         self.assertIsInstance(error, errors.UnknownError)
 
+    @parameterized.named_parameters(
+        (code.name, code)
+        for code in errors.StatusCode
+        if code is not errors.StatusCode.OK
+    )
+    def test_is_transient_is_what_the_class_says(
+        self, code: errors.StatusCode
+    ) -> None:
+        """Its docstring ends with whether trying again makes sense."""
+        error = errors.from_code(int(code), "why")
+        word = "Transient" if errors.is_transient(error) else "Permanent"
+        self.assertRegex(type(error).__doc__ or "", rf"\. {word}\.$")
+
+    def test_errors_that_pass_by_themselves_are_transient(self) -> None:
+        """Those of time, of load and of others that were faster."""
+        self.assertEqual(
+            {
+                code.name
+                for code in errors.StatusCode
+                if code is not errors.StatusCode.OK
+                and errors.is_transient(errors.from_code(code, "why"))
+            },
+            {
+                "ABORTED",
+                "DEADLINE_EXCEEDED",
+                "RESOURCE_EXHAUSTED",
+                "UNAVAILABLE",
+            },
+        )
+
     def test_require_at_least_names_what_is_too_small(self) -> None:
         """The least value passes; one less is INVALID_ARGUMENT."""
         errors.require_at_least(1, rows=1, columns=2)

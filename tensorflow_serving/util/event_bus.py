@@ -31,7 +31,8 @@ class EventBus(Generic[E]):
             bus.publish(event)
 
     All subscribers hear of the events one after the other and in one order. A
-    callback must be quick, and must neither publish nor subscribe; one that
+    callback must be quick, and must neither publish, nor begin or
+    end a subscription; one that
     raises is logged, and the others hear of the event all the same.
 
     Thread-safe.

@@ -1,6 +1,8 @@
 """Waiting for the signal that ends a program."""
 
+import contextlib
 import os
+import select
 import signal
 import types
 
@@ -27,16 +29,42 @@ class Termination:
         # The system writes to it, whichever thread a signal comes to. A Python
         # handler alone would run only when the main thread next runs Python,
         # which it does not while it waits.
-        self._received, wakeup = os.pipe()
-        os.set_blocking(wakeup, False)
-        signal.set_wakeup_fd(wakeup)
+        self._received, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        signal.set_wakeup_fd(self._wakeup)
         for each in _TERMINATION:
             signal.signal(each, _ignore)
 
     def wait(self) -> str:
         """Blocks until a signal came; returns its name."""
-        while (number := os.read(self._received, 1)[0]) not in _TERMINATION:
+        while (name := self._read()) is None:
             pass
+        return name
+
+    def wait_or_woken(self, timeout_seconds: float) -> str | None:
+        """Blocks until a signal came, wake() was called, or the time is over.
+
+        Returns:
+          The name of the signal; None if it was something else.
+        """
+        readable, _, _ = select.select(
+            [self._received], [], [], max(0.0, timeout_seconds)
+        )
+        return self._read() if readable else None
+
+    def wake(self) -> None:
+        """Ends wait_or_woken(), now or when it is next called.
+
+        Thread-safe. Does not block.
+        """
+        with contextlib.suppress(BlockingIOError):  # it will wake up anyway
+            os.write(self._wakeup, b"\0")
+
+    def _read(self) -> str | None:
+        """Returns the next signal if it is one of those, or None."""
+        number = os.read(self._received, 1)[0]
+        if number not in _TERMINATION:
+            return None
         if not self._ignores_the_next:
             for each in _TERMINATION:
                 signal.signal(each, signal.SIG_DFL)

@@ -51,6 +51,27 @@ class TerminationTest(parameterized.TestCase):
         go_on.set()
         thread.join()
 
+    def test_wait_may_be_for_something_else_too(self) -> None:
+        """wake() ends it, also one that came before; so does the time."""
+        termination = signals.Termination()
+        self.assertIsNone(termination.wait_or_woken(0))
+        termination.wake()
+        self.assertIsNone(termination.wait_or_woken(60))
+        waker = threading.Thread(target=termination.wake)
+        waker.start()
+        self.assertIsNone(termination.wait_or_woken(60))
+        waker.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(termination.wait_or_woken(60), "SIGTERM")
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
+
+    def test_wake_without_end_does_not_block(self) -> None:
+        """Even if nobody waits; and it is no signal."""
+        termination = signals.Termination()
+        for _ in range(100_000):
+            termination.wake()
+        self.assertIsNone(termination.wait_or_woken(0))
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -1,0 +1,112 @@
+"""One servable of a source: its base path, and what was logged of it."""
+
+from collections.abc import Iterable
+
+from absl import logging
+
+from tensorflow_serving.core import servable
+from tensorflow_serving.sources.storage_path import (
+    storage_path_config,
+    version_folder,
+    version_tracker,
+)
+from tensorflow_serving.util import errors
+
+
+class MonitoredServable:
+    """Looks at the versions of a servable, and logs what is new.
+
+    Not thread-safe.
+    """
+
+    def __init__(self, settings: storage_path_config.ServableToMonitor) -> None:
+        """Takes which servable it is."""
+        # May be replaced by others of the same name.
+        self.settings = settings
+        self._tracker = version_tracker.VersionTracker()
+        # What was logged and is still so.
+        self._problem: str | None = None
+        self._warnings: frozenset[str] = frozenset()
+        self._aspired: list[int] | None = None
+
+    def record(self, state: servable.ServableState) -> None:
+        """Takes note of what became of a version in the manager."""
+        self._tracker.record(state)
+
+    def look(
+        self, now: float, *, always_present: bool
+    ) -> version_tracker.Decision:
+        """Returns what to report.
+
+        Args:
+          now: The time, in seconds.
+          always_present: See storage_path_config.Config.
+
+        Raises:
+          ServingError: The versions cannot be found; INTERNAL for an exception
+            that is none of util/errors.py, such as one of a version check.
+        """
+        try:
+            decision = self._tracker.decide(
+                self.settings,
+                version_folder.find_versions(self.settings.base_path),
+                now,
+                always_present=always_present,
+            )
+        except Exception as caught:
+            error = self._as_serving_error(caught)
+            self._log_problem(str(error))
+            raise error from None
+        self._log_problem(None)
+        self._log_warnings(decision)
+        if decision.versions is not None:
+            self.log_aspired(
+                each.id.version
+                for each in decision.versions
+                if each.error is None
+            )
+        return decision
+
+    def log_aspired(self, versions: Iterable[int]) -> None:
+        """Says which versions should be served, if they are others."""
+        aspired = list(versions)
+        if aspired != self._aspired:
+            self._aspired = aspired
+            logging.info(
+                "Aspiring versions %s of servable %s",
+                aspired,
+                self.settings.servable_name,
+            )
+
+    def _as_serving_error(self, error: Exception) -> errors.ServingError:
+        if isinstance(error, errors.ServingError):
+            return error
+        text = f"looking for versions failed with a {type(error).__name__}"
+        if self._problem != text:
+            logging.error("%s", text, exc_info=error)
+        return errors.InternalError(text)
+
+    def _log_problem(self, problem: str | None) -> None:
+        if problem == self._problem:
+            return
+        self._problem = problem
+        name = self.settings.servable_name
+        if problem is None:
+            logging.info("Versions of servable %s are found again", name)
+        else:
+            logging.warning(
+                "Versions of servable %s stay as they are: %s", name, problem
+            )
+
+    def _log_warnings(self, decision: version_tracker.Decision) -> None:
+        warnings = {
+            *decision.warnings,
+            *(
+                f"Servable {each.id} is not ready: {each.error}"
+                for each in decision.versions or ()
+                if each.error is not None
+            ),
+        }
+        for warning in sorted(warnings - self._warnings):
+            logging.warning("%s", warning)
+        self._warnings = frozenset(warnings)

@@ -1,0 +1,109 @@
+"""Tests for monitored_servable: what is logged, and how often."""
+
+import os
+import shutil
+
+from absl.testing import absltest
+
+from tensorflow_serving.sources.storage_path import (
+    monitored_servable,
+    storage_path_config,
+    tiny_model,
+)
+from tensorflow_serving.util import errors
+
+
+class MonitoredServableTest(absltest.TestCase):
+    """Each line says something new."""
+
+    def setUp(self) -> None:
+        """Makes an empty base path."""
+        super().setUp()
+        self._base = self.create_tempdir().full_path
+        self._servable = monitored_servable.MonitoredServable(
+            storage_path_config.ServableToMonitor("a", self._base)
+        )
+        self._now = 0
+
+    def _log(self, num_looks: int = 3) -> list[str]:
+        """Looks at the versions; returns the lines that are logged."""
+        with self.assertLogs(level="INFO") as logs:
+            # Makes sure that there is a line.
+            self._servable.log_aspired([self._now + 1000])
+            for _ in range(num_looks):
+                self._now += 1
+                try:
+                    self._servable.look(self._now, always_present=True)
+                except errors.ServingError:
+                    continue
+        return [
+            record.getMessage().replace(self._base, "BASE")
+            for record in logs.records[1:]
+        ]
+
+    def _write(self, name: str, files: dict[str, bytes]) -> None:
+        tiny_model.write(os.path.join(self._base, name), files)
+
+    def test_aspired_versions_are_logged_when_they_change(self) -> None:
+        """Not at each look."""
+        self._write("2", tiny_model.export())
+        self.assertEqual(
+            self._log(),
+            [
+                "Aspiring versions [] of servable a",
+                "Aspiring versions [2] of servable a",
+            ],
+        )
+
+    def test_missing_version_is_logged_once(self) -> None:
+        """The base path is in the line."""
+        self.assertEqual(
+            self._log(),
+            [
+                "Base path of servable a must hold a version; got none: BASE",
+                "Aspiring versions [] of servable a",
+            ],
+        )
+
+    def test_missing_base_path_is_logged_once_and_when_it_is_back(self) -> None:
+        """However many looks there are."""
+        shutil.rmtree(self._base)
+        self.assertEqual(
+            self._log(),
+            [
+                "Versions of servable a stay as they are: base path must be a "
+                "folder; got none: BASE"
+            ],
+        )
+        self._write("2", tiny_model.export())
+        self.assertEqual(
+            self._log()[:1], ["Versions of servable a are found again"]
+        )
+
+    def test_incomplete_version_is_logged_once_for_each_reason(self) -> None:
+        """With what is missing."""
+        self._write("2", {"x": b""})
+        self.assertEqual(
+            self._log(),
+            [
+                "Servable {name: a version: 2} is not ready: version must be "
+                "complete; got neither export.meta nor saved_model.pb: BASE/2",
+                "Aspiring versions [] of servable a",
+            ],
+        )
+
+    def test_duplicates_are_logged_once(self) -> None:
+        """The one with more zeros is taken."""
+        for name in ("1", "001"):
+            self._write(name, tiny_model.export())
+        self.assertEqual(
+            self._log()[:1],
+            [
+                "Versions of servable a must have different numbers; ignoring "
+                "1 in BASE"
+            ],
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,180 @@
+"""Tests for version_check."""
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.sources.storage_path import (
+    tiny_model,
+    version_check,
+    version_folder,
+)
+from tensorflow_serving.test_util import shared_data
+from tensorflow_serving.util import errors
+
+_V1 = tiny_model.export(num_shards=2)
+_V2 = tiny_model.export(num_shards=2, is_v2=True)
+_UNSHARDED = {
+    "export.meta": tiny_model.meta_graph_def(),
+    "export": tiny_model.table(),
+}
+_SAVED_MODEL = tiny_model.saved_model(num_shards=2)
+_TEXT = {
+    **{name: _SAVED_MODEL[name] for name in _SAVED_MODEL if "/" in name},
+    "saved_model.pbtxt": b'saver_def {\n restore_op_name: "restore"\n}',
+}
+_NOT_CHECKED = {"checkpoint", "assets/words.txt"}
+
+
+class VersionCheckTest(parameterized.TestCase):
+    """What must be in the folder of a version."""
+
+    def _check(
+        self, check: version_check.VersionCheck, files: dict[str, bytes]
+    ) -> None:
+        path = self.create_tempdir().full_path
+        tiny_model.write(path, files)
+        check(path, version_folder.scan(path))
+
+    @parameterized.named_parameters(
+        ("v1", version_check.session_bundle, _V1),
+        ("v2", version_check.session_bundle, _V2),
+        ("unsharded", version_check.session_bundle, _UNSHARDED),
+        ("saved_model", version_check.saved_model, _SAVED_MODEL),
+        ("saved_model_in_text", version_check.saved_model, _TEXT),
+        (
+            "without_saver",
+            version_check.saved_model,
+            tiny_model.saved_model(""),
+        ),
+        ("any_of_v1", version_check.tensorflow_model, _V1),
+        ("any_of_saved_model", version_check.tensorflow_model, _SAVED_MODEL),
+        ("both", version_check.tensorflow_model, {**_V1, **_SAVED_MODEL}),
+        ("any_content", version_check.any_content, {"table.csv": b""}),
+    )
+    def test_whole_version_passes(
+        self, check: version_check.VersionCheck, files: dict[str, bytes]
+    ) -> None:
+        """Of each format."""
+        self._check(check, files)
+
+    @parameterized.named_parameters(
+        ("v1", _V1),
+        ("v2", _V2),
+        ("unsharded", _UNSHARDED),
+        ("saved_model", _SAVED_MODEL),
+        ("saved_model_in_text", _TEXT),
+        ("both", {**_V1, **_SAVED_MODEL}),
+    )
+    def test_version_without_one_of_its_files_is_refused(
+        self, files: dict[str, bytes]
+    ) -> None:
+        """But for those that it may do without."""
+        for name in files.keys() - _NOT_CHECKED:
+            others = {each: files[each] for each in files if each != name}
+            if name.startswith("export.meta") and "saved_model.pb" in files:
+                continue  # what is left is a SavedModel
+            if name.startswith("saved_model.pb") and "export.meta" in files:
+                continue  # what is left is an export
+            with (
+                self.subTest(name),
+                self.assertRaisesRegex(
+                    errors.UnavailableError, "version must be complete; got"
+                ),
+            ):
+                self._check(version_check.tensorflow_model, others)
+
+    @parameterized.named_parameters(
+        ("export_meta", _V1, "export.meta"),
+        ("v1_shard", _V1, "export-00001-of-00002"),
+        ("unsharded", _UNSHARDED, "export"),
+        ("v2_index", _V2, "export.index"),
+        ("saved_model", _SAVED_MODEL, "saved_model.pb"),
+        ("index", _SAVED_MODEL, "variables/variables.index"),
+    )
+    def test_truncated_file_is_refused(
+        self, files: dict[str, bytes], name: str
+    ) -> None:
+        """Wherever it ends, even if what is left is a message."""
+        path = self.create_tempdir().full_path
+        tiny_model.write(path, files)
+        contents = version_folder.scan(path)
+        for size in range(len(files[name])):
+            tiny_model.write(path, {name: files[name][:size]})
+            with self.assertRaisesRegex(errors.UnavailableError, name):
+                version_check.tensorflow_model(path, contents)
+
+    @parameterized.parameters("export.meta", "saved_model.pb")
+    def test_garbage_is_refused(self, name: str) -> None:
+        """A file of zeros or of ones is no message."""
+        for byte in (0, 255):
+            with self.assertRaises(errors.UnavailableError):
+                self._check(
+                    version_check.tensorflow_model,
+                    {**_V1, name: bytes([byte]) * 300},
+                )
+
+    def test_saved_model_without_a_saver_needs_no_variables(self) -> None:
+        """Yet if some are there, they must be whole."""
+        files = tiny_model.saved_model("")
+        files["variables/variables.data-00000-of-00001"] = b"1234"
+        with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):
+            self._check(version_check.saved_model, files)
+
+    def test_saved_model_of_todays_tensorflow_needs_variables(self) -> None:
+        """Its restore op has another name."""
+        files = tiny_model.saved_model("StatefulPartitionedCall_1")
+        self._check(version_check.saved_model, files)
+        with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):
+            self._check(
+                version_check.saved_model,
+                {"saved_model.pb": files["saved_model.pb"]},
+            )
+
+    def test_shards_of_several_exports_are_refused(self) -> None:
+        """Nobody knows which ones go together."""
+        files = {**_V1, "export-00000-of-00001": tiny_model.table()}
+        with self.assertRaisesRegex(errors.UnavailableError, r"\[1, 2\]"):
+            self._check(version_check.session_bundle, files)
+
+    @parameterized.parameters(
+        version_check.any_content, version_check.tensorflow_model
+    )
+    def test_empty_folder_is_refused(
+        self, check: version_check.VersionCheck
+    ) -> None:
+        """A copy begins with it."""
+        with self.assertRaises(errors.UnavailableError):
+            self._check(check, {})
+
+    def test_file_that_vanishes_is_refused(self) -> None:
+        """It may have been deleted since the folder was read."""
+        path = self.create_tempdir().full_path
+        tiny_model.write(path, _V1)
+        contents = version_folder.scan(path)
+        with self.assertRaisesRegex(errors.UnavailableError, "readable"):
+            version_check.session_bundle(path + "-gone", contents)
+
+    @parameterized.parameters(
+        ("exports", "half_plus_two"),
+        ("saved_models", "saved_model_half_plus_three"),
+        ("saved_models", "saved_model_half_plus_two_cpu"),
+    )
+    def test_real_version_passes(self, *parts: str) -> None:
+        """What exporters of 2016 and of today wrote."""
+        path = shared_data.path_or_skip(self, *parts, "00000123")
+        version_check.tensorflow_model(path, version_folder.scan(path))
+
+    @parameterized.parameters(
+        "saved_model_half_plus_three", "saved_model_half_plus_two_cpu"
+    )
+    def test_real_saved_model_needs_its_variables(self, name: str) -> None:
+        """A copy that has brought but saved_model.pb is not whole."""
+        path = shared_data.path_or_skip(self, "saved_models", name, "00000123")
+        contents = dict(version_folder.scan(path))
+        with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):
+            version_check.saved_model(
+                path, {"saved_model.pb": contents["saved_model.pb"]}
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()

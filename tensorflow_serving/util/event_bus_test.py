@@ -1,0 +1,151 @@
+"""Tests for event_bus."""
+
+import threading
+from concurrent import futures
+
+from absl.testing import absltest
+
+from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import event_bus
+
+
+class EventBusTest(absltest.TestCase):
+    """Events that some publish and others hear of."""
+
+    def setUp(self) -> None:
+        """Makes a bus, and room for what is heard."""
+        super().setUp()
+        self.clock = fake_clock.FakeClock()
+        self.bus = event_bus.EventBus[str](self.clock)
+        self.heard: list[event_bus.EventAndTime[str]] = []
+
+    def _events(self) -> list[str]:
+        return [each.event for each in self.heard]
+
+    def test_event_without_subscribers_is_lost(self) -> None:
+        """Who comes later does not hear of it."""
+        self.bus.publish("before")
+        self.bus.subscribe(self.heard.append)
+        self.bus.publish("after")
+        self.assertEqual(self._events(), ["after"])
+
+    def test_event_comes_with_its_time(self) -> None:
+        """In seconds of the clock of the bus."""
+        self.bus.subscribe(self.heard.append)
+        self.bus.publish("first")
+        self.clock.advance_micros(1_500_000)
+        self.bus.publish("second")
+        self.assertEqual(
+            self.heard,
+            [
+                event_bus.EventAndTime("first", 0.0),
+                event_bus.EventAndTime("second", 1.5),
+            ],
+        )
+
+    def test_callback_runs_on_the_thread_that_publishes(self) -> None:
+        """It is through when publish() returns."""
+        threads: list[threading.Thread] = []
+        self.bus.subscribe(lambda _: threads.append(threading.current_thread()))
+        self.bus.publish("here")
+        other = threading.Thread(target=self.bus.publish, args=("there",))
+        other.start()
+        other.join()
+        self.assertEqual(threads, [threading.current_thread(), other])
+
+    def test_subscribers_are_called_in_their_order(self) -> None:
+        """Of subscription; a callback may be there twice."""
+        calls: list[str] = []
+
+        def first(_: event_bus.EventAndTime[str]) -> None:
+            calls.append("first")
+
+        def second(_: event_bus.EventAndTime[str]) -> None:
+            calls.append("second")
+
+        for callback in (first, second, first):
+            self.bus.subscribe(callback)
+        self.bus.publish("event")
+        self.assertEqual(calls, ["first", "second", "first"])
+
+    def test_closed_subscription_hears_nothing(self) -> None:
+        """Closing is idempotent, and leaves the others alone."""
+        first = self.bus.subscribe(self.heard.append)
+        other: list[event_bus.EventAndTime[str]] = []
+        self.bus.subscribe(other.append)
+        self.bus.publish("before")
+        first.close()
+        first.close()
+        self.bus.publish("after")
+        self.assertEqual(self._events(), ["before"])
+        self.assertEqual([each.event for each in other], ["before", "after"])
+
+    def test_end_of_the_block_closes_the_subscription(self) -> None:
+        """Also when it is left by an error."""
+        with (
+            self.assertRaises(KeyError),
+            self.bus.subscribe(self.heard.append),
+        ):
+            self.bus.publish("inside")
+            raise KeyError
+        self.bus.publish("outside")
+        self.assertEqual(self._events(), ["inside"])
+
+    def test_close_waits_for_a_callback_that_runs(self) -> None:
+        """After close() what the callback uses can be taken away."""
+        is_running, may_end = threading.Event(), threading.Event()
+        steps = []
+
+        def callback(_: event_bus.EventAndTime[str]) -> None:
+            is_running.set()
+            may_end.wait()
+            steps.append("callback")
+
+        subscription = self.bus.subscribe(callback)
+
+        def close() -> None:
+            subscription.close()
+            steps.append("closed")
+
+        with futures.ThreadPoolExecutor(2) as executor:
+            executor.submit(self.bus.publish, "event")
+            is_running.wait()
+            executor.submit(close)
+            may_end.set()
+        self.assertEqual(steps, ["callback", "closed"])
+
+    def test_all_hear_the_same_order(self) -> None:
+        """Whichever thread publishes; those of one thread in its order."""
+        other: list[event_bus.EventAndTime[str]] = []
+        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(other.append)
+
+        def publish(name: str) -> None:
+            for number in range(100):
+                self.bus.publish(f"{name}{number}")
+
+        with futures.ThreadPoolExecutor(3) as executor:
+            list(executor.map(publish, "abc"))
+        self.assertEqual(self.heard, other)
+        for name in "abc":
+            self.assertEqual(
+                [each for each in self._events() if each.startswith(name)],
+                [f"{name}{number}" for number in range(100)],
+            )
+
+    def test_callback_that_raises_harms_nobody(self) -> None:
+        """Neither who publishes nor the others; the log has the stack."""
+
+        def callback(_: event_bus.EventAndTime[str]) -> None:
+            raise KeyError("broken callback")
+
+        self.bus.subscribe(callback)
+        self.bus.subscribe(self.heard.append)
+        with self.assertLogs(level="ERROR") as log:
+            self.bus.publish("event")
+        self.assertIn("broken callback", log.output[0])
+        self.assertEqual(self._events(), ["event"])
+
+
+if __name__ == "__main__":
+    absltest.main()
