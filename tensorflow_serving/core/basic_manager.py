@@ -303,11 +303,8 @@ class BasicManager(manager.Manager):
         Raises:
           ServingError: It must not be loaded.
         """
-        with self._lock:
-            while self._turn != turn:
-                self._clock.wait_until(self._news, None)
         try:
-            self._reserve(harness)
+            self._reserve(harness, turn)
             harness.load_approved()
             with self._lock:
                 if self._closed:
@@ -316,15 +313,22 @@ class BasicManager(manager.Manager):
                     )
                 self._num_executing += 1
         finally:
+            self._wait_for_turn(turn)
             with self._lock:
                 self._turn += 1
                 self._news.notify_all()
 
-    def _reserve(self, harness: _Harness) -> None:
+    def _wait_for_turn(self, turn: int) -> None:
+        with self._lock:
+            while self._turn != turn:
+                self._clock.wait_until(self._news, None)
+
+    def _reserve(self, harness: _Harness, turn: int) -> None:
         """Waits for what is under way as long as that may help."""
         if self._tracker is None:
             return
-        estimate = harness.estimate_resources()
+        estimate = harness.with_retries(harness.estimate_resources)
+        self._wait_for_turn(turn)
         while True:
             with self._lock:
                 num_executed = self._num_executed

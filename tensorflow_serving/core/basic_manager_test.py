@@ -396,6 +396,22 @@ class ResourcesTest(_ManagerTestCase):
             load.result()
         self.assertEqual(self.managed_states(), {1: _State.ERROR})
 
+    def test_estimate_is_tried_again(self) -> None:
+        """After a transient error, as a load is."""
+        loader = fake_loader.FakeLoader(
+            estimate_error=errors.UnavailableError("no storage")
+        )
+        load = self.manager.load_servable(self.manage(1, loader))
+        thread = threading.Thread(target=self.loads.run_all)
+        thread.start()
+        for _ in range(2):
+            self.clock.settle(threads=1)
+            self.clock.advance_micros(60_000_000)
+        thread.join()
+        with self.assertRaisesRegex(errors.UnavailableError, "no storage"):
+            load.result()
+        self.assertEqual(loader.calls, ["estimate"] * 3)
+
 
 class OptionsTest(parameterized.TestCase):
     """What options may be."""

@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from absl import logging
 
@@ -19,6 +19,8 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
+
+T = TypeVar("T")
 
 
 class State(enum.Enum):
@@ -181,31 +183,42 @@ class LoaderHarness:
             is none of util/errors.py.
         """
         self._transition(State.LOAD_APPROVED, State.LOADING)
-        num_retries = 0
-        while (error := self._try_to_load()) is not None:
-            if num_retries == self._options.max_num_load_retries:
-                break
-            if not errors.is_transient(error):
-                break
-            num_retries += 1
+        try:
+            self.with_retries(self._load)
+        except errors.ServingError as error:
+            self.fail(error)
+            raise
+        before_ready()
+        self._transition(State.LOADING, State.READY)
+
+    def with_retries(self, step: Callable[[], T]) -> T:
+        """Returns what a step of loading returns.
+
+        After a transient error it is tried again, unless retries are cancelled.
+
+        Raises:
+          ServingError: What the step raised.
+        """
+        for num_retries in range(1, self._options.max_num_load_retries + 1):
+            try:
+                return step()
+            except errors.ServingError as error:
+                if not errors.is_transient(error):
+                    raise
+                reason = str(error)
             logging.warning(
                 "Loading %s failed: %s. Retry %d of %d follows in %g s",
                 self.id,
-                error,
+                reason,
                 num_retries,
                 self._options.max_num_load_retries,
                 self._options.load_retry_interval_micros / 1e6,
             )
             if not self._wait_for_retry():
-                error = errors.CancelledError(
-                    f"loading was given up, as it is no more wanted: {error}"
+                raise errors.CancelledError(
+                    f"loading was given up, as it is no more wanted: {reason}"
                 )
-                break
-        if error is not None:
-            self.fail(error)
-            raise error
-        before_ready()
-        self._transition(State.LOADING, State.READY)
+        return step()
 
     def cancel_load_retry(self) -> None:
         """Tries no more to load, beyond a try that runs."""
@@ -261,13 +274,12 @@ class LoaderHarness:
             # A copy: the stack of the error may hold half a model.
             self._error = errors.from_code(error.code, str(error))
 
-    def _try_to_load(self) -> errors.ServingError | None:
+    def _load(self) -> None:
         assert self._loader is not None
         try:
             self._loader.load()
         except Exception as error:
-            return _as_serving_error("loading", self.id, error)
-        return None
+            raise _as_serving_error("loading", self.id, error) from None
 
     def _wait_for_retry(self) -> bool:
         """Returns whether to try again, when it is time to."""
