@@ -20,6 +20,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batch_scheduler_retrier,
     batched_function,
+    tensor_batch,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -159,6 +160,14 @@ class BatchingSession:
             while len(self._functions) >= _MAX_FUNCTIONS:
                 del self._functions[next(iter(self._functions))]
             return self._functions.setdefault(key, function)
+
+    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+        """Returns dtype and shape of a tensor of the graph.
+
+        Raises:
+          InvalidArgumentError: The name is not in the graph. Permanent.
+        """
+        return self._session.tensor_spec(name)
 
     def run(
         self,

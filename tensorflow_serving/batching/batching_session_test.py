@@ -96,6 +96,13 @@ class OptionsTest(parameterized.TestCase):
 class BatchingSessionTest(parameterized.TestCase):
     """A session that merges concurrent calls."""
 
+    def test_tensor_spec_is_that_of_the_wrapped_session(self) -> None:
+        """An unknown name is INVALID_ARGUMENT."""
+        session = _Fixture(shape=(None, 2)).session
+        self.assertEqual(session.tensor_spec("x:0").shape, (None, 2))
+        with self.assertRaises(errors.InvalidArgumentError):
+            session.tensor_spec("unknown:0")
+
     def test_calls_are_merged_and_split(self) -> None:
         """One run of the wrapped session answers both calls."""
         fixture = _Fixture()

@@ -281,6 +281,7 @@ class SharedBatchScheduler:
         """Runs on each batch thread until the last queue is closed."""
         while (work := self._next_batch()) is not None:
             self._process(*work)
+            del work  # else the tasks live until there is more
 
     def _process(
         self, queue: _Queue, batch: batch_scheduler.Batch[Any]

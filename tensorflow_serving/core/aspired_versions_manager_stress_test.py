@@ -90,6 +90,22 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
                     if not handle.servable.is_loaded:
                         self.unusable.append(handle.id)
 
+    def aspire_at_random(
+        self,
+        manager: aspired_versions_manager.AspiredVersionsManager,
+        rng: random.Random,
+    ) -> None:
+        """Aspires some versions of one servable after the other."""
+        for _ in range(_NUM_REQUESTS):
+            name = rng.choice(_NAMES)
+            versions = rng.sample(range(_NUM_VERSIONS), rng.randrange(4))
+            manager.aspired_versions_callback()(
+                name, [self.data(rng, name, each) for each in versions]
+            )
+            with self.news:
+                # Now and then the manager gets further than usual.
+                self.news.wait(rng.choice([0.0, 0.0, 0.02]))
+
     def aspire_for_good(
         self, manager: aspired_versions_manager.AspiredVersionsManager
     ) -> set[servable.ServableId]:
@@ -149,16 +165,7 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
             ]
             for reader in readers:
                 reader.start()
-            callback = manager.aspired_versions_callback()
-            for _ in range(_NUM_REQUESTS):
-                name = rng.choice(_NAMES)
-                versions = rng.sample(range(_NUM_VERSIONS), rng.randrange(4))
-                callback(
-                    name, [self.data(rng, name, each) for each in versions]
-                )
-                with self.news:
-                    # Now and then the manager gets further than usual.
-                    self.news.wait(rng.choice([0.0, 0.0, 0.02]))
+            self.aspire_at_random(manager, rng)
             last = self.aspire_for_good(manager)
             self.is_over.set()
             for reader in readers:

@@ -455,6 +455,13 @@ class BrokenExportTest(parameterized.TestCase):
         for path in ("/no/such/folder", __file__):
             self._check(path, errors.NotFoundError, "export.meta")
 
+    def test_failing_storage_is_unavailable(self) -> None:
+        """EIO may go away, so it is worth another try."""
+        path = self._copy(self.half_plus_two)
+        _remove("export.meta")(path)
+        os.symlink("/proc/self/mem", os.path.join(path, "export.meta"))
+        self._check(path, errors.UnavailableError, "must be", path)
+
     def test_unfinished_export_does_not_load(self) -> None:
         """Not even if it is whole by chance."""
         path = self._copy(self.half_plus_two)

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,13 +21,19 @@ from tensorflow_serving.util import errors
 class ServingSession:
     """Runs a loaded graph, which callers cannot change.
 
+    Once it is closed, neither it nor what it made refers to the graph, so that
+    whoever forgets to forget them keeps no model in memory.
+
     Thread-safe.
     """
 
     def __init__(self, session: tf.compat.v1.Session) -> None:
         """Takes over the session, to close it."""
-        self._session = session
-        self._closed = False
+        # None once it is closed.
+        self._session: tf.compat.v1.Session | None = session
+        self._lock = threading.Lock()
+        # What make_callable() made and somebody still has. Guarded by _lock.
+        self._callables: weakref.WeakSet[_FastCallable] = weakref.WeakSet()
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
@@ -44,7 +52,7 @@ class ServingSession:
           ServingError: What the graph raised, with its code.
         """
         with self._errors_converted():
-            outputs: list[npt.NDArray[Any]] = self._session.run(
+            outputs: list[npt.NDArray[Any]] = self._open_session().run(
                 list(fetches), dict(feed_dict)
             )
         return outputs
@@ -66,12 +74,11 @@ class ServingSession:
           InvalidArgumentError: A name is not in the graph. Permanent.
           FailedPreconditionError: The session is closed. Permanent.
         """
+        session = self._open_session()
         with self._errors_converted():
             for name in (*fetches, *feed_list):
-                self._session.graph.get_tensor_by_name(name)
-        make_callable = getattr(
-            self._session, "_make_callable_from_options", None
-        )
+                session.graph.get_tensor_by_name(name)
+        make_callable = getattr(session, "_make_callable_from_options", None)
         if make_callable is None:
             logging.warning(
                 "TensorFlow %s has no fast callables; using run()",
@@ -86,13 +93,12 @@ class ServingSession:
             run = make_callable(
                 config_pb2.CallableOptions(feed=feed_list, fetch=fetches)
             )
-
-        def run_callable(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-            with self._errors_converted():
-                outputs: list[npt.NDArray[Any]] = run(*feeds)
-            return outputs
-
-        return run_callable
+        function = _FastCallable(run, self._errors_converted)
+        with self._lock:
+            self._callables.add(function)
+            if self._session is None:
+                function.close()
+        return function
 
     def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
         """Returns dtype and shape of a tensor of the graph.
@@ -100,9 +106,10 @@ class ServingSession:
         Raises:
           InvalidArgumentError: The name is not in the graph, or no array can
             be its value. Permanent.
+          FailedPreconditionError: The session is closed. Permanent.
         """
         with self._errors_converted():
-            tensor = self._session.graph.get_tensor_by_name(name)
+            tensor = self._open_session().graph.get_tensor_by_name(name)
         try:
             dtype = np.dtype(tensor.dtype.as_numpy_dtype)
         except KeyError:
@@ -117,8 +124,20 @@ class ServingSession:
 
     def close(self) -> None:
         """Frees the session. Idempotent."""
-        self._closed = True
-        self._session.close()
+        with self._lock:
+            session, self._session = self._session, None
+            callables = list(self._callables)
+        if session is None:
+            return
+        session.close()
+        for function in callables:
+            function.close()
+
+    def _open_session(self) -> tf.compat.v1.Session:
+        session = self._session
+        if session is None:
+            raise _closed_error()
+        return session
 
     def _run_in_order(
         self,
@@ -135,11 +154,11 @@ class ServingSession:
         """Turns what TensorFlow raises into errors of this project."""
         try:
             yield
+        except errors.ServingError:
+            raise
         except tf.errors.CancelledError as error:
-            if self._closed:  # callables say so in this way
-                raise errors.FailedPreconditionError(
-                    "session must be open; got a closed one"
-                ) from error
+            if self._session is None:  # callables say so in this way
+                raise _closed_error() from error
             raise session_errors.convert(error) from error
         except tf.errors.OpError as error:
             raise session_errors.convert(error) from error
@@ -152,3 +171,32 @@ class ServingSession:
             raise errors.FailedPreconditionError(
                 f"session must be open; got {error}"
             ) from error
+
+
+class _FastCallable:
+    """A callable of TensorFlow, until it is closed."""
+
+    def __init__(
+        self,
+        run: Callable[..., list[npt.NDArray[Any]]],
+        errors_converted: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> None:
+        # None once it is closed.
+        self._run: Callable[..., list[npt.NDArray[Any]]] | None = run
+        self._errors_converted = errors_converted
+
+    def __call__(self, *feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        run = self._run
+        if run is None:
+            raise _closed_error()
+        with self._errors_converted():
+            return run(*feeds)
+
+    def close(self) -> None:
+        self._run = None
+
+
+def _closed_error() -> errors.FailedPreconditionError:
+    return errors.FailedPreconditionError(
+        "session must be open; got a closed one"
+    )

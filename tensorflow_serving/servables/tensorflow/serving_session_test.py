@@ -1,5 +1,7 @@
 """Tests for serving_session."""
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -236,6 +238,25 @@ class MakeCallableTest(parameterized.TestCase):
                 before(np.array([1], np.int32))
             with self.assertRaises(errors.FailedPreconditionError):
                 session.make_callable(["y:0"], ["x:0"])(np.array([1], np.int32))
+            with self.assertRaises(errors.FailedPreconditionError):
+                session.tensor_spec("x:0")
+
+    def test_closed_session_refers_to_no_graph(self) -> None:
+        """Nor do its callables, whoever has them."""
+        graph = _graph()
+        inner = tf1.Session(graph=graph)
+        dead = [weakref.ref(graph), weakref.ref(inner)]
+        session = serving_session.ServingSession(inner)
+        del graph, inner
+        functions = [
+            session.make_callable(["y:0"], ["x:0"]),
+            session.make_callable(["x:0"], ["x:0"]),
+        ]
+        for function in functions:
+            function(np.array([1], np.int32))
+        session.close()
+        gc.collect()
+        self.assertEqual([each() for each in dead], [None, None])
 
     def test_run_takes_the_place_of_fast_callables(self) -> None:
         """The log says so."""

@@ -12,6 +12,8 @@ import os
 import re
 from typing import Any
 
+import tensorflow as tf
+
 from tensorflow_serving.batching import (
     batch_queue,
     batch_scheduler,
@@ -54,20 +56,17 @@ class SessionBundleFactory:
           InvalidArgumentError: A batching parameter is out of range, or the
             last of the allowed batch sizes is not the maximum. Permanent.
         """
-        batching = None
-        if config.HasField("batching_parameters"):
-            batching = _Batching(config.batching_parameters)
-        return cls(config, batching)
+        return cls(config)
 
     def __init__(
-        self,
-        config: session_bundle_config_pb2.SessionBundleConfig,
-        batching: "_Batching | None",
+        self, config: session_bundle_config_pb2.SessionBundleConfig
     ) -> None:
         """See create()."""
         self._config = session_bundle_config_pb2.SessionBundleConfig()
         self._config.CopyFrom(config)
-        self._batching = batching
+        self._batching: _Batching | None = None
+        if config.HasField("batching_parameters"):
+            self._batching = _Batching(config.batching_parameters)
         self._closed = False
 
     def create_session_bundle(
@@ -81,15 +80,14 @@ class SessionBundleFactory:
         Raises:
           FailedPreconditionError: The factory is closed; or see
             load_session_bundle_from_path.
-          NotFoundError, DataLossError: See load_session_bundle_from_path.
+          NotFoundError, DataLossError, UnavailableError: See
+            load_session_bundle_from_path.
         """
         if self._closed:
             raise errors.FailedPreconditionError(
                 "factory must be open to make a bundle; got a closed one"
             )
-        bundle = session_bundle.load_session_bundle_from_path(
-            path, self._config.session_target, self._config.session_config
-        )
+        bundle = self._load(path)
         serving = serving_session.ServingSession(bundle.session)
         session: session_lib.Session = serving
         try:
@@ -99,7 +97,9 @@ class SessionBundleFactory:
             # The factory was closed in the meantime.
             bundle.close()
             raise
-        return session_bundle.SessionBundle(session, bundle.meta_graph_def)
+        return session_bundle.SessionBundle(
+            session, bundle.meta_graph_def, bundle.path
+        )
 
     def estimate_resource_requirement(
         self, path: str | os.PathLike[str]
@@ -110,18 +110,23 @@ class SessionBundleFactory:
 
         Raises:
           NotFoundError: There is no such folder. Permanent.
+          UnavailableError: The storage failed. Transient.
         """
         try:
-            children = list(os.scandir(path))
-        except OSError as error:
+            with os.scandir(path) as children:
+                variables_bytes = sum(
+                    child.stat().st_size
+                    for child in children
+                    if _VARIABLES_FILENAME.fullmatch(child.name)
+                )
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise errors.NotFoundError(
                 f"Export must be a readable folder; got {error}"
             ) from None
-        variables_bytes = sum(
-            child.stat().st_size
-            for child in children
-            if _VARIABLES_FILENAME.fullmatch(child.name)
-        )
+        except OSError as error:
+            raise errors.UnavailableError(
+                f"Files of a version must be readable; got {error}"
+            ) from None
         return int(variables_bytes * _RAM_MULTIPLIER) + _RAM_PAD_BYTES
 
     def close(self) -> None:
@@ -137,6 +142,14 @@ class SessionBundleFactory:
     def __exit__(self, *exc_info: object) -> None:
         """Closes the factory."""
         self.close()
+
+    def _load(
+        self, path: str | os.PathLike[str]
+    ) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+        """Loads what is in a folder; for other formats to override."""
+        return session_bundle.load_session_bundle_from_path(
+            path, self._config.session_target, self._config.session_config
+        )
 
 
 class _Batching:

@@ -1,0 +1,211 @@
+"""Loads a SavedModel, of TensorFlow 1 or 2: a session with its variables.
+
+Example:
+    with load_saved_model_from_path("/models/half_plus_two/123") as bundle:
+        signature = bundle.meta_graph_def.signature_def["serving_default"]
+        bundle.session.run([signature.outputs["y"].name], ...)
+"""
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+from google.protobuf import message, text_format
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from tensorflow_serving.session_bundle import (
+    collection,
+    constants,
+    graph_session,
+    session_bundle,
+)
+from tensorflow_serving.util import errors
+
+# https://www.tensorflow.org/guide/saved_model
+_SAVED_MODEL_FILENAME = "saved_model.pb"
+_TEXT_FILENAME = "saved_model.pbtxt"
+_VARIABLES_PREFIX = os.path.join("variables", "variables")
+_ASSETS_DIRECTORY = "assets"
+_ASSETS_KEY = "saved_model_assets"
+# TensorFlow 2 has a signature for the init op, TensorFlow 1 a collection.
+INIT_OP_SIGNATURE_KEY = "__saved_model_init_op"
+_INIT_OP_KEYS = ("saved_model_main_op", "legacy_init_op")
+
+
+def load_saved_model_from_path(
+    path: str | os.PathLike[str],
+    tags: Sequence[str] = ("serve",),
+    target: str = "",
+    config: tf.compat.v1.ConfigProto | None = None,
+) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+    """Loads one of the graphs of a SavedModel.
+
+    It is loaded as TensorFlow's servers do: the restore op that the saver left
+    in the graph is run, then the init op, with each asset tensor fed with the
+    path of its file. tf.compat.v1.saved_model.load() would refuse models whose
+    tensorflow_version is not that of a release, such as "1.4.0-custom".
+
+    Thread-safe; the default graph is not touched.
+
+    Args:
+      path: The folder of a version.
+      tags: Those of the graph to load, all of them.
+      target: The TensorFlow runtime to connect to; empty for this process.
+      config: Options of the session.
+
+    Returns:
+      A bundle whose meta_graph_def has a signature_def.
+
+    Raises:
+      NotFoundError: A file is missing, or no graph has these tags. Permanent.
+      DataLossError: A file is corrupt, truncated, or of another model.
+        Permanent.
+      FailedPreconditionError: It is an export of a session bundle, or the
+        content does not fit together. Permanent.
+      UnavailableError: The storage failed. Transient.
+    """
+    path = os.path.abspath(path)
+    with graph_session.storage_errors_converted(path):
+        file = _find_file(path)
+        meta_graph_def = _choose(file, _read(file), tags)
+        variables = _find_variables(path, meta_graph_def)
+        assets = _find_assets(path, meta_graph_def)
+    session = graph_session.open_session(
+        graph_session.Graph(
+            file,
+            meta_graph_def,
+            variables,
+            assets,
+            _init_op(file, meta_graph_def),
+        ),
+        target,
+        config,
+    )
+    return session_bundle.SessionBundle(session, meta_graph_def, path)
+
+
+def _find_file(path: str) -> str:
+    """Returns the path of the file with the graphs."""
+    names = _names(path)
+    for name in (_SAVED_MODEL_FILENAME, _TEXT_FILENAME):
+        if name in names:
+            return os.path.join(path, name)
+    if constants.META_GRAPH_DEF_FILENAME in names:
+        raise errors.FailedPreconditionError(
+            f"SavedModel must have a {_SAVED_MODEL_FILENAME}; got a session "
+            f"bundle, which is for the SessionBundleFactory: {path}"
+        )
+    raise errors.NotFoundError(
+        "Expected SavedModel file missing: Not found: "
+        f"{os.path.join(path, _SAVED_MODEL_FILENAME)}"
+    )
+
+
+def _read(file: str) -> saved_model_pb2.SavedModel:
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        with open(file, "rb") as opened:
+            content = opened.read()
+        if os.path.basename(file) == _TEXT_FILENAME:
+            text_format.Parse(content.decode(), saved_model)
+        else:
+            saved_model.ParseFromString(content)
+    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
+        raise errors.DataLossError(
+            "SavedModel file must hold a SavedModel; got a corrupt or "
+            f"truncated file: {file}"
+        ) from None
+    if not saved_model.meta_graphs:
+        raise errors.DataLossError(
+            f"SavedModel file must hold a graph; got none: {file}"
+        )
+    return saved_model
+
+
+def _names(folder: str) -> list[str]:
+    """Returns the names in a folder; none if there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _choose(
+    file: str, saved_model: saved_model_pb2.SavedModel, tags: Sequence[str]
+) -> tf.compat.v1.MetaGraphDef:
+    """Returns the graph with exactly these tags."""
+    found = []
+    for meta_graph_def in saved_model.meta_graphs:
+        there = sorted(meta_graph_def.meta_info_def.tags)
+        if there == sorted(set(tags)):
+            break
+        found.append(there)
+    else:
+        raise errors.NotFoundError(
+            f"tags must be one of {found}, those of the graphs of the "
+            f"SavedModel; got {sorted(set(tags))}: {file}"
+        )
+    if not meta_graph_def.graph_def.node:
+        raise errors.DataLossError(
+            f"SavedModel file must hold a graph; got one without nodes: {file}"
+        )
+    return meta_graph_def
+
+
+def _find_variables(
+    path: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+) -> graph_session.Variables | None:
+    """Returns the checkpoint; None if the graph has no variables."""
+    if not meta_graph_def.saver_def.restore_op_name:
+        return None
+    prefix = os.path.join(path, _VARIABLES_PREFIX)
+    folder, name = os.path.split(prefix)
+    index = f"{prefix}.index"
+    if os.path.basename(index) not in _names(folder):
+        raise errors.NotFoundError(
+            f"Expected variables file missing: Not found: {index}"
+        )
+    shards = graph_session.find_shards(folder, f"{name}.data-")
+    return graph_session.Variables(prefix, [index, *shards])
+
+
+def _find_assets(
+    path: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+) -> dict[str, str]:
+    """Returns the path of each asset, by the name of its tensor."""
+    asset_files = list(meta_graph_def.asset_file_def) or collection.unpack_all(
+        meta_graph_def, _ASSETS_KEY, meta_graph_pb2.AssetFileDef
+    )
+    if not asset_files:
+        return {}
+    folder = os.path.join(path, _ASSETS_DIRECTORY)
+    assets = {}
+    for asset in asset_files:
+        asset_path = os.path.join(folder, asset.filename)
+        try:
+            os.stat(asset_path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise errors.NotFoundError(
+                f"Expected asset file missing: Not found: {asset_path}"
+            ) from None
+        assets[asset.tensor_info.name] = asset_path
+    return assets
+
+
+def _init_op(
+    file: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+) -> str | None:
+    signature = meta_graph_def.signature_def.get(INIT_OP_SIGNATURE_KEY)
+    if signature is not None and INIT_OP_SIGNATURE_KEY in signature.outputs:
+        return str(signature.outputs[INIT_OP_SIGNATURE_KEY].name)
+    for key in _INIT_OP_KEYS:
+        if key not in meta_graph_def.collection_def:
+            continue
+        names = meta_graph_def.collection_def[key].node_list.value
+        if len(names) != 1:
+            raise errors.FailedPreconditionError(
+                "Expected exactly one init op: the collection "
+                f"{key} must hold one; got {len(names)}: {file}"
+            )
+        return str(names[0])
+    return None

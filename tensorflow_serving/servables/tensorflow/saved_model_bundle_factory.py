@@ -1,0 +1,103 @@
+"""Makes session bundles of SavedModels, batched or not.
+
+Example:
+    config = session_bundle_config_pb2.SessionBundleConfig()
+    with SavedModelBundleFactory.create(config) as factory:
+        with factory.create_session_bundle("/models/half_plus_two/1") as bundle:
+            signatures = bundle.meta_graph_def.signature_def
+"""
+
+import os
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tensorflow_serving.servables.tensorflow import (
+    saved_model,
+    session_bundle_config_pb2,
+    session_bundle_factory,
+)
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.util import errors
+
+# As today's TensorFlow Serving estimates.
+_RAM_MULTIPLIER = 1.2
+
+
+class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
+    """A SessionBundleFactory that loads SavedModels, of TensorFlow 1 or 2.
+
+    For what it may raise, see load_saved_model_from_path.
+
+    Thread-safe.
+    """
+
+    @classmethod
+    def create(
+        cls,
+        config: session_bundle_config_pb2.SessionBundleConfig,
+        tags: Sequence[str] = ("serve",),
+    ) -> "SavedModelBundleFactory":
+        """Returns a factory, which the caller must close.
+
+        Args:
+          config: How it opens sessions.
+          tags: Those of the graph to load, all of them.
+
+        Raises:
+          InvalidArgumentError: See SessionBundleFactory.create().
+        """
+        return cls(config, tags)
+
+    def __init__(
+        self,
+        config: session_bundle_config_pb2.SessionBundleConfig,
+        tags: Sequence[str] = ("serve",),
+    ) -> None:
+        """See create()."""
+        super().__init__(config)
+        self._tags = tuple(tags)
+
+    def estimate_resource_requirement(
+        self, path: str | os.PathLike[str]
+    ) -> int:
+        """Returns how much memory a model will take when loaded, in bytes.
+
+        1.2 times the size of all files below its folder.
+
+        Raises:
+          NotFoundError: There is no such folder. Permanent.
+          UnavailableError: The storage failed. Transient.
+        """
+        try:
+            return int(_total_bytes(path) * _RAM_MULTIPLIER)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise errors.NotFoundError(
+                f"SavedModel must be a readable folder; got {error}"
+            ) from None
+        except OSError as error:
+            raise errors.UnavailableError(
+                f"Files of a version must be readable; got {error}"
+            ) from None
+
+    def _load(
+        self, path: str | os.PathLike[str]
+    ) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+        return saved_model.load_saved_model_from_path(
+            path,
+            self._tags,
+            self._config.session_target,
+            self._config.session_config,
+        )
+
+
+def _total_bytes(folder: str | os.PathLike[str]) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            total += (
+                _total_bytes(entry.path)
+                if entry.is_dir(follow_symlinks=False)
+                else entry.stat().st_size
+            )
+    return total

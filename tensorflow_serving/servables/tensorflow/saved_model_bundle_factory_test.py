@@ -1,0 +1,96 @@
+"""Tests for saved_model_bundle_factory."""
+
+import os
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+
+from tensorflow_serving.batching import batching_session
+from tensorflow_serving.servables.tensorflow import (
+    saved_model_bundle_factory,
+    serving_session,
+    session_bundle_config_pb2,
+)
+from tensorflow_serving.test_util import saved_models, shared_data
+from tensorflow_serving.util import errors
+
+
+def _create(
+    text: str = "", tags: tuple[str, ...] = ("serve",)
+) -> saved_model_bundle_factory.SavedModelBundleFactory:
+    return saved_model_bundle_factory.SavedModelBundleFactory.create(
+        text_format.Parse(
+            text, session_bundle_config_pb2.SessionBundleConfig()
+        ),
+        tags,
+    )
+
+
+class SavedModelBundleFactoryTest(parameterized.TestCase):
+    """Session bundles of SavedModels."""
+
+    @parameterized.parameters(
+        ("", serving_session.ServingSession),
+        (
+            "batching_parameters { idle_means_go { value: true } }",
+            batching_session.BatchingSession,
+        ),
+    )
+    def test_bundle_runs(self, config: str, session: type) -> None:
+        """Batched if the configuration says so."""
+        path = os.path.join(self.create_tempdir().full_path, "1")
+        saved_models.write_tf2(path)
+        with (
+            _create(config) as factory,
+            factory.create_session_bundle(path) as bundle,
+        ):
+            self.assertIsInstance(bundle.session, session)
+            signature = bundle.meta_graph_def.signature_def["serving_default"]
+            (y,) = bundle.session.run(
+                [signature.outputs["y"].name],
+                {signature.inputs["x"].name: np.array([1, 2], np.float32)},
+            )
+            np.testing.assert_array_equal(y, [2.5, 3])
+
+    def test_tags_choose_the_graph(self) -> None:
+        """NOT_FOUND if there is none with them."""
+        path = os.path.join(self.create_tempdir().full_path, "1")
+        saved_models.write_tf1(path)
+        with (
+            _create(tags=("train",)) as factory,
+            self.assertRaisesRegex(errors.NotFoundError, "got .'train'"),
+        ):
+            factory.create_session_bundle(path)
+
+    def test_closed_factory_makes_no_bundles(self) -> None:
+        """Like a SessionBundleFactory."""
+        factory = _create()
+        factory.close()
+        with self.assertRaises(errors.FailedPreconditionError):
+            factory.create_session_bundle("/no/such/model")
+
+    def test_estimate_is_made_of_all_files(self) -> None:
+        """1.2 times their size."""
+        folder = self.create_tempdir()
+        folder.create_file("saved_model.pb", b"x" * 100)
+        folder.create_file("variables/variables.index", b"x" * 20)
+        folder.create_file("assets.extra/deep/file", b"x" * 5)
+        with _create() as factory:
+            self.assertEqual(
+                factory.estimate_resource_requirement(folder.full_path), 150
+            )
+            with self.assertRaises(errors.NotFoundError):
+                factory.estimate_resource_requirement("/no/such/model")
+
+    def test_estimate_of_a_real_saved_model(self) -> None:
+        """One of TensorFlow 1.0, of 8840 bytes."""
+        path = shared_data.path_or_skip(
+            self, "saved_models", "saved_model_half_plus_three", "00000123"
+        )
+        with _create() as factory:
+            self.assertEqual(factory.estimate_resource_requirement(path), 10608)
+
+
+if __name__ == "__main__":
+    absltest.main()

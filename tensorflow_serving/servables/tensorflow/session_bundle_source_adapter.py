@@ -1,0 +1,141 @@
+"""Serves session bundles: from folders of versions to loaders.
+
+Example:
+    config = session_bundle_config_pb2.SessionBundleConfig()
+    with (
+        SessionBundleFactory.create(config) as factory,
+        SessionBundleSourceAdapter(factory) as adapter,
+    ):
+        connect_source_to_target(adapter, manager)
+        connect_source_to_target(source_of_paths, adapter)
+"""
+
+import gc
+import traceback
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar, overload
+
+from tensorflow_serving.core import loader as loader_lib
+from tensorflow_serving.core import simple_loader_source_adapter
+from tensorflow_serving.resources import resource_tracker
+from tensorflow_serving.servables.tensorflow import (
+    session_bundle_factory,
+    warm_up,
+)
+from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.util import errors
+
+
+class Closeable(Protocol):
+    """What is served: it is closed when it is unloaded."""
+
+    def close(self) -> None:
+        """Frees what it holds, the bundle too."""
+
+
+ServableT = TypeVar("ServableT", bound=Closeable)
+
+_Bundle = session_bundle.SessionBundle[session_lib.Session]
+
+
+def warmed_up(bundle: _Bundle) -> _Bundle:
+    """Returns a bundle that was warmed up: serves it as it is."""
+    warm_up.warm_up(bundle)
+    return bundle
+
+
+class SessionBundleSourceAdapter(
+    simple_loader_source_adapter.SimpleLoaderSourceAdapter[str, ServableT],
+    Generic[ServableT],
+):
+    """Loads what is in the folder of a version, and makes a servable of it.
+
+    What is in the folder is up to the factory: an export of this project, or a
+    SavedModel with a SavedModelBundleFactory.
+
+    A version that is unloaded, or could not be loaded, leaves no graph behind.
+    """
+
+    @overload
+    def __init__(
+        self: "SessionBundleSourceAdapter[_Bundle]",
+        factory: session_bundle_factory.SessionBundleFactory,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        factory: session_bundle_factory.SessionBundleFactory,
+        prepare: Callable[[_Bundle], ServableT],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        factory: session_bundle_factory.SessionBundleFactory,
+        prepare: Callable[[_Bundle], Closeable] = warmed_up,
+    ) -> None:
+        """Takes what loads and what serves.
+
+        Args:
+          factory: Loads; must stay open as long as versions are loaded.
+          prepare: Makes of a loaded bundle what is served, and warms it up. If
+            it raises, the bundle is closed and the load fails with that error.
+        """
+
+        def create(path: str) -> Closeable:
+            bundle = factory.create_session_bundle(path)
+            try:
+                return prepare(bundle)
+            except BaseException:
+                bundle.close()
+                raise
+
+        super().__init__(
+            create,  # type: ignore[arg-type]
+            factory.estimate_resource_requirement,
+            lambda servable: servable.close(),
+        )
+
+    def convert(self, data: str) -> loader_lib.Loader:
+        """See UnarySourceAdapter."""
+        return _TidyLoader(super().convert(data))
+
+
+class _TidyLoader(loader_lib.Loader):
+    """Gives memory back: graphs are full of reference cycles.
+
+    That is done here and not when the servable is closed, because whoever
+    closes it still refers to it.
+    """
+
+    def __init__(self, loader: loader_lib.Loader) -> None:
+        self._loader = loader
+
+    def estimate_resources(self) -> resource_tracker.ResourceAllocation:
+        return self._loader.estimate_resources()
+
+    def load(self) -> None:
+        failure: Exception
+        try:
+            self._loader.load()
+            return
+        except errors.ServingError as error:
+            # A copy: the stack of the error, and the errors that led to it,
+            # hold the graph.
+            failure = type(error)(str(error))
+        except Exception as error:
+            # A bug, whose stack will be logged.
+            traceback.clear_frames(error.__traceback__)
+            failure = error
+        gc.collect()
+        raise failure
+
+    def unload(self) -> None:
+        try:
+            self._loader.unload()
+        finally:
+            gc.collect()
+
+    def servable(self) -> object:
+        return self._loader.servable()

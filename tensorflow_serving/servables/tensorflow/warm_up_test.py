@@ -1,0 +1,218 @@
+"""Tests for warm_up, with a session that takes notes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from absl.testing import absltest
+from google.protobuf import text_format
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tensorflow_serving.batching import tensor_batch
+from tensorflow_serving.servables.tensorflow import warm_up
+from tensorflow_serving.session_bundle import (
+    manifest_pb2,
+    session_bundle,
+    signature,
+)
+from tensorflow_serving.util import errors
+
+_SPECS = {
+    "x:0": (np.float32, (None, 2, None)),
+    "text:0": (object, None),
+    "count:0": (np.int64, ()),
+    "bad:0": (np.float32, None),
+}
+
+
+class _NotingSession:
+    """Has the tensors above; does not like to be fed the bad one."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[list[str], dict[str, object]]] = []
+
+    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+        """Returns what the table above says."""
+        if name not in _SPECS:
+            raise errors.InvalidArgumentError(f"no such tensor: {name}")
+        dtype, shape = _SPECS[name]
+        return tensor_batch.TensorSpec(name, np.dtype(dtype), shape)
+
+    def run(
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        """Takes a note."""
+        if "bad:0" in feed_dict:
+            raise errors.InvalidArgumentError("zeros are bad\nvery bad")
+        self.runs.append(
+            (
+                list(fetches),
+                {name: each.tolist() for name, each in feed_dict.items()},
+            )
+        )
+        return []
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def _warm_up(
+    meta_graph_def: tf.compat.v1.MetaGraphDef,
+) -> list[tuple[list[str], dict[str, object]]]:
+    session = _NotingSession()
+    warm_up.warm_up(
+        session_bundle.SessionBundle(session, meta_graph_def, "/models/7")
+    )
+    return session.runs
+
+
+def _with_signatures(text: str) -> tf.compat.v1.MetaGraphDef:
+    meta_graph_def = tf.compat.v1.MetaGraphDef()
+    signature.set_signatures(
+        text_format.Parse(text, manifest_pb2.Signatures()), meta_graph_def
+    )
+    return meta_graph_def
+
+
+_X = [[[0.0], [0.0]]]
+
+
+class WarmUpTest(absltest.TestCase):
+    """Which runs a model is warmed up with."""
+
+    def test_signatures_of_a_session_bundle_run_once(self) -> None:
+        """With one row of zeros, or an empty text; the same call not twice."""
+        regression = """
+            regression_signature {
+              input { tensor_name: "x:0" } output { tensor_name: "y:0" }
+            }
+            """
+        meta_graph_def = _with_signatures(
+            f"""
+            default_signature {{ {regression} }}
+            named_signatures {{ key: "a" value {{ {regression} }} }}
+            named_signatures {{
+              key: "b"
+              value {{
+                classification_signature {{
+                  input {{ tensor_name: "text:0" }}
+                  scores {{ tensor_name: "scores:0" }}
+                }}
+              }}
+            }}
+            """
+        )
+        self.assertEqual(
+            _warm_up(meta_graph_def),
+            [(["y:0"], {"x:0": _X}), (["scores:0"], {"text:0": [b""]})],
+        )
+
+    def test_generic_inputs_and_outputs_are_one_call(self) -> None:
+        """In other generic signatures, placeholders are the inputs."""
+        meta_graph_def = _with_signatures(
+            """
+            named_signatures {
+              key: "inputs"
+              value { generic_signature {
+                map { key: "a" value { tensor_name: "x:0" } }
+                map { key: "b" value { tensor_name: "count:0" } }
+              } }
+            }
+            named_signatures {
+              key: "outputs"
+              value { generic_signature {
+                map { key: "c" value { tensor_name: "y:0" } }
+              } }
+            }
+            named_signatures {
+              key: "other"
+              value { generic_signature {
+                map { key: "d" value { tensor_name: "text:0" } }
+                map { key: "e" value { tensor_name: "z:0" } }
+              } }
+            }
+            """
+        )
+        meta_graph_def.graph_def.node.add(name="text", op="Placeholder")
+        self.assertEqual(
+            _warm_up(meta_graph_def),
+            [
+                (["y:0"], {"count:0": 0, "x:0": _X}),
+                (["z:0"], {"text:0": [b""]}),
+            ],
+        )
+
+    def test_signatures_of_a_saved_model_run(self) -> None:
+        """But not the one of its init op."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def {
+              key: "serving_default"
+              value {
+                inputs { key: "a" value { name: "x:0" } }
+                outputs { key: "b" value { name: "y:0" } }
+                outputs { key: "c" value { name: "z:0" } }
+              }
+            }
+            signature_def {
+              key: "__saved_model_init_op"
+              value {
+                outputs { key: "__saved_model_init_op" value { name: "NoOp" } }
+              }
+            }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        self.assertEqual(
+            _warm_up(meta_graph_def), [(["y:0", "z:0"], {"x:0": _X})]
+        )
+
+    def test_failing_run_is_a_warning(self) -> None:
+        """It names version and signature; the other signatures run."""
+        named = "\n".join(
+            f"""
+            named_signatures {{
+              key: "{name}"
+              value {{
+                regression_signature {{
+                  input {{ tensor_name: "{feed}" }}
+                  output {{ tensor_name: "y:0" }}
+                }}
+              }}
+            }}
+            """
+            for name, feed in (
+                ("first", "bad:0"),
+                ("second", "unknown:0"),
+                ("third", "count:0"),
+            )
+        )
+        with self.assertLogs(level="WARNING") as log:
+            runs = _warm_up(_with_signatures(named))
+        self.assertEqual(runs, [(["y:0"], {"count:0": 0})])
+        self.assertEqual(len(log.output), 2)
+        self.assertRegex(
+            log.output[0], "signature first of /models/7 .*: zeros are bad$"
+        )
+        self.assertIn("signature second of /models/7", log.output[1])
+
+    def test_model_without_signature_is_a_warning(self) -> None:
+        """Nothing is run."""
+        with self.assertLogs(level="WARNING") as log:
+            self.assertEqual(_warm_up(tf.compat.v1.MetaGraphDef()), [])
+        self.assertIn("/models/7 has no signature", log.output[0])
+
+    def test_signatures_of_another_type_are_a_warning(self) -> None:
+        """The collection holds none, or too many."""
+        meta_graph_def = _with_signatures("")
+        values = meta_graph_def.collection_def["serving_signatures"].any_list
+        values.value.append(values.value[0])
+        with self.assertLogs(level="WARNING") as log:
+            self.assertEqual(_warm_up(meta_graph_def), [])
+        self.assertIn("Expected exactly one signatures proto", log.output[0])
+
+
+if __name__ == "__main__":
+    absltest.main()
