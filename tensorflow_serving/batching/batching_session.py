@@ -40,7 +40,8 @@ class Options:
     # Each batch is padded to the next of these sizes; empty: no padding.
     allowed_batch_sizes: tuple[int, ...] = ()
     # Whether the calls of a batch that fails are run again, one by one, so that
-    # only those fail that are at fault.
+    # only those fail that are at fault. Not after a transient error, of which
+    # no call is the reason.
     rerun_failed_batches: bool = False
 
     def __post_init__(self) -> None:
@@ -274,7 +275,7 @@ class BatchingSession:
             error = self._run(calls, taken_time)
             if error is None:
                 continue
-            if len(calls) == 1 or not self._options.rerun_failed_batches:
+            if len(calls) == 1 or not self._should_rerun(error):
                 batched_function.fail_all(calls, error)
                 continue
             logging.warning(
@@ -288,6 +289,13 @@ class BatchingSession:
                 error = self._run([call], taken_time)
                 if error is not None:
                     batched_function.fail_all([call], error)
+
+    def _should_rerun(self, error: Exception) -> bool:
+        """Returns whether one of several calls may be at fault."""
+        is_transient = isinstance(
+            error, errors.ServingError
+        ) and errors.is_transient(error)
+        return self._options.rerun_failed_batches and not is_transient
 
     def _run(
         self, calls: Sequence[batched_function.Call], taken_time: float

@@ -340,6 +340,15 @@ class RerunTest(absltest.TestCase):
         self.assertEqual(statistics.num_rerun_calls, 3)
         self.assertEqual(statistics.num_rows, 2)
 
+    def test_calls_are_not_run_again_after_a_transient_error(self) -> None:
+        """No call is the reason for it."""
+        fixture = _Fixture(rerun_failed_batches=True)
+        calls = [fixture.call(["busy:0"], x=[x]) for x in (0.0, 1.0)]
+        fixture.process()
+        for call in calls:
+            self.assertIsInstance(call.exception(), errors.UnavailableError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+
     def test_lone_call_is_not_run_again(self) -> None:
         """It is the culprit."""
         fixture = _Fixture(rerun_failed_batches=True)

@@ -8,8 +8,13 @@ import functools
 
 import numpy as np
 
-from tensorflow_serving.batching import batched_function, batching_session
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    batching_session,
+)
 from tensorflow_serving.example import (
+    mnist_classifier,
     mnist_codec,
     mnist_inference_pb2,
     mnist_input_data,
@@ -24,6 +29,7 @@ from tensorflow_serving.session_bundle import (
 )
 from tensorflow_serving.util import errors
 
+_VERSION_KEY = "serving-version"
 _SERVICE = mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"]
 
 
@@ -82,30 +88,50 @@ class MnistService:
 
 
 class AsyncMnistService:
-    """The same on a BatchingSession, without a thread for each call.
+    """The same with a batch scheduler, without a thread for each call.
 
     The calls that come in a row are scheduled together. When a caller leaves,
-    its call leaves the queue. See call_timing for what callers can ask for.
+    its call leaves the queue.
+
+    See call_timing for what callers can ask for. If the function tells which
+    version answered, it is in the same metadata, as "serving-version".
     """
 
     def __init__(
         self,
-        bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
+        scheduler: batch_scheduler.BatchScheduler[batched_function.Call],
+        function: batched_function.BatchedFunction | errors.ServingError,
     ) -> None:
+        """Takes what the caller closes after the server.
+
+        Args:
+          scheduler: Runs calls of the function.
+          function: From images, float32 [batch, 784], to scores, float [batch,
+            10], and, if it has a second output, the version that answered,
+            int64 [batch]. An error: each call gets it.
+        """
+        self._scheduler = scheduler
+        self._function = function
+        # Of the thread of the server that begins calls.
+        self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
+        self._has_more = False
+
+    @classmethod
+    def of_bundle(
+        cls,
+        bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
+    ) -> "AsyncMnistService":
         """Takes a bundle of a session_bundle_factory, which the caller closes.
 
         If the bundle has no classification signature that fits, each call says
         so.
         """
-        self._scheduler = bundle.session.scheduler
-        # Of the thread of the server that begins calls.
-        self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
-        self._has_more = False
-        self._function: batched_function.BatchedFunction | errors.ServingError
+        function: batched_function.BatchedFunction | errors.ServingError
         try:
-            self._function = _classification(bundle)
+            function = _classification(bundle)
         except errors.ServingError as error:
-            self._function = error
+            function = error
+        return cls(bundle.session.scheduler, function)
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -145,13 +171,9 @@ def _classification(
       FailedPreconditionError: The model has no classification signature with
         scores, or not one of images. Permanent.
     """
-    classification = signature.get_classification_signature(
+    classification = mnist_classifier.classification_signature(
         bundle.meta_graph_def
     )
-    if not classification.scores.tensor_name:
-        raise errors.FailedPreconditionError(
-            "Expected a classification signature with scores; got one without"
-        )
     image = np.zeros([1, mnist_input_data.IMAGE_PIXELS], np.float32)
     try:
         function = bundle.session.function(
@@ -179,7 +201,15 @@ def _finish(call: call_lib.Call, task: batched_function.Call) -> None:
         return
     call.reply(
         response,
-        call_timing.trailing_metadata(task)
+        _trailing_metadata(task)
         if call_timing.is_wanted(call.metadata)
         else (),
     )
+
+
+def _trailing_metadata(task: batched_function.Call) -> call_lib.Metadata:
+    metadata = call_timing.trailing_metadata(task)
+    if len(task.outputs) > 1:
+        version = int(task.outputs[1][0])
+        metadata.append((_VERSION_KEY, str(version)))
+    return metadata

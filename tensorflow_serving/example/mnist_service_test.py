@@ -159,6 +159,19 @@ class _BatchableSession:
         """Has nothing to free."""
 
 
+class _VersionedSession(_BatchableSession):
+    """Returns zeros, and 7 as the version."""
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        """Returns the function from images to scores and version."""
+        return lambda images: [
+            np.zeros([len(images), 10], np.float32),
+            np.full(len(images), 7),
+        ]
+
+
 class _Call(call_lib.Call):
     """A call that keeps its reply."""
 
@@ -222,7 +235,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
             manifest_pb2.Signatures(default_signature=_CLASSIFICATION),
             meta_graph_def,
         )
-        service = mnist_service.AsyncMnistService(
+        service = mnist_service.AsyncMnistService.of_bundle(
             session_bundle.SessionBundle(batching, meta_graph_def)
         ).service()
         for call in calls:
@@ -258,6 +271,30 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         scheduler.process_tasks(1)
         timing = dict(call.trailing_metadata)
         self.assertEqual(timing["serving-batch-size"], "1")
+
+    @parameterized.parameters(
+        ([("serving-timing", "1")], "7"), ([("other", "1")], None)
+    )
+    def test_version_is_told_to_those_who_ask(
+        self, metadata: call_lib.Metadata, version: str | None
+    ) -> None:
+        """If the function has it as its second output."""
+        call = _Call(_request([0.5] * 784).SerializeToString(), metadata)
+        batching = batching_session.BatchingSession(
+            batching_session.Options(),
+            _VersionedSession(),
+            puppet_batch_scheduler.PuppetBatchScheduler,
+        )
+        service = mnist_service.AsyncMnistService(
+            batching.scheduler, batching.function(["y:0", "v:0"], ["x:0"])
+        ).service()
+        gate.begin(service.async_methods["Classify"], call)
+        service.when_idle()
+        batching.close()
+        assert call.response is not None
+        told = dict(call.trailing_metadata)
+        self.assertEqual(told.get("serving-version"), version)
+        self.assertEqual("serving-batch-size" in told, version is not None)
 
     def test_call_that_was_left_costs_nothing(self) -> None:
         """Before it is scheduled, and while it waits."""

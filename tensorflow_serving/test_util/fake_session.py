@@ -23,6 +23,7 @@ class FakeSession:
         y:0       x:0 / 2 + 2
         picky:0   y:0, but OUT_OF_RANGE if any x:0 is below 0
         lost:0    always DATA_LOSS
+        busy:0    always UNAVAILABLE, which is transient
         broken:0  raises an error that is none of this project
         sum:0     a single number
         wide:0    as many columns as rows
@@ -83,6 +84,10 @@ def _lost(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise errors.DataLossError("the weights are gone")
 
 
+def _busy(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    raise errors.UnavailableError("the weights are not there yet")
+
+
 def _broken(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise ZeroDivisionError("secret")
 
@@ -92,6 +97,7 @@ _OUTPUTS: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "y:0": _half_plus_two,
     "picky:0": _picky,
     "lost:0": _lost,
+    "busy:0": _busy,
     "broken:0": _broken,
     "sum:0": np.sum,
     "wide:0": lambda x: np.zeros([len(x), len(x)]),

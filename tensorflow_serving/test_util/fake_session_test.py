@@ -26,6 +26,7 @@ class FakeSessionTest(parameterized.TestCase):
     @parameterized.parameters(
         ("picky:0", errors.OutOfRangeError),
         ("lost:0", errors.DataLossError),
+        ("busy:0", errors.UnavailableError),
         ("broken:0", ZeroDivisionError),
     )
     def test_some_outputs_fail(self, name: str, error: type[Exception]) -> None:

@@ -39,7 +39,8 @@ def create_single_tf_model_manager_from_base_path(
 
     The folder is looked at every second. A new version is loaded before the old
     one is unloaded, so that one is always there; the original unloaded first.
-    Calls are not batched.
+    If the newest one cannot be loaded, the one before is served. Calls are not
+    batched.
 
     It does not wait for the first version to be loaded.
 
@@ -52,6 +53,7 @@ def create_single_tf_model_manager_from_base_path(
       InvalidArgumentError: The path is not one of a folder of versions; see
         ServableToMonitor.
     """
+    bus = event_bus or event_bus_lib.EventBus[servable.ServableState]()
     config = file_system_storage_path_source.Config(
         (
             file_system_storage_path_source.ServableToMonitor(
@@ -68,13 +70,13 @@ def create_single_tf_model_manager_from_base_path(
             aspired_versions_manager.Options(
                 policy=aspired_version_policy.availability_preserving_policy
             ),
-            event_bus=event_bus,
+            event_bus=bus,
         ) as served,
         session_bundle_source_adapter.SessionBundleSourceAdapter(
             factory
         ) as adapter,
         file_system_storage_path_source.FileSystemStoragePathSource(
-            config
+            config, event_bus=bus
         ) as paths,
     ):
         source.connect_source_to_target(adapter, served)

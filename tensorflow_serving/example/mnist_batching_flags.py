@@ -1,0 +1,84 @@
+"""The flags that say how a server of MnistService batches calls.
+
+Example:
+    flags.adopt_module_key_flags(mnist_batching_flags)  # shows them in --help
+    basic_batch_scheduler.BasicBatchScheduler(
+        mnist_batching_flags.scheduler_options(), process_batch
+    )
+"""
+
+from absl import flags
+
+from tensorflow_serving.batching import (
+    basic_batch_scheduler,
+    batch_queue,
+    batching_session,
+    shared_batch_scheduler,
+)
+from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
+
+MAX_BATCH_SIZE = flags.DEFINE_integer(
+    "max_batch_size", 64, "The most images in a batch.", lower_bound=1
+)
+BATCH_TIMEOUT_MICROS = flags.DEFINE_integer(
+    "batch_timeout_micros",
+    batch_queue.QueueOptions.batch_timeout_micros,
+    "How long the first image of a batch waits for others; 0: not at all.",
+    lower_bound=0,
+)
+IDLE_MEANS_GO = flags.DEFINE_bool(
+    "idle_means_go",
+    True,
+    "Whether a batch thread with nothing else to do takes what waits, instead "
+    "of waiting for --batch_timeout_micros.",
+)
+MAX_ENQUEUED_BATCHES = flags.DEFINE_integer(
+    "max_enqueued_batches",
+    64,
+    "How many batches may wait for a batch thread; calls beyond that are "
+    "refused with UNAVAILABLE.",
+    lower_bound=1,
+)
+NUM_BATCH_THREADS = flags.DEFINE_integer(
+    "num_batch_threads",
+    shared_batch_scheduler.Options.num_batch_threads,
+    "How many batches run at the same time.",
+    lower_bound=1,
+)
+
+_THREAD_POOL_NAME = "mnist_service_batch_threads"
+
+# Calls are run again also so that nobody sees an error that is about the image
+# of another.
+SESSION_OPTIONS = batching_session.Options(rerun_failed_batches=True)
+
+
+def scheduler_options() -> basic_batch_scheduler.Options:
+    """Returns what the flags say, for a batch scheduler."""
+    return basic_batch_scheduler.Options(
+        batch_queue.QueueOptions(
+            max_batch_size=MAX_BATCH_SIZE.value,
+            batch_timeout_micros=BATCH_TIMEOUT_MICROS.value,
+            max_enqueued_batches=MAX_ENQUEUED_BATCHES.value,
+            idle_means_go=IDLE_MEANS_GO.value,
+        ),
+        shared_batch_scheduler.Options(
+            num_batch_threads=NUM_BATCH_THREADS.value,
+            thread_pool_name=_THREAD_POOL_NAME,
+        ),
+    )
+
+
+def batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
+    """Returns the same with SESSION_OPTIONS, for a session bundle factory."""
+    queue = scheduler_options().queue
+    threads = scheduler_options().threads
+    parameters = session_bundle_config_pb2.BatchingParameters()
+    parameters.max_batch_size.value = queue.max_batch_size
+    parameters.batch_timeout_micros.value = queue.batch_timeout_micros
+    parameters.max_enqueued_batches.value = queue.max_enqueued_batches
+    parameters.idle_means_go.value = queue.idle_means_go
+    parameters.num_batch_threads.value = threads.num_batch_threads
+    parameters.thread_pool_name.value = threads.thread_pool_name
+    parameters.rerun_failed_batches.value = SESSION_OPTIONS.rerun_failed_batches
+    return parameters

@@ -1,0 +1,198 @@
+"""Tests for mnist_newest_version, with small graphs in real sessions."""
+
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.batching import (
+    basic_batch_scheduler,
+    batching_session,
+)
+from tensorflow_serving.core import manager as manager_lib
+from tensorflow_serving.core import servable, servable_handle, static_manager
+from tensorflow_serving.example import (
+    mnist_classifier,
+    mnist_newest_version,
+)
+from tensorflow_serving.servables.tensorflow import serving_session
+from tensorflow_serving.session_bundle import (
+    manifest_pb2,
+    session_bundle,
+    signature,
+)
+from tensorflow_serving.util import errors
+
+tf1 = tf.compat.v1
+
+_BINDING = manifest_pb2.TensorBinding
+_FETCHES = [mnist_newest_version.SCORES, mnist_newest_version.VERSION]
+_IMAGES = np.full([3, 784], 0.5, np.float32)
+
+
+def _classifier(score: float) -> mnist_classifier.MnistClassifier:
+    """Returns one whose scores are always the same; none for pixels above 1."""
+    with tf.Graph().as_default() as graph:
+        x = tf1.placeholder(tf.float32, [None, 784], name="x")
+        with tf.control_dependencies([tf.debugging.assert_less_equal(x, 1.0)]):
+            tf.add(0 * x[:, :10], score, name="y")
+    classification = manifest_pb2.ClassificationSignature(
+        input=_BINDING(tensor_name="x:0"),
+        scores=_BINDING(tensor_name="y:0"),
+    )
+    meta_graph_def = tf1.MetaGraphDef()
+    signature.set_signatures(
+        manifest_pb2.Signatures(
+            default_signature=manifest_pb2.Signature(
+                classification_signature=classification
+            )
+        ),
+        meta_graph_def,
+    )
+    session = serving_session.ServingSession(tf1.Session(graph=graph))
+    return mnist_classifier.MnistClassifier(
+        session_bundle.SessionBundle(session, meta_graph_def), max_batch_size=4
+    )
+
+
+class NewestVersionTest(parameterized.TestCase):
+    """Each batch runs on the version that is the newest by then."""
+
+    def _manager(
+        self, versions: Mapping[int, object]
+    ) -> static_manager.StaticManager:
+        manager = static_manager.StaticManager(
+            {
+                servable.ServableId("default", version): each
+                for version, each in versions.items()
+            }
+        )
+        self.addCleanup(manager.close)
+        return manager
+
+    def _classifiers(
+        self, *versions: int
+    ) -> dict[int, mnist_classifier.MnistClassifier]:
+        """Returns classifiers whose scores are their versions."""
+        return {
+            version: self.enter_context(_classifier(version))
+            for version in versions
+        }
+
+    def test_newest_version_answers(self) -> None:
+        """And says which it is, for each image."""
+        newest = mnist_newest_version.NewestVersion(
+            self._manager(self._classifiers(2, 10, 9)), "default"
+        )
+        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
+        scores, version = run(_IMAGES)
+        np.testing.assert_array_equal(scores, np.full([3, 10], 10.0))
+        np.testing.assert_array_equal(version, [10, 10, 10])
+
+    def test_each_run_takes_the_version_of_that_moment(self) -> None:
+        """And lets go of it, or the first manager could not be closed."""
+        manager = _Switch(self._manager(self._classifiers(1)))
+        newest = mnist_newest_version.NewestVersion(manager, "default")
+        run = newest.make_callable(
+            [mnist_newest_version.VERSION], [mnist_newest_version.IMAGES]
+        )
+        self.assertEqual(run(_IMAGES)[0][0], 1)
+        manager.close()
+        with self.assertRaisesRegex(
+            errors.UnavailableError, "no version of default is available"
+        ):
+            run(_IMAGES)
+        manager.now = self._manager(self._classifiers(2))
+        self.assertEqual(run(_IMAGES)[0][0], 2)
+
+    def test_error_of_the_version_is_passed_on(self) -> None:
+        """And the handle is given back."""
+        manager = self._manager(self._classifiers(1))
+        newest = mnist_newest_version.NewestVersion(manager, "default")
+        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
+        with self.assertRaises(errors.InvalidArgumentError):
+            run(2 * _IMAGES + 1)
+        manager.close()
+
+    def test_servable_of_another_class_is_an_error(self) -> None:
+        """It is not called unavailable: waiting would not help."""
+        newest = mnist_newest_version.NewestVersion(
+            self._manager({1: "a text"}), "default"
+        )
+        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must be a MnistClassifier; got a str"
+        ):
+            run(_IMAGES)
+
+    @parameterized.parameters(
+        (["y:0"], ["images:0"], "fetches must be .*; got y:0"),
+        (["scores:0"], ["x:0"], "feeds must be .*; got .*x:0"),
+        (["scores:0"], [], "feeds must be"),
+    )
+    def test_other_tensors_are_refused(
+        self, fetches: list[str], feeds: list[str], text: str
+    ) -> None:
+        """INVALID_ARGUMENT, with those that there are."""
+        newest = mnist_newest_version.NewestVersion(
+            self._manager({}), "default"
+        )
+        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
+            newest.make_callable(fetches, feeds)
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "one of"):
+            newest.tensor_spec("y:0")
+
+    def test_images_can_be_batched(self) -> None:
+        """They are checked at the door; a bad one fails alone."""
+        newest = mnist_newest_version.NewestVersion(
+            self._manager(self._classifiers(1)), "default"
+        )
+        session = batching_session.BatchingSession(
+            batching_session.Options(rerun_failed_batches=True),
+            newest,
+            functools.partial(
+                basic_batch_scheduler.BasicBatchScheduler,
+                basic_batch_scheduler.Options(),
+            ),
+        )
+        self.addCleanup(session.close)
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, r"shape \[\?, 784\]; got \[3, 783\]"
+        ):
+            session.run(_FETCHES, {"images:0": _IMAGES[:, 1:]})
+        good, bad, empty = (
+            session.run_async(_FETCHES, {"images:0": images})
+            for images in (_IMAGES, _IMAGES + 1, _IMAGES[:0])
+        )
+        scores, version = good.result()
+        self.assertEqual(scores.shape, (3, 10))
+        self.assertEqual(list(version), [1, 1, 1])
+        self.assertIsInstance(bad.exception(), errors.InvalidArgumentError)
+        self.assertEqual(empty.result()[0].shape, (0, 10))
+
+
+class _Switch(manager_lib.Manager):
+    """A manager that passes everything on to another one."""
+
+    def __init__(self, now: manager_lib.Manager) -> None:
+        self.now = now
+
+    def list_available_servable_ids(self) -> list[servable.ServableId]:
+        """See Manager."""
+        return list(self.now.list_available_servable_ids())
+
+    def get_untyped_servable_handle(
+        self, request: servable.ServableRequest
+    ) -> servable_handle.ServableHandle[object]:
+        """See Manager."""
+        return self.now.get_untyped_servable_handle(request)
+
+    def close(self) -> None:
+        """See Manager."""
+        self.now.close()
+
+
+if __name__ == "__main__":
+    absltest.main()
