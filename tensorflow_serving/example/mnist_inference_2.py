@@ -58,6 +58,16 @@ def _base_path(argv: Sequence[str]) -> str:
     return argv[1]
 
 
+def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
+    """Ends the process if a version is being loaded.
+
+    That may take minutes and cannot be interrupted, and nobody waits for it.
+    """
+    if versions.is_loading:
+        logging.info("Leaving a version that is being loaded")
+        os._exit(0)
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     base_path = _base_path(argv)
@@ -82,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
         name = versions.wait_until_available(termination)
         if name is not None:
             logging.info("Stopping because of %s", name)
+            _leave_loads(versions)
             return
         service = stack.enter_context(
             mnist_newest_version.serving(
@@ -92,6 +103,7 @@ def main(argv: Sequence[str]) -> None:
             )
         )
         mnist_server.serve(service, termination)
+        _leave_loads(versions)
 
 
 if __name__ == "__main__":

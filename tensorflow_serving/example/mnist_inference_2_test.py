@@ -15,10 +15,14 @@ import unittest
 from collections.abc import Callable, Iterator
 
 import grpc
+import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.example import mnist_inference_pb2
+from tensorflow_serving.session_bundle import exporter as exporter_lib
 from tensorflow_serving.test_util import server_process
+
+tf1 = tf.compat.v1
 
 _FOLDER = os.path.dirname(__file__)
 _INFERENCE = os.path.join(_FOLDER, "mnist_inference_2")
@@ -58,6 +62,24 @@ def _copy(version: int, base_path: str, name: str = "") -> str:
     return shutil.copytree(
         path, os.path.join(base_path, name or os.path.basename(path))
     )
+
+
+def _export_endless(base_path: str) -> None:
+    """Exports a model whose init op waits for a writer of a pipe."""
+    pipe = os.path.join(base_path, "pipe")
+    os.mkfifo(pipe)
+    with tf.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf.float32, [None, 784])
+        y = x[:, :10] + tf1.get_variable("b", [10], use_resource=True)
+        session.run(tf1.global_variables_initializer())
+        model_exporter = exporter_lib.Exporter(tf1.train.Saver(sharded=True))
+        model_exporter.init(
+            default_graph_signature=exporter_lib.classification_signature(
+                x, scores_tensor=y
+            ),
+            init_op=tf.io.read_file(pipe).op,
+        )
+        model_exporter.export(base_path, tf.constant(1), session)
 
 
 def _start(
@@ -276,6 +298,15 @@ class StartTest(absltest.TestCase):
             )
             self.assertEqual(server.stop(), 0)
             server.wait_for_log("Stopping because of SIGTERM")
+
+    def test_load_that_runs_does_not_keep_the_server(self) -> None:
+        """SIGTERM ends it with 0, though the load would never end."""
+        monitored = self.create_tempdir().full_path
+        _export_endless(monitored)
+        with _start(monitored, waits=False) as server:
+            server.wait_for_log("version: 1} is LOADING")
+            self.assertEqual(server.stop(), 0)
+            server.wait_for_log("Leaving a version")
 
     def test_wrong_arguments_are_errors(self) -> None:
         """Each names what is wrong, and the exit code is not 0."""

@@ -139,8 +139,17 @@ class MnistVersions:
                     return name
         return None
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether a version is being loaded, which close() would wait for."""
+        return any(
+            state.manager_state is servable.ManagerState.LOADING
+            for versions in self._monitor.live_states().values()
+            for state in versions.values()
+        )
+
     def close(self) -> None:
-        """Unloads everything; waits for open handles. Idempotent."""
+        """Unloads everything; waits for open handles and loads. Idempotent."""
         self._stack.close()
 
     def __enter__(self) -> "MnistVersions":
