@@ -28,7 +28,7 @@ class Closed:
     """Implements Arrivals: a fixed number of calls in flight.
 
     A call is meant to start when one before it has ended, so that a server
-    that stops answering gets no more of them.
+    that stops answering gets no more of them. stop() is thread-safe.
     """
 
     def __init__(
@@ -41,10 +41,15 @@ class Closed:
         self._num_free = concurrency
         self._seconds = seconds
         self._num_left = num_calls
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Ends the load: no more calls start. Idempotent."""
+        self._is_stopped = True
 
     def due(self, now: float) -> list[float]:
         """See Arrivals."""
-        if now >= self._seconds:
+        if now >= self._seconds or self._is_stopped:
             return []
         number = self._num_free
         if self._num_left is not None:

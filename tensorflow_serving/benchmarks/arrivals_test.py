@@ -31,6 +31,14 @@ class ClosedTest(absltest.TestCase):
         closed.ended()
         self.assertEqual(closed.due(2.0), [])
 
+    def test_load_that_is_stopped_starts_no_more_calls(self) -> None:
+        """Though there is room for them."""
+        closed = arrivals.Closed(2)
+        closed.due(0.0)
+        closed.ended()
+        closed.stop()
+        self.assertEqual(closed.due(1.0), [])
+
     def test_number_of_calls_is_exact(self) -> None:
         """Also when it is no multiple of those in flight."""
         closed = arrivals.Closed(3, num_calls=4)

@@ -5,12 +5,13 @@ import dataclasses
 import time
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tensorflow_serving.benchmarks import arrivals as arrivals_lib
-from tensorflow_serving.benchmarks import calls, workload
+from tensorflow_serving.benchmarks import calls
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
@@ -39,6 +40,26 @@ class Transport(Protocol):
         """Returns calls that have ended; waits for the first, or so long."""
 
 
+class Questions(Protocol):
+    """What to ask, and what the answers must be; such as a Workload."""
+
+    @property
+    def requests(self) -> Sequence[bytes]:
+        """The messages, which calls take in turn."""
+
+    def versions_of(
+        self, images: Sequence[int], answers: Sequence[bytes]
+    ) -> npt.NDArray[Any]:
+        """Returns which version gave each answer: int64 [answers].
+
+        calls.NO_VERSION for a wrong answer.
+
+        Args:
+          images: The index of the request that each answer is for.
+          answers: The messages.
+        """
+
+
 class CallDriver:
     """Starts calls as they are due, and gives them up at their deadline.
 
@@ -52,14 +73,14 @@ class CallDriver:
     def __init__(
         self,
         transport: Transport,
-        load: workload.Workload,
+        questions: Questions,
         deadline_seconds: float,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
         """Takes the way to the server, and what to ask it."""
         self._transport = transport
-        self._workload = load
-        self._requests = load.requests
+        self._questions = questions
+        self._requests = questions.requests
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         # By the number of the call; NaN and -1 until it ended.
@@ -89,7 +110,7 @@ class CallDriver:
             now = self._clock.now() - begin
             wait = self._wait_seconds(arrivals.next_time(), now)
             if wait is None:
-                return self._result(begin_time, seconds)
+                return self._result(begin_time, begin, seconds)
             ended = self._transport.poll(wait)
             now = self._clock.now() - begin
             for each in ended:
@@ -147,22 +168,30 @@ class CallDriver:
     def _image(self, call: int) -> int:
         return call % len(self._requests)
 
-    def _result(self, begin_time: float, seconds: float | None) -> calls.Calls:
+    def _result(
+        self, begin_time: float, begin: float, seconds: float | None
+    ) -> calls.Calls:
         meant, done = np.array(self._meant), np.array(self._done)
         codes = np.array(self._codes)
         ok_calls: Sequence[int] = np.flatnonzero(
             codes == errors.StatusCode.OK
         ).tolist()
-        are_right = self._workload.are_right(
+        versions = np.full(len(codes), calls.NO_VERSION, np.int64)
+        versions[ok_calls] = self._questions.versions_of(
             [self._image(call) for call in ok_calls],
             [self._answers[call] for call in ok_calls],
         )
+        num_right = int(np.count_nonzero(versions != calls.NO_VERSION))
         return calls.Calls(
             begin_time=begin_time,
-            seconds=float(done.max()) if seconds is None else seconds,
+            seconds=float(done.max(initial=0.0))
+            if seconds is None
+            else seconds,
             latency_seconds=done - meant,
             late_seconds=np.array(self._started) - meant,
             done_seconds=done,
             codes=codes,
-            num_wrong=int(np.count_nonzero(~are_right)),
+            num_wrong=len(ok_calls) - num_right,
+            begin_monotonic_seconds=begin,
+            versions=versions,
         )

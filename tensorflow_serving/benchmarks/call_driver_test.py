@@ -115,6 +115,9 @@ class OpenLoadTest(absltest.TestCase):
             made.latency_seconds, [0.001, 0.005, 0.002], atol=1e-9
         )
         np.testing.assert_allclose(made.late_seconds, 0.0, atol=1e-9)
+        np.testing.assert_allclose(
+            made.start_monotonic_seconds, [0.010, 0.020, 0.021], atol=1e-9
+        )
 
     def test_calls_start_while_others_wait(self) -> None:
         """A slow server has them pile up; nothing holds them back."""
@@ -175,6 +178,7 @@ class OpenLoadTest(absltest.TestCase):
         )
         self.assertEqual(made.num_calls, 5)
         self.assertEqual(made.num_wrong, 2)
+        np.testing.assert_array_equal(made.versions, [0, 0, -1, -1, 0])
 
 
 class ClosedLoadTest(absltest.TestCase):

@@ -13,6 +13,13 @@ from tensorflow_serving.util import errors
 # A call that HTTP calls a success, and that brought no answer.
 NO_ANSWER = "NO_ANSWER"
 
+# Of Calls.versions: no answer, or the answer of no version.
+NO_VERSION = -1
+
+
+def _unknown_versions() -> npt.NDArray[Any]:
+    return np.empty(0, np.int64)
+
 
 @dataclasses.dataclass(frozen=True)
 class Calls:
@@ -35,6 +42,14 @@ class Calls:
     # How many of the calls that are OK had no answer in truth. Which ones is
     # not known: see h2load.py.
     num_unanswered: int = 0
+    # When the load began, on the monotonic clock of the machine; NaN if that is
+    # not known.
+    begin_monotonic_seconds: float = float("nan")
+    # Which version gave each answer, or NO_VERSION: int64. Empty if that is not
+    # known.
+    versions: npt.NDArray[Any] = dataclasses.field(
+        default_factory=_unknown_versions
+    )
 
     @property
     def num_calls(self) -> int:
@@ -45,6 +60,23 @@ class Calls:
     def end_time(self) -> float:
         """When no more calls were made: seconds since the epoch."""
         return self.begin_time + self.seconds
+
+    @property
+    def start_monotonic_seconds(self) -> npt.NDArray[Any]:
+        """When each call started, on the monotonic clock: float64."""
+        meant = self.done_seconds - self.latency_seconds
+        starts: npt.NDArray[Any] = (
+            self.begin_monotonic_seconds + meant + self.late_seconds
+        )
+        return starts
+
+    @property
+    def done_monotonic_seconds(self) -> npt.NDArray[Any]:
+        """When each call ended, on the monotonic clock: float64."""
+        ends: npt.NDArray[Any] = (
+            self.begin_monotonic_seconds + self.done_seconds
+        )
+        return ends
 
     @property
     def answers_per_second(self) -> float:

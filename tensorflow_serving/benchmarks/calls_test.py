@@ -59,6 +59,20 @@ class CallsTest(absltest.TestCase):
         self.assertEqual(dict(made.errors()), {calls.NO_ANSWER: 5})
         self.assertEqual(made.answers_per_second, 1.5)
 
+    def test_start_is_known_on_the_monotonic_clock(self) -> None:
+        """When a call did start, not when it was meant to."""
+        made = calls.Calls(
+            begin_time=1000.0,
+            seconds=10.0,
+            latency_seconds=np.array([2.0]),
+            late_seconds=np.array([0.5]),
+            done_seconds=np.array([3.0]),
+            codes=np.array([_OK], np.int16),
+            begin_monotonic_seconds=70.0,
+        )
+        np.testing.assert_allclose(made.start_monotonic_seconds, [71.5])
+        np.testing.assert_allclose(made.done_monotonic_seconds, [73.0])
+
     def test_file_keeps_everything(self) -> None:
         """Numbers and arrays."""
         made = _calls([0.1, 0.2], [_OK, _UNAVAILABLE], num_unanswered=1)

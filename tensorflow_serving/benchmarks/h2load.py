@@ -1,4 +1,4 @@
-"""Closed loads made by h2load, a C program that takes little of the CPU.
+"""Loads made by h2load, a C program that takes little of the CPU.
 
 It comes with nghttp2: Debian package nghttp2-client.
 https://nghttp2.org/documentation/h2load.1.html
@@ -25,6 +25,11 @@ _DATA_BYTES = re.compile(r"\((\d+)\) data")
 
 _HTTP_OK = 200
 
+# Of an open load: each sends its calls at even distances, whatever becomes of
+# them, up to so many in flight.
+_OPEN_LOAD_CONNECTIONS = 4
+_OPEN_LOAD_STREAMS = 100
+
 
 def is_installed() -> bool:
     """Returns whether h2load is on the PATH."""
@@ -32,12 +37,36 @@ def is_installed() -> bool:
 
 
 class H2Load:
-    """Implements loads.LoadGenerator. Thread-safe."""
+    """Implements loads.LoadGenerator, and makes open loads. Thread-safe."""
 
     name = "h2load"
 
     def run(self, target: loads.Target, load: loads.ClosedLoad) -> calls.Calls:
         """See LoadGenerator."""
+        return self._run(target, load)
+
+    def run_open(
+        self, target: loads.Target, load: loads.OpenLoad, seed: int
+    ) -> calls.Calls:
+        """Makes an open load; returns once every call has ended.
+
+        Latency counts from when a call did start. How late that was is not
+        known.
+
+        Args:
+          target: Where it goes.
+          load: The load.
+          seed: Of no matter: calls start at even distances.
+
+        Raises:
+          UnavailableError: The server cannot be reached.
+        """
+        del seed
+        return self._run(target, load)
+
+    def _run(
+        self, target: loads.Target, load: loads.ClosedLoad | loads.OpenLoad
+    ) -> calls.Calls:
         with tempfile.TemporaryDirectory(prefix="h2load_") as folder:
             log = os.path.join(folder, "log")
             h2load = subprocess.run(
@@ -60,17 +89,27 @@ class H2Load:
 
 
 def command(
-    target: loads.Target, load: loads.ClosedLoad, log: str
+    target: loads.Target, load: loads.ClosedLoad | loads.OpenLoad, log: str
 ) -> list[str]:
     """Returns the command for a load."""
-    length = f"-n{load.num_calls}"
-    if load.seconds:
-        length = f"-D{round(load.seconds * 1000)}ms"
+    length = f"-D{round(load.seconds * 1000)}ms"
+    if isinstance(load, loads.OpenLoad):
+        kind = [
+            f"-c{_OPEN_LOAD_CONNECTIONS}",
+            f"-m{_OPEN_LOAD_STREAMS}",
+            f"--rps={load.rate / _OPEN_LOAD_CONNECTIONS}",
+        ]
+    else:
+        kind = [
+            f"-c{load.num_connections}",
+            f"-m{load.concurrency // load.num_connections}",
+        ]
+        if not load.seconds:
+            length = f"-n{load.num_calls}"
     return [
         "h2load",
         length,
-        f"-c{load.num_connections}",
-        f"-m{load.concurrency // load.num_connections}",
+        *kind,
         f"-d{target.body_path}",
         "-Hcontent-type: application/grpc",
         "-Hte: trailers",
@@ -104,7 +143,7 @@ def to_calls(
     rows: npt.NDArray[Any],
     summary: str,
     target: loads.Target,
-    load: loads.ClosedLoad,
+    load: loads.ClosedLoad | loads.OpenLoad,
 ) -> calls.Calls:
     """Returns the calls of a log.
 

@@ -104,11 +104,12 @@ class H2LoadTest(parameterized.TestCase):
     @parameterized.parameters(
         (loads.ClosedLoad(64, 0.5), "-D500ms", "-c4", "-m16"),
         (loads.ClosedLoad(1, num_calls=1000), "-n1000", "-c1", "-m1"),
+        (loads.OpenLoad(100.0, 2.0), "-D2000ms", "-c4", "--rps=25.0"),
     )
     def test_command_has_the_shape_of_the_load(
-        self, load: loads.ClosedLoad, *flags: str
+        self, load: loads.ClosedLoad | loads.OpenLoad, *flags: str
     ) -> None:
-        """A time or a number of calls; calls in flight on connections."""
+        """A time or a number of calls; each connection has its part."""
         command = h2load.command(_TARGET, load, "log")
         self.assertLessEqual({*flags}, {*command})
         self.assertEqual(command[-1], "http://localhost:9000/a.B/C")

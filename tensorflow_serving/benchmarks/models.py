@@ -6,12 +6,15 @@ Each classifies MNIST images with a default classification signature, so that
 mnist_inference serves it. The same seed gives the same model.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tensorflow_serving.session_bundle import exporter
+from tensorflow_serving.util import errors
 
 # Names that export() takes.
 NAMES = ("softmax", "cnn")
@@ -23,8 +26,52 @@ _NUM_CLASSES = 10
 tf1 = tf.compat.v1
 
 
-def export(name: str, export_dir: str, seed: int = 0) -> str:
-    """Exports version 1 of a model; returns the folder of the version.
+class _Weights:
+    """Makes the variables of a model, and fills them at random."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._variables: list[Any] = []
+
+    def variable(self, name: str, shape: list[int]) -> Any:
+        """Returns a new variable, empty as yet."""
+        variable = tf1.get_variable(
+            name,
+            shape,
+            tf.float32,
+            # The graph must not hold the values as well: a message of protobuf
+            # has 2 GB at most.
+            initializer=tf1.zeros_initializer(),
+            # Resource variables, as the fastest executor takes no others.
+            use_resource=True,
+        )
+        self._variables.append(variable)
+        return variable
+
+    def fill(self, session: tf.compat.v1.Session) -> None:
+        """Gives each variable values that keep the variance, with ReLU."""
+        for variable in self._variables:
+            shape = [int(size) for size in variable.shape]
+            num_inputs = np.prod(shape[:-1]) if len(shape) > 1 else 100
+            values = self._rng.standard_normal(shape, np.float32)
+            values *= np.float32(np.sqrt(2.0 / num_inputs))
+            _, value = variable.initializer.inputs
+            session.run(variable.initializer, {value: values})
+
+
+# From images, float32 [batch, 784], to logits, float32 [batch, 10].
+_Build = Callable[[tf.Tensor, _Weights], tf.Tensor]
+
+
+def export(
+    name: str,
+    export_dir: str,
+    seed: int = 0,
+    *,
+    version: int = 1,
+    input_dtype: tf.DType = tf.float32,
+) -> str:
+    """Exports a version of a model; returns the folder of the version.
 
     Args:
       name: One of NAMES: "softmax", y = softmax(x w + b); or "cnn", two
@@ -32,16 +79,51 @@ def export(name: str, export_dir: str, seed: int = 0) -> str:
         2 x 2, then 1024 units, then 10.
       export_dir: The folder of the model.
       seed: Decides the weights.
+      version: The number of the version.
+      input_dtype: Of the images; no server of MNIST takes another one.
 
     Raises:
-      AlreadyExistsError: There is a version 1.
+      AlreadyExistsError: There is such a version.
     """
     build = {"softmax": _softmax, "cnn": _cnn}[name]
+    return _export(build, export_dir, seed, version, input_dtype)
+
+
+def export_large(
+    export_dir: str, megabytes: int, seed: int = 0, *, version: int = 1
+) -> str:
+    """Exports a model with one hidden layer; like export().
+
+    Args:
+      export_dir: The folder of the model.
+      megabytes: How much its variables take. Decides the number of units.
+      seed: Decides the weights.
+      version: The number of the version.
+
+    Raises:
+      AlreadyExistsError: There is such a version.
+    """
+    errors.require_at_least(1, megabytes=megabytes)
+    bytes_per_unit = 4 * (_NUM_PIXELS + 1 + _NUM_CLASSES)
+    build = functools.partial(
+        _hidden_layer, num_units=megabytes * 10**6 // bytes_per_unit
+    )
+    return _export(build, export_dir, seed, version)
+
+
+def _export(
+    build: _Build,
+    export_dir: str,
+    seed: int,
+    version: int,
+    input_dtype: tf.DType = tf.float32,
+) -> str:
     tf1.logging.set_verbosity(tf1.logging.ERROR)
     with tf.Graph().as_default(), tf1.Session() as session:
-        x = tf1.placeholder(tf.float32, [None, _NUM_PIXELS], name="x")
-        y = tf.nn.softmax(build(x, np.random.default_rng(seed)), name="y")
-        session.run(tf1.global_variables_initializer())
+        weights = _Weights(seed)
+        x = tf1.placeholder(input_dtype, [None, _NUM_PIXELS], name="x")
+        logits = build(tf.cast(x, tf.float32), weights)
+        y = tf.nn.softmax(logits, name="y")
         saver = tf1.train.Saver(
             sharded=True, write_version=tf1.train.SaverDef.V1
         )
@@ -51,47 +133,43 @@ def export(name: str, export_dir: str, seed: int = 0) -> str:
                 input_tensor=x, scores_tensor=y
             )
         )
-        return model_exporter.export(export_dir, tf.constant(1), session)
+        weights.fill(session)
+        return model_exporter.export(export_dir, tf.constant(version), session)
 
 
-def _softmax(x: tf.Tensor, rng: np.random.Generator) -> tf.Tensor:
-    return _dense(x, "softmax", _NUM_CLASSES, rng)
+def _softmax(x: tf.Tensor, weights: _Weights) -> tf.Tensor:
+    return _dense(x, "softmax", _NUM_CLASSES, weights)
 
 
-def _cnn(x: tf.Tensor, rng: np.random.Generator) -> tf.Tensor:
+def _cnn(x: tf.Tensor, weights: _Weights) -> tf.Tensor:
     # Around 0, as otherwise the answers are alike for all images.
     layer = tf.reshape(x - 0.5, [-1, _SIDE_PIXELS, _SIDE_PIXELS, 1])
-    layer = _convolution(layer, "conv1", 32, rng)
-    layer = _convolution(layer, "conv2", 64, rng)
+    layer = _convolution(layer, "conv1", 32, weights)
+    layer = _convolution(layer, "conv2", 64, weights)
     num_values = (_SIDE_PIXELS // 4) ** 2 * 64
     layer = tf.reshape(layer, [-1, num_values])
-    layer = tf.nn.relu(_dense(layer, "hidden", 1024, rng))
-    return _dense(layer, "logits", _NUM_CLASSES, rng)
+    layer = tf.nn.relu(_dense(layer, "hidden", 1024, weights))
+    return _dense(layer, "logits", _NUM_CLASSES, weights)
+
+
+def _hidden_layer(x: tf.Tensor, weights: _Weights, num_units: int) -> tf.Tensor:
+    layer = tf.nn.relu(_dense(x, "hidden", num_units, weights))
+    return _dense(layer, "logits", _NUM_CLASSES, weights)
 
 
 def _convolution(
-    images: tf.Tensor, name: str, num_channels: int, rng: np.random.Generator
+    images: tf.Tensor, name: str, num_channels: int, weights: _Weights
 ) -> tf.Tensor:
     shape = [5, 5, int(images.shape[3]), num_channels]
-    weights = _variable(f"{name}/w", shape, rng)
-    bias = _variable(f"{name}/b", [num_channels], rng)
-    outputs = tf.nn.relu(tf.nn.conv2d(images, weights, 1, "SAME") + bias)
+    filters = weights.variable(f"{name}/w", shape)
+    bias = weights.variable(f"{name}/b", [num_channels])
+    outputs = tf.nn.relu(tf.nn.conv2d(images, filters, 1, "SAME") + bias)
     return tf.nn.max_pool2d(outputs, 2, 2, "SAME")
 
 
 def _dense(
-    values: tf.Tensor, name: str, num_units: int, rng: np.random.Generator
+    values: tf.Tensor, name: str, num_units: int, weights: _Weights
 ) -> tf.Tensor:
-    shape = [int(values.shape[1]), num_units]
-    weights = _variable(f"{name}/w", shape, rng)
-    return tf.matmul(values, weights) + _variable(f"{name}/b", [num_units], rng)
-
-
-def _variable(name: str, shape: list[int], rng: np.random.Generator) -> Any:
-    """Returns a variable that keeps the variance of a layer with ReLU."""
-    num_inputs = np.prod(shape[:-1]) if len(shape) > 1 else 100
-    values = rng.normal(0.0, np.sqrt(2.0 / num_inputs), shape)
-    # Resource variables, as the fastest executor takes no others.
-    return tf1.get_variable(
-        name, initializer=values.astype(np.float32), use_resource=True
-    )
+    matrix = weights.variable(f"{name}/w", [int(values.shape[1]), num_units])
+    bias = weights.variable(f"{name}/b", [num_units])
+    return tf.matmul(values, matrix) + bias

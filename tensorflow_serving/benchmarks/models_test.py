@@ -1,9 +1,12 @@
 """Tests for models."""
 
+import os
+
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import models, reference_model, workload
+from tensorflow_serving.util import errors
 
 
 class ModelsTest(parameterized.TestCase):
@@ -47,6 +50,31 @@ class ModelsTest(parameterized.TestCase):
         )
         np.testing.assert_array_equal(one, same)
         self.assertFalse(np.allclose(one, other))
+
+    def test_version_is_the_name_of_the_folder(self) -> None:
+        """Any number of them stand beside each other."""
+        folder = self.create_tempdir().full_path
+        for version in (1, 12):
+            path = models.export("softmax", folder, version=version)
+            self.assertEqual(path, os.path.join(folder, f"{version:08d}"))
+
+    def test_large_model_has_the_size(self) -> None:
+        """Its variables are a file of that size, and are not in the graph."""
+        folder = self.create_tempdir().full_path
+        path = models.export_large(folder, megabytes=2, version=7)
+        size = os.path.getsize(os.path.join(path, "export-00000-of-00001"))
+        self.assertAlmostEqual(size, 2e6, delta=2e5)
+        self.assertLess(os.path.getsize(os.path.join(path, "export.meta")), 1e5)
+        with reference_model.ReferenceModel(path) as model:
+            scores = model.scores(workload.random_images(2, seed=0))
+        self.assertFalse(np.allclose(scores[0], scores[1]))
+
+    def test_large_model_without_a_size_is_refused(self) -> None:
+        """It would have no units."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "megabytes must be at least 1; got 0"
+        ):
+            models.export_large(self.create_tempdir().full_path, megabytes=0)
 
 
 if __name__ == "__main__":

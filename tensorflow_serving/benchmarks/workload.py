@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import message
 
+from tensorflow_serving.benchmarks import calls
 from tensorflow_serving.example import mnist_inference_pb2
 
 # The method that answers.
@@ -38,6 +39,41 @@ def framed(request: bytes) -> bytes:
     return struct.pack(">BI", 0, len(request)) + request
 
 
+def requests(images: npt.NDArray[Any]) -> list[bytes]:
+    """Returns a serialized MnistRequest for each image."""
+    return [
+        mnist_inference_pb2.MnistRequest(image_data=image).SerializeToString()
+        for image in images
+    ]
+
+
+def parse_answers(answers: Sequence[bytes]) -> npt.NDArray[Any]:
+    """Returns the scores in answers: float32 [answers, 10].
+
+    Args:
+      answers: Serialized MnistResponses. For one that is none there are NaNs,
+        which equal nothing.
+    """
+    return np.frombuffer(
+        b"".join(_packed_scores(answer) for answer in answers), "<f4"
+    ).reshape(-1, _NUM_CLASSES)
+
+
+def are_close(
+    scores: npt.NDArray[Any], expected: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Returns which rows differ by no more than rounding: bool [rows].
+
+    Args:
+      scores: float32 [rows, 10].
+      expected: float32 [rows, 10].
+    """
+    close: npt.NDArray[Any] = np.isclose(
+        scores, expected, _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE
+    ).all(axis=1)
+    return close
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """Images, and the scores that the model gives them in this process."""
@@ -50,12 +86,7 @@ class Workload:
     @functools.cached_property
     def requests(self) -> list[bytes]:
         """A serialized MnistRequest for each image."""
-        return [
-            mnist_inference_pb2.MnistRequest(
-                image_data=image
-            ).SerializeToString()
-            for image in self.images
-        ]
+        return requests(self.images)
 
     @property
     def framed_answer_bytes(self) -> int:
@@ -71,17 +102,18 @@ class Workload:
           images: The index of the image that each answer is for.
           answers: Serialized MnistResponses. One that is none is wrong.
         """
-        scores = np.frombuffer(
-            b"".join(_packed_scores(answer) for answer in answers), "<f4"
-        ).reshape(-1, _NUM_CLASSES)
-        are_close = np.isclose(
-            scores,
-            self.scores[np.asarray(images, np.intp)],
-            _RELATIVE_TOLERANCE,
-            _ABSOLUTE_TOLERANCE,
+        return are_close(
+            parse_answers(answers), self.scores[np.asarray(images, np.intp)]
         )
-        are_right: npt.NDArray[Any] = are_close.all(axis=1)
-        return are_right
+
+    def versions_of(
+        self, images: Sequence[int], answers: Sequence[bytes]
+    ) -> npt.NDArray[Any]:
+        """Returns 0 for each answer that is right: int64 [answers].
+
+        A wrong one is calls.NO_VERSION. For call_driver.Questions.
+        """
+        return np.where(self.are_right(images, answers), 0, calls.NO_VERSION)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the workload to a file, for load()."""

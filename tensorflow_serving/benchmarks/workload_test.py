@@ -40,6 +40,9 @@ class WorkloadTest(parameterized.TestCase):
         ]
         are_right = work.are_right([1, 0, 0, 1], answers)
         np.testing.assert_array_equal(are_right, [True, True, False, False])
+        np.testing.assert_array_equal(
+            work.versions_of([1, 0, 0, 1], answers), [0, 0, -1, -1]
+        )
 
     def test_answer_in_another_encoding_is_the_same_answer(self) -> None:
         """Unpacked floats are legal."""

@@ -18,6 +18,7 @@ from tensorflow_serving.core import (
 )
 from tensorflow_serving.example import mnist_classifier
 from tensorflow_serving.servables.tensorflow import (
+    session_bundle_config_pb2,
     session_bundle_factory,
     session_bundle_source_adapter,
 )
@@ -86,7 +87,7 @@ class MnistVersions:
         with contextlib.ExitStack() as stack:
             factory = stack.enter_context(
                 session_bundle_factory.SessionBundleFactory.create(
-                    mnist_classifier.session_bundle_config()
+                    _session_bundle_config()
                 )
             )
             self._monitor = stack.enter_context(
@@ -205,6 +206,15 @@ class MnistVersions:
                 each.base_path,
                 "; ".join(map(str, states.values())) or "none",
             )
+
+
+def _session_bundle_config() -> session_bundle_config_pb2.SessionBundleConfig:
+    config = mnist_classifier.session_bundle_config()
+    # Each batch has a thread. The pool that operations would spread over is one
+    # for the process: while a large model warms up on it, the batches of the
+    # others would wait for tens of milliseconds.
+    config.session_config.intra_op_parallelism_threads = 1
+    return config
 
 
 def _classifier(
