@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
             f"{argv[1:]}"
         )
     termination = signals.Termination()
+    mnist_versions.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(

@@ -72,6 +72,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     base_path = _base_path(argv)
     termination = signals.Termination()
+    mnist_versions.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -31,10 +33,25 @@ from tensorflow_serving.util import event_bus, signals
 # How often it is said that there is no version yet.
 _SECONDS_BETWEEN_LINES = 10.0
 
+# Instead of 5 ms.
+_SWITCH_SECONDS = 0.0001
+
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
 _Servables = tuple[file_system_storage_path_source.ServableToMonitor, ...]
 _StateAndTime = event_bus.EventAndTime[servable.ServableState]
+
+
+def prepare_process() -> None:
+    """Has loads disturb calls as little as they can; before the first load.
+
+    A thread that needs the interpreter while a load runs Python waits for the
+    switch interval, several times for each call. And oneDNN hands its work to
+    the one pool of the process, where it waits behind the warm-up of a large
+    model: a batch of 32 took up to 30 ms so, and 4 ms on the calling thread.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
 
 
 class MnistVersions:
