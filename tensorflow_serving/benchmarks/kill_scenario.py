@@ -113,9 +113,9 @@ def run(
                     bar.update()
                 if number < num_kills:
                     end = clock.now() + rng.uniform(0.0, _MAX_SECONDS)
-                    while clock.now() < end:
+                    while (left := end - clock.now()) > 0:
+                        clock.sleep(min(_STEP_SECONDS, left))
                         versions.step()
-                        clock.sleep(min(_STEP_SECONDS, end - clock.now()))
                 server.kill()
     finally:
         bar.close()

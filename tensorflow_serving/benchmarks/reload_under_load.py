@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tensorflow_serving.benchmarks import (
     borrowed_folder,
@@ -139,6 +139,9 @@ def _outcome(
         return _SCENARIOS[name](common, base.folder(name))
     except errors.ServingError as error:
         return promises.Failure(name, str(error))
+    except Exception as error:
+        logging.exception("Scenario %s failed", name)
+        return promises.Failure(name, f"a {type(error).__name__}; see the log")
 
 
 def main(argv: Sequence[str]) -> int:
