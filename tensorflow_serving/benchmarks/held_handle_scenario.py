@@ -3,12 +3,10 @@
 In this process: manager, adapter and source as servers have them.
 """
 
-import contextlib
 import dataclasses
 import logging
 import os
 import threading
-from collections.abc import Iterator
 
 from tensorflow_serving.benchmarks import (
     promises,
@@ -18,21 +16,12 @@ from tensorflow_serving.benchmarks import (
     watched_server,
 )
 from tensorflow_serving.core import (
-    aspired_versions_manager,
     manager,
     servable,
     servable_state_monitor,
-    source,
 )
-from tensorflow_serving.servables.tensorflow import (
-    session_bundle_config_pb2,
-    session_bundle_factory,
-    session_bundle_source_adapter,
-)
+from tensorflow_serving.servables.tensorflow import simple_servers
 from tensorflow_serving.session_bundle import session_bundle
-from tensorflow_serving.sources.storage_path import (
-    file_system_storage_path_source,
-)
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors, event_bus, progress
 
@@ -104,20 +93,23 @@ def run(
     """Holds a handle on version 1 while version 2 comes.
 
     Args:
-      common: How often the source looks.
+      common: What decides the weights.
       folder: An empty one.
       hold_seconds: How long the handle is held once version 2 is available.
 
     Raises:
       ServingError: A version did not come.
     """
-    supply = version_supply.VersionSupply(
-        os.path.join(folder, "exported"), common.seed
-    )
-    supply.export(1, 2)
+    supply = _supply(folder, common.seed)
     base_path = os.path.join(folder, "served")
     os.mkdir(base_path)
-    with _serve(base_path, common.poll_seconds) as (served, monitor):
+    bus = event_bus.EventBus[servable.ServableState]()
+    with (
+        servable_state_monitor.ServableStateMonitor(bus) as monitor,
+        simple_servers.create_single_tf_model_manager_from_base_path(
+            base_path, event_bus=bus
+        ) as served,
+    ):
         _put(supply, base_path, monitor, 1)
         handle = served.get_servable_handle(
             _LATEST, session_bundle.SessionBundle
@@ -147,39 +139,13 @@ def run(
         )
 
 
-@contextlib.contextmanager
-def _serve(
-    base_path: str, poll_seconds: float
-) -> Iterator[
-    tuple[manager.Manager, servable_state_monitor.ServableStateMonitor]
-]:
-    bus: event_bus.EventBus[servable.ServableState] = event_bus.EventBus()
-    config = file_system_storage_path_source.Config(
-        (
-            file_system_storage_path_source.ServableToMonitor(
-                watched_server.SERVABLE_NAME, base_path
-            ),
-        ),
-        file_system_poll_wait_seconds=poll_seconds,
+def _supply(folder: str, seed: int) -> version_supply.VersionSupply:
+    """Returns versions 1 and 2."""
+    supply = version_supply.VersionSupply(
+        os.path.join(folder, "exported"), seed
     )
-    with (
-        servable_state_monitor.ServableStateMonitor(bus) as monitor,
-        session_bundle_factory.SessionBundleFactory.create(
-            session_bundle_config_pb2.SessionBundleConfig()
-        ) as factory,
-        aspired_versions_manager.AspiredVersionsManager(
-            event_bus=bus
-        ) as served,
-        session_bundle_source_adapter.SessionBundleSourceAdapter(
-            factory
-        ) as adapter,
-        file_system_storage_path_source.FileSystemStoragePathSource(
-            config, event_bus=bus
-        ) as paths,
-    ):
-        source.connect_source_to_target(adapter, served)
-        source.connect_source_to_target(paths, adapter)
-        yield served, monitor
+    supply.export(1, 2)
+    return supply
 
 
 def _put(
