@@ -5,10 +5,10 @@ that a BatchingSession schedules.
 """
 
 import dataclasses
-import functools
+import itertools
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,7 +47,7 @@ class Session(Protocol):
         """Frees what the session holds."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Run:
     """What happened to a batch; times are seconds of the session's clock."""
 
@@ -60,23 +60,47 @@ class Run:
     end_time: float
 
 
-class Call(batch_scheduler.BatchTask):
-    """One call of a function. When it is done, on_done is called with it.
+class Caller(Protocol):
+    """Whoever makes calls, and gets what becomes of them.
 
-    Then either error is set, or outputs and run are.
+    The calls of a caller that share a batch end together. Both methods are
+    called without a lock, on any thread, and must not block.
     """
+
+    def succeed(
+        self,
+        calls: Sequence["Call"],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: Run,
+    ) -> None:
+        """Ends calls that ran together with their outputs.
+
+        If it raises, the error is logged and fail() gets all the calls, also
+        those that were dealt with already.
+
+        Args:
+          calls: At least one.
+          outputs: Of shape [rows, ...], with the rows of the calls one after
+            the other; rows_of() takes them apart. A call that ran alone and
+            without padding may have outputs of other shapes.
+          run: The run, of these calls and perhaps of other ones.
+        """
+
+    def fail(self, calls: Sequence["Call"], error: errors.ServingError) -> None:
+        """Ends calls with an error that they share; at least one."""
+
+
+class Call(batch_scheduler.BatchTask):
+    """One call of a function; its caller gets the result."""
 
     __slots__ = (
         "arrival_time",
+        "caller",
+        "context",
         "deadline",
-        "error",
         "function",
         "inputs",
         "num_rows",
-        "on_done",
-        "outputs",
-        "parts",
-        "run",
         "size",
         "whole",
     )
@@ -85,90 +109,76 @@ class Call(batch_scheduler.BatchTask):
         self,
         function: "BatchedFunction",
         inputs: Sequence[npt.NDArray[Any]],
-        num_rows: int,
-        on_done: Callable[["Call"], None],
+        caller: Caller,
         deadline: float,
+        context: object,
     ) -> None:
-        """For BatchedFunction.call()."""
+        """For BatchedFunction.call(), which checks the inputs."""
         self.function = function
         self.inputs = inputs
-        self.num_rows = num_rows
+        self.num_rows = num_rows = len(inputs[0])
         # A call without rows takes up room as well, or any number would fit.
         self.size = num_rows or 1
-        self.on_done = on_done
+        self.caller = caller
         self.deadline = deadline
+        self.context: Any = context
         self.arrival_time = function.clock.now()
-        # Each of shape [num_rows, ...].
-        self.outputs: Sequence[npt.NDArray[Any]] = ()
-        self.error: errors.ServingError | None = None
-        self.run: Run | None = None
-        # Of a call that was split; and the call that a part belongs to.
-        self.parts: _Parts | None = None
-        self.whole: Call | None = None
-
-    def succeed(self, outputs: Sequence[npt.NDArray[Any]], run: Run) -> None:
-        """Ends the call with a result."""
-        self.outputs = outputs
-        self.run = run
-        self.on_done(self)
+        # If the call was split.
+        self.whole: _Whole | None = None
 
     def fail(self, error: errors.ServingError) -> None:
         """Ends the call with an error; of several, the first counts."""
-        if self.parts and not self.parts.give_up():
-            return
-        self.error = error
-        self.on_done(self)
+        if self.whole is None or self.whole.end():
+            self.caller.fail([self], error)
 
     def is_part_of(self, task: batch_scheduler.BatchTask) -> bool:
         """See BatchTask."""
-        return self is task or self.whole is task
+        return self is task or (
+            isinstance(self.caller, _Whole) and self.caller.call is task
+        )
 
     def split(self, sizes: Sequence[int]) -> list["Call"]:
         """See BatchTask; this call is done when the last part is."""
-        self.parts = parts = _Parts(self, len(sizes))
-        calls = []
+        self.whole = whole = _Whole(self, len(sizes))
+        parts = []
         start = 0
         for index, size in enumerate(sizes):
-            call = Call(
-                self.function,
-                [array[start : start + size] for array in self.inputs],
-                size,
-                functools.partial(parts.finish, index),
-                self.deadline,
-            )
-            call.arrival_time = self.arrival_time
-            call.whole = self
-            calls.append(call)
+            inputs = [array[start : start + size] for array in self.inputs]
+            part = Call(self.function, inputs, whole, self.deadline, index)
+            part.arrival_time = self.arrival_time
+            parts.append(part)
             start += size
-        return calls
+        return parts
 
 
-class _Parts:
-    """The parts of a call that was split. Thread-safe."""
+class _Whole:
+    """A call that was split, as the caller of its parts. Thread-safe."""
 
-    def __init__(self, whole: Call, num_parts: int) -> None:
-        self._whole = whole
+    def __init__(self, call: Call, num_parts: int) -> None:
+        self.call = call
         self._lock = threading.Lock()
-        # All guarded by _lock.
+        # All guarded by _lock. The outputs of each part, in order.
         self._outputs: list[Sequence[npt.NDArray[Any]]] = [()] * num_parts
         self._runs: list[Run] = []
         self._is_over = False
 
-    def give_up(self) -> bool:
-        """Ignores the parts from now on; returns False if all is over."""
+    def end(self) -> bool:
+        """Ignores the parts from now on; returns False if it did already."""
         with self._lock:
             was_over, self._is_over = self._is_over, True
         return not was_over
 
-    def finish(self, index: int, part: Call) -> None:
-        """Takes the result of a part; the last one ends the whole call."""
-        if part.error is not None:
-            self._whole.fail(part.error)
-            return
-        assert part.run is not None
+    def succeed(
+        self,
+        calls: Sequence[Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: Run,
+    ) -> None:
+        """Keeps the outputs of parts; the last one ends the whole call."""
         with self._lock:
-            self._outputs[index] = part.outputs
-            self._runs.append(part.run)
+            for part, part_outputs in rows_of(calls, outputs):
+                self._outputs[part.context] = part_outputs
+                self._runs.append(run)
             if self._is_over or len(self._runs) < len(self._outputs):
                 return
         # This was the last part: there is nobody else now but fail().
@@ -178,18 +188,22 @@ class _Parts:
                 for arrays in zip(*self._outputs, strict=True)
             ]
         except ValueError as error:
-            self._whole.fail(
+            self.call.fail(
                 errors.FailedPreconditionError(
                     "outputs of all parts of a call must have rows of one "
                     f"shape; got {error}"
                 )
             )
             return
-        if self.give_up():
-            self._whole.succeed(outputs, _run_of_all(self._runs))
+        if self.end():
+            _succeed(self.call.caller, [self.call], outputs, _all(self._runs))
+
+    def fail(self, calls: Sequence[Call], error: errors.ServingError) -> None:
+        """Ends the whole call."""
+        self.call.fail(error)
 
 
-def _run_of_all(runs: Sequence[Run]) -> Run:
+def _all(runs: Sequence[Run]) -> Run:
     """Returns the largest batch, from the first start to the last end."""
     return Run(
         max(run.num_rows for run in runs),
@@ -225,38 +239,52 @@ class BatchedFunction:
         # Whether all calls can share a batch.
         self.has_fixed_rows = all(spec.has_fixed_rows for spec in self._specs)
 
-    def call(
-        self,
-        inputs: Sequence[npt.ArrayLike],
-        on_done: Callable[[Call], None],
-        deadline: float = math.inf,
-    ) -> Call:
-        """Returns a call to schedule.
+    def to_arrays(
+        self, inputs: Sequence[npt.ArrayLike]
+    ) -> list[npt.NDArray[Any]]:
+        """Returns inputs of a call as arrays that fit the graph.
 
         Args:
           inputs: An array of shape [rows, ...] for each of the feeds.
-          on_done: Called when the call is done, on any thread; must not block.
-          deadline: When the call is of no more use, in seconds of the clock.
 
         Raises:
-          InvalidArgumentError: The inputs have not the dtypes and shapes that
-            the graph expects, or no common number of rows. Permanent.
+          InvalidArgumentError: The inputs do not have the dtypes and shapes
+            that the graph expects, or no common number of rows. Permanent.
         """
         arrays = [
             spec.to_array(value)
             for spec, value in zip(self._specs, inputs, strict=True)
         ]
-        if len(arrays) == 1 and arrays[0].ndim:
-            rows = arrays[0].shape[0]
-        else:
+        if len(arrays) != 1 or not arrays[0].ndim:
             names = [spec.name for spec in self._specs]
-            rows = tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
-        return Call(self, arrays, rows, on_done, deadline)
+            tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
+        return arrays
+
+    def call(
+        self,
+        inputs: Sequence[npt.ArrayLike],
+        caller: Caller,
+        deadline: float = math.inf,
+        context: object = None,
+    ) -> Call:
+        """Returns a call to schedule.
+
+        Args:
+          inputs: An array of shape [rows, ...] for each of the feeds.
+          caller: Gets the result. Calls with the same caller get theirs in one
+            go if they run together.
+          deadline: When the call is of no more use, in seconds of the clock.
+          context: Whatever the caller wants to find in the call again.
+
+        Raises:
+          InvalidArgumentError: See to_arrays().
+        """
+        return Call(self, self.to_arrays(inputs), caller, deadline, context)
 
     def run(
         self, calls: Sequence[Call], taken_time: float, padding: Sequence[int]
     ) -> Run:
-        """Runs calls that fit together as one, and tells them the outputs.
+        """Runs calls that fit together as one, and gives callers the outputs.
 
         Args:
           calls: Calls of this function, with rows of the same shapes.
@@ -264,17 +292,11 @@ class BatchedFunction:
           padding: The sizes to which a batch may be padded; ascending.
 
         Raises:
-          ServingError: The run failed; no call was told anything.
+          ServingError: The run failed; no caller got anything.
         """
-        num_rows = sum(call.num_rows for call in calls)
+        num_rows = sum([call.num_rows for call in calls])
         num_padded = tensor_batch.padded_size(num_rows, padding)
-        if len(calls) == 1:
-            inputs = calls[0].inputs
-        else:
-            inputs = [
-                np.concatenate(arrays)
-                for arrays in zip(*(call.inputs for call in calls), strict=True)
-            ]
+        inputs = _merged_inputs(calls)
         if num_padded > num_rows:
             inputs = [tensor_batch.pad(array, num_padded) for array in inputs]
         start_time = self.clock.now()
@@ -283,17 +305,33 @@ class BatchedFunction:
         result = Run(
             num_rows, num_padded - num_rows, taken_time, start_time, end_time
         )
-        if len(calls) == 1 and not padding and calls[0].whole is None:
-            # Its outputs may have any shape.
-            _tell(calls[0], outputs, result)
-            return result
-        tensor_batch.require_rows(self.fetches, outputs, num_padded)
+        if len(calls) > 1 or padding or isinstance(calls[0].caller, _Whole):
+            tensor_batch.require_rows(self.fetches, outputs, num_padded)
+            if num_padded > num_rows:
+                outputs = [array[:num_rows] for array in outputs]
         start = 0
-        for call in calls:
-            end = start + call.num_rows
-            _tell(call, [array[start:end] for array in outputs], result)
-            start = end
+        for caller, own_calls in _by_caller(calls):
+            own_outputs = outputs
+            if len(own_calls) < len(calls):
+                end = start + sum([call.num_rows for call in own_calls])
+                own_outputs = [array[start:end] for array in outputs]
+                start = end
+            _succeed(caller, own_calls, own_outputs, result)
         return result
+
+
+def rows_of(
+    calls: Sequence[Call], outputs: Sequence[npt.NDArray[Any]]
+) -> Iterator[tuple[Call, Sequence[npt.NDArray[Any]]]]:
+    """Yields each call with its rows of the outputs; see Caller.succeed."""
+    if len(calls) == 1:
+        yield calls[0], outputs
+        return
+    start = 0
+    for call in calls:
+        end = start + call.num_rows
+        yield call, [array[start:end] for array in outputs]
+        start = end
 
 
 def groups(calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
@@ -310,21 +348,61 @@ def groups(calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
     return list(by_shape.values())
 
 
-def fail_all(calls: Sequence[Call], error: Exception) -> None:
-    """Gives each call an exception of its own: each is raised in a thread."""
+def fail_all(calls: Sequence[Call], error: BaseException) -> None:
+    """Ends calls with what made their run fail."""
     if not isinstance(error, errors.ServingError):
         logging.error("Running a batch failed", exc_info=error)
         error = errors.InternalError("running a batch failed; see the log")
-    for call in calls:
-        try:
-            call.fail(type(error)(str(error)))
-        except Exception:
-            logging.exception("The end of a call failed")
+    for caller, own_calls in _by_caller(calls):
+        _fail(caller, own_calls, error)
 
 
-def _tell(call: Call, outputs: Sequence[npt.NDArray[Any]], run: Run) -> None:
-    """Ends a call; a fault of its owner is not that of the other calls."""
+def _merged_inputs(calls: Sequence[Call]) -> Sequence[npt.NDArray[Any]]:
+    """Returns the rows of all calls, for each of the feeds."""
+    first = calls[0].inputs
+    if len(calls) == 1:
+        return first
+    if len(first) == 1:
+        return [np.concatenate([call.inputs[0] for call in calls])]
+    return [
+        np.concatenate(arrays)
+        for arrays in zip(*(call.inputs for call in calls), strict=True)
+    ]
+
+
+def _by_caller(
+    calls: Sequence[Call],
+) -> Sequence[tuple[Caller, Sequence[Call]]]:
+    """Returns the calls in order, those of one caller in a row together."""
+    caller = calls[0].caller
+    if all(call.caller is caller for call in calls):
+        return [(caller, calls)]
+    by_caller = []
+    for _, group in itertools.groupby(calls, lambda call: id(call.caller)):
+        own_calls = [*group]
+        by_caller.append((own_calls[0].caller, own_calls))
+    return by_caller
+
+
+def _succeed(
+    caller: Caller,
+    calls: Sequence[Call],
+    outputs: Sequence[npt.NDArray[Any]],
+    run: Run,
+) -> None:
+    """Ends calls; a fault of their caller is not that of other calls."""
     try:
-        call.succeed(outputs, run)
+        caller.succeed(calls, outputs, run)
+    except Exception:
+        logging.exception("The end of a call failed")
+        error = errors.InternalError("answering a call failed; see the log")
+        _fail(caller, calls, error)
+
+
+def _fail(
+    caller: Caller, calls: Sequence[Call], error: errors.ServingError
+) -> None:
+    try:
+        caller.fail(calls, error)
     except Exception:
         logging.exception("The end of a call failed")

@@ -13,8 +13,68 @@ from tensorflow_serving.test_util import fake_clock, fake_session
 from tensorflow_serving.util import errors
 
 
+class _Caller:
+    """Keeps the results of calls, in the order in which they were done."""
+
+    def __init__(self) -> None:
+        self.done: list[batched_function.Call] = []
+        self.outputs: list[Sequence[npt.NDArray[Any]]] = []
+        self.runs: list[batched_function.Run] = []
+        self.errors: list[errors.ServingError] = []
+        # How many calls ended at the same time.
+        self.num_calls: list[int] = []
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """Keeps the outputs of each call."""
+        self.num_calls.append(len(calls))
+        for call, own_outputs in batched_function.rows_of(calls, outputs):
+            self.done.append(call)
+            self.outputs.append(own_outputs)
+            self.runs.append(run)
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """Keeps the error of each call."""
+        self.num_calls.append(len(calls))
+        self.done += calls
+        self.errors += [error] * len(calls)
+
+
+class _BadCaller(_Caller):
+    """Raises when calls are done, and keeps their errors."""
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """Raises."""
+        raise ValueError("bad caller")
+
+
+class _WorseCaller(_BadCaller):
+    """Raises whatever happens."""
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """Raises."""
+        raise ValueError("worse caller")
+
+
 class _Fixture:
-    """A function of a session, and the calls that are done."""
+    """A function of a session, and a caller."""
 
     def __init__(
         self,
@@ -27,13 +87,28 @@ class _Fixture:
         self.function = batched_function.BatchedFunction(
             self.session, fetches, feeds, self.clock
         )
-        self.done: list[batched_function.Call] = []
+        self.caller = _Caller()
+
+    @property
+    def done(self) -> list[batched_function.Call]:
+        """The calls that are done."""
+        return self.caller.done
+
+    @property
+    def outputs(self) -> list[Sequence[npt.NDArray[Any]]]:
+        """The outputs of the calls that were run."""
+        return self.caller.outputs
+
+    @property
+    def errors(self) -> list[errors.ServingError]:
+        """The errors of the calls that failed."""
+        return self.caller.errors
 
     def call(
         self, *inputs: npt.ArrayLike, deadline: float = math.inf
     ) -> batched_function.Call:
-        """Makes a call that is recorded when it is done."""
-        return self.function.call(inputs, self.done.append, deadline)
+        """Makes a call whose result the caller keeps."""
+        return self.function.call(inputs, self.caller, deadline)
 
     def run(self, *calls: batched_function.Call) -> batched_function.Run:
         """Runs calls as one, without padding."""
@@ -128,12 +203,12 @@ class RunTest(parameterized.TestCase):
         second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
         run = fixture.run(first, second)
         self.assertEqual(fixture.done, [first, second])
-        np.testing.assert_array_equal(first.outputs[0], [[2]])
-        np.testing.assert_array_equal(second.outputs[0], [[3], [4]])
-        np.testing.assert_array_equal(second.outputs[1], [[2], [4]])
+        np.testing.assert_array_equal(fixture.outputs[0][0], [[2]])
+        np.testing.assert_array_equal(fixture.outputs[1][0], [[3], [4]])
+        np.testing.assert_array_equal(fixture.outputs[1][1], [[2], [4]])
         self.assertEqual(len(fixture.session.inputs), 1)
         self.assertEqual((run.num_rows, run.num_padding_rows), (3, 0))
-        self.assertIs(first.run, run)
+        self.assertEqual(fixture.caller.runs, [run, run])
 
     def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
         """Of which no call sees the output."""
@@ -141,7 +216,7 @@ class RunTest(parameterized.TestCase):
         calls = [fixture.call([5.0]), fixture.call([1.0])]
         run = fixture.function.run(calls, 0.0, (1, 4))
         np.testing.assert_array_equal(fixture.session.inputs, [[5, 1, 5, 5]])
-        np.testing.assert_array_equal(calls[1].outputs, [[2.5]])
+        np.testing.assert_array_equal(fixture.outputs[1], [[2.5]])
         self.assertEqual((run.num_rows, run.num_padding_rows), (2, 2))
 
     def test_run_says_when(self) -> None:
@@ -158,7 +233,7 @@ class RunTest(parameterized.TestCase):
         fixture = _Fixture(["sum:0"])
         call = fixture.call([1.0, 2.0])
         fixture.run(call)
-        self.assertEqual(call.outputs, [3])
+        self.assertEqual(fixture.outputs, [[3]])
 
     @parameterized.named_parameters(
         ("padded", 1, (4,)), ("of_two", 2, ()), ("both", 2, (4,))
@@ -180,31 +255,85 @@ class RunTest(parameterized.TestCase):
             fixture.run(fixture.call([1.0]))
         self.assertEqual(fixture.done, [])
 
-    @parameterized.parameters(False, True)
-    def test_owner_that_raises_harms_no_other(self, failed: bool) -> None:
-        """Neither after a run nor after an error; the log has it."""
-
-        def raise_error(call: batched_function.Call) -> None:
-            raise ValueError("bad owner")
-
+    def test_caller_gets_the_result_of_a_batch_in_one_go(self) -> None:
+        """Its calls are in the order of the rows."""
         fixture = _Fixture()
-        bad = fixture.function.call([[1.0]], raise_error)
+        calls = [fixture.call([1.0]), fixture.call([]), fixture.call([1.0] * 2)]
+        fixture.run(*calls)
+        self.assertEqual(fixture.caller.num_calls, [3])
+        self.assertEqual(fixture.done, calls)
+        self.assertEqual([len(y) for (y,) in fixture.outputs], [1, 0, 2])
+
+    @parameterized.parameters((), (8,))
+    def test_callers_that_share_a_batch_get_their_own_rows(
+        self, *padding: int
+    ) -> None:
+        """The calls of one caller that come in a row end together."""
+        fixture, other = _Fixture(), _Caller()
+        calls = [
+            fixture.function.call([[x, x + 1]], caller)
+            for x, caller in (
+                (0.0, fixture.caller),
+                (2.0, fixture.caller),
+                (4.0, other),
+                (6.0, fixture.caller),
+            )
+        ]
+        fixture.function.run(calls, 0.0, padding)
+        self.assertEqual(fixture.caller.num_calls, [2, 1])
+        self.assertEqual(other.num_calls, [1])
+        np.testing.assert_array_equal(
+            [y for (y,) in fixture.outputs], [[2, 2.5], [3, 3.5], [5, 5.5]]
+        )
+        np.testing.assert_array_equal(other.outputs[0][0], [4, 4.5])
+
+    def test_caller_finds_its_context_again(self) -> None:
+        """A call carries whatever object its caller gave it."""
+        fixture = _Fixture()
+        context = object()
+        fixture.run(
+            fixture.function.call([[1.0]], fixture.caller, context=context)
+        )
+        self.assertIs(fixture.done[0].context, context)
+
+    def test_calls_whose_caller_raises_fail(self) -> None:
+        """INTERNAL, once and in the log; the calls of others succeed."""
+        fixture, bad = _Fixture(), _BadCaller()
+        calls = [fixture.function.call([[1.0]], bad) for _ in range(2)]
+        good = fixture.call([1.0])
+        with self.assertLogs(level="ERROR") as logs:
+            fixture.run(*calls, good)
+        (text,) = logs.output
+        self.assertIn("bad caller", text)
+        self.assertEqual(bad.done, calls)
+        self.assertEqual(bad.num_calls, [2])
+        self.assertIsInstance(bad.errors[0], errors.InternalError)
+        self.assertNotIn("bad caller", str(bad.errors[0]))
+        self.assertEqual(fixture.done, [good])
+
+    @parameterized.parameters(False, True)
+    def test_caller_that_always_raises_harms_no_other(
+        self, failed: bool
+    ) -> None:
+        """Neither after a run nor after an error; the log has it."""
+        fixture = _Fixture()
+        bad = fixture.function.call([[1.0]], _WorseCaller())
         good = fixture.call([1.0])
         with self.assertLogs(level="ERROR") as logs:
             if failed:
                 batched_function.fail_all([bad, good], errors.DataLossError(""))
             else:
                 fixture.run(bad, good)
-        self.assertIn("bad owner", logs.output[0])
+        self.assertIn("worse caller", logs.output[-1])
         self.assertEqual(fixture.done, [good])
 
-    def test_each_call_fails_with_an_error_of_its_own(self) -> None:
-        """Each is raised in another thread, with another trace."""
+    def test_calls_of_one_caller_share_an_error(self) -> None:
+        """The caller hears once that all of them failed."""
         fixture = _Fixture()
         calls = [fixture.call([1.0]) for _ in range(2)]
         batched_function.fail_all(calls, errors.DataLossError("gone"))
-        self.assertEqual([str(call.error) for call in calls], ["gone", "gone"])
-        self.assertIsNot(calls[0].error, calls[1].error)
+        self.assertEqual(fixture.caller.num_calls, [2])
+        self.assertEqual([str(error) for error in fixture.errors], ["gone"] * 2)
         self.assertEqual(fixture.done, calls)
 
 
@@ -236,9 +365,10 @@ class SplitTest(parameterized.TestCase):
             self.assertEqual(fixture.done, [])
             fixture.run(parts[index])
         self.assertEqual(fixture.done, [whole])
-        self.assertIsNone(whole.error)
-        np.testing.assert_array_equal(whole.outputs[0], [2, 3, 4, 5, 6])
-        np.testing.assert_array_equal(whole.outputs[1], [0, 2, 4, 6, 8])
+        self.assertEqual(fixture.errors, [])
+        ((y, x),) = fixture.outputs
+        np.testing.assert_array_equal(y, [2, 3, 4, 5, 6])
+        np.testing.assert_array_equal(x, [0, 2, 4, 6, 8])
 
     def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
         """From the first start to the last end; the largest batch counts."""
@@ -249,7 +379,9 @@ class SplitTest(parameterized.TestCase):
         fixture.function.run([small], 1.0, (4,))
         fixture.clock.advance_micros(2_000_000)
         fixture.function.run([large], 3.0, (4,))
-        self.assertEqual(whole.run, batched_function.Run(2, 3, 1.0, 2.0, 4.0))
+        self.assertEqual(
+            fixture.caller.runs, [batched_function.Run(2, 3, 1.0, 2.0, 4.0)]
+        )
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
         """With its error, at once; the other parts do not matter any more."""
@@ -263,7 +395,7 @@ class SplitTest(parameterized.TestCase):
         batched_function.fail_all([parts[2]], errors.DataLossError("late"))
         whole.fail(errors.CancelledError("later"))
         self.assertEqual(fixture.done, [whole])
-        self.assertEqual(str(whole.error), "gone")
+        self.assertEqual([str(error) for error in fixture.errors], ["gone"])
 
     def test_whole_that_is_given_up_ignores_its_parts(self) -> None:
         """It was cancelled while some of them ran."""
@@ -274,8 +406,8 @@ class SplitTest(parameterized.TestCase):
         whole.fail(errors.CancelledError("gone"))
         fixture.run(parts[1])
         self.assertEqual(fixture.done, [whole])
-        self.assertIsInstance(whole.error, errors.CancelledError)
-        self.assertEqual(whole.outputs, ())
+        self.assertIsInstance(fixture.errors[0], errors.CancelledError)
+        self.assertEqual(fixture.outputs, [])
 
     def test_part_is_not_passed_through(self) -> None:
         """Though it is alone in its batch: its outputs are put together."""
@@ -291,11 +423,19 @@ class SplitTest(parameterized.TestCase):
         for part in whole.split([1, 2]):
             fixture.run(part)
         self.assertEqual(fixture.done, [whole])
-        assert whole.error is not None
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "rows of one shape"
         ):
-            raise whole.error
+            raise fixture.errors[0]
+
+    def test_whole_whose_caller_raises_fails(self) -> None:
+        """It would hang, if the failure were that of the last part alone."""
+        fixture, bad = _Fixture(), _BadCaller()
+        whole = fixture.function.call([[0.0, 2.0]], bad)
+        with self.assertLogs(level="ERROR"):
+            fixture.run(*whole.split([1, 1]))
+        self.assertEqual(bad.done, [whole])
+        self.assertIsInstance(bad.errors[0], errors.InternalError)
 
 
 if __name__ == "__main__":

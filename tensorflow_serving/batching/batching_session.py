@@ -10,7 +10,7 @@ import dataclasses
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 from absl import logging
@@ -75,6 +75,33 @@ class Statistics:
     # Calls that were run a second time, alone.
     num_rerun_calls: int
 
+
+class _Futures:
+    """The caller of calls that have a future as their context."""
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """See Caller."""
+        for call, own_outputs in batched_function.rows_of(calls, outputs):
+            if call.context.set_running_or_notify_cancel():
+                call.context.set_result(list(own_outputs))
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """See Caller; each exception is raised once, with its own trace."""
+        for call in calls:
+            if call.context.set_running_or_notify_cancel():
+                call.context.set_exception(type(error)(str(error)))
+
+
+_FUTURES: Final[batched_function.Caller] = _Futures()
 
 CreateScheduler = Callable[
     [batch_scheduler.ProcessBatch[batched_function.Call]],
@@ -227,16 +254,11 @@ class BatchingSession:
             concurrent.futures.Future()
         )
 
-        def finish(call: batched_function.Call) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            if call.error is not None:
-                future.set_exception(call.error)
-            else:
-                future.set_result(list(call.outputs))
-
         call = self.function(fetches, feeds).call(
-            [feed_dict[name] for name in feeds], finish, deadline
+            [feed_dict[name] for name in feeds],
+            _FUTURES,
+            deadline,
+            context=future,
         )
         self._scheduler.schedule(call)
 

@@ -32,12 +32,11 @@ class _Fixture:
         self,
         allowed_batch_sizes: tuple[int, ...] = (),
         *,
-        rerun_failed_batches: bool = False,
         shape: tuple[int | None, ...] | None = None,
     ) -> None:
         self.wrapped = fake_session.FakeSession(shape)
         self.session = batching_session.BatchingSession(
-            batching_session.Options(allowed_batch_sizes, rerun_failed_batches),
+            batching_session.Options(allowed_batch_sizes),
             self.wrapped,
             self._create_scheduler,
         )
@@ -202,6 +201,18 @@ class BatchingSessionTest(parameterized.TestCase):
             with self.assertRaises(errors.FailedPreconditionError):
                 call.result()
 
+    def test_all_calls_of_a_batch_fail_together(self) -> None:
+        """Unless the option says so; a run costs time."""
+        fixture = _Fixture()
+        calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0)]
+        fixture.process()
+        for call in calls:
+            self.assertIsInstance(call.exception(), errors.OutOfRangeError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+        statistics = fixture.session.statistics()
+        self.assertEqual(statistics.num_failed_runs, 1)
+        self.assertEqual(statistics.num_rerun_calls, 0)
+
     def test_error_of_the_session_keeps_its_code(self) -> None:
         """Each call gets an exception of its own, with the same text."""
         fixture = _Fixture()
@@ -306,64 +317,30 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertTrue(fixture.wrapped.closed)
 
 
-class RerunTest(absltest.TestCase):
-    """Batches that fail, and whose fault that is."""
+class _Caller:
+    """Keeps what it gets."""
 
-    def test_all_calls_of_a_batch_fail_together(self) -> None:
-        """Unless the option says so; a run costs time."""
-        fixture = _Fixture()
-        calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0)]
-        fixture.process()
-        for call in calls:
-            self.assertIsInstance(call.exception(), errors.OutOfRangeError)
-        self.assertEqual(len(fixture.wrapped.inputs), 1)
-        statistics = fixture.session.statistics()
-        self.assertEqual(statistics.num_failed_runs, 1)
-        self.assertEqual(statistics.num_rerun_calls, 0)
+    def __init__(self) -> None:
+        self.done: list[batched_function.Call] = []
+        self.outputs: list[npt.NDArray[Any]] = []
 
-    def test_only_the_culprit_fails_if_calls_are_run_again(self) -> None:
-        """One by one, after the batch failed."""
-        fixture = _Fixture(rerun_failed_batches=True)
-        xs = (0.0, -1.0, 2.0)
-        calls = [fixture.call(["picky:0"], x=[x]) for x in xs]
-        with self.assertLogs(level="WARNING"):
-            fixture.process()
-        np.testing.assert_array_equal(calls[0].result(), [[2]])
-        self.assertIsInstance(calls[1].exception(), errors.OutOfRangeError)
-        np.testing.assert_array_equal(calls[2].result(), [[3]])
-        self.assertEqual(
-            [list(x) for x in fixture.wrapped.inputs],
-            [[0, -1, 2], [0], [-1], [2]],
-        )
-        statistics = fixture.session.statistics()
-        self.assertEqual(statistics.num_failed_runs, 2)
-        self.assertEqual(statistics.num_rerun_calls, 3)
-        self.assertEqual(statistics.num_rows, 2)
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """Keeps the outputs."""
+        self.done += calls
+        self.outputs += outputs
 
-    def test_calls_are_not_run_again_after_a_transient_error(self) -> None:
-        """No call is the reason for it."""
-        fixture = _Fixture(rerun_failed_batches=True)
-        calls = [fixture.call(["busy:0"], x=[x]) for x in (0.0, 1.0)]
-        fixture.process()
-        for call in calls:
-            self.assertIsInstance(call.exception(), errors.UnavailableError)
-        self.assertEqual(len(fixture.wrapped.inputs), 1)
-
-    def test_lone_call_is_not_run_again(self) -> None:
-        """It is the culprit."""
-        fixture = _Fixture(rerun_failed_batches=True)
-        call = fixture.call(["picky:0"], x=[-1.0])
-        fixture.process()
-        self.assertIsInstance(call.exception(), errors.OutOfRangeError)
-        self.assertEqual(len(fixture.wrapped.inputs), 1)
-
-    def test_calls_that_are_run_again_are_padded(self) -> None:
-        """Each to the size that fits it."""
-        fixture = _Fixture((2, 4), rerun_failed_batches=True)
-        calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0, 2.0)]
-        fixture.process()
-        np.testing.assert_array_equal(calls[2].result(), [[3]])
-        self.assertEqual([len(x) for x in fixture.wrapped.inputs], [4, 2, 2, 2])
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """Keeps the calls."""
+        self.done += calls
 
 
 class RunAsyncTest(absltest.TestCase):
@@ -448,13 +425,13 @@ class RunAsyncTest(absltest.TestCase):
     def test_owner_that_needs_no_future_schedules_calls_itself(self) -> None:
         """function() makes them, and scheduler takes them."""
         fixture = _Fixture()
-        done: list[batched_function.Call] = []
+        caller = _Caller()
         function = fixture.session.function(["y:0"], ["x:0"])
-        call = function.call([[2.0]], done.append)
+        call = function.call([[2.0]], caller)
         fixture.session.scheduler.schedule_all([call])
         fixture.scheduler.process_tasks(1)
-        self.assertEqual(done, [call])
-        np.testing.assert_array_equal(call.outputs, [[3]])
+        self.assertEqual(caller.done, [call])
+        np.testing.assert_array_equal(caller.outputs, [[3]])
 
 
 class RetryingBasicBatchingSessionTest(absltest.TestCase):

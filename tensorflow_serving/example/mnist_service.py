@@ -5,8 +5,11 @@ does the same without.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tensorflow_serving.batching import (
     batch_scheduler,
@@ -146,9 +149,7 @@ class AsyncMnistService:
         function = self._function
         if isinstance(function, errors.ServingError):
             raise type(function)(str(function))
-        task = function.call(
-            [image], functools.partial(_finish, call), call.deadline
-        )
+        task = function.call([image], self, call.deadline, context=call)
         call.on_cancelled = functools.partial(self._scheduler.cancel, task)
         self._arrived.append((call, task))
 
@@ -160,6 +161,35 @@ class AsyncMnistService:
             [task for call, task in arrived if call.is_active]
         )
         return self._has_more
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """See batched_function.Caller."""
+        trailing_metadata = [
+            _trailing_metadata(call, outputs, run)
+            if call_timing.is_wanted(call.context.metadata)
+            else ()
+            for call in calls
+        ]
+        try:
+            _reply(
+                [call.context for call in calls], outputs[0], trailing_metadata
+            )
+        except errors.InternalError as error:
+            self.fail(calls, error)
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """See batched_function.Caller."""
+        for call in calls:
+            call.context.fail(error)
 
 
 def _classification(
@@ -180,7 +210,7 @@ def _classification(
             [classification.scores.tensor_name],
             [classification.input.tensor_name],
         )
-        function.call([image], lambda task: None)
+        function.to_arrays([image])
     except errors.InvalidArgumentError as error:
         raise errors.FailedPreconditionError(
             f"model must take images, float32 {list(image.shape)}; got one of "
@@ -189,27 +219,44 @@ def _classification(
     return function
 
 
-def _finish(call: call_lib.Call, task: batched_function.Call) -> None:
-    """Answers a call whose task is done."""
-    if task.error is not None:
-        call.fail(task.error)
-        return
-    try:
-        response = mnist_codec.encode_scores(task.outputs[0])
-    except errors.InternalError as error:
-        call.fail(error)
-        return
-    call.reply(
-        response,
-        _trailing_metadata(task)
-        if call_timing.is_wanted(call.metadata)
-        else (),
-    )
+def _reply(
+    calls: Sequence[call_lib.Call],
+    scores: npt.NDArray[Any],
+    trailing_metadata: Sequence[call_lib.Metadata],
+) -> None:
+    """Answers calls that ran together.
+
+    Args:
+      calls: One for each image of the batch.
+      scores: [batch, 10], of a type of floats.
+      trailing_metadata: For each call.
+
+    Raises:
+      InternalError: The scores have another shape; no call was answered.
+        Permanent.
+    """
+    if scores.shape[:1] != (len(calls),):
+        raise errors.InternalError(
+            f"scores of the model must have {len(calls)} rows; got shape "
+            f"{list(scores.shape)}"
+        )
+    responses = [
+        mnist_codec.encode_scores(scores[row : row + 1])
+        for row in range(len(calls))
+    ]
+    for call, response, metadata in zip(
+        calls, responses, trailing_metadata, strict=True
+    ):
+        call.reply(response, metadata)
 
 
-def _trailing_metadata(task: batched_function.Call) -> call_lib.Metadata:
-    metadata = call_timing.trailing_metadata(task)
-    if len(task.outputs) > 1:
-        version = int(task.outputs[1][0])
-        metadata.append((_VERSION_KEY, str(version)))
+def _trailing_metadata(
+    call: batched_function.Call,
+    outputs: Sequence[npt.NDArray[Any]],
+    run: batched_function.Run,
+) -> call_lib.Metadata:
+    metadata = call_timing.trailing_metadata(call, run)
+    if len(outputs) > 1:
+        # All rows of a batch have the same version.
+        metadata.append((_VERSION_KEY, str(int(outputs[1][0]))))
     return metadata

@@ -23,11 +23,9 @@ def is_wanted(metadata: Sequence[tuple[str, str | bytes]]) -> bool:
 
 
 def trailing_metadata(
-    call: batched_function.Call,
+    call: batched_function.Call, run: batched_function.Run
 ) -> list[tuple[str, str | bytes]]:
-    """Returns the timing of a call that was run."""
-    run = call.run
-    assert run is not None
+    """Returns the timing of a call that is done."""
     seconds = {
         "queue": run.taken_time - call.arrival_time,
         "batch": run.start_time - run.taken_time,

@@ -10,6 +10,7 @@ from absl.testing import absltest
 from tensorflow_serving.batching import batched_function, tensor_batch
 from tensorflow_serving.servables.tensorflow import call_timing
 from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import errors
 
 
 class _Session:
@@ -37,6 +38,26 @@ class _Session:
         """Has nothing to free."""
 
 
+class _Caller:
+    """Waits for nothing."""
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """Forgets the outputs."""
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """Raises the error."""
+        raise error
+
+
 class CallTimingTest(absltest.TestCase):
     """Where the time of a call went."""
 
@@ -46,16 +67,15 @@ class CallTimingTest(absltest.TestCase):
         function = batched_function.BatchedFunction(
             _Session(clock), ["y:0"], ["x:0"], clock
         )
-        done: list[batched_function.Call] = []
-        first = function.call([[1.0]], done.append)
+        first = function.call([[1.0]], _Caller())
         clock.advance_micros(20)
-        second = function.call([[2.0, 3.0]], done.append)
+        second = function.call([[2.0, 3.0]], _Caller())
         taken_time = clock.now()
         clock.advance_micros(7)
-        function.run([first, second], taken_time, padding=[4])
+        run = function.run([first, second], taken_time, padding=[4])
         clock.advance_micros(5)
         self.assertEqual(
-            dict(call_timing.trailing_metadata(done[0])),
+            dict(call_timing.trailing_metadata(first, run)),
             {
                 "serving-queue-micros": "20",
                 "serving-batch-micros": "7",

@@ -1,0 +1,104 @@
+"""Tests of batching_session: batches that fail, and are run again."""
+
+import concurrent.futures
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from absl.testing import absltest
+
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    batching_session,
+)
+from tensorflow_serving.test_util import (
+    fake_session,
+    puppet_batch_scheduler,
+)
+from tensorflow_serving.util import errors
+
+_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]
+
+
+class _Fixture:
+    """A batching session on a puppet scheduler that runs calls again."""
+
+    def __init__(self, *allowed_batch_sizes: int) -> None:
+        self.wrapped = fake_session.FakeSession()
+        self.session = batching_session.BatchingSession(
+            batching_session.Options(
+                allowed_batch_sizes, rerun_failed_batches=True
+            ),
+            self.wrapped,
+            self._create_scheduler,
+        )
+
+    def _create_scheduler(
+        self,
+        process: batch_scheduler.ProcessBatch[batched_function.Call],
+    ) -> _Puppet:
+        self._scheduler = _Puppet(process)
+        return self._scheduler
+
+    def call(
+        self, fetch: str, x: float
+    ) -> concurrent.futures.Future[list[npt.NDArray[Any]]]:
+        """Schedules a call with one row."""
+        return self.session.run_async([fetch], {"x:0": [x]})
+
+    def process(self) -> None:
+        """Processes all calls so far as one batch."""
+        self._scheduler.process_tasks(self._scheduler.num_enqueued_tasks())
+
+
+class RerunTest(absltest.TestCase):
+    """Batches that fail, and whose fault that is."""
+
+    def test_only_the_culprit_fails_if_calls_are_run_again(self) -> None:
+        """One by one, after the batch failed."""
+        fixture = _Fixture()
+        xs = (0.0, -1.0, 2.0)
+        calls = [fixture.call("picky:0", x) for x in xs]
+        with self.assertLogs(level="WARNING"):
+            fixture.process()
+        np.testing.assert_array_equal(calls[0].result(), [[2]])
+        self.assertIsInstance(calls[1].exception(), errors.OutOfRangeError)
+        np.testing.assert_array_equal(calls[2].result(), [[3]])
+        self.assertEqual(
+            [list(x) for x in fixture.wrapped.inputs],
+            [[0, -1, 2], [0], [-1], [2]],
+        )
+        statistics = fixture.session.statistics()
+        self.assertEqual(statistics.num_failed_runs, 2)
+        self.assertEqual(statistics.num_rerun_calls, 3)
+        self.assertEqual(statistics.num_rows, 2)
+
+    def test_calls_are_not_run_again_after_a_transient_error(self) -> None:
+        """No call is the reason for it."""
+        fixture = _Fixture()
+        calls = [fixture.call("busy:0", x) for x in (0.0, 1.0)]
+        fixture.process()
+        for call in calls:
+            self.assertIsInstance(call.exception(), errors.UnavailableError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+
+    def test_lone_call_is_not_run_again(self) -> None:
+        """It is the culprit."""
+        fixture = _Fixture()
+        call = fixture.call("picky:0", -1.0)
+        fixture.process()
+        self.assertIsInstance(call.exception(), errors.OutOfRangeError)
+        self.assertEqual(len(fixture.wrapped.inputs), 1)
+
+    def test_calls_that_are_run_again_are_padded(self) -> None:
+        """Each to the size that fits it."""
+        fixture = _Fixture(2, 4)
+        calls = [fixture.call("picky:0", x) for x in (0.0, -1.0, 2.0)]
+        fixture.process()
+        np.testing.assert_array_equal(calls[2].result(), [[3]])
+        self.assertEqual([len(x) for x in fixture.wrapped.inputs], [4, 2, 2, 2])
+
+
+if __name__ == "__main__":
+    absltest.main()
