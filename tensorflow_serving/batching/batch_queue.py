@@ -6,17 +6,20 @@ held; tests call it directly.
 
 import collections
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic
 
-from tensorflow_serving.batching import batch_scheduler
-from tensorflow_serving.util import errors
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    run_times,
+    waiting_batch,
+)
+from tensorflow_serving.util import deadlines, errors
 
 # How much earlier than its first deadline a batch starts, at the least.
 _MIN_LEAD_SECONDS = 0.001
-# How much one run counts in the typical length of a run.
-_WEIGHT_OF_A_RUN = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +71,24 @@ class QueueOptions:
         return self.max_execution_batch_size or self.max_batch_size
 
 
+@dataclasses.dataclass(frozen=True)
+class Refusal(Generic[batch_scheduler.TaskT]):
+    """A task for which there was no room, or that cannot be run."""
+
+    task: batch_scheduler.TaskT
+    error: errors.ServingError
+
+
 class BatchQueue(Generic[batch_scheduler.TaskT]):
     """Batches in the order in which they will be processed; the last is open.
 
     A batch is due when it is closed or full, when its first task has waited for
     batch_timeout_micros, when one of its tasks would miss its deadline if it
     waited longer, or when the queue is closed.
+
+    Adding, cancelling and taking a task take constant time, however many wait;
+    expiring takes logarithmic time. A task costs nothing for its deadline until
+    some task has waited for as long as it could: see expire().
 
     All times are seconds of one clock. Not thread-safe.
     """
@@ -83,12 +98,19 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         self._options = options
         self._timeout_seconds = options.batch_timeout_micros / 1e6
         self._limit = options.batch_size_limit
-        self._batches: collections.deque[_Batch[batch_scheduler.TaskT]] = (
-            collections.deque([_Batch()])
-        )
+        # Batches that take no more tasks, the oldest first; never empty ones.
+        # The values have no meaning.
+        self._full: dict[
+            waiting_batch.WaitingBatch[batch_scheduler.TaskT], None
+        ] = {}
+        self._open = waiting_batch.WaitingBatch[batch_scheduler.TaskT]()
+        self._num_tasks = 0
+        # Of tasks that waited during the last expire(), and still do.
+        self._deadlines = deadlines.Deadlines[batch_scheduler.TaskT]()
         # No task has an earlier one; but those that had it may be gone.
         self._earliest_deadline = math.inf
-        self._typical_run_seconds: float | None = None
+        self._run_times = run_times.RunTimes()
+        self._num_wakeups = 0
         self._closed = False
         self._num_by_size: collections.Counter[int] = collections.Counter()
         self._num_by_reason: collections.Counter[
@@ -104,49 +126,34 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
     @property
     def empty(self) -> bool:
         """Whether no task waits."""
-        return self._batches[0].empty
+        return not self._num_tasks
 
     @property
     def num_tasks(self) -> int:
         """The number of tasks that wait."""
-        return sum(batch.num_tasks for batch in self._batches)
+        return self._num_tasks
 
     @property
     def capacity(self) -> int:
         """How many tasks of size 1 would be accepted."""
         if self._closed:
             return 0
-        new_batches = max(
-            0, self._options.max_enqueued_batches - len(self._batches)
+        num_new_batches = max(
+            0, self._options.max_enqueued_batches - len(self._full) - 1
         )
-        return new_batches * self._limit + self._limit - self._batches[-1].size
-
-    @property
-    def typical_run_seconds(self) -> float:
-        """How long a batch is processed, of late; infinite if not known."""
-        if self._typical_run_seconds is None:
-            return math.inf
-        return self._typical_run_seconds
-
-    def record_run(self, seconds: float) -> None:
-        """Takes note of how long a batch was processed."""
-        if self._typical_run_seconds is None:
-            self._typical_run_seconds = seconds
-        else:
-            self._typical_run_seconds += _WEIGHT_OF_A_RUN * (
-                seconds - self._typical_run_seconds
-            )
+        return num_new_batches * self._limit + self._limit - self._open.size
 
     @property
     def num_batches(self) -> int:
         """How many batches hold a task."""
-        return sum(not batch.empty for batch in self._batches)
+        return len(self._full) + (self._open.num_tasks > 0)
 
-    def add(self, task: batch_scheduler.TaskT, now: float) -> int:
-        """Adds a task; returns how many threads should look at the queue.
+    def record_run(self, size: int, seconds: float, now: float) -> None:
+        """Records how long the model ran for a batch of that size."""
+        self._run_times.record(size, seconds, now)
 
-        That is one for each batch that is due now or has a new due time: a
-        thread that takes the first of them is busy, and sees to no other.
+    def add(self, task: batch_scheduler.TaskT, now: float) -> None:
+        """Adds a task.
 
         Raises:
           UnavailableError, InvalidArgumentError, FailedPreconditionError,
@@ -159,12 +166,36 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         if task.deadline <= now:
             self._num_refused += 1
             raise batch_scheduler.expired_error()
-        if task.size <= self._limit - self._batches[-1].size:
-            return self._append(task, now)
-        return sum(self._append(part, now) for part in self._fit(task))
+        if task.size <= self._limit - self._open.size:
+            self._append(task, now)
+        else:
+            for part in self._fit(task):
+                self._append(part, now)
+
+    def add_all(
+        self, tasks: Iterable[batch_scheduler.TaskT], now: float
+    ) -> list[Refusal[batch_scheduler.TaskT]]:
+        """Adds tasks; returns those that were refused."""
+        refusals = []
+        for task in tasks:
+            try:
+                self.add(task, now)
+            except errors.ServingError as error:
+                refusals.append(Refusal(task, error))
+        return refusals
+
+    def pop_wakeups(self) -> int:
+        """Returns how many threads must look again, since the last call.
+
+        That is one for each batch that is due now or has a new due time: a
+        thread that takes the first of them is busy, and sees to no other.
+        """
+        num_wakeups = min(self._num_wakeups, self.num_batches)
+        self._num_wakeups = 0
+        return num_wakeups
 
     def take(
-        self, now: float, *, idle: bool = False
+        self, now: float, *, idle: bool = False, here: bool = False
     ) -> batch_scheduler.Batch[batch_scheduler.TaskT] | None:
         """Removes and returns the oldest batch, closed, if one is due.
 
@@ -172,30 +203,39 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
           now: The time. Tasks that are expired must have been removed.
           idle: Whether the caller has nothing else to do; then a queue with
             idle_means_go gives up what it has.
+          here: Whether the caller wants only what it should run itself.
         """
-        batch = self._batches[0]
+        batch = self._first_batch()
         reason = self._reason_to_take(batch, now, idle=idle)
-        if reason is None:
+        size = batch.size
+        if reason is None or (
+            here and not self._run_times.may_run_here(size, now)
+        ):
             return None
-        self._batches.popleft()
-        batch.close(reason)
-        if not self._batches:
-            self._batches.append(_Batch())
-        self._num_by_size[batch.size] += 1
-        self._num_by_reason[batch.close_reason or reason] += 1
-        return batch
+        if batch is self._open:
+            self._open = waiting_batch.WaitingBatch()
+        else:
+            del self._full[batch]
+        tasks = batch.take()
+        self._num_tasks -= len(tasks)
+        if self._deadlines:
+            self._discard_deadlines(tasks)
+        if not self._num_tasks:
+            self._earliest_deadline = math.inf
+        self._num_by_size[size] += 1
+        self._num_by_reason[reason] += 1
+        return batch_scheduler.Batch.of(tasks, size, reason)
 
     def due_time(self) -> float | None:
         """Returns when take() will have a batch; None if there is no task.
 
         Whoever waits for it must also look at earliest_deadline.
         """
-        batch = self._batches[0]
-        if batch.empty:
+        if not self._num_tasks:
             return None
-        if batch.is_closed or batch.size >= self._limit or self._closed:
+        if self._full or self._open.size >= self._limit or self._closed:
             return -math.inf
-        return min(self._timeout_of(batch), self._last_start_of(batch))
+        return min(self._timeout_of_open(), self._last_start_of_open())
 
     @property
     def earliest_deadline(self) -> float:
@@ -203,30 +243,37 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         return self._earliest_deadline
 
     def expire(self, now: float) -> list[batch_scheduler.TaskT]:
-        """Removes and returns the tasks whose deadline has come."""
+        """Removes and returns the tasks whose deadline has come.
+
+        1. Tasks are added without a look at the others: only the earliest
+           deadline is kept. Most are taken before it comes.
+        2. When it comes, the deadlines of all tasks that wait by then are put
+           in order. Each is put in order once.
+        3. The first of them is the next earliest deadline.
+        """
         if now < self._earliest_deadline:
             return []
-        expired = []
-        for batch in self._batches:
-            expired += batch.remove_tasks(lambda task: task.deadline <= now)
-        self._forget_empty_batches()
-        self._earliest_deadline = min(
-            (batch.earliest_deadline for batch in self._batches),
-            default=math.inf,
-        )
+        self._watch_new_tasks()
+        expired = self._deadlines.pop_expired(now)
+        for task in expired:
+            self._remove(task)
+        self._earliest_deadline = self._deadlines.next_deadline
         self._num_expired += len(expired)
         return expired
 
     def cancel(self, task: batch_scheduler.TaskT) -> bool:
         """Removes a task or its parts; returns whether it was waiting."""
-        num_removed = sum(
-            len(batch.remove_tasks(lambda other: other.is_part_of(task)))
-            for batch in self._batches
-        )
-        if num_removed:
-            self._forget_empty_batches()
-            self._num_cancelled += num_removed
-        return num_removed > 0
+        waiting = [
+            part
+            for part in task.parts or (task,)
+            if part.place is self._open or part.place in self._full
+        ]
+        for part in waiting:
+            if part.ticket is not None:
+                self._deadlines.discard(part.ticket)
+            self._remove(part)
+        self._num_cancelled += len(waiting)
+        return bool(waiting)
 
     def close(self) -> None:
         """Takes no more tasks; what waits is due at once. Idempotent."""
@@ -234,13 +281,12 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
 
     def statistics(self, now: float) -> batch_scheduler.Statistics:
         """Returns a snapshot."""
-        oldest = self._batches[0]
         return batch_scheduler.Statistics(
-            num_enqueued_tasks=self.num_tasks,
-            oldest_wait_seconds=0.0
-            if oldest.empty
-            else max(0.0, now - oldest.times[0]),
-            typical_run_seconds=self._typical_run_seconds or 0.0,
+            num_enqueued_tasks=self._num_tasks,
+            oldest_wait_seconds=max(0.0, now - self._first_batch().first_time)
+            if self._num_tasks
+            else 0.0,
+            typical_run_seconds=self._run_times.typical_seconds,
             num_batches_by_size=dict(self._num_by_size),
             num_batches_by_reason=dict(self._num_by_reason),
             num_refused=self._num_refused,
@@ -248,21 +294,19 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
             num_cancelled=self._num_cancelled,
         )
 
-    def _append(self, task: batch_scheduler.TaskT, now: float) -> int:
-        """Adds a task that fits in a batch; returns what add() returns."""
-        batch = self._batches[-1]
-        num_changes = 0
+    def _append(self, task: batch_scheduler.TaskT, now: float) -> None:
+        """Adds a task that fits in a batch."""
+        batch = self._open
         if batch.size + task.size > self._limit:
-            if batch.size < self._limit:
-                num_changes += 1  # it was not due until now
-            batch.close(batch_scheduler.CloseReason.FULL)
-            batch = _Batch()
-            self._batches.append(batch)
-        opens = batch.empty
-        is_urgent = task.deadline < batch.earliest_deadline
-        batch.add_task_at(task, now)
-        self._earliest_deadline = min(self._earliest_deadline, task.deadline)
-        return num_changes + (opens or is_urgent or batch.size >= self._limit)
+            # A batch that was not full was not due until now.
+            self._num_wakeups += batch.size < self._limit
+            self._full[batch] = None
+            batch = self._open = waiting_batch.WaitingBatch()
+        is_earlier = batch.add(task, now)
+        self._num_wakeups += is_earlier or batch.size >= self._limit
+        self._num_tasks += 1
+        if task.deadline < self._earliest_deadline:
+            self._earliest_deadline = task.deadline
 
     def _fit(
         self, task: batch_scheduler.TaskT
@@ -273,7 +317,7 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         sizes = [task.size]
         room = 0
         if options.enable_large_batch_splitting:
-            room = self._limit - self._batches[-1].size
+            room = self._limit - self._open.size
             sizes = _sizes_of_parts(task.size, room, self._limit)
         most = min(options.max_batch_size, max_batches * self._limit)
         if task.size > most:
@@ -282,79 +326,78 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
                 f"{most}; got {task.size}"
             )
         num_new_batches = len(sizes) - (room > 0)
-        if len(self._batches) + num_new_batches > max_batches:
+        if len(self._full) + 1 + num_new_batches > max_batches:
             self._num_refused += 1
             raise errors.UnavailableError(
                 f"waiting batches must be at most {max_batches}; got one more "
                 "call than fits. Try again later"
             )
-        return [task] if len(sizes) == 1 else task.split(sizes)
+        if len(sizes) == 1:
+            return [task]
+        task.parts = parts = task.split(sizes)
+        return parts
+
+    def _first_batch(
+        self,
+    ) -> waiting_batch.WaitingBatch[batch_scheduler.TaskT]:
+        return next(iter(self._full), self._open)
 
     def _reason_to_take(
-        self, batch: "_Batch[batch_scheduler.TaskT]", now: float, *, idle: bool
+        self,
+        batch: waiting_batch.WaitingBatch[batch_scheduler.TaskT],
+        now: float,
+        *,
+        idle: bool,
     ) -> batch_scheduler.CloseReason | None:
-        if batch.empty:
+        if not batch.num_tasks:
             return None
-        if batch.is_closed or batch.size >= self._limit:
+        if batch is not self._open or batch.size >= self._limit:
             return batch_scheduler.CloseReason.FULL
         if self._closed:
             return batch_scheduler.CloseReason.DRAIN
-        if now >= self._timeout_of(batch):
+        if now >= self._timeout_of_open():
             return batch_scheduler.CloseReason.TIMEOUT
-        if now >= self._last_start_of(batch):
+        if now >= self._last_start_of_open():
             return batch_scheduler.CloseReason.DEADLINE
         if idle and self._options.idle_means_go:
             return batch_scheduler.CloseReason.IDLE
         return None
 
-    def _timeout_of(self, batch: "_Batch[batch_scheduler.TaskT]") -> float:
-        return batch.times[0] + self._timeout_seconds
+    def _timeout_of_open(self) -> float:
+        return self._open.first_time + self._timeout_seconds
 
-    def _last_start_of(self, batch: "_Batch[batch_scheduler.TaskT]") -> float:
+    def _last_start_of_open(self) -> float:
         """Returns when a batch must start to be in time for all its tasks."""
-        lead_seconds = max(_MIN_LEAD_SECONDS, self._typical_run_seconds or 0.0)
-        return batch.earliest_deadline - lead_seconds
+        lead_seconds = max(_MIN_LEAD_SECONDS, self._run_times.typical_seconds)
+        return self._open.earliest_deadline - lead_seconds
 
-    def _forget_empty_batches(self) -> None:
-        """Removes all but the open batch, if they are empty."""
-        open_batch = self._batches.pop()
-        self._batches = collections.deque(
-            batch for batch in self._batches if not batch.empty
+    def _watch_new_tasks(self) -> None:
+        """Puts the deadlines of tasks in order that came since the last call.
+
+        Tasks come to the last batches only, so most are not looked at.
+        """
+        batches = [self._open]
+        batches += itertools.takewhile(
+            lambda batch: not batch.is_watched, reversed(self._full)
         )
-        self._batches.append(open_batch)
+        for batch in reversed(batches):
+            for task in batch.watch():
+                task.ticket = self._deadlines.push(task.deadline, task)
 
+    def _discard_deadlines(
+        self, tasks: Iterable[batch_scheduler.TaskT]
+    ) -> None:
+        for task in tasks:
+            if task.ticket is not None:
+                self._deadlines.discard(task.ticket)
 
-class _Batch(batch_scheduler.Batch[batch_scheduler.TaskT]):
-    """A batch that knows since when its tasks wait, and how long they may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # When each task was added; parallel to tasks.
-        self.times: list[float] = []
-        self.earliest_deadline = math.inf
-
-    def add_task_at(self, task: batch_scheduler.TaskT, now: float) -> None:
-        """Adds a task."""
-        self.add_task(task)
-        self.times.append(now)
-        if task.deadline < self.earliest_deadline:
-            self.earliest_deadline = task.deadline
-
-    def remove_tasks(
-        self, is_wanted: "batch_scheduler.Predicate[batch_scheduler.TaskT]"
-    ) -> list[batch_scheduler.TaskT]:
-        """See Batch."""
-        times = [
-            time
-            for task, time in zip(self.tasks, self.times, strict=True)
-            if not is_wanted(task)
-        ]
-        removed = super().remove_tasks(is_wanted)
-        self.times = times
-        self.earliest_deadline = min(
-            (task.deadline for task in self.tasks), default=math.inf
-        )
-        return removed
+    def _remove(self, task: batch_scheduler.BatchTask) -> None:
+        """Removes a task that waits, and its batch if that was the last one."""
+        batch = task.place
+        batch.remove(task)
+        self._num_tasks -= 1
+        if not batch.num_tasks and batch is not self._open:
+            del self._full[batch]
 
 
 def _sizes_of_parts(size: int, room: int, limit: int) -> list[int]:

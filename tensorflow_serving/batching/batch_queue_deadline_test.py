@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,21 +15,16 @@ _FOREVER = 10**12
 _Reason = batch_scheduler.CloseReason
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Task(batch_scheduler.BatchTask):
     size: int
     deadline: float = math.inf
-    whole: "_Task | None" = None
 
     def split(self, sizes: Sequence[int]) -> list["_Task"]:
         """Makes parts with the deadline of the whole."""
         assert sum(sizes) == self.size
         assert len(sizes) > 1
-        return [_Task(size, self.deadline, self) for size in sizes]
-
-    def is_part_of(self, task: batch_scheduler.BatchTask) -> bool:
-        """Knows its whole."""
-        return self is task or self.whole is task
+        return [_Task(size, self.deadline) for size in sizes]
 
 
 def _queue(
@@ -68,7 +64,7 @@ class DeadlineTest(parameterized.TestCase):
         """But 1 ms at least; the other tasks go with it."""
         queue = _queue()
         for seconds in runs:
-            queue.record_run(seconds)
+            queue.record_run(6, seconds, now=0)
         queue.add(_Task(1), now=0)
         queue.add(_Task(2, deadline=1), now=0)
         queue.add(_Task(3, deadline=2), now=0)
@@ -81,14 +77,12 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual([task.size for task in batch.tasks], [1, 2, 3])
         self.assertIs(batch.close_reason, _Reason.DEADLINE)
 
-    def test_typical_run_follows_the_last_ones(self) -> None:
-        """A fifth of each; it is infinite before the first."""
+    def test_typical_run_is_in_the_statistics(self) -> None:
+        """A fifth of each run; it is 0 before the first."""
         queue = _queue()
-        self.assertEqual(queue.typical_run_seconds, math.inf)
-        queue.record_run(1.0)
-        self.assertEqual(queue.typical_run_seconds, 1.0)
-        queue.record_run(2.0)
-        self.assertAlmostEqual(queue.typical_run_seconds, 1.2)
+        self.assertEqual(queue.statistics(0).typical_run_seconds, 0)
+        for seconds in (1.0, 2.0):
+            queue.record_run(1, seconds, now=0)
         self.assertAlmostEqual(queue.statistics(0).typical_run_seconds, 1.2)
 
     def test_expired_task_is_dropped_alone(self) -> None:
@@ -138,6 +132,57 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual(statistics.num_expired, 0)
         self.assertEqual(statistics.num_refused, 1)
 
+    def test_tasks_expire_in_the_order_of_their_deadlines(self) -> None:
+        """Those that came after the last one that expired, too."""
+        queue = _queue(max_enqueued_batches=9)
+        for size, deadline in ((4, 3.0), (5, 1.0), (6, 2.0)):
+            queue.add(_Task(size, deadline), now=0)
+        self.assertEqual([task.size for task in queue.expire(now=1)], [5])
+        for size, deadline in ((7, 2.5), (8, 1.5), (3, math.inf)):
+            queue.add(_Task(size, deadline), now=1)
+        self.assertEqual(queue.earliest_deadline, 1.5)
+        self.assertEqual(
+            [task.size for task in queue.expire(now=4)], [8, 6, 7, 4]
+        )
+        self.assertEqual(queue.num_tasks, 1)
+
+    def test_deadline_of_a_cancelled_task_hides_no_later_one(self) -> None:
+        """The queue knows the next deadline, whatever has gone before."""
+        queue = _queue()
+        cancelled = _Task(1, deadline=5)
+        queue.add(cancelled, now=0)
+        queue.add(_Task(2, deadline=9), now=0)
+        queue.cancel(cancelled)
+        self.assertEqual(queue.expire(now=5), [])
+        queue.add(_Task(3, deadline=7), now=5)
+        self.assertEqual(queue.earliest_deadline, 7)
+        self.assertEqual([task.size for task in queue.expire(now=8)], [3])
+
+    def test_cancelled_task_starts_no_batch(self) -> None:
+        """The batch is due in time for the tasks that still wait."""
+        queue = _queue()
+        cancelled = _Task(1, deadline=5)
+        queue.add(cancelled, now=0)
+        queue.add(_Task(2, deadline=9), now=0)
+        self.assertEqual(queue.due_time(), 4.999)
+        queue.cancel(cancelled)
+        self.assertEqual(queue.due_time(), 8.999)
+        self.assertEqual(_take(queue, now=8), [])
+
+    def test_taken_tasks_do_not_expire(self) -> None:
+        """Whether or not their deadlines were put in order before."""
+        queue = _queue()
+        queue.add(_Task(1, deadline=1), now=0)
+        queue.add(_Task(9, deadline=2), now=0)
+        queue.add(_Task(4, deadline=3), now=0)
+        queue.expire(now=1)
+        self.assertEqual(_take(queue, now=1), [9])
+        self.assertEqual(queue.expire(now=2), [])
+        queue.close()
+        self.assertEqual(_take(queue, now=2), [4])
+        self.assertEqual(queue.earliest_deadline, math.inf)
+        self.assertEqual(queue.expire(now=9), [])
+
 
 class CancelTest(absltest.TestCase):
     """Tasks whose callers are gone."""
@@ -173,6 +218,113 @@ class CancelTest(absltest.TestCase):
         self.assertEqual(queue.statistics(0).num_cancelled, 2)
         queue.close()
         self.assertEqual(_take(queue, now=0), [1])
+
+    def test_cancelled_tasks_leave_their_room(self) -> None:
+        """In batches that are closed as well as in the open one."""
+        queue = _queue(max_enqueued_batches=3)
+        tasks = [_Task(10), _Task(10), _Task(6)]
+        queue.add_all(tasks, now=0)
+        self.assertEqual(queue.capacity, 4)
+        for task, capacity in zip(tasks, (14, 24, 30), strict=True):
+            queue.cancel(task)
+            self.assertEqual(queue.capacity, capacity)
+        self.assertTrue(queue.empty)
+        self.assertIsNone(queue.due_time())
+        self.assertEqual(queue.num_batches, 0)
+
+    def test_task_of_another_queue_is_not_cancelled(self) -> None:
+        """Each queue has tasks of its own."""
+        queue, other = _queue(), _queue()
+        task = _Task(1)
+        queue.add(task, now=0)
+        self.assertFalse(other.cancel(task))
+        self.assertEqual(queue.num_tasks, 1)
+
+    def test_expired_task_is_not_cancelled(self) -> None:
+        """It has its answer."""
+        queue = _queue()
+        task = _Task(1, deadline=1)
+        queue.add(task, now=0)
+        queue.expire(now=1)
+        self.assertFalse(queue.cancel(task))
+        self.assertEqual(queue.statistics(1).num_cancelled, 0)
+
+
+class _CountedTask(batch_scheduler.BatchTask):
+    """Counts how often its deadline is read."""
+
+    size = 1
+    num_looks = 0
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    @property
+    def deadline(self) -> float:  # type: ignore[override]
+        """When the task is of no more use."""
+        self.num_looks += 1
+        return self._deadline
+
+
+class ManyTasksTest(parameterized.TestCase):
+    """Queues in which very many tasks wait."""
+
+    @parameterized.named_parameters(
+        ("cancelled_from_the_first", "cancel", 1),
+        ("cancelled_from_the_last", "cancel", -1),
+        ("expired_from_the_first", "expire", 1),
+        ("expired_from_the_last", "expire", -1),
+    )
+    def test_work_for_a_task_does_not_grow_with_the_queue(
+        self, how: str, step: int
+    ) -> None:
+        """10,000 tasks leave one by one, each looked at a few times."""
+        queue = batch_queue.BatchQueue[_CountedTask](
+            batch_queue.QueueOptions(4096, _FOREVER, 64)
+        )
+        tasks = [_CountedTask(float(n)) for n in range(1, 10_001)][::step]
+        self.assertEqual(queue.add_all(tasks, now=0), [])
+        for number, task in enumerate(tasks, 1):
+            if how == "cancel":
+                self.assertTrue(queue.cancel(task))
+            else:
+                self.assertEqual(len(queue.expire(now=number)), 1)
+        self.assertTrue(queue.empty)
+        self.assertLess(sum(task.num_looks for task in tasks), 20 * len(tasks))
+
+    @parameterized.parameters(range(10))
+    def test_each_task_leaves_once(self, seed: int) -> None:
+        """Taken, expired or cancelled, and never before or after its time."""
+        rng = random.Random(seed)
+        queue = _queue(max_enqueued_batches=50, batch_timeout_micros=3_000_000)
+        waiting: list[_Task] = []
+
+        def leave(tasks: Sequence[_Task]) -> None:
+            for task in tasks:
+                (index,) = (i for i, t in enumerate(waiting) if t is task)
+                del waiting[index]
+
+        for step in range(3_000):
+            now = step / 4
+            for task in queue.expire(now):
+                self.assertLessEqual(task.deadline, now)
+                leave([task])
+            self.assertTrue(all(task.deadline > now for task in waiting))
+            tasks = [
+                _Task(rng.randint(1, 10), now + rng.choice([0.5, 3, math.inf]))
+                for _ in range(rng.randrange(3))
+            ]
+            refused = [refusal.task for refusal in queue.add_all(tasks, now)]
+            waiting += [t for t in tasks if all(t is not r for r in refused)]
+            if waiting and rng.random() < 0.3:
+                task = rng.choice(waiting)
+                self.assertTrue(queue.cancel(task))
+                leave([task])
+            if rng.random() < 0.3:
+                batch = queue.take(now)
+                leave(batch.tasks if batch else [])
+                self.assertLessEqual(batch.size if batch else 0, 10)
+            self.assertEqual(queue.num_tasks, len(waiting))
 
 
 if __name__ == "__main__":

@@ -14,21 +14,16 @@ _FOREVER = 10**12
 _Reason = batch_scheduler.CloseReason
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Task(batch_scheduler.BatchTask):
     size: int
     deadline: float = math.inf
-    whole: "_Task | None" = None
 
     def split(self, sizes: Sequence[int]) -> list["_Task"]:
         """Makes parts with the deadline of the whole."""
         assert sum(sizes) == self.size
         assert len(sizes) > 1
-        return [_Task(size, self.deadline, self) for size in sizes]
-
-    def is_part_of(self, task: batch_scheduler.BatchTask) -> bool:
-        """Knows its whole."""
-        return self is task or self.whole is task
+        return [_Task(size, self.deadline) for size in sizes]
 
 
 def _queue(
@@ -51,6 +46,12 @@ def _take(queue: batch_queue.BatchQueue[_Task], now: float) -> list[int]:
     """Returns the sizes of the tasks of the next batch."""
     batch = queue.take(now)
     return [task.size for task in batch.tasks] if batch else []
+
+
+def _wakeups(queue: batch_queue.BatchQueue[_Task], task: _Task) -> int:
+    """Adds a task; returns how many threads must look at the queue."""
+    queue.add(task, now=0)
+    return queue.pop_wakeups()
 
 
 class QueueOptionsTest(parameterized.TestCase):
@@ -211,21 +212,21 @@ class BatchQueueTest(parameterized.TestCase):
         queue.add(_Task(2), now=0)
         self.assertEqual(_take(queue, now=0), [8, 2])
 
-    def test_add_says_how_many_threads_have_something_to_see(self) -> None:
+    def test_queue_says_how_many_threads_must_look(self) -> None:
         """The first task of a batch, the most urgent and the last are news."""
         queue = _queue(max_enqueued_batches=9)
-        self.assertEqual(queue.add(_Task(1), now=0), 1)
-        self.assertEqual(queue.add(_Task(1), now=0), 0)
-        self.assertEqual(queue.add(_Task(1, deadline=7), now=0), 1)
-        self.assertEqual(queue.add(_Task(1, deadline=8), now=0), 0)
-        self.assertEqual(queue.add(_Task(6, deadline=6), now=0), 1)
-        self.assertEqual(queue.add(_Task(3), now=0), 1)
+        self.assertEqual(_wakeups(queue, _Task(1)), 1)
+        self.assertEqual(_wakeups(queue, _Task(1)), 0)
+        self.assertEqual(_wakeups(queue, _Task(1, deadline=7)), 1)
+        self.assertEqual(_wakeups(queue, _Task(1, deadline=8)), 0)
+        self.assertEqual(_wakeups(queue, _Task(6, deadline=6)), 1)
+        self.assertEqual(_wakeups(queue, _Task(3)), 1)
 
     def test_overflow_is_news_for_two_threads(self) -> None:
         """One takes the batch that was closed; one sees to the next."""
         queue = _queue()
-        queue.add(_Task(3), now=0)
-        self.assertEqual(queue.add(_Task(8), now=0), 2)
+        _wakeups(queue, _Task(3))
+        self.assertEqual(_wakeups(queue, _Task(8)), 2)
 
     def test_each_batch_of_a_split_task_is_news(self) -> None:
         """Or one thread would run what several could."""
@@ -234,9 +235,39 @@ class BatchQueueTest(parameterized.TestCase):
             max_enqueued_batches=9,
             enable_large_batch_splitting=True,
         )
-        queue.add(_Task(3), now=0)
-        self.assertEqual(queue.add(_Task(4), now=0), 2)
+        _wakeups(queue, _Task(3))
+        self.assertEqual(_wakeups(queue, _Task(4)), 2)
         self.assertEqual(queue.num_batches, 2)
+
+    def test_batch_that_is_taken_is_no_news(self) -> None:
+        """No thread need look for what is gone."""
+        queue = _queue()
+        queue.add(_Task(10), now=0)
+        queue.add(_Task(1), now=0)
+        _take(queue, now=0)
+        self.assertEqual(queue.pop_wakeups(), 1)
+        self.assertEqual(queue.pop_wakeups(), 0)
+
+    def test_tasks_are_added_or_refused_each_for_itself(self) -> None:
+        """A refused task stops none of those that come with it."""
+        queue = _queue(max_enqueued_batches=1)
+        tasks = [
+            _Task(6),
+            _Task(11),
+            _Task(5),
+            _Task(1, deadline=3),
+            _Task(4),
+        ]
+        refusals = queue.add_all(iter(tasks), now=3)
+        self.assertEqual(
+            [(refusal.task.size, type(refusal.error)) for refusal in refusals],
+            [
+                (11, errors.InvalidArgumentError),
+                (5, errors.UnavailableError),
+                (1, errors.DeadlineExceededError),
+            ],
+        )
+        self.assertEqual(_take(queue, now=3), [6, 4])
 
 
 class IdleTest(absltest.TestCase):
@@ -257,6 +288,42 @@ class IdleTest(absltest.TestCase):
         queue = _queue()
         queue.add(_Task(1), now=0)
         self.assertIsNone(queue.take(now=0, idle=True))
+
+
+class HereTest(parameterized.TestCase):
+    """A caller that runs quick batches itself."""
+
+    def test_batch_of_unknown_length_is_not_for_the_caller(self) -> None:
+        """It stays in the queue, for the threads."""
+        queue = _queue()
+        queue.add(_Task(10), now=0)
+        self.assertIsNone(queue.take(now=0, here=True))
+        self.assertEqual(_take(queue, now=0), [10])
+
+    @parameterized.parameters((0.003, True), (0.0031, False))
+    def test_quick_batch_is_for_the_caller(
+        self, seconds: float, is_quick: bool
+    ) -> None:
+        """Its size decides, and how long the last ones of that size took."""
+        queue = _queue()
+        queue.record_run(9, seconds, now=0)
+        queue.add(_Task(10), now=0)
+        self.assertEqual(queue.take(now=0, here=True) is not None, is_quick)
+
+    def test_quick_batch_waits_until_it_is_due(self) -> None:
+        """Others may come, with which it is run."""
+        queue = _queue()
+        queue.record_run(1, 0.0, now=0)
+        queue.add(_Task(1), now=0)
+        self.assertIsNone(queue.take(now=0, here=True))
+
+    def test_trial_is_not_wasted_on_a_batch_that_is_not_due(self) -> None:
+        """A caller that gets nothing has not tried."""
+        queue = _queue(idle_means_go=True)
+        queue.record_run(1, 0.01, now=0)
+        queue.add(_Task(1), now=0)
+        self.assertIsNone(queue.take(now=1, here=True))
+        self.assertIsNotNone(queue.take(now=1, here=True, idle=True))
 
 
 class SplittingTest(parameterized.TestCase):

@@ -11,7 +11,7 @@ import enum
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tensorflow_serving.util import errors
 
@@ -21,7 +21,8 @@ TaskT = TypeVar("TaskT", bound="BatchTask")
 class BatchTask:
     """A unit of work that can share a batch with others.
 
-    Subclasses set size, and what else they need.
+    Subclasses set size, and what else they need. A task can be changed, and is
+    scheduled once: after fail() it is over.
     """
 
     __slots__ = ()
@@ -30,9 +31,16 @@ class BatchTask:
     size: int
     # When the task is of no more use, in seconds of the scheduler's clock.
     deadline: float = math.inf
+    # All below belong to the queue that holds the task, and are guarded by its
+    # lock. The batch in which it waits.
+    place: Any = None
+    # With which its deadline can be discarded, if it is watched.
+    ticket: int | None = None
+    # Its parts, if it was split.
+    parts: Sequence["BatchTask"] = ()
 
     def fail(self, error: errors.ServingError) -> None:
-        """Is told that the scheduler gave the task up; called at most once.
+        """Ends the task, which the scheduler gave up; called at most once.
 
         Called without a lock, on any thread; must not block. close() of the
         scheduler waits for it.
@@ -49,10 +57,6 @@ class BatchTask:
         """
         raise NotImplementedError
 
-    def is_part_of(self, task: "BatchTask") -> bool:
-        """Returns whether it is that task, or came from its split()."""
-        return self is task
-
 
 class CloseReason(enum.Enum):
     """Why a batch took no more tasks."""
@@ -64,6 +68,10 @@ class CloseReason(enum.Enum):
     DRAIN = "drain"  # the queue was closed
 
 
+_CLOSED = threading.Event()
+_CLOSED.set()
+
+
 class Batch(Generic[TaskT]):
     """Tasks that are processed together.
 
@@ -72,6 +80,8 @@ class Batch(Generic[TaskT]):
     Any thread may read and wait; only one at a time may add tasks.
     """
 
+    __slots__ = ("_close_reason", "_closed", "_size", "_tasks")
+
     def __init__(self) -> None:
         """Makes an open batch without tasks."""
         self._tasks: list[TaskT] = []
@@ -79,19 +89,29 @@ class Batch(Generic[TaskT]):
         self._closed = threading.Event()
         self._close_reason: CloseReason | None = None
 
+    @classmethod
+    def of(
+        cls, tasks: list[TaskT], size: int, reason: CloseReason
+    ) -> "Batch[TaskT]":
+        """Returns a closed batch.
+
+        Args:
+          tasks: Its tasks; must not be changed afterwards.
+          size: The sum of their sizes.
+          reason: Why it is closed.
+        """
+        batch = cls.__new__(cls)
+        batch._tasks = tasks
+        batch._size = size
+        batch._closed = _CLOSED
+        batch._close_reason = reason
+        return batch
+
     def add_task(self, task: TaskT) -> None:
         """Adds a task; the batch must be open."""
         assert not self.is_closed, "a closed batch takes no tasks"
         self._tasks.append(task)
         self._size += task.size
-
-    def remove_tasks(self, is_wanted: "Predicate[TaskT]") -> list[TaskT]:
-        """Removes and returns some tasks; for the scheduler, before a run."""
-        removed = [task for task in self._tasks if is_wanted(task)]
-        if removed:
-            self._tasks = [task for task in self._tasks if not is_wanted(task)]
-            self._size -= sum(task.size for task in removed)
-        return removed
 
     @property
     def tasks(self) -> Sequence[TaskT]:
@@ -134,8 +154,9 @@ class Batch(Generic[TaskT]):
             self._closed.set()
 
 
-Predicate = Callable[[TaskT], bool]
-ProcessBatch = Callable[[Batch[TaskT]], None]
+# Returns how many seconds of the scheduler's clock the model ran, without what
+# was done before and after it; None: the whole call counts.
+ProcessBatch = Callable[[Batch[TaskT]], float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +170,7 @@ class Statistics:
     num_enqueued_tasks: int = 0
     # How long the oldest task waits already; 0 if there is none.
     oldest_wait_seconds: float = 0.0
-    # How long a batch is processed, of late; 0 if that is not known.
+    # How long the last batches took, on average; 0 before the first.
     typical_run_seconds: float = 0.0
     num_batches_by_size: Mapping[int, int] = dataclasses.field(
         default_factory=dict

@@ -61,12 +61,6 @@ class BatchTaskTest(absltest.TestCase):
         """Unless it says until when."""
         self.assertEqual(_Task(1).deadline, math.inf)
 
-    def test_task_is_part_of_itself_only(self) -> None:
-        """Not of one that is equal."""
-        task = _Task(1)
-        self.assertTrue(task.is_part_of(task))
-        self.assertFalse(task.is_part_of(_Task(1)))
-
     def test_task_cannot_be_split(self) -> None:
         """That is for those that know how."""
         with self.assertRaises(NotImplementedError):
@@ -131,17 +125,17 @@ class BatchTest(absltest.TestCase):
         with self.assertRaises(AssertionError):
             batch.add_task(_Task(1))
 
-    def test_removed_tasks_are_gone(self) -> None:
-        """From a closed batch, too; the others keep their order."""
-        batch = batch_scheduler.Batch[_Task]()
-        for size in (1, 2, 3, 4):
-            batch.add_task(_Task(size))
-        batch.close()
-        removed = batch.remove_tasks(lambda task: task.size % 2 == 0)
-        self.assertEqual([task.size for task in removed], [2, 4])
-        self.assertEqual([task.size for task in batch.tasks], [1, 3])
-        self.assertEqual(batch.size, 4)
-        self.assertEqual(batch.remove_tasks(lambda task: False), [])
+    def test_batch_can_be_made_of_tasks(self) -> None:
+        """It is closed from the start, and nobody waits for that."""
+        tasks = [_Task(3), _Task(7)]
+        batch = batch_scheduler.Batch.of(
+            tasks, 10, batch_scheduler.CloseReason.FULL
+        )
+        self.assertTrue(batch.is_closed)
+        batch.wait_until_closed()
+        self.assertIs(batch.close_reason, batch_scheduler.CloseReason.FULL)
+        self.assertIs(batch.tasks, tasks)
+        self.assertEqual((batch.num_tasks, batch.size), (2, 10))
 
     def test_first_reason_counts(self) -> None:
         """A batch is closed once; nobody need say why."""

@@ -101,7 +101,10 @@ class Call(batch_scheduler.BatchTask):
         "function",
         "inputs",
         "num_rows",
+        "parts",
+        "place",
         "size",
+        "ticket",
         "whole",
     )
 
@@ -125,17 +128,15 @@ class Call(batch_scheduler.BatchTask):
         self.arrival_time = function.clock.now()
         # If the call was split.
         self.whole: _Whole | None = None
+        # Of the queue; see BatchTask.
+        self.place = None
+        self.ticket = None
+        self.parts = ()
 
     def fail(self, error: errors.ServingError) -> None:
         """Ends the call with an error; of several, the first counts."""
         if self.whole is None or self.whole.end():
             self.caller.fail([self], error)
-
-    def is_part_of(self, task: batch_scheduler.BatchTask) -> bool:
-        """See BatchTask."""
-        return self is task or (
-            isinstance(self.caller, _Whole) and self.caller.call is task
-        )
 
     def split(self, sizes: Sequence[int]) -> list["Call"]:
         """See BatchTask; this call is done when the last part is."""

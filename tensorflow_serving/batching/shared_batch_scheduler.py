@@ -21,10 +21,6 @@ from tensorflow_serving.batching import batch_queue, batch_scheduler
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
-# A batch that takes no longer is processed by the thread that brings the last
-# of its tasks; waking another one would take a good part of that time.
-_QUICK_SECONDS = 0.003
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -52,7 +48,7 @@ class _Queue:
     # Any: the tasks of different queues have different types.
     batches: batch_queue.BatchQueue[Any]
     process_batch: batch_scheduler.ProcessBatch[Any]
-    # Batches that are processed, and dropped tasks that are not yet told so.
+    # Batches that are processed, and dropped tasks whose fail() is not done.
     num_in_hand: int = 0
 
     @property
@@ -75,7 +71,7 @@ class SharedBatchScheduler:
     on; telling whoever waits for a task is the callback's business.
 
     A task whose deadline comes while it waits is dropped at that moment, by a
-    thread that watches deadlines (started with the first task that has one).
+    thread that watches deadlines and does nothing else.
 
     close() is the end of adding queues. Those that are still open keep the
     threads; closing the last one ends them.
@@ -108,9 +104,9 @@ class SharedBatchScheduler:
         # The next one to visit first.
         self._queues: collections.deque[_Queue] = collections.deque()
         self._num_batches_in_process = 0
-        self._watcher: threading.Thread | None = None
+        # When the watching thread looks again, at the latest.
         self._watched_deadline = math.inf
-        # Tasks to be told so.
+        # Dropped tasks, for the watching thread to fail.
         self._expired: list[tuple[_Queue, batch_scheduler.BatchTask]] = []
         self._closed = False
         self._threads = self._start_threads()
@@ -158,14 +154,20 @@ class SharedBatchScheduler:
         self.close()
 
     def _start_threads(self) -> list[threading.Thread]:
+        """Starts all threads now: under load there may be no more to be had."""
         options = self._options
+        name = options.thread_pool_name
         threads = [
             threading.Thread(
-                target=self._process_batches,
-                name=f"{options.thread_pool_name}_{number}",
+                target=self._process_batches, name=f"{name}_{number}"
             )
             for number in range(options.num_batch_threads)
         ]
+        threads.append(
+            threading.Thread(
+                target=self._watch_deadlines, name=f"{name}_deadlines"
+            )
+        )
         try:
             for thread in threads:
                 thread.start()
@@ -174,6 +176,7 @@ class SharedBatchScheduler:
             with self._lock:
                 self._closed = True
                 self._news.notify_all()
+                self._urgent.notify_all()
             raise errors.ResourceExhaustedError(
                 "num_batch_threads must be no more than the system allows; got "
                 f"{options.num_batch_threads}: {error}"
@@ -181,71 +184,48 @@ class SharedBatchScheduler:
         return threads
 
     def _schedule(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
+        """See BatchScheduler.schedule."""
         with self._lock:
-            self._news.notify(self._add(queue, task, self._clock.now()))
+            queue.batches.add(task, self._clock.now())
+            self._wake_threads(queue)
 
     def _schedule_all(
         self, queue: _Queue, tasks: Iterable[batch_scheduler.BatchTask]
     ) -> bool:
-        """See BatchScheduler.schedule_all."""
-        refused = []
+        """See BatchScheduler.schedule_all.
+
+        1. All tasks are added with one look at the clock and one hold of the
+           lock.
+        2. If the oldest batch is quick, the caller runs it. It comes back for
+           the others, so no thread is woken: it would compete with the caller
+           for the interpreter, and find nothing.
+        3. If not, or when the caller has come back and there is no such batch,
+           threads are woken for what is left.
+        """
         tasks = tuple(tasks)  # an iterator is the caller's code
         with self._lock:
             now = self._clock.now()
-            for task in tasks:
-                try:
-                    self._add(queue, task, now)
-                except errors.ServingError as error:
-                    refused.append((task, error))
-            batch = self._take_quick_batch(queue, now)
+            refusals = queue.batches.add_all(tasks, now)
+            batch = None
+            if self._num_batches_in_process < self._options.num_batch_threads:
+                batch = self._take(queue, now, idle=True, here=True)
             if batch is None:
-                self._news.notify(queue.batches.num_batches)
-        for refused_task, reason in refused:
-            _fail(refused_task, reason)
-        if batch is not None:
-            self._process(queue, batch)
-        return batch is not None
+                self._wake_threads(queue)
+        for refusal in refusals:
+            _fail(refusal.task, refusal.error)
+        if batch is None:
+            return False
+        self._process(queue, batch)
+        return True
 
-    def _add(
-        self, queue: _Queue, task: batch_scheduler.BatchTask, now: float
-    ) -> int:
-        """Adds a task and has its deadline watched; needs the lock.
-
-        Returns how many threads should look at the queue.
-        """
-        if task.deadline == math.inf:
-            return queue.batches.add(task, now)
-        if not self._watcher:
-            self._watcher = self._start_watcher()
-        num_threads = queue.batches.add(task, now)
-        if task.deadline < self._watched_deadline:
-            self._watched_deadline = task.deadline
+    def _wake_threads(self, queue: _Queue) -> None:
+        """Wakes those who must look at a queue again; needs the lock."""
+        if num_wakeups := queue.batches.pop_wakeups():
+            self._news.notify(num_wakeups)
+        deadline = queue.batches.earliest_deadline
+        if deadline < self._watched_deadline:
+            self._watched_deadline = deadline
             self._urgent.notify()
-        return num_threads
-
-    def _start_watcher(self) -> threading.Thread:
-        watcher = threading.Thread(
-            target=self._watch_deadlines,
-            name=f"{self._options.thread_pool_name}_deadlines",
-        )
-        try:
-            watcher.start()
-        except RuntimeError as error:
-            raise errors.ResourceExhaustedError(
-                f"the system must have a thread to watch deadlines; got {error}"
-            ) from None
-        return watcher
-
-    def _take_quick_batch(
-        self, queue: _Queue, now: float
-    ) -> batch_scheduler.Batch[Any] | None:
-        """Returns a batch that is done sooner than a thread is woken."""
-        if (
-            queue.batches.typical_run_seconds > _QUICK_SECONDS
-            or self._num_batches_in_process >= self._options.num_batch_threads
-        ):
-            return None
-        return self._take(queue, now, idle=True)
 
     def _cancel(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
         with self._lock:
@@ -271,16 +251,18 @@ class SharedBatchScheduler:
                 return
             self._news.notify_all()
             self._urgent.notify_all()
-            threads = [*self._threads]
-            if self._watcher:
-                threads.append(self._watcher)
-        for thread in threads:
+        for thread in self._threads:
             thread.join()
 
     def _process_batches(self) -> None:
         """Runs on each batch thread until the last queue is closed."""
         while (work := self._next_batch()) is not None:
-            self._process(*work)
+            try:
+                self._process(*work)
+            except BaseException:
+                # It is the end of a thread or a program elsewhere. Here tasks
+                # would wait for a thread that is gone.
+                logging.exception("Processing a batch failed")
             del work  # else the tasks live until there is more
 
     def _process(
@@ -288,14 +270,18 @@ class SharedBatchScheduler:
     ) -> None:
         """Processes a batch of _take()."""
         start = self._clock.now()
+        seconds = None
         try:
-            queue.process_batch(batch)
+            seconds = queue.process_batch(batch)
         except Exception:
             logging.exception("Processing a batch failed")
         finally:
             # Even if a signal ends a caller of schedule_all().
+            now = self._clock.now()
+            if seconds is None:
+                seconds = now - start
             with self._lock:
-                queue.batches.record_run(self._clock.now() - start)
+                queue.batches.record_run(batch.size, seconds, now)
                 self._num_batches_in_process -= 1
                 self._let_go(queue)
 
@@ -308,7 +294,11 @@ class SharedBatchScheduler:
     def _next_batch(
         self,
     ) -> tuple[_Queue, batch_scheduler.Batch[Any]] | None:
-        """Waits for a batch that is due; returns None when there is no more."""
+        """Waits for a batch that is due; returns None when there is no more.
+
+        A thread that takes a batch wakes another one if more is waiting: it was
+        perhaps the only one that knew when that is due.
+        """
         with self._lock:
             while self._queues or not self._closed:
                 now = self._clock.now()
@@ -316,6 +306,8 @@ class SharedBatchScheduler:
                     now, idle=True
                 )
                 if work:
+                    if any(not queue.batches.empty for queue in self._queues):
+                        self._news.notify()
                     return work
                 due_times = [
                     due_time
@@ -338,16 +330,17 @@ class SharedBatchScheduler:
         return None
 
     def _take(
-        self, queue: _Queue, now: float, *, idle: bool
+        self, queue: _Queue, now: float, *, idle: bool, here: bool = False
     ) -> batch_scheduler.Batch[Any] | None:
         """Returns a batch that is due, without expired tasks; needs the lock.
 
-        Those are left to the thread that watches deadlines.
+        Those are left to the thread that watches deadlines. See BatchQueue.take
+        for the arguments.
         """
         if now >= queue.batches.earliest_deadline:
             self._expire(queue, now)
             self._urgent.notify()
-        batch = queue.batches.take(now, idle=idle)
+        batch = queue.batches.take(now, idle=idle, here=here)
         if batch is not None:
             queue.num_in_hand += 1
             self._num_batches_in_process += 1

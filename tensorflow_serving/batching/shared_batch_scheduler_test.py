@@ -17,7 +17,7 @@ from tensorflow_serving.util import errors
 _FOREVER = 10**12
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Task(batch_scheduler.BatchTask):
     size: int
 
@@ -135,7 +135,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
             ) as scheduler,
             scheduler.add_queue(batch_queue.QueueOptions(), _Batches().process),
         ):
-            self.assertEqual(count(), 2)
+            self.assertEqual(count(), 3)  # one watches deadlines
         self.assertEqual(count(), 0)
 
     def test_timeout_is_exact(self) -> None:
@@ -149,10 +149,10 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
                 batch_queue.QueueOptions(4, 10, 2), batches.process
             ) as queue,
         ):
-            clock.settle(threads=1)
+            clock.settle(threads=2)
             queue.schedule(_Task(1))
             clock.advance_micros(9)
-            clock.settle(threads=1)
+            clock.settle(threads=2)
             self.assertTrue(batches.empty)
             self.assertEqual(queue.num_enqueued_tasks(), 1)
             clock.advance_micros(1)
@@ -281,13 +281,16 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
             closer.join()
             self.assertTrue(clog.is_finished)
 
-    def test_thread_survives_a_callback_that_raises(self) -> None:
-        """One bad batch does not end the service."""
+    @parameterized.parameters(ValueError, SystemExit, KeyboardInterrupt)
+    def test_thread_survives_a_callback_that_raises(
+        self, error: type[BaseException]
+    ) -> None:
+        """One bad batch does not end the service, whatever it raises."""
         batches = _Batches()
 
         def process(batch: batch_scheduler.Batch[_Task]) -> None:
             if batch.tasks[0].size == 1:
-                raise ValueError("bad batch")
+                raise error("bad batch")
             batches.process(batch)
 
         with (
