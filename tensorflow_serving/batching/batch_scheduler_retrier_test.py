@@ -60,7 +60,7 @@ class _Failing(batch_scheduler.BatchScheduler[_Task]):
         return True
 
     def cancel(self, task: _Task) -> None:
-        """Takes note."""
+        """Records it."""
         self.cancelled.append(task)
 
     def num_enqueued_tasks(self) -> int:
@@ -76,7 +76,7 @@ class _Failing(batch_scheduler.BatchScheduler[_Task]):
         return batch_scheduler.Statistics(num_refused=99)
 
     def close(self) -> None:
-        """Takes note."""
+        """Records it."""
         self.closed = True
 
 

@@ -50,7 +50,7 @@ class _Recording(_Task):
     error: errors.ServingError | None = None
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note."""
+        """Records it."""
         self.error = error
 
 

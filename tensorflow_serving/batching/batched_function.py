@@ -76,7 +76,7 @@ class Caller(Protocol):
         """Ends calls that ran together with their outputs.
 
         If it raises, the error is logged and fail() gets all the calls, also
-        those that were dealt with already.
+        those that have their outputs already.
 
         Args:
           calls: At least one.
@@ -87,7 +87,10 @@ class Caller(Protocol):
         """
 
     def fail(self, calls: Sequence["Call"], error: errors.ServingError) -> None:
-        """Ends calls with an error that they share; at least one."""
+        """Ends calls with an error that they share; at least one.
+
+        It has no effect on a call that has ended already.
+        """
 
 
 class Call(batch_scheduler.BatchTask):

@@ -379,7 +379,7 @@ class SplitTest(parameterized.TestCase):
         )
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
-        """With its error, at once; the other parts do not matter any more."""
+        """With its error, at once; the other parts no longer matter."""
         fixture = _Fixture()
         whole = fixture.call([0.0, 2.0, 4.0])
         parts = whole.split([1, 1, 1])

@@ -39,7 +39,7 @@ class Options:
 
     # Each batch is padded to the next of these sizes; empty: no padding.
     allowed_batch_sizes: tuple[int, ...] = ()
-    # Whether the calls of a batch that fails are run again, one by one, so that
+    # Whether the calls of a batch that fails are run again, in halves, so that
     # only those fail that are at fault. Not after a transient error, of which
     # no call is the reason.
     rerun_failed_batches: bool = False
@@ -72,7 +72,7 @@ class Statistics:
     num_rows: int
     num_padding_rows: int
     num_failed_runs: int
-    # Calls that were run a second time, alone.
+    # Calls that were run again, because their batch failed.
     num_rerun_calls: int
 
 
@@ -97,8 +97,10 @@ class _Futures:
     ) -> None:
         """See Caller; each exception is raised once, with its own trace."""
         for call in calls:
-            if call.context.set_running_or_notify_cancel():
-                call.context.set_exception(type(error)(str(error)))
+            future = call.context
+            has_result = future.done() and not future.cancelled()
+            if not has_result and future.set_running_or_notify_cancel():
+                future.set_exception(type(error)(str(error)))
 
 
 _FUTURES: Final[batched_function.Caller] = _Futures()
@@ -288,29 +290,43 @@ class BatchingSession:
 
     def _process_batch(
         self, batch: batch_scheduler.Batch[batched_function.Call]
-    ) -> None:
+    ) -> float:
+        """Runs a batch; see ProcessBatch.
+
+        A group of calls that fails is run again in halves, until those that are
+        at fault are alone: of n calls with one of them, that takes about
+        2 log2(n) runs more.
+        """
         batch.wait_until_closed()
+        seconds = 0.0
         if batch.empty:
-            return
+            return seconds
         taken_time = self._clock.now()
-        for calls in batched_function.groups(batch.tasks):
-            error = self._run(calls, taken_time)
+        # What is still to run, the last one first, and whether it was run in a
+        # larger group.
+        groups = [
+            (calls, False)
+            for calls in reversed(batched_function.groups(batch.tasks))
+        ]
+        while groups:
+            calls, is_rerun = groups.pop()
+            try:
+                run_seconds, error = self._run(calls, taken_time)
+            except BaseException as error:
+                for lost_calls, _ in [(calls, False), *groups]:
+                    batched_function.fail_all(lost_calls, error)
+                raise
+            seconds += run_seconds
             if error is None:
                 continue
             if len(calls) == 1 or not self._should_rerun(error):
                 batched_function.fail_all(calls, error)
                 continue
-            logging.warning(
-                "Running %d calls one by one; together they failed: %s",
-                len(calls),
-                error,
-            )
-            with self._lock:
-                self._num_rerun_calls += len(calls)
-            for call in calls:
-                error = self._run([call], taken_time)
-                if error is not None:
-                    batched_function.fail_all([call], error)
+            if not is_rerun:
+                self._record_rerun(calls, error)
+            middle = len(calls) // 2
+            groups += [(calls[middle:], True), (calls[:middle], True)]
+        return seconds
 
     def _should_rerun(self, error: Exception) -> bool:
         """Returns whether one of several calls may be at fault."""
@@ -319,17 +335,32 @@ class BatchingSession:
         ) and errors.is_transient(error)
         return self._options.rerun_failed_batches and not is_transient
 
+    def _record_rerun(
+        self, calls: Sequence[batched_function.Call], error: Exception
+    ) -> None:
+        logging.warning(
+            "Running %d calls again in halves; together they failed: %s",
+            len(calls),
+            error,
+        )
+        with self._lock:
+            self._num_rerun_calls += len(calls)
+
     def _run(
         self, calls: Sequence[batched_function.Call], taken_time: float
-    ) -> Exception | None:
-        """Runs calls as one; returns the error, of which no call knows yet."""
+    ) -> tuple[float, Exception | None]:
+        """Runs calls as one.
+
+        Returns how long that took, and the error, which no call has got yet.
+        """
         sizes = self._options.allowed_batch_sizes
+        start_time = self._clock.now()
         try:
             run = calls[0].function.run(calls, taken_time, sizes)
         except Exception as error:
             with self._lock:
                 self._num_failed_runs += 1
-            return error
+            return self._clock.now() - start_time, error
         if sizes and run.num_rows > sizes[-1]:
             logging.error(
                 "Batch size must be at most the last of allowed_batch_sizes "
@@ -340,7 +371,7 @@ class BatchingSession:
         with self._lock:
             self._num_rows += run.num_rows
             self._num_padding_rows += run.num_padding_rows
-        return None
+        return run.end_time - run.start_time, None
 
 
 def _require_tensors(fetches: Sequence[str]) -> None:

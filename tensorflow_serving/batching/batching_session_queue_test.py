@@ -26,10 +26,12 @@ _Future = concurrent.futures.Future[list[npt.NDArray[Any]]]
 
 
 class _Session(fake_session.FakeSession):
-    """Can hold the batch thread in a run."""
+    """Can hold the batch thread in a run, which may take time."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: fake_clock.FakeClock) -> None:
         super().__init__()
+        self._clock = clock
+        self.run_micros = 0
         self.started = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
@@ -43,6 +45,7 @@ class _Session(fake_session.FakeSession):
         def wait_and_run(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
             self.started.set()
             self.go_on.wait()
+            self._clock.advance_micros(self.run_micros)
             return run(*feeds)
 
         return wait_and_run
@@ -57,7 +60,7 @@ class _Fixture:
         options: batching_session.Options,
     ) -> None:
         self.clock = fake_clock.FakeClock()
-        self.wrapped = _Session()
+        self.wrapped = _Session(self.clock)
 
         def create_scheduler(
             process: batch_scheduler.ProcessBatch[batched_function.Call],
@@ -236,8 +239,57 @@ class SplittingTest(absltest.TestCase):
             self.assertEqual(statistics.num_refused, 1)
 
 
+class _SlowCaller:
+    """Takes a second to deal with a result."""
+
+    def __init__(self, clock: fake_clock.FakeClock) -> None:
+        self._clock = clock
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """Moves the clock."""
+        self._clock.advance_micros(1_000_000)
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """Moves the clock."""
+        self._clock.advance_micros(1_000_000)
+
+
 class StatisticsTest(absltest.TestCase):
     """What a session says of itself."""
+
+    def test_run_is_as_long_as_the_model_takes(self) -> None:
+        """The scheduler does not count what callers do with the result."""
+        with _fixture() as fixture:
+            fixture.wrapped.run_micros = 2_000
+            caller = _SlowCaller(fixture.clock)
+            function = fixture.session.function(["y:0"], ["x:0"])
+            for x in (1.0, 2.0):
+                fixture.session.scheduler.schedule(
+                    function.call([[x, x, x, x]], caller)
+                )
+            fixture.session.close()
+            statistics = fixture.session.statistics().scheduler
+            self.assertEqual(statistics.num_batches_by_size, {4: 2})
+            self.assertAlmostEqual(statistics.typical_run_seconds, 0.002)
+
+    def test_run_that_fails_counts_as_well(self) -> None:
+        """A model that takes its time to fail holds its thread, too."""
+        with _fixture() as fixture:
+            fixture.wrapped.run_micros = 3_000
+            call = fixture.session.run_async(["lost:0"], {"x:0": [1.0]})
+            fixture.session.close()
+            self.assertIsInstance(call.exception(), errors.DataLossError)
+            statistics = fixture.session.statistics().scheduler
+            self.assertAlmostEqual(statistics.typical_run_seconds, 0.003)
 
     def test_padding_is_counted(self) -> None:
         """Rows for nobody, besides those of calls."""

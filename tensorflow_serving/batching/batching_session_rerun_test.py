@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import (
     batch_scheduler,
@@ -52,11 +52,11 @@ class _Fixture:
         self._scheduler.process_tasks(self._scheduler.num_enqueued_tasks())
 
 
-class RerunTest(absltest.TestCase):
+class RerunTest(parameterized.TestCase):
     """Batches that fail, and whose fault that is."""
 
     def test_only_the_culprit_fails_if_calls_are_run_again(self) -> None:
-        """One by one, after the batch failed."""
+        """In halves, until it is alone, after the batch failed."""
         fixture = _Fixture()
         xs = (0.0, -1.0, 2.0)
         calls = [fixture.call("picky:0", x) for x in xs]
@@ -67,12 +67,44 @@ class RerunTest(absltest.TestCase):
         np.testing.assert_array_equal(calls[2].result(), [[3]])
         self.assertEqual(
             [list(x) for x in fixture.wrapped.inputs],
-            [[0, -1, 2], [0], [-1], [2]],
+            [[0, -1, 2], [0], [-1, 2], [-1], [2]],
         )
         statistics = fixture.session.statistics()
-        self.assertEqual(statistics.num_failed_runs, 2)
+        self.assertEqual(statistics.num_failed_runs, 3)
         self.assertEqual(statistics.num_rerun_calls, 3)
         self.assertEqual(statistics.num_rows, 2)
+
+    @parameterized.parameters(0, 1, 31, 32, 63)
+    def test_one_bad_call_among_many_costs_few_runs(self, bad: int) -> None:
+        """12 more for 64 calls; wherever it is, it fails alone."""
+        fixture = _Fixture()
+        xs = [float(number) for number in range(64)]
+        xs[bad] = -1.0
+        calls = [fixture.call("picky:0", x) for x in xs]
+        fixture.process()
+        self.assertEqual(
+            [index for index, call in enumerate(calls) if call.exception()],
+            [bad],
+        )
+        self.assertEqual(len(fixture.wrapped.inputs), 1 + 2 * 6)
+        statistics = fixture.session.statistics()
+        self.assertEqual(statistics.num_rerun_calls, 64)
+        self.assertEqual(statistics.num_rows, 63)
+
+    @parameterized.parameters((0, 1), (3, 4), (0, 4, 6), tuple(range(7)))
+    def test_each_bad_call_fails_and_no_other(self, *bad: int) -> None:
+        """However many there are; the others get their own rows."""
+        fixture = _Fixture()
+        calls = [
+            fixture.call("picky:0", -1.0 if x in bad else float(x))
+            for x in range(7)
+        ]
+        fixture.process()
+        for x, call in enumerate(calls):
+            if x in bad:
+                self.assertIsInstance(call.exception(), errors.OutOfRangeError)
+            else:
+                np.testing.assert_array_equal(call.result(), [[x / 2 + 2]])
 
     def test_calls_are_not_run_again_after_a_transient_error(self) -> None:
         """No call is the reason for it."""
@@ -97,7 +129,20 @@ class RerunTest(absltest.TestCase):
         calls = [fixture.call("picky:0", x) for x in (0.0, -1.0, 2.0)]
         fixture.process()
         np.testing.assert_array_equal(calls[2].result(), [[3]])
-        self.assertEqual([len(x) for x in fixture.wrapped.inputs], [4, 2, 2, 2])
+        self.assertEqual(
+            [len(x) for x in fixture.wrapped.inputs], [4, 2, 2, 2, 2]
+        )
+
+    def test_end_of_the_program_in_a_run_answers_all_calls(self) -> None:
+        """It is raised again, but nobody waits forever."""
+        fixture = _Fixture()
+        calls = [
+            fixture.call(fetch, 1.0) for fetch in ("exit:0", "exit:0", "x:0")
+        ]
+        with self.assertRaises(SystemExit), self.assertLogs(level="ERROR"):
+            fixture.process()
+        for call in calls:
+            self.assertIsInstance(call.exception(60), errors.InternalError)
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 0)
 
     def test_close_finishes_calls_and_closes_the_session(self) -> None:
-        """Nobody waits for ever."""
+        """Nobody waits forever."""
         fixture = _Fixture()
         call = fixture.call(["y:0"], x=[0.0])
         fixture.session.close()

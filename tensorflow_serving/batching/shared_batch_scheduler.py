@@ -172,7 +172,7 @@ class SharedBatchScheduler:
             for thread in threads:
                 thread.start()
         except RuntimeError as error:
-            # Those that were started would keep the process for ever.
+            # Those that were started would keep the process forever.
             with self._lock:
                 self._closed = True
                 self._news.notify_all()

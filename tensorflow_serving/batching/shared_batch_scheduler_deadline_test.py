@@ -31,7 +31,7 @@ class _Task(batch_scheduler.BatchTask):
         self.failed = threading.Event()
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note."""
+        """Records it."""
         self.errors.append(error)
         self.failed.set()
 
@@ -43,16 +43,16 @@ class _Task(batch_scheduler.BatchTask):
 
 
 class _BadTask(_Task):
-    """Cannot be told that it failed."""
+    """Raises when it fails."""
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note and raises."""
+        """Records the error and raises."""
         super().fail(error)
         raise ValueError("bad task")
 
 
 class _HeldTask(_Task):
-    """Takes its time when it is told that it failed."""
+    """Takes its time to fail."""
 
     def __init__(self, deadline: float) -> None:
         super().__init__(1, deadline)
@@ -76,7 +76,7 @@ class _WatchedClock(fake_clock.FakeClock):
     def wait_until(
         self, condition: threading.Condition, deadline: float | None
     ) -> None:
-        """Takes note and waits."""
+        """Records the wait, and waits."""
         self._deadlines.put(deadline)
         super().wait_until(condition, deadline)
 
@@ -282,7 +282,7 @@ class DeadlineTest(parameterized.TestCase):
             def wait_until(
                 self, condition: threading.Condition, deadline: float | None
             ) -> None:
-                """Takes note and waits."""
+                """Records the wait, and waits."""
                 if deadline is not None:
                     waits.put(deadline)
                 super().wait_until(condition, deadline)

@@ -30,7 +30,7 @@ class _Task(batch_scheduler.BatchTask):
         self.error: errors.ServingError | None = None
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note."""
+        """Records it."""
         self.error = error
 
     def split(self, sizes: Any) -> list["_Task"]:
@@ -39,7 +39,7 @@ class _Task(batch_scheduler.BatchTask):
 
 
 class _BadTask(_Task):
-    """Cannot be told that it failed."""
+    """Raises when it fails."""
 
     def fail(self, error: errors.ServingError) -> None:
         """Raises."""

@@ -39,7 +39,7 @@ class _Task(batch_scheduler.BatchTask):
         self.answers: list[type[errors.ServingError] | None] = []
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note; some cannot be told."""
+        """Records the error; some raise."""
         self.answers.append(type(error))
         if self.size == 1:
             raise ValueError("bad task")

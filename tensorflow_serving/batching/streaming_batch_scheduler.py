@@ -68,7 +68,7 @@ class StreamingBatchScheduler(
     an empty batch as soon as one is full; here no batch is ever empty.
 
     A refused task closes the open batch, too. If it did not, a task too large
-    for what is left could be refused for ever.
+    for what is left could be refused forever.
 
     A task that is accepted has a thread: its deadline counts only until then,
     and it cannot be cancelled.
@@ -216,7 +216,7 @@ class StreamingBatchScheduler(
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError as error:
-            # Those that were started would keep the process for ever.
+            # Those that were started would keep the process forever.
             self.close()
             raise errors.ResourceExhaustedError(
                 "num_batch_threads must be no more than the system allows; got "

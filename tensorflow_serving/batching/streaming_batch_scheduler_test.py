@@ -76,7 +76,7 @@ class _DeadlineClock(fake_clock.FakeClock):
     def wait_until(
         self, condition: threading.Condition, deadline: float | None
     ) -> None:
-        """Takes note and waits."""
+        """Records the wait, and waits."""
         self.deadline = deadline
         super().wait_until(condition, deadline)
 

@@ -24,7 +24,8 @@ class FakeSession:
         picky:0   y:0, but OUT_OF_RANGE if any x:0 is below 0
         lost:0    always DATA_LOSS
         busy:0    always UNAVAILABLE, which is transient
-        broken:0  raises an error that is none of this project
+        broken:0  raises an error that is not of this project
+        exit:0    ends the program
         sum:0     a single number
         wide:0    as many columns as rows
 
@@ -66,7 +67,7 @@ class FakeSession:
         return tensor_batch.TensorSpec(name, np.dtype(np.float64), self._shape)
 
     def close(self) -> None:
-        """Takes note."""
+        """Sets closed."""
         self.closed = True
 
 
@@ -92,6 +93,10 @@ def _broken(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise ZeroDivisionError("secret")
 
 
+def _exit(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    raise SystemExit("secret")
+
+
 _OUTPUTS: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "x:0": lambda x: x,
     "y:0": _half_plus_two,
@@ -99,6 +104,7 @@ _OUTPUTS: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "lost:0": _lost,
     "busy:0": _busy,
     "broken:0": _broken,
+    "exit:0": _exit,
     "sum:0": np.sum,
     "wide:0": lambda x: np.zeros([len(x), len(x)]),
 }

@@ -28,8 +28,11 @@ class FakeSessionTest(parameterized.TestCase):
         ("lost:0", errors.DataLossError),
         ("busy:0", errors.UnavailableError),
         ("broken:0", ZeroDivisionError),
+        ("exit:0", SystemExit),
     )
-    def test_some_outputs_fail(self, name: str, error: type[Exception]) -> None:
+    def test_some_outputs_fail(
+        self, name: str, error: type[BaseException]
+    ) -> None:
         """Each in its own way."""
         run = fake_session.FakeSession().make_callable([name], ["x:0"])
         with self.assertRaises(error):

@@ -17,7 +17,7 @@ class _Task(batch_scheduler.BatchTask):
         self.error: errors.ServingError | None = None
 
     def fail(self, error: errors.ServingError) -> None:
-        """Takes note."""
+        """Records it."""
         self.error = error
 
     def __eq__(self, other: object) -> bool:
