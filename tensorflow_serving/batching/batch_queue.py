@@ -178,6 +178,18 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         """Adds tasks; returns those that were refused."""
         refusals = []
         for task in tasks:
+            batch = self._open
+            if (
+                batch.size + task.size < self._limit
+                and task.deadline > now
+                and not self._closed
+            ):
+                # Most tasks: short for add(), as the batch is not full then.
+                self._num_wakeups += batch.add(task, now)
+                self._num_tasks += 1
+                if task.deadline < self._earliest_deadline:
+                    self._earliest_deadline = task.deadline
+                continue
             try:
                 self.add(task, now)
             except errors.ServingError as error:

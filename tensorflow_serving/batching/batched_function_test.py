@@ -1,6 +1,8 @@
 """Tests for batched_function."""
 
+import gc
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -422,6 +424,26 @@ class SplitTest(parameterized.TestCase):
             errors.FailedPreconditionError, "rows of one shape"
         ):
             raise fixture.errors[0]
+
+    @parameterized.parameters(False, True)
+    def test_inputs_are_free_when_the_call_is_done(self, failed: bool) -> None:
+        """Large ones must not wait for a collection of garbage."""
+        fixture = _Fixture()
+        array = np.zeros([4, 1000])
+        reference = weakref.ref(array)
+        whole = fixture.call(array)
+        parts = whole.split([2, 2])
+        whole.parts = parts
+        if failed:
+            whole.fail(errors.CancelledError("gone"))
+        fixture.run(*parts)
+        fixture.session.inputs.clear()
+        fixture.done.clear()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.assertIsNotNone(reference())
+        del array, whole, parts
+        self.assertIsNone(reference())
 
     def test_whole_whose_caller_raises_fails(self) -> None:
         """It would hang, if the failure were that of the last part alone."""
