@@ -1,12 +1,27 @@
-"""Tests for signals."""
+"""Tests for signals: this file is also a program that hangs."""
 
+import ctypes
 import os
+import pathlib
+import select
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
+from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.util import signals
+
+# Longer than anything here takes.
+_TIMEOUT_SECONDS = 60
+
+# Functions of the C library, which let others run Python, and which do not.
+_LIBRARY = ctypes.CDLL(None)
+_LIBRARY_WITH_INTERPRETER = ctypes.PyDLL(None)
 
 
 class TerminationTest(parameterized.TestCase):
@@ -19,10 +34,17 @@ class TerminationTest(parameterized.TestCase):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.addCleanup(signal.set_wakeup_fd, -1)
 
+    def _termination(
+        self, *, ignores_the_next: bool = False
+    ) -> signals.Termination:
+        termination = signals.Termination(ignores_the_next=ignores_the_next)
+        self.addCleanup(termination.close)
+        return termination
+
     @parameterized.parameters("SIGINT", "SIGTERM")
     def test_first_signal_ends_the_wait(self, name: str) -> None:
         """Even if it came before; the next one takes its default effect."""
-        termination = signals.Termination()
+        termination = self._termination()
         os.kill(os.getpid(), signal.Signals[name])
         self.assertEqual(termination.wait(), name)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -30,7 +52,7 @@ class TerminationTest(parameterized.TestCase):
 
     def test_next_signal_may_be_ignored(self) -> None:
         """A worker that drains is told to end by several others."""
-        termination = signals.Termination(ignores_the_next=True)
+        termination = self._termination(ignores_the_next=True)
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
         self.assertEqual(termination.wait(), "SIGTERM")
@@ -38,7 +60,7 @@ class TerminationTest(parameterized.TestCase):
 
     def test_signal_may_come_to_any_thread(self) -> None:
         """The main thread, which waits, hears of it all the same."""
-        termination = signals.Termination()
+        termination = self._termination()
         go_on = threading.Event()
 
         def signal_this_thread() -> None:
@@ -53,7 +75,7 @@ class TerminationTest(parameterized.TestCase):
 
     def test_wait_may_be_for_something_else_too(self) -> None:
         """wake() ends it, also one that came before; so does the time."""
-        termination = signals.Termination()
+        termination = self._termination()
         self.assertIsNone(termination.wait_or_woken(0))
         termination.wake()
         self.assertIsNone(termination.wait_or_woken(60))
@@ -67,11 +89,278 @@ class TerminationTest(parameterized.TestCase):
 
     def test_wake_without_end_does_not_block(self) -> None:
         """Even if nobody waits; and it is no signal."""
-        termination = signals.Termination()
+        termination = self._termination()
         for _ in range(100_000):
             termination.wake()
         self.assertIsNone(termination.wait_or_woken(0))
 
+    def test_signal_that_was_waited_for_is_remembered(self) -> None:
+        """Whoever waits later gets its name, too."""
+        termination = self._termination()
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(termination.wait(), "SIGTERM")
+        self.assertEqual(termination.wait_or_woken(0), "SIGTERM")
+        self.assertEqual(termination.wait(), "SIGTERM")
+
+    def test_signal_after_the_start_is_for_the_wait(self) -> None:
+        """It does not end the process, which has something to finish by now."""
+        termination = self._termination()
+        with termination.ending_at_once():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(termination.wait(), "SIGTERM")
+
+    def test_close_gives_everything_back(self) -> None:
+        """The handlers are those from before, and the process goes on."""
+        before = signal.getsignal(signal.SIGTERM)
+        termination = signals.Termination()
+        termination.end_within(1000)
+        os.kill(os.getpid(), signal.SIGTERM)
+        termination.wait()
+        self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], 0)
+        termination.close()
+        termination.close()
+        self.assertEqual(signal.getitimer(signal.ITIMER_REAL)[0], 0)
+        self.assertIs(signal.getsignal(signal.SIGTERM), before)
+
+
+class HangingProgramTest(parameterized.TestCase):
+    """The program below, which hangs in each of the ways that there are."""
+
+    def setUp(self) -> None:
+        """Makes a fifo that nobody ever writes to."""
+        super().setUp()
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.fifo = os.path.join(folder, "fifo")
+        os.mkfifo(self.fifo)
+
+    def _start(
+        self, *arguments: str, prefix: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        """Returns the program, which is about to hang."""
+        program = subprocess.Popen(
+            [*prefix, sys.executable, __file__, "program", *arguments],
+            env={**os.environ, "FIFO": self.fifo},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.enter_context(program)
+        self.addCleanup(program.kill)
+        assert program.stdout is not None
+        self.assertEqual(program.stdout.readline(), "ready\n")
+        return program
+
+    def _end(self, program: subprocess.Popen[str]) -> tuple[int, str]:
+        """Waits for the end; returns the exit code and the log."""
+        _, log = program.communicate(timeout=_TIMEOUT_SECONDS)
+        return program.returncode, log
+
+    @parameterized.product(
+        name=("SIGINT", "SIGTERM"), hang=("hang_in_open", "hang_in_c")
+    )
+    def test_first_signal_ends_a_start(self, name: str, hang: str) -> None:
+        """The exit code is 0, and the log names the signal."""
+        program = self._start("start", hang)
+        program.send_signal(signal.Signals[name])
+        self.assertEqual(
+            self._end(program),
+            (0, f"Stopping because of {name}, during the start\n"),
+        )
+
+    def test_signal_before_the_start_ends_it(self) -> None:
+        """It may have come before the program knew what it would do."""
+        program = self._start("signalled_start", "hang_in_c")
+        self.assertEqual(self._end(program)[0], 0)
+
+    def test_signal_that_the_parent_blocked_ends_a_start(self) -> None:
+        """A signal mask is inherited."""
+        blocked = {signal.SIGTERM, signal.SIGINT}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        try:
+            program = self._start("start", "hang_in_c")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        program.send_signal(signal.SIGTERM)
+        self.assertEqual(self._end(program)[0], 0)
+
+    @parameterized.parameters("SIGINT", "SIGTERM")
+    def test_second_signal_ends_the_program_wherever_it_is(
+        self, name: str
+    ) -> None:
+        """By its default action, although the main thread hangs."""
+        program = self._start("stop", "hang_in_c")
+        program.send_signal(signal.SIGTERM)
+        assert program.stdout is not None
+        self.assertEqual(program.stdout.readline(), "stopping\n")
+        program.send_signal(signal.Signals[name])
+        self.assertEqual(self._end(program)[0], -signal.Signals[name])
+
+    def test_second_signal_ends_a_program_that_does_not_wait(self) -> None:
+        """Between the start and the wait, and of the other kind."""
+        program = self._start("go_on", "hang_in_c")
+        program.send_signal(signal.SIGTERM)
+        program.send_signal(signal.SIGINT)
+        self.assertIn(self._end(program)[0], (-signal.SIGINT, -signal.SIGTERM))
+
+    def test_second_signal_ends_a_program_whose_interpreter_is_stuck(
+        self,
+    ) -> None:
+        """Even if it was stuck before the first one."""
+        program = self._start("start", "hang_with_interpreter")
+        program.send_signal(signal.SIGTERM)
+        # It stops once it got the first one; two that wait would be one.
+        program.send_signal(signal.SIGSTOP)
+        os.waitpid(program.pid, os.WUNTRACED)
+        program.send_signal(signal.SIGTERM)
+        program.send_signal(signal.SIGCONT)
+        self.assertEqual(self._end(program)[0], -signal.SIGTERM)
+
+    @parameterized.parameters("stop", "stop_worker", "stop_late")
+    def test_end_that_takes_too_long_is_cut_short(self, how: str) -> None:
+        """With exit code 1, the stacks, and the reason as the last line."""
+        program = self._start(how, "hang_in_c", "0.1")
+        program.send_signal(signal.SIGTERM)
+        code, log = self._end(program)
+        self.assertEqual(code, 1)
+        self.assertIn("in _hang_in_c\n", log)
+        self.assertRegex(
+            log.splitlines()[-1], "^The end must take at most 0.1 s after SIGT"
+        )
+
+    def test_stuck_interpreter_does_not_keep_the_program(self) -> None:
+        """A thread without Python ends it, and the stacks are in the log."""
+        program = self._start("stop", "hang_with_interpreter", "0.1")
+        program.send_signal(signal.SIGTERM)
+        code, log = self._end(program)
+        self.assertEqual(code, 1)
+        self.assertIn("Timeout", log)
+        self.assertIn("in _hang_with_interpreter\n", log)
+
+    def test_log_that_nobody_reads_does_not_keep_the_program(self) -> None:
+        """Nothing can be written; the system itself ends it."""
+        program = self._start("stop", "hang_with_full_log", "0.1")
+        program.send_signal(signal.SIGTERM)
+        code = program.wait(timeout=_TIMEOUT_SECONDS)
+        self.assertEqual(code, -signal.SIGALRM)
+
+    def test_log_that_nobody_reads_does_not_keep_a_start(self) -> None:
+        """There is no line then, and another end."""
+        program = self._start("start", "hang_with_full_log")
+        program.send_signal(signal.SIGTERM)
+        code = program.wait(timeout=_TIMEOUT_SECONDS)
+        self.assertEqual(code, -signal.SIGALRM)
+
+    def test_thread_that_never_ends_does_not_keep_the_program(self) -> None:
+        """The interpreter waits for it, after the main thread has ended."""
+        program = self._start("stop", "leave_a_thread", "0.1")
+        program.send_signal(signal.SIGTERM)
+        self.assertEqual(self._end(program)[0], 1)
+
+    def test_end_in_time_is_the_end_that_it_would_be(self) -> None:
+        """The limit does nothing then."""
+        program = self._start("stop", "return", "1000")
+        program.send_signal(signal.SIGTERM)
+        self.assertEqual(self._end(program), (0, ""))
+
+    @parameterized.named_parameters(
+        ("first_signal", "start", 1, 0), ("second_signal", "stop", 2, 143)
+    )
+    def test_first_process_of_a_container_is_ended(
+        self, how: str, num_signals: int, code: int
+    ) -> None:
+        """Although the system spares it from default actions."""
+        prefix = (
+            *("unshare", "--map-root-user", "--pid", "--fork"),
+            "--kill-child",
+        )
+        if shutil.which("unshare") is None or subprocess.call(
+            [*prefix, "true"], stderr=subprocess.DEVNULL
+        ):
+            self.skipTest("this machine makes no process number 1")
+        container = self._start(how, "hang_in_c", prefix=prefix)
+        (pid,) = _children(container.pid)
+        for number in range(num_signals):
+            os.kill(pid, signal.SIGTERM)
+            if number + 1 < num_signals:
+                assert container.stdout is not None
+                self.assertEqual(container.stdout.readline(), "stopping\n")
+        self.assertEqual(self._end(container)[0], code)
+
+
+def _children(pid: int) -> list[int]:
+    path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in path.read_text().split()]
+
+
+# The program.
+
+
+def _hang_in_open() -> None:
+    open(os.environ["FIFO"], "rb").close()
+
+
+def _hang_in_c() -> None:
+    """Waits for a lock that this thread has; no signal ends that."""
+    lock = ctypes.create_string_buffer(256)
+    _LIBRARY.pthread_mutex_lock(lock)
+    _LIBRARY.pthread_mutex_lock(lock)
+
+
+def _hang_with_interpreter() -> None:
+    """The same, and no other thread runs Python."""
+    lock = ctypes.create_string_buffer(256)
+    _LIBRARY_WITH_INTERPRETER.pthread_mutex_lock(lock)
+    _LIBRARY_WITH_INTERPRETER.pthread_mutex_lock(lock)
+
+
+def _fill_log() -> None:
+    """Makes a pipe of standard error that nobody reads block."""
+    os.set_blocking(2, False)
+    while select.select([], [2], [], 0)[1]:
+        os.write(2, b"x" * 4096)
+    os.set_blocking(2, True)
+
+
+def _leave_a_thread() -> None:
+    threading.Thread(target=_hang_in_c).start()
+
+
+_HANGS: dict[str, Callable[[], object]] = {
+    "hang_in_open": _hang_in_open,
+    "hang_in_c": _hang_in_c,
+    "hang_with_interpreter": _hang_with_interpreter,
+    "hang_with_full_log": _hang_in_c,
+    "leave_a_thread": _leave_a_thread,
+    "return": lambda: None,
+}
+
+
+def _run_program(how: str, hang: str, seconds: str = "1000") -> None:
+    termination = signals.Termination(ignores_the_next=how == "stop_worker")
+    if how != "stop_late":
+        termination.end_within(float(seconds))
+    if hang == "hang_with_interpreter":
+        sys.setswitchinterval(1000)
+    if hang == "hang_with_full_log":
+        _fill_log()
+    if how == "signalled_start":
+        os.kill(os.getpid(), signal.SIGTERM)
+    print("ready", flush=True)
+    if how in ("start", "signalled_start"):
+        with termination.ending_at_once():
+            _HANGS[hang]()
+    elif how != "go_on":
+        termination.wait()
+        print("stopping", flush=True)
+        if how == "stop_late":
+            termination.end_within(float(seconds))
+    _HANGS[hang]()
+
 
 if __name__ == "__main__":
+    if "program" in sys.argv:
+        sys.argv.remove("program")
+        _run_program(*sys.argv[1:])
+        sys.exit()
     absltest.main()
