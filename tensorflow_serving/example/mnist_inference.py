@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import cast
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.example import (
@@ -94,26 +94,31 @@ def _serve(export_dir: str, this_worker: worker.Worker | None) -> None:
         )
 
 
-def _supervise() -> None:
-    """Keeps processes that serve until a signal comes."""
+def _supervise() -> int:
+    """Keeps processes that serve until a signal; returns the exit code."""
+    termination = signals.Termination()
     with contextlib.ExitStack() as stack:
         with mnist_server.port_named():
             port = stack.enter_context(
                 shared_port.SharedPort(f"0.0.0.0:{mnist_server.PORT.value}")
             ).port
-        termination = signals.Termination()
         workers = stack.enter_context(
             supervisor.Supervisor(
-                supervisor.own_command([f"--port={port}"]), _NUM_WORKERS.value
+                supervisor.own_command([f"--port={port}"]),
+                # The server sends no heartbeats.
+                supervisor.Options(
+                    _NUM_WORKERS.value, heartbeat_timeout_seconds=0
+                ),
+                termination,
             )
         )
-        mnist_server.say_running(port)
-        logging.info("Stopping because of %s", termination.wait())
-        workers.stop(mnist_server.SHUTDOWN_GRACE_SECONDS.value)
-        logging.info("Stopped")
+        return workers.run(
+            lambda: mnist_server.say_running(port),
+            mnist_server.SHUTDOWN_GRACE_SECONDS.value,
+        )
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 2:
         raise app.UsageError(
@@ -122,9 +127,9 @@ def main(argv: Sequence[str]) -> None:
         )
     this_worker = worker.Worker.from_environment()
     if _NUM_WORKERS.value > 1 and not this_worker:
-        _supervise()
-    else:
-        _serve(argv[1], this_worker)
+        return _supervise()
+    _serve(argv[1], this_worker)
+    return 0
 
 
 if __name__ == "__main__":

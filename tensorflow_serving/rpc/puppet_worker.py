@@ -1,21 +1,25 @@
 """A worker that does what a test says, and its supervisor.
 
-Usage: puppet_worker PORT
+Usage: puppet_worker PORT [HEARTBEAT_TIMEOUT_SECONDS]
 
 Connects to a port of this machine, on which the test listens, and sends its
 process id. Then it does what the lines that it reads say; see _obey(). It sends
 SIGTERM or SIGINT when it was sent that signal, and ends only when it is told
 to, or when the connection ends: with the test, so that it outlives none.
 
-Without a supervisor it is one itself, of two workers.
+Without a supervisor it is one itself, of two workers, which by default may be
+silent.
 """
 
 import contextlib
+import ctypes
 import os
 import socket
 import subprocess
 import sys
 import threading
+
+from absl import logging
 
 from tensorflow_serving.rpc import supervisor, worker
 from tensorflow_serving.util import signals
@@ -51,10 +55,17 @@ class _Puppet:
     def _obey(self, order: str, *arguments: str) -> None:
         if order == "ready":
             self._worker.ready()
+        elif order == "heartbeat":
+            self._worker.heartbeat()
         elif order == "exit":
             os._exit(int(arguments[0]))
         elif order == "print":
             print(*arguments, flush=True)
+        elif order == "hang":
+            _hang_with_interpreter()
+        elif order == "leave_orphan":
+            # Returns at the end of the orphan, which has its output.
+            subprocess.run(["sh", "-c", "true &"], capture_output=True)
         elif order == "start_child":
             # The connection is open as long as it runs.
             subprocess.Popen(
@@ -66,6 +77,14 @@ class _Puppet:
             child = [sys.executable, "-c", _IS_WORKER]
             self.send(subprocess.check_output(child, text=True).strip())
         self.send("done")
+
+
+def _hang_with_interpreter() -> None:
+    """Waits for a lock that this thread has, and runs no Python meanwhile."""
+    library = ctypes.PyDLL(None)
+    lock = ctypes.create_string_buffer(256)
+    library.pthread_mutex_lock(lock)
+    library.pthread_mutex_lock(lock)
 
 
 def _work(this_worker: worker.Worker, port: int) -> None:
@@ -80,18 +99,21 @@ def _work(this_worker: worker.Worker, port: int) -> None:
 
 def main() -> None:
     """Runs the program; see the module docstring."""
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
     this_worker = worker.Worker.from_environment()
     if this_worker is not None:
         _work(this_worker, int(sys.argv[1]))
         return
+    # Before the test hears that it may send a signal.
+    termination = signals.Termination()
+    timeout_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     with supervisor.Supervisor(
-        supervisor.own_command([]), num_workers=2
+        supervisor.own_command([]),
+        supervisor.Options(2, heartbeat_timeout_seconds=timeout_seconds),
+        termination,
     ) as workers:
-        # Before the test hears that it may send a signal.
-        termination = signals.Termination()
-        print("ready", flush=True)
-        termination.wait()
-        sys.exit(0 if workers.stop(grace_seconds=60) else 1)
+        sys.exit(workers.run(lambda: print("ready", flush=True), 60))
 
 
 if __name__ == "__main__":

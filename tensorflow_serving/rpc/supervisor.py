@@ -3,38 +3,44 @@
 Example:
     this_worker = worker.Worker.from_environment()
     if this_worker is None:
+        termination = signals.Termination()
         with (
             shared_port.SharedPort("0.0.0.0:9000") as port,
             supervisor.Supervisor(
-                supervisor.own_command([f"--port={port.port}"]), num_workers=4
+                supervisor.own_command([f"--port={port.port}"]),
+                supervisor.Options(num_workers=4),
+                termination,
             ) as workers,
         ):
-            termination = signals.Termination()
-            ...say that it listens...
-            termination.wait()
-            workers.stop(grace_seconds=30)
-    else:
-        ...serve on the port; see worker.py...
+            return workers.run(lambda: ...say that it listens..., 30)
+    ...serve on the port; see worker.py...
 """
 
 import dataclasses
 import os
 import signal
-import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from absl import logging
 
 from tensorflow_serving.rpc import backoff as backoff_lib
-from tensorflow_serving.rpc import worker
+from tensorflow_serving.rpc import orphans, worker_process, worker_set
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, signals
 
-# How long a worker may take to exit, once the time for its calls is over.
-_EXIT_SECONDS = 5.0
+# How long a worker may take to exit, once the time for its calls is over: a
+# little longer than it takes one to notice by itself that it hangs.
+_EXIT_SECONDS: Final = 2.5
+# How long the supervisor may take after that.
+_OWN_EXIT_SECONDS: Final = 1.0
+# A supervisor that wakes up later than this did not run, and may have missed
+# heartbeats: the whole container was paused.
+_LATE_SECONDS: Final = 1.0
+# How often processes are looked for that nobody waits for.
+_ORPHANS_SECONDS: Final = 10.0
 
 
 def own_command(extra_flags: Sequence[str]) -> list[str]:
@@ -42,7 +48,8 @@ def own_command(extra_flags: Sequence[str]) -> list[str]:
 
     They come after those that were given, and so win over them.
     """
-    # Of the interpreter: what Bazel runs is a program that starts another one.
+    # The command of the interpreter: what Bazel runs is a program that starts
+    # another one.
     given = sys.orig_argv[1:]
     end_of_flags = given.index("--") if "--" in given else len(given)
     return [
@@ -53,23 +60,35 @@ def own_command(extra_flags: Sequence[str]) -> list[str]:
     ]
 
 
-@dataclasses.dataclass(eq=False)
-class _Run:
-    """One process, from its start to its end; guarded by its supervisor."""
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a supervisor keeps its workers.
 
-    process: subprocess.Popen[bytes]
-    ready_time: float | None = None
+    Attributes:
+      num_workers: How many processes run; at least 1.
+      heartbeat_timeout_seconds: How long a worker that is ready may be silent
+        before it counts as one that hangs; 0: any time, for workers that send
+        no heartbeats.
+      max_failed_restarts: After so many restarts of a worker in a row in which
+        it did not become ready, the supervisor gives up; at least 1.
+    """
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Sends a signal to a process that was not waited for.
+    num_workers: int
+    heartbeat_timeout_seconds: float = 10.0
+    max_failed_restarts: int = 5
 
-        SIGKILL is for the processes that it started, too. What has ended keeps
-        its process id until somebody waits for it, so nobody else is hit.
-        """
-        if number == signal.SIGKILL:
-            os.killpg(self.process.pid, number)
-        else:
-            os.kill(self.process.pid, number)
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(
+            1,
+            num_workers=self.num_workers,
+            max_failed_restarts=self.max_failed_restarts,
+        )
+        if not self.heartbeat_timeout_seconds >= 0:
+            raise errors.InvalidArgumentError(
+                "heartbeat_timeout_seconds must be at least 0; got "
+                f"{self.heartbeat_timeout_seconds}"
+            )
 
 
 class Supervisor:
@@ -77,56 +96,111 @@ class Supervisor:
 
     A worker that ends, by itself or by a signal, is started again: after 0.1 s,
     twice as long each time and 30 s at most, and without that past once it was
-    ready for a minute. A worker that hangs is not noticed here; each answers
-    for itself through its health service.
+    ready for a minute. One that is ready and then silent for too long is ended
+    first, by SIGABRT, for which it writes its stacks, and SIGKILL 2 s later.
+    One that loads may be silent.
+
+    The supervisor gives up, and stops all workers, when one of them is not
+    ready at the start, or after Options.max_failed_restarts. It logs each
+    change of the number of workers that are ready.
 
     Workers have the standard output and error of the supervisor, and a session
     of their own each: Ctrl-C in a terminal is for the supervisor alone, which
     then stops them. They end by themselves if it is killed, provided that they
     use worker.Worker as a context manager.
 
-    A context manager that starts the workers, and stops them without grace.
-    Thread-safe.
+    As process 1 of a container it also waits for orphans; the program must have
+    no other children then.
+
+    A context manager that stops the workers without grace. Thread-safe, but for
+    start(), wait() and run(), which are for one thread.
     """
 
     def __init__(
         self,
         command: Sequence[str | os.PathLike[str]],
-        num_workers: int,
+        options: Options,
+        termination: signals.Termination,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Starts nothing yet.
+        """Starts nothing yet; to be called in the main thread.
 
         Args:
           command: The program and its arguments; see own_command(). It must use
             worker.Worker.
-          num_workers: How many processes of it run; at least 1.
-          clock: For the delays of restarts, and the grace of a stop.
-
-        Raises:
-          InvalidArgumentError: num_workers is too small.
+          options: How to keep the workers.
+          termination: Its signals end start() and wait(); nobody else may wait
+            for it meanwhile.
+          clock: For heartbeats, the delays of restarts, and the grace of a
+            stop.
         """
-        errors.require_at_least(1, num_workers=num_workers)
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            # Whoever started this process ignored it; then the system forgets
+            # how workers ended.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._command = list(command)
+        self._options = options
+        self._termination = termination
         self._clock = clock
         self._lock = threading.Lock()
-        # A worker became ready or ended, a thread ended, or a stop began. Wakes
-        # start(), wait_until_ready(), stop(), and threads that are about to
-        # restart a worker.
+        # A worker was started, became ready or ended, a thread ended, the
+        # supervisor gave up, or a stop began. Wakes wait_until_ready(), stop(),
+        # threads that are about to restart a worker, and the one that waits for
+        # heartbeats; _notify() wakes start() and wait() as well.
         self._news = threading.Condition(self._lock)
-        self._runs: set[_Run] = set()  # guarded by _lock
-        # How the first worker ended that was not ready; guarded by _lock.
-        self._first_failure: str | None = None
-        # What the workers were told to end with; guarded by _lock.
+        # Guarded by _lock.
+        self._workers = worker_set.WorkerSet(options.heartbeat_timeout_seconds)
+        self._was_ready = False  # guarded by _lock
+        # Why it gave up; guarded by _lock.
+        self._failure: str | None = None
+        # What was sent to the workers to end them; guarded by _lock.
         self._stop_signal: signal.Signals | None = None
-        # Whether no worker that was ready failed to drain; guarded by _lock.
+        # Whether each worker drained, and none was killed; guarded by _lock.
         self._is_clean = True
-        # Each keeps one worker running.
+        # Each keeps one worker running; the last one waits for heartbeats.
         self._threads = [
-            threading.Thread(target=self._keep_worker, name=f"worker_{number}")
-            for number in range(num_workers)
+            threading.Thread(
+                target=self._run_thread,
+                args=[self._keep_worker],
+                name=f"worker_{number}",
+            )
+            for number in range(options.num_workers)
         ]
+        self._threads.append(
+            threading.Thread(
+                target=self._run_thread,
+                args=[self._wait_for_heartbeats],
+                name="heartbeats",
+            )
+        )
         self._num_running_threads = 0  # guarded by _lock
+
+    def run(self, on_ready: Callable[[], None], grace_seconds: float) -> int:
+        """Keeps workers until a signal comes, and stops them.
+
+        Args:
+          on_ready: Called when all workers are ready.
+          grace_seconds: See stop().
+
+        Returns:
+          The exit code for the program: 0 if all workers drained, 1 if not.
+
+        Raises:
+          FailedPreconditionError: The supervisor gave up. Permanent.
+        """
+        self._termination.end_within(
+            grace_seconds + _EXIT_SECONDS + _OWN_EXIT_SECONDS
+        )
+        try:
+            self._start()
+            on_ready()
+            logging.info("Stopping because of %s", self.wait())
+        except errors.CancelledError as error:
+            logging.info("Stopping during the start: %s", error)
+        finally:
+            is_clean = self.stop(grace_seconds)
+            logging.info("Stopped")
+        return 0 if is_clean else 1
 
     def start(self) -> None:
         """Starts the workers; returns once all are ready. Call it once.
@@ -134,30 +208,28 @@ class Supervisor:
         If it raises, no worker is left.
 
         Raises:
-          CancelledError: stop() was called in the meantime.
+          CancelledError: There was a signal, or stop() was called.
           FailedPreconditionError: A worker ended before it was ready, or the
             command cannot be run. Permanent.
         """
         try:
-            with self._lock:
-                for thread in self._threads:
-                    thread.start()
-                    self._num_running_threads += 1
-                self._news.wait_for(
-                    lambda: (
-                        self._are_ready()
-                        or self._first_failure is not None
-                        or self._stop_signal is not None
-                    )
-                )
-                self._check_no_stop()
-                if self._first_failure is not None:
-                    raise errors.FailedPreconditionError(
-                        f"worker must become ready; got {self._first_failure}"
-                    )
-        except BaseException:  # as well as Ctrl-C
+            self._start()
+        except BaseException:
             self.stop(0)
             raise
+
+    def wait(self) -> str:
+        """Blocks until a signal comes; returns its name.
+
+        Raises:
+          FailedPreconditionError: The supervisor gave up. Permanent.
+        """
+        name = None
+        while name is None:
+            with self._lock:
+                self._check_no_failure()
+            name = self._termination.wait_or_woken(None)
+        return name
 
     def wait_until_ready(self) -> None:
         """Returns once all workers are ready, such as after a restart.
@@ -174,9 +246,9 @@ class Supervisor:
     def stop(self, grace_seconds: float) -> bool:
         """Stops the workers; returns whether all drained. Idempotent.
 
-        Sends SIGTERM to the workers and waits for their end. What is left 5 s
+        Sends SIGTERM to the workers and waits for their end. What is left 2.5 s
         after the grace, in which workers finish their calls, is killed. True if
-        each worker that was ready ended with exit code 0.
+        each worker that was ready ended with exit code 0, and none was killed.
         """
         with self._lock:
             if self._stop_signal is None:
@@ -185,6 +257,7 @@ class Supervisor:
             while self._num_running_threads and self._clock.now() < deadline:
                 self._clock.wait_until(self._news, deadline)
             if self._num_running_threads:
+                self._is_clean = self._is_clean and not len(self._workers)
                 self._send_stop_signal(signal.SIGKILL)
             self._news.wait_for(lambda: not self._num_running_threads)
             is_clean = self._is_clean
@@ -194,18 +267,35 @@ class Supervisor:
         return is_clean
 
     def __enter__(self) -> "Supervisor":
-        """Starts the workers; returns itself."""
-        self.start()
+        """Returns itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Stops without grace."""
         self.stop(0)
 
+    def _start(self) -> None:
+        """See start(); leaves workers behind if it raises."""
+        with self._lock:
+            for thread in self._threads:
+                thread.start()
+                self._num_running_threads += 1
+        name = None
+        while name is None:
+            with self._lock:
+                self._check_no_stop()
+                self._check_no_failure()
+                if self._are_ready():
+                    self._was_ready = True
+                    return
+            name = self._termination.wait_or_woken(None)
+        raise errors.CancelledError(
+            f"workers must become ready; got {name} before"
+        )
+
     def _are_ready(self) -> bool:
         """Whether all workers are; needs the lock."""
-        num_ready = sum(run.ready_time is not None for run in self._runs)
-        return num_ready == len(self._threads)
+        return self._workers.num_ready == self._options.num_workers
 
     def _check_no_stop(self) -> None:
         """Raises CancelledError if there is a stop; needs the lock."""
@@ -214,123 +304,175 @@ class Supervisor:
                 "workers must become ready; got a stop before"
             )
 
+    def _check_no_failure(self) -> None:
+        """Raises FailedPreconditionError if it gave up; needs the lock."""
+        if self._failure is not None:
+            raise errors.FailedPreconditionError(self._failure)
+
+    def _notify(self) -> None:
+        """Wakes whoever waits for news; needs the lock."""
+        self._news.notify_all()
+        self._termination.wake()
+
     def _send_stop_signal(self, number: signal.Signals) -> None:
         """Sends a signal to all workers, and to those to come; needs the lock.
 
         Never SIGTERM twice: the second one would end a worker that drains.
         """
         self._stop_signal = number
-        for run in self._runs:
-            run.send_signal(number)
-        self._news.notify_all()
+        self._workers.send_signal(number)
+        self._notify()
 
-    def _keep_worker(self) -> None:
-        """Runs one worker after the other, on a thread, until the stop."""
-        backoff = backoff_lib.Backoff()
+    def _give_up(self, reason: str) -> None:
+        with self._lock:
+            self._failure = self._failure or reason
+            self._notify()
+
+    def _run_thread(self, work: Callable[[], None]) -> None:
+        """Does the work of one of the threads, without which nothing goes."""
         try:
-            while self._waits_to_restart(
-                backoff.delay_seconds(self._run_worker())
-            ):
-                pass
+            work()
+        except BaseException as error:
+            logging.exception("A thread of the supervisor failed")
+            self._give_up(f"supervisor must keep its threads; got {error!r}")
         finally:
             with self._lock:
                 self._num_running_threads -= 1
-                self._news.notify_all()
+                self._notify()
+
+    def _keep_worker(self) -> None:
+        """Runs one worker after the other until the stop."""
+        backoff = backoff_lib.Backoff()
+        num_failures = 0
+        while True:
+            ready_seconds, end = self._run_worker()
+            num_failures = 0 if ready_seconds is not None else num_failures + 1
+            if num_failures:
+                self._give_up_if_hopeless(num_failures, end)
+            if not self._waits_to_restart(
+                backoff.delay_seconds(ready_seconds or 0.0)
+            ):
+                return
+
+    def _give_up_if_hopeless(self, num_failures: int, end: str) -> None:
+        """Gives up at the start at once, and later after some restarts."""
+        with self._lock:
+            was_ready = self._was_ready
+        if not was_ready:
+            self._give_up(f"worker must become ready; got {end}")
+        elif num_failures >= self._options.max_failed_restarts:
+            self._give_up(
+                f"worker must become ready within {num_failures} restarts; got "
+                f"{end} at the last one"
+            )
 
     def _waits_to_restart(self, delay_seconds: float) -> bool:
-        """Returns True after that time, or False as soon as there is a stop."""
+        """Returns True after that time, or False as soon as it is over."""
+
+        def is_over() -> bool:
+            return self._stop_signal is not None or self._failure is not None
+
         with self._lock:
             deadline = self._clock.now() + delay_seconds
-            while self._stop_signal is None and self._clock.now() < deadline:
+            while not is_over() and self._clock.now() < deadline:
                 self._clock.wait_until(self._news, deadline)
-            return self._stop_signal is None
+            return not is_over()
 
-    def _run_worker(self) -> float:
-        """Runs a process to its end; returns how many seconds it was ready."""
+    def _run_worker(self) -> tuple[float | None, str]:
+        """Runs a process to its end.
+
+        Returns:
+          How many seconds it was ready, None if it was not, and how it ended.
+        """
+        with self._lock:
+            self._workers.begin_start()
+        process = None
         try:
-            process, ours = _spawn(self._command)
+            process = worker_process.WorkerProcess(self._command)
         except OSError as error:
             logging.error("No worker could be started: %s", error)
-            self._fail(str(error))
-            return 0.0
-        run = _Run(process)
-        with ours:
-            self._begin(run)
-            if ours.recv(1):
-                self._set_ready(run)
-            # Leaves the process id to the process, until _end().
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        return self._end(run)
-
-    def _begin(self, run: _Run) -> None:
-        with self._lock:
-            self._runs.add(run)
-            if self._stop_signal is not None:
-                run.send_signal(self._stop_signal)
-
-    def _set_ready(self, run: _Run) -> None:
-        with self._lock:
-            run.ready_time = self._clock.now()
-            self._news.notify_all()
-
-    def _end(self, run: _Run) -> float:
-        """Returns how many seconds the process was ready."""
-        with self._lock:
-            self._runs.remove(run)
-            end = _describe(run.process.wait())
-            is_stopping = self._stop_signal is not None
-            ready_seconds = 0.0
-            if run.ready_time is not None:
-                ready_seconds = self._clock.now() - run.ready_time
-                if is_stopping and run.process.returncode:
-                    self._is_clean = False
-        log = logging.info if is_stopping else logging.warning
-        log("Worker %d ended with %s", run.process.pid, end)
-        if run.ready_time is None:
-            self._fail(end)
-        return ready_seconds
-
-    def _fail(self, reason: str) -> None:
-        """Notes that a worker ended before it was ready."""
-        with self._lock:
-            self._first_failure = self._first_failure or reason
-            self._news.notify_all()
-
-
-def _spawn(
-    command: Sequence[str | os.PathLike[str]],
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Starts a worker; returns it and the supervisor's end of its socket.
-
-    A new program and not a mere fork: of the threads of gRPC and TensorFlow, a
-    fork would have the locks but not the threads that hold them.
-    """
-    ours, theirs = socket.socketpair()
-    with theirs:
+            return None, str(error)
+        finally:
+            self._begin(process)
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    worker.SOCKET_VARIABLE: str(theirs.fileno()),
-                },
-                pass_fds=[theirs.fileno()],
-                # Ctrl-C would come in addition to the supervisor's SIGTERM,
-                # and the second signal ends a worker that drains.
-                start_new_session=True,
-            )
+            while message := process.read():
+                self._hear(process, message)
+            process.wait_for_end()
         except BaseException:
-            ours.close()
+            # Nobody else would see it end.
+            with self._lock:
+                process.send_signal(signal.SIGKILL)
             raise
-    return process, ours
+        finally:
+            result = self._end(process)
+        return result
 
+    def _begin(self, process: worker_process.WorkerProcess | None) -> None:
+        """Takes over a process, or None if it could not be started."""
+        with self._lock:
+            self._workers.end_start(process)
+            if process is not None and self._stop_signal is not None:
+                process.send_signal(self._stop_signal)
+            self._notify()
 
-def _describe(returncode: int) -> str:
-    """Returns how a process ended, for people."""
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    try:
-        return signal.Signals(-returncode).name
-    except ValueError:  # a real-time signal
-        return f"signal {-returncode}"
+    def _hear(
+        self, process: worker_process.WorkerProcess, message: bytes
+    ) -> None:
+        with self._lock:
+            if not self._workers.hear(process, message, self._clock.now()):
+                return
+            num_ready = self._workers.num_ready
+            self._notify()
+        self._log_ready(num_ready)
+
+    def _end(
+        self, process: worker_process.WorkerProcess
+    ) -> tuple[float | None, str]:
+        """See _run_worker()."""
+        with self._lock:
+            exit_code = self._workers.remove(process)
+            end = worker_process.describe(exit_code)
+            is_stopping = self._stop_signal is not None
+            ready_seconds = None
+            if process.ready_time is not None:
+                ready_seconds = self._clock.now() - process.ready_time
+                if is_stopping and exit_code:
+                    self._is_clean = False
+            num_ready = self._workers.num_ready
+            self._notify()
+        log = logging.info if is_stopping else logging.warning
+        log("Worker %d ended with %s", process.pid, end)
+        if ready_seconds is not None:
+            self._log_ready(num_ready)
+        return ready_seconds, end
+
+    def _log_ready(self, num_ready: int) -> None:
+        logging.info(
+            "%d of %d workers are ready", num_ready, self._options.num_workers
+        )
+
+    def _wait_for_heartbeats(self) -> None:
+        """Ends workers that are silent, and reaps orphans, until the stop."""
+        while True:
+            with self._lock:
+                if self._stop_signal is not None:
+                    return
+                lines = [
+                    *self._workers.end_silent(self._clock.now()),
+                    *self._workers.reap_orphans(),
+                ]
+                if not lines:
+                    self._wait_for_silence()
+            for line in lines:
+                logging.warning("%s", line)
+
+    def _wait_for_silence(self) -> None:
+        """Waits for news, or until a worker may be silent; needs the lock."""
+        deadline = self._workers.next_silence()
+        if orphans.come_here():
+            soon = self._clock.now() + _ORPHANS_SECONDS
+            deadline = soon if deadline is None else min(deadline, soon)
+        self._clock.wait_until(self._news, deadline)
+        now = self._clock.now()
+        if deadline is not None and now > deadline + _LATE_SECONDS:
+            self._workers.forgive_silence(now)

@@ -3,88 +3,59 @@
 import concurrent.futures
 import os
 import signal
-import socket
-import subprocess
-import sys
-import unittest.mock
+import threading
+from typing import Any
 
 from absl.testing import absltest, parameterized
 
+from tensorflow_serving.rpc import puppet_connection
 from tensorflow_serving.rpc import supervisor as supervisor_lib
 from tensorflow_serving.test_util import fake_clock
-from tensorflow_serving.util import errors
-
-_PUPPET = os.path.join(os.path.dirname(__file__), "puppet_worker")
+from tensorflow_serving.util import errors, signals
 
 
-class _Puppet:
-    """The test's end of the connection to a worker."""
+class _BreakableClock(fake_clock.FakeClock):
+    """A clock that fails when a test says so."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._lines = connection.makefile()
-        self.pid = int(self.read())
+    is_broken = False
 
-    def read(self) -> str:
-        """Waits for a line; it is empty at the end of the process."""
-        return self._lines.readline().strip()
-
-    def send(self, order: str) -> None:
-        """Gives an order."""
-        self._connection.sendall(f"{order}\n".encode())
-
-    def kill(self) -> None:
-        """Ends the process like kill -9."""
-        os.kill(self.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Ends the process if it still runs."""
-        self._lines.close()
-        self._connection.close()
+    def wait_until(
+        self, condition: threading.Condition, deadline: float | None
+    ) -> None:
+        """Fails, or waits."""
+        if self.is_broken:
+            raise ZeroDivisionError("the clock is broken")
+        super().wait_until(condition, deadline)
 
 
-class _PuppetTestCase(absltest.TestCase):
-    """What workers connect to."""
-
-    def setUp(self) -> None:
-        """Listens."""
-        super().setUp()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(30)
-        self.command = [_PUPPET, str(self.listener.getsockname()[1])]
-
-    def _accept(self) -> _Puppet:
-        """Returns the next worker that starts."""
-        connection, _ = self.listener.accept()
-        connection.settimeout(30)
-        puppet = _Puppet(connection)
-        self.addCleanup(puppet.close)
-        return puppet
-
-    def _check_alive(self, worker: _Puppet) -> None:
-        worker.send("answer")
-        self.assertEqual(worker.read(), "done")
-
-
-class SupervisorTest(_PuppetTestCase):
+class SupervisorTest(puppet_connection.PuppetTestCase):
     """A supervisor of two workers, with a clock that the test moves."""
 
     def setUp(self) -> None:
         """Makes the supervisor and threads for what blocks."""
         super().setUp()
-        self.clock = fake_clock.FakeClock()
+        self.clock = _BreakableClock()
+        self.termination = signals.Termination()
+        self.addCleanup(self.termination.close)
         self.threads = self.enter_context(
             concurrent.futures.ThreadPoolExecutor()
         )
-        self.supervisor = supervisor_lib.Supervisor(self.command, 2, self.clock)
+        self.supervisor = self._supervisor(self.command)
         # After the connections are closed, and with them all workers.
         self.addCleanup(self.supervisor.stop, 0)
         self.addCleanup(self.listener.close)
 
-    def _start(self) -> tuple[_Puppet, _Puppet]:
+    def _supervisor(self, command: list[str]) -> supervisor_lib.Supervisor:
+        return supervisor_lib.Supervisor(
+            command, supervisor_lib.Options(2), self.termination, self.clock
+        )
+
+    def _start(
+        self,
+    ) -> tuple[puppet_connection.Puppet, puppet_connection.Puppet]:
         """Returns two workers that are ready."""
         start = self.threads.submit(self.supervisor.start)
-        workers = (self._accept(), self._accept())
+        workers = (self.accept(), self.accept())
         for worker in workers:
             worker.send("ready")
             self.assertEqual(worker.read(), "done")
@@ -94,7 +65,7 @@ class SupervisorTest(_PuppetTestCase):
     def test_start_returns_once_all_are_ready(self) -> None:
         """Not before the last one; and each worker is a process."""
         start = self.threads.submit(self.supervisor.start)
-        workers = [self._accept(), self._accept()]
+        workers = [self.accept(), self.accept()]
         pids = {os.getpid(), *(each.pid for each in workers)}
         self.assertEqual(len(pids), 3)
         for worker in workers:
@@ -118,28 +89,28 @@ class SupervisorTest(_PuppetTestCase):
         first, second = self._start()
         with self.assertLogs(level="WARNING") as log:
             first.kill()
-            self.clock.settle(threads=1)
+            self.clock.settle(threads=2)
         self.assertIn(f"Worker {first.pid} ended with SIGKILL", log.output[0])
         self.clock.advance_micros(99_999)
-        self.clock.settle(threads=1)
-        self._check_alive(second)
+        self.clock.settle(threads=2)
+        self.check_alive(second)
         self.clock.advance_micros(1)
-        third = self._accept()
+        third = self.accept()
         third.send("ready")
         self.supervisor.wait_until_ready()
-        self._check_alive(third)
-        self._check_alive(second)
+        self.check_alive(third)
+        self.check_alive(second)
 
     def test_restart_that_gets_not_ready_is_a_death(self) -> None:
         """The delay doubles, whatever the exit code."""
         first, _ = self._start()
         first.kill()
         for delay_micros in (100_000, 200_000, 400_000):
-            self.clock.settle(threads=1)
+            self.clock.settle(threads=2)
             self.clock.advance_micros(delay_micros - 1)
-            self.clock.settle(threads=1)
+            self.clock.settle(threads=2)
             self.clock.advance_micros(2)
-            worker = self._accept()
+            worker = self.accept()
             worker.send("exit 0")
 
     def test_minute_of_being_ready_makes_delays_short_again(self) -> None:
@@ -148,17 +119,17 @@ class SupervisorTest(_PuppetTestCase):
         for _ in range(3):
             self.clock.advance_micros(61_000_000)
             worker.kill()
-            self.clock.settle(threads=1)
+            self.clock.settle(threads=2)
             # More than 100,000, as sums of floats are not exact.
             self.clock.advance_micros(100_001)
-            worker = self._accept()
+            worker = self.accept()
             worker.send("ready")
             self.supervisor.wait_until_ready()
 
     def test_worker_that_ends_before_it_is_ready_fails_the_start(self) -> None:
         """All others are stopped, ready or not."""
         start = self.threads.submit(self.supervisor.start)
-        first, second = self._accept(), self._accept()
+        first, second = self.accept(), self.accept()
         first.send("ready")
         self.assertEqual(first.read(), "done")
         second.send("exit 5")
@@ -173,7 +144,7 @@ class SupervisorTest(_PuppetTestCase):
 
     def test_program_that_is_none_fails_the_start(self) -> None:
         """The error names it."""
-        supervisor = supervisor_lib.Supervisor(["/no/such/program"], 2)
+        supervisor = self._supervisor(["/no/such/program"])
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "ready; got .*/no/such/program"
         ):
@@ -182,7 +153,7 @@ class SupervisorTest(_PuppetTestCase):
     def test_stop_ends_a_start(self) -> None:
         """With an error, as the workers were never ready."""
         start = self.threads.submit(self.supervisor.start)
-        workers = [self._accept(), self._accept()]
+        workers = [self.accept(), self.accept()]
         stop = self.threads.submit(self.supervisor.stop, 60)
         for worker in workers:
             self.assertEqual(worker.read(), "SIGTERM")
@@ -202,7 +173,7 @@ class SupervisorTest(_PuppetTestCase):
             self.assertFalse(stop.done())
             self.assertFalse(again.done())
             # A second SIGTERM would have ended it.
-            self._check_alive(worker)
+            self.check_alive(worker)
             worker.send("exit 0")
             self.assertEqual(worker.read(), "")
         self.assertTrue(stop.result())
@@ -219,7 +190,7 @@ class SupervisorTest(_PuppetTestCase):
         self.assertFalse(stop.result())
 
     def test_worker_that_stays_is_killed(self) -> None:
-        """5 s after the grace, with what it has started; not before."""
+        """2.5 s after the grace, with what it has started; not before."""
         workers = self._start()
         for worker in workers:
             worker.send("start_child")
@@ -228,10 +199,10 @@ class SupervisorTest(_PuppetTestCase):
         for worker in workers:
             self.assertEqual(worker.read(), "SIGTERM")
         self.clock.settle(threads=1)
-        self.clock.advance_micros(64_999_999)
+        self.clock.advance_micros(62_499_999)
         self.clock.settle(threads=1)
         for worker in workers:
-            self._check_alive(worker)
+            self.check_alive(worker)
         self.clock.advance_micros(1)
         for worker in workers:
             self.assertEqual(worker.read(), "")
@@ -241,7 +212,7 @@ class SupervisorTest(_PuppetTestCase):
         """The clock stands still here, so that it would wait for ever."""
         first, second = self._start()
         first.kill()
-        self.clock.settle(threads=1)
+        self.clock.settle(threads=2)
         stop = self.threads.submit(self.supervisor.stop, 60)
         self.assertEqual(second.read(), "SIGTERM")
         second.send("exit 0")
@@ -253,93 +224,169 @@ class SupervisorTest(_PuppetTestCase):
         """There is nothing to stop."""
         self.assertTrue(self.supervisor.stop(0))
 
-    def test_number_of_workers_is_at_least_one(self) -> None:
-        """None would serve nothing."""
-        with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "num_workers must be at least 1; got 0"
-        ):
-            supervisor_lib.Supervisor(self.command, 0)
-
-
-class ProgramTest(_PuppetTestCase):
-    """A program that is supervisor and worker, as a server is."""
-
-    def setUp(self) -> None:
-        """Starts it, in a session like that of a terminal."""
-        super().setUp()
-        program = subprocess.Popen(
-            self.command,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.program = self.enter_context(program)
-        self.addCleanup(program.kill)
-        self.addCleanup(self.listener.close)
-        self.workers = [self._accept(), self._accept()]
-
-    def _read(self) -> str:
-        """Waits for a line of the output."""
-        assert self.program.stdout is not None
-        return str(self.program.stdout.readline()).strip()
-
-    def _make_ready(self) -> None:
-        for worker in self.workers:
-            worker.send("ready")
-            self.assertEqual(worker.read(), "done")
-        self.assertEqual(self._read(), "ready")
-
-    def _drain(self) -> None:
-        for worker in self.workers:
+    def test_worker_that_loads_and_stays_is_killed(self) -> None:
+        """That is no clean end, although it had nothing to finish."""
+        start = self.threads.submit(self.supervisor.start)
+        workers = [self.accept(), self.accept()]
+        stop = self.threads.submit(self.supervisor.stop, 60)
+        for worker in workers:
             self.assertEqual(worker.read(), "SIGTERM")
-        for worker in self.workers:
-            self._check_alive(worker)
-            worker.send("exit 0")
+        self.clock.settle(threads=1)
+        self.clock.advance_micros(62_500_000)
+        self.assertFalse(stop.result())
+        with self.assertRaises(errors.CancelledError):
+            start.result()
+
+    def test_silent_workers_are_aborted_and_restarted(self) -> None:
+        """After 10 s, not before."""
+        workers = self._start()
+        self.clock.settle(threads=1)
+        self.clock.advance_micros(9_999_999)
+        self.clock.settle(threads=1)
+        for worker in workers:
+            self.check_alive(worker)
+        with self.assertLogs(level="WARNING") as log:
+            self.clock.advance_micros(1)
+            for worker in workers:
+                self.assertEqual(worker.read(), "")
+            self.clock.settle(threads=3)
+        text = "\n".join(log.output)
+        for worker in workers:
+            self.assertRegex(
+                text, f"Worker {worker.pid} must send a heart.* it SIGABRT"
+            )
+            self.assertIn(f"Worker {worker.pid} ended with SIGABRT", text)
+        self.clock.advance_micros(100_001)
+        for _ in workers:
+            self.accept().send("ready")
+        self.supervisor.wait_until_ready()
+
+    def test_stopped_worker_is_killed_and_restarted(self) -> None:
+        """SIGABRT does not reach it; two seconds later, SIGKILL does."""
+        stopped, other = self._start()
+        os.kill(stopped.pid, signal.SIGSTOP)
+        self.clock.settle(threads=1)
+        self.clock.advance_micros(10_000_000)
+        self.assertEqual(other.read(), "")
+        self.clock.settle(threads=2)
+        with self.assertLogs(level="WARNING") as log:
+            self.clock.advance_micros(2_000_000)
+            self.assertEqual(stopped.read(), "")
+            self.accept()
+            self.clock.settle(threads=2)
+        self.assertIn(
+            f"Worker {stopped.pid} ended with SIGKILL", log.output[-1]
+        )
+        self.clock.advance_micros(100_001)
+        self.accept()
+
+    def test_pause_of_all_processes_is_not_the_silence_of_one(self) -> None:
+        """The supervisor did not run either; each worker has 10 s again."""
+        workers = self._start()
+        self.clock.settle(threads=1)
+        self.clock.advance_micros(60_000_000)
+        self.clock.settle(threads=1)
+        self.clock.advance_micros(9_999_999)
+        self.clock.settle(threads=1)
+        for worker in workers:
+            self.check_alive(worker)
+        self.clock.advance_micros(1)
+        for worker in workers:
             self.assertEqual(worker.read(), "")
 
-    def test_workers_drain_when_the_supervisor_is_killed(self) -> None:
-        """By kill -9; nothing is left of them."""
-        self._make_ready()
-        self.program.kill()
-        self.assertEqual(self.program.wait(), -signal.SIGKILL)
-        self._drain()
+    def test_worker_that_loads_may_be_silent(self) -> None:
+        """It is not ready yet, and a load may take any time."""
+        start = self.threads.submit(self.supervisor.start)
+        workers = [self.accept(), self.accept()]
+        for _ in range(3):
+            self.clock.settle(threads=1)
+            self.clock.advance_micros(10_000_000)
+        for worker in workers:
+            self.check_alive(worker)
+            worker.send("ready")
+        start.result()
 
-    def test_workers_drain_on_ctrl_c(self) -> None:
-        """Of which they get nothing but the SIGTERM of the supervisor."""
-        self._make_ready()
-        os.killpg(self.program.pid, signal.SIGINT)
-        self._drain()
-        self.assertEqual(self.program.wait(), 0)
+    def test_supervisor_gives_up_after_five_restarts(self) -> None:
+        """If the worker was ready in none of them; the error says how."""
+        first, second = self._start()
+        wait = self.threads.submit(self.supervisor.wait)
+        first.kill()
+        for number in range(5):
+            self.assertFalse(wait.done())
+            self.clock.settle(threads=2)
+            self.clock.advance_micros(100_001 << number)
+            self.accept().send(f"exit {number}")
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError,
+            "ready within 5 restarts; got exit code 4 at the last one",
+        ):
+            wait.result()
+        self.check_alive(second)
 
-    def test_ctrl_c_ends_a_start(self) -> None:
-        """The workers are stopped before the supervisor ends."""
-        os.killpg(self.program.pid, signal.SIGINT)
-        self._drain()
-        self.assertNotEqual(self.program.wait(), 0)
+    def test_restart_that_is_good_starts_the_count_anew(self) -> None:
+        """The supervisor gives up only if nothing works."""
+        worker, _ = self._start()
+        for number in range(6):
+            worker.kill()
+            self.clock.settle(threads=2)
+            self.clock.advance_micros(100_001 << number)
+            worker = self.accept()
+            worker.send("ready")
+            self.assertEqual(worker.read(), "done")
+            self.supervisor.wait_until_ready()
 
-    def test_output_of_workers_is_that_of_the_supervisor(self) -> None:
-        """What they print is not lost."""
-        self._make_ready()
-        for worker in self.workers:
-            worker.send("print hello")
-            self.assertEqual(self._read(), "hello")
+    def test_thread_that_fails_ends_the_wait(self) -> None:
+        """A supervisor without it would keep no worker."""
+        first, _ = self._start()
+        wait = self.threads.submit(self.supervisor.wait)
+        self.clock.settle(threads=1)
+        self.clock.is_broken = True
+        with self.assertLogs(level="ERROR"):
+            first.kill()
+            with self.assertRaisesRegex(
+                errors.FailedPreconditionError, "got Zero.*clock is broken"
+            ):
+                wait.result()
+        self.clock.is_broken = False
 
+    def test_number_of_ready_workers_is_logged(self) -> None:
+        """Each change of it is one line."""
+        with self.assertLogs(level="INFO") as log:
+            first, _ = self._start()
+            first.kill()
+            self.clock.settle(threads=2)
+        lines = [line for line in log.output if "are ready" in line]
+        self.assertEqual(
+            [line.rpartition(":")[2] for line in lines],
+            [f"{number} of 2 workers are ready" for number in (1, 2, 1)],
+        )
 
-class OwnCommandTest(parameterized.TestCase):
-    """The command of this program, with more flags."""
+    def test_children_are_waited_for_where_the_parent_did_not(self) -> None:
+        """A parent that ignored SIGCHLD has its children ignore it as well."""
+        self.addCleanup(
+            signal.signal, signal.SIGCHLD, signal.getsignal(signal.SIGCHLD)
+        )
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self._supervisor(self.command)
+        self.assertEqual(signal.getsignal(signal.SIGCHLD), signal.SIG_DFL)
 
     @parameterized.parameters(
-        ([], ["--more"]),
-        (["a.py", "--port=0", "b"], ["a.py", "--port=0", "b", "--more"]),
-        (["-m", "a", "--", "--b"], ["-m", "a", "--more", "--", "--b"]),
+        ({"num_workers": 0}, "num_workers must be at least 1; got 0"),
+        (
+            {"num_workers": 1, "max_failed_restarts": 0},
+            "max_failed_restarts must be at least 1; got 0",
+        ),
+        (
+            {"num_workers": 1, "heartbeat_timeout_seconds": -1.0},
+            "heartbeat_timeout_seconds must be at least 0; got -1.0",
+        ),
     )
-    def test_flags_are_added(self, given: list[str], wanted: list[str]) -> None:
-        """After the others, of which the last one counts."""
-        with unittest.mock.patch.object(sys, "orig_argv", ["python", *given]):
-            self.assertEqual(
-                supervisor_lib.own_command(["--more"]),
-                [sys.executable, *wanted],
-            )
+    def test_options_are_checked(
+        self, options: dict[str, Any], text: str
+    ) -> None:
+        """The error names the option and its value."""
+        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
+            supervisor_lib.Options(**options)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,28 @@
 """The side of a worker process that a supervisor keeps; see supervisor.py.
 
 Example:
-    with this_worker, ...a server on the shared port... as server:
-        termination = signals.Termination()
-        server.start()
-        this_worker.ready()
-        termination.wait()
-        server.stop(grace_seconds=30)
+    termination = signals.Termination(ignores_the_next=True)
+    termination.end_within(32)
+    with this_worker:
+        with termination.ending_at_once():
+            ...load...
+        with ...a server on the shared port... as server:
+            server.start()
+            this_worker.ready()
+            ...call this_worker.heartbeat() each second...
+            termination.wait()
+            server.stop(grace_seconds=30)
 
-A worker has a socket to its supervisor. It sends one byte when it is ready; the
-supervisor sends nothing, and the end of the socket is the end of the
-supervisor, however it came about.
+A worker has a socket to its supervisor. It sends a byte when it is ready, and
+one for each heartbeat; the supervisor sends nothing, and the end of the socket
+is the end of the supervisor, however it came about.
 """
 
 import contextlib
+import ctypes
+import faulthandler
 import os
+import select
 import signal
 import socket
 import threading
@@ -27,13 +35,30 @@ from tensorflow_serving.util import errors
 # The environment variable with the descriptor of a worker's socket.
 SOCKET_VARIABLE: Final = "TENSORFLOW_SERVING_WORKER_SOCKET"
 
+# What a worker sends.
+READY: Final = b"R"
+HEARTBEAT: Final = b"H"
+
+# See prctl(2).
+_PR_SET_PDEATHSIG: Final = 1
+
+_STDERR: Final = 2
+
 
 class Worker:
-    """The side of a worker process: says that it is ready; ends in time.
+    """The side of a worker process: says how it is; ends with the supervisor.
 
-    As a context manager, around all that the process does, it sends SIGTERM to
-    the own process when the supervisor is gone, even by kill -9: without one to
-    restart and to stop it, a worker drains and ends like after any SIGTERM.
+    As a context manager, around all that the process does, it makes sure that
+    the process does not outlive its supervisor, even one that is ended by
+    kill -9:
+
+    - Until it is ready, the system kills it at that moment. It has nothing to
+      finish, and may hang in a load that does not let any Python run.
+    - From then on it drains: it sends SIGTERM to itself. What limits the time
+      for that is signals.Termination.end_within(), as after any SIGTERM.
+
+    It also has SIGABRT write the stacks of all threads to standard error; the
+    supervisor sends that to a worker whose heartbeats stop.
 
     Thread-safe.
     """
@@ -42,13 +67,19 @@ class Worker:
         """Takes over the socket to the supervisor; see from_environment().
 
         Raises:
-          OSError: The descriptor is none of a socket.
+          OSError: The descriptor is not that of a socket.
         """
         self._socket = socket.socket(fileno=fd)
         # For this process alone: not for programs that it starts.
         self._socket.set_inheritable(False)
-        # Written before the socket is shut down, which the thread sees.
-        self._is_closed = False
+        # Have the thread look at the two events. Not for other processes.
+        self._looks, self._look = socket.socketpair()
+        self._is_ready = threading.Event()
+        self._is_closed = threading.Event()
+        # The thread has begun to watch.
+        self._watches = threading.Event()
+        # The thread has seen that the worker is ready, or has ended.
+        self._may_drain = threading.Event()
         self._thread = threading.Thread(
             target=self._watch_supervisor, name="watch_supervisor"
         )
@@ -77,32 +108,85 @@ class Worker:
 
     def ready(self) -> None:
         """Tells the supervisor that this worker serves. Idempotent."""
-        # Without a supervisor, the worker is about to end anyway.
-        with contextlib.suppress(OSError):
-            self._socket.send(b"R")
+        self._is_ready.set()
+        if self._thread.is_alive():
+            self._have_thread_look()
+            # Before there are calls that would be lost with the process.
+            self._may_drain.wait()
+        self._send(READY)
+
+    def heartbeat(self) -> None:
+        """Tells the supervisor that this worker does its work.
+
+        To be called about once a second by the thread that does it, so that a
+        worker is restarted when that thread hangs. Does not block.
+        """
+        self._send(HEARTBEAT)
 
     def close(self) -> None:
         """Watches the supervisor no longer. Idempotent."""
-        self._is_closed = True
-        with contextlib.suppress(OSError):  # closed on the other side, or twice
-            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._is_closed.is_set():
+            return
+        self._is_closed.set()
+        self._have_thread_look()
         if self._thread.ident is not None:
             self._thread.join()
-        self._socket.close()
+        for each in (self._socket, self._looks, self._look):
+            each.close()
 
     def __enter__(self) -> "Worker":
         """Begins to watch the supervisor; returns itself."""
+        faulthandler.enable(_STDERR)
         self._thread.start()
+        self._watches.wait()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Closes the worker."""
         self.close()
 
-    def _watch_supervisor(self) -> None:
-        # An error as well when the supervisor has gone.
+    def _send(self, message: bytes) -> None:
+        # Without a supervisor, the worker is about to end anyway; and one that
+        # does not read has enough to read.
         with contextlib.suppress(OSError):
-            self._socket.recv(1)
-        if not self._is_closed:
-            logging.warning("The supervisor is gone; stopping")
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._socket.send(message, socket.MSG_DONTWAIT)
+
+    def _have_thread_look(self) -> None:
+        self._look.send(b"\0")
+
+    def _watch_supervisor(self) -> None:
+        try:
+            if self._is_alone():
+                logging.warning("The supervisor is gone; stopping")
+                os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            self._may_drain.set()
+
+    def _is_alone(self) -> bool:
+        """Waits; returns True without a supervisor, and False when closed."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        poller.register(self._looks, select.POLLIN)
+        # Before the first look at the socket: the supervisor may have ended.
+        _set_parent_death_signal(signal.SIGKILL)
+        self._watches.set()
+        while not self._is_closed.is_set():
+            descriptors = {fd for fd, _ in poller.poll()}
+            if self._looks.fileno() in descriptors:
+                self._looks.recv(4096)
+                if self._is_ready.is_set():
+                    _set_parent_death_signal(0)
+                    self._may_drain.set()
+            elif self._socket.fileno() in descriptors:
+                return True
+        return False
+
+
+def _set_parent_death_signal(number: int) -> None:
+    """Sets what the system sends to this process at the end of its parent.
+
+    The setting is one of the calling thread, and goes with it. The parent is
+    the thread that started this process: one of the supervisor's, which waits
+    for this process to end.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)

@@ -1,5 +1,6 @@
 """Tests for worker, in this process; supervisor_test has real workers."""
 
+import faulthandler
 import os
 import signal
 import socket
@@ -46,6 +47,30 @@ class WorkerTest(parameterized.TestCase):
         self._worker().ready()
         self.assertEqual(len(self.supervisor.recv(10)), 1)
 
+    def test_heartbeat_is_one_byte(self) -> None:
+        """It is another one than that of a worker that is ready."""
+        worker = self._worker()
+        worker.ready()
+        worker.heartbeat()
+        self.assertEqual(
+            self.supervisor.recv(10), worker_lib.READY + worker_lib.HEARTBEAT
+        )
+
+    def test_heartbeat_does_not_block(self) -> None:
+        """Whether the supervisor reads nothing, is gone, or the worker is."""
+        worker = self._worker()
+        for _ in range(100_000):
+            worker.heartbeat()
+        self.supervisor.close()
+        worker.heartbeat()
+        worker.close()
+        worker.heartbeat()
+
+    def test_abort_writes_the_stacks(self) -> None:
+        """The supervisor ends a worker like this whose heartbeats stop."""
+        with self._worker():
+            self.assertTrue(faulthandler.is_enabled())
+
     def test_close_is_no_reason_to_stop(self) -> None:
         """The thread ends without a signal; a second close is no error."""
         with self._worker() as worker:
@@ -58,6 +83,7 @@ class WorkerTest(parameterized.TestCase):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.addCleanup(signal.set_wakeup_fd, -1)
         termination = signals.Termination()
+        self.addCleanup(termination.close)
         with self._worker() as worker:
             worker.ready()
             self.supervisor.close()

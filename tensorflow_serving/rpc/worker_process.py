@@ -1,0 +1,102 @@
+"""One process of a worker, as its supervisor sees it."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+
+from tensorflow_serving.rpc import heartbeats, worker
+
+
+class WorkerProcess:
+    """A process of a worker, from its start to its end.
+
+    Not thread-safe: its supervisor guards it, except for read() and
+    wait_for_end(), which block and are for one thread.
+    """
+
+    def __init__(self, command: Sequence[str | os.PathLike[str]]) -> None:
+        """Starts the process.
+
+        Raises:
+          OSError: The command cannot be run.
+        """
+        self._process, self._socket = _spawn(command)
+        # When it was ready, by the clock of the supervisor, and from then on.
+        self.ready_time: float | None = None
+        self.heartbeats: heartbeats.Heartbeats | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def read(self) -> bytes:
+        """Waits for what the worker sends; nothing if it closed the socket."""
+        try:
+            return self._socket.recv(4096)
+        except OSError:
+            return b""
+
+    def wait_for_end(self) -> None:
+        """Returns once the process has ended; its id remains its own."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+    def reap(self) -> int:
+        """Lets go of a process that has ended; returns its exit code.
+
+        A negative one is a signal, as in subprocess.
+        """
+        self._socket.close()
+        return self._process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends a signal; not to be called after reap().
+
+        SIGKILL is for the processes that it started, too. What has ended keeps
+        its process id until it is reaped, so nobody else is hit.
+        """
+        if number == signal.SIGKILL:
+            os.killpg(self.pid, number)
+        else:
+            os.kill(self.pid, number)
+
+
+def describe(exit_code: int) -> str:
+    """Returns how a process ended, for people."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:  # a real-time signal
+        return f"signal {-exit_code}"
+
+
+def _spawn(
+    command: Sequence[str | os.PathLike[str]],
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Starts a worker; returns it and the supervisor's end of its socket.
+
+    A new program and not a mere fork, which would have the locks of this
+    process but not the threads that hold them.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                env={
+                    **os.environ,
+                    worker.SOCKET_VARIABLE: str(theirs.fileno()),
+                },
+                pass_fds=[theirs.fileno()],
+                # Ctrl-C would come in addition to the supervisor's SIGTERM,
+                # and the second signal ends a worker that drains.
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return process, ours
