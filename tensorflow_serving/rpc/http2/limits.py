@@ -1,0 +1,117 @@
+"""How much one peer may ask of a server."""
+
+import dataclasses
+
+from tensorflow_serving.rpc.http2 import frames
+from tensorflow_serving.util import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """So many events at once, and so many more in each second."""
+
+    burst: int
+    per_second: int
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(1, burst=self.burst, per_second=self.per_second)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Limits of one connection.
+
+    Whatever exceeds a rate ends its connection with ENHANCE_YOUR_CALM.
+
+    Raises:
+      InvalidArgumentError: A value is out of range.
+    """
+
+    # How many streams may be open at a time. Clients queue further calls
+    # themselves; a call that comes all the same is refused, and clients try it
+    # again. 256 keep a batch of 64 full four times over.
+    max_concurrent_streams: int = 256
+    # The largest list of header fields, counted as in RFC 9113, 6.5.2: names,
+    # values and 32 bytes for each field. A call with a larger one is refused.
+    # The default of gRPC is 8 KiB, and tokens grow.
+    max_header_list_bytes: int = 16 << 10
+    # The largest list that is decoded at all. A larger one ends the connection:
+    # a few bytes can stand for megabytes of fields.
+    max_decoded_header_bytes: int = 64 << 10
+    # The largest frame. Larger ones than the default of 16 KiB save work for
+    # large messages.
+    max_frame_bytes: int = 64 << 10
+    # How much a peer may send on a stream before the server has seen how large
+    # the message is. Larger messages get room of their own.
+    stream_window_bytes: int = 64 << 10
+    # How many bytes of messages that are not whole may be held for a
+    # connection, beside those of messages that were given room.
+    connection_window_bytes: int = 8 << 20
+    # For how many bytes of large messages there is room at the same time. A
+    # message waits for its room behind those that came before it; one that is
+    # larger has it all to itself.
+    message_room_bytes: int = 16 << 20
+    # How many bytes of replies may wait for the peer to read them. A peer that
+    # does not read is not read from.
+    write_buffer_bytes: int = 1 << 20
+    # How long the message of a call may take to arrive. Longer than a slow
+    # network needs for the largest message; a slot that is held with half a
+    # message is a slot that others do not have.
+    message_seconds: float = 30.0
+    # How long a peer may take for the handshake and the first frame.
+    handshake_seconds: float = 10.0
+    # After this time without a sign of the peer, it is sent a PING; 0: never.
+    keep_alive_seconds: float = 120.0
+    # How long the answer to a PING may take.
+    keep_alive_timeout_seconds: float = 20.0
+    # After this time without a call, the connection is ended; 0: never.
+    max_idle_seconds: float = 0.0
+    # A connection is ended, without loss, after about this time, so that
+    # clients spread over servers that were added since; 0: never. Each
+    # connection adds or takes up to a tenth, so that they do not all end at
+    # once.
+    max_age_seconds: float = 0.0
+    # Calls that a peer takes back. A client whose deadlines all pass at the
+    # same time takes back all its streams; one that does nothing else costs
+    # others their time (CVE-2023-44487).
+    resets: Rate = Rate(burst=1024, per_second=200)
+    # Settings are sent once, and changed hardly ever.
+    settings: Rate = Rate(burst=100, per_second=10)
+    # Clients measure the delay of a connection with them, once a round trip.
+    pings: Rate = Rate(burst=2_000, per_second=1_000)
+    # Frames that carry nothing: DATA and CONTINUATION without bytes, PRIORITY,
+    # unknown types, window updates. A call earns a peer four more.
+    other_frames: Rate = Rate(burst=10_000, per_second=1_000)
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        errors.require_at_least(
+            1,
+            max_concurrent_streams=self.max_concurrent_streams,
+            max_header_list_bytes=self.max_header_list_bytes,
+            stream_window_bytes=self.stream_window_bytes,
+            message_room_bytes=self.message_room_bytes,
+            write_buffer_bytes=self.write_buffer_bytes,
+        )
+        errors.require_at_least(
+            frames.DEFAULT_WINDOW_BYTES,
+            connection_window_bytes=self.connection_window_bytes,
+        )
+        errors.require_at_least(
+            frames.DEFAULT_FRAME_BYTES, max_frame_bytes=self.max_frame_bytes
+        )
+        errors.require_at_least(
+            self.max_header_list_bytes,
+            max_decoded_header_bytes=self.max_decoded_header_bytes,
+        )
+        for name, most in (
+            ("stream_window_bytes", frames.MAX_WINDOW_BYTES),
+            ("connection_window_bytes", frames.MAX_WINDOW_BYTES),
+            ("max_frame_bytes", frames.MAX_FRAME_BYTES),
+        ):
+            value = getattr(self, name)
+            if value > most:
+                raise errors.InvalidArgumentError(
+                    f"{name} must be at most {most}; got {value}"
+                )

@@ -1,0 +1,179 @@
+"""The streams of a connection: which are open, and which ever were.
+
+Section numbers are those of RFC 9113.
+"""
+
+import collections
+from collections.abc import Iterable, Sequence
+
+from tensorflow_serving.rpc.http2 import (
+    frames,
+    header_block,
+    incoming,
+    outgoing,
+)
+from tensorflow_serving.rpc.http2 import limits as limits_lib
+from tensorflow_serving.rpc.http2 import stream as stream_lib
+
+# How many streams the server remembers to have reset, in order to ignore what
+# the peer sent before it knew.
+_MAX_REMEMBERED_RESETS = 1_024
+
+
+class StreamTable:
+    """Opens and ends streams, and notes which have news. Not thread-safe."""
+
+    def __init__(
+        self,
+        limits: limits_lib.Limits,
+        out: outgoing.Outgoing,
+        incoming: incoming.Incoming,
+    ) -> None:
+        """Begins without streams.
+
+        Args:
+          limits: How many there may be.
+          out: What ended streams have not sent is dropped there.
+          incoming: What ended streams held is given back there.
+        """
+        self._limits = limits
+        self._out = out
+        self._incoming = incoming
+        # Those that are open, by number.
+        self.by_id: dict[int, stream_lib.Stream] = {}
+        # The largest number that the peer has used.
+        self.last_id = 0
+        # Streams with larger numbers are ignored; 6.8.
+        self._last_accepted_id = frames.MAX_STREAM_ID
+        self._news: list[stream_lib.Stream] = []
+        self._reset_ids: collections.OrderedDict[int, None] = (
+            collections.OrderedDict()
+        )
+
+    def take_news(self) -> Sequence[stream_lib.Stream]:
+        """Returns each stream that was noted since the last time, once."""
+        news, self._news = self._news, []
+        for stream in news:
+            stream.has_news = False
+        return news
+
+    def note(self, stream: stream_lib.Stream) -> None:
+        """Notes that there is something to see on a stream."""
+        if not stream.has_news:
+            stream.has_news = True
+            self._news.append(stream)
+
+    def open(self, stream_id: int, head: header_block.Head, ends: int) -> None:
+        """Opens a stream, whose number is larger than all before; 5.1.1, 5.1.2.
+
+        Args:
+          stream_id: Its number.
+          head: The header fields of the request.
+          ends: Whether that is all of the request.
+
+        Raises:
+          Http2ConnectionError: The number is not one of a client.
+          Http2StreamError: There are too many, or the request is malformed.
+        """
+        if not stream_id & 1:
+            raise frames.Http2ConnectionError(
+                frames.ErrorCode.PROTOCOL_ERROR,
+                f"stream of a client must be odd; got {stream_id}",
+            )
+        self.last_id = stream_id
+        if stream_id > self._last_accepted_id:
+            return
+        if len(self.by_id) >= self._limits.max_concurrent_streams:
+            raise frames.Http2StreamError(
+                stream_id, frames.ErrorCode.REFUSED_STREAM
+            )
+        if head.is_malformed or (ends and head.content_length):
+            raise frames.Http2StreamError(
+                stream_id, frames.ErrorCode.PROTOCOL_ERROR
+            )
+        self.by_id[stream_id] = stream = stream_lib.Stream(
+            stream_id,
+            head,
+            self._out.initial_window,
+            self._limits.stream_window_bytes,
+        )
+        self._news.append(stream)
+        if ends:
+            stream.is_ended = True
+
+    def accept_no_more(self) -> None:
+        """Ignores streams that are opened from now on; 6.8. Idempotent."""
+        self._last_accepted_id = min(self._last_accepted_id, self.last_id)
+
+    def require_known(self, stream_id: int, what: str) -> None:
+        """Refuses a frame on a stream that was never opened; 5.1, "idle".
+
+        Raises:
+          Http2ConnectionError: The stream is idle.
+        """
+        if stream_id == 0 or stream_id > self.last_id:
+            raise frames.Http2ConnectionError(
+                frames.ErrorCode.PROTOCOL_ERROR,
+                f"{what} must be on a stream that was opened; got {stream_id}",
+            )
+
+    def refuse_closed(self, stream_id: int) -> None:
+        """Handles a frame on a stream that the peer has ended; 5.1, "closed".
+
+        It may have crossed with a reset by the server, and is no fault then.
+
+        Raises:
+          Http2StreamError: The response is still on its way.
+          Http2ConnectionError: Both sides had ended the stream.
+        """
+        if stream_id in self.by_id:
+            raise frames.Http2StreamError(
+                stream_id, frames.ErrorCode.STREAM_CLOSED
+            )
+        if (
+            stream_id not in self._reset_ids
+            and stream_id <= self._last_accepted_id
+        ):
+            raise frames.Http2ConnectionError(
+                frames.ErrorCode.STREAM_CLOSED,
+                f"stream must be open; got {stream_id}, which is closed",
+            )
+
+    def reset(self, stream_id: int, code: frames.ErrorCode) -> None:
+        """Sends RST_STREAM; the peer may not know for a while."""
+        self._out.write(frames.rst_stream(stream_id, code))
+        self._reset_ids[stream_id] = None
+        if len(self._reset_ids) > _MAX_REMEMBERED_RESETS:
+            self._reset_ids.popitem(last=False)
+
+    def lose(self, stream: stream_lib.Stream, code: frames.ErrorCode) -> None:
+        """Forgets a stream that ended early, and notes it."""
+        stream.reset_code = code
+        self.forget(stream)
+        self.note(stream)
+
+    def lose_all(self, code: frames.ErrorCode) -> None:
+        """Forgets all streams, and notes them."""
+        for stream in list(self.by_id.values()):
+            self.lose(stream, code)
+
+    def end(self, stream: stream_lib.Stream) -> None:
+        """Forgets a stream of which the last frame was written; 8.1."""
+        if not stream.is_ended:
+            # The rest of the request is of no interest.
+            self.reset(stream.id, frames.ErrorCode.NO_ERROR)
+        self.forget(stream)
+
+    def end_whole(self, streams: Iterable[stream_lib.Stream]) -> None:
+        """Forgets streams that are ended, hold nothing and send no more."""
+        for stream in streams:
+            del self.by_id[stream.id]
+            stream.is_closed = True
+
+    def forget(self, stream: stream_lib.Stream) -> None:
+        """Forgets a stream, and gives back what it held."""
+        self.by_id.pop(stream.id, None)
+        stream.is_closed = True
+        stream.chunks = []
+        self._out.forget(stream)
+        self._incoming.release(stream)
