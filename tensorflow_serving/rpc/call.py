@@ -1,4 +1,4 @@
-"""A call that is answered later, and the services whose methods take calls."""
+"""Calls that are answered later, and the services whose methods take them."""
 
 import abc
 import dataclasses
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from google.protobuf import descriptor, message
 
 from tensorflow_serving.util import errors
@@ -15,32 +17,48 @@ from tensorflow_serving.util import errors
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
-class Call(abc.ABC):
-    """One call of a method, from its arrival to its reply.
+def _do_nothing() -> None:
+    """Is what services do that set no callback."""
 
-    The first of reply(), fail() and the caller's leaving counts; what comes
-    after it has no effect. Both may be called on any thread and do not block.
 
-    Thread-safe.
+class AnyCall(abc.ABC):
+    """A call of a method, from its beginning to its end.
+
+    The first of its ends counts: that by the service, or by the caller, who
+    cancels, runs out of time, or is gone. What comes after it has no effect.
+
+    Thread-safe. No method blocks.
     """
 
-    __slots__ = ("deadline", "metadata", "on_cancelled", "request")
+    __slots__ = ("deadline", "metadata", "on_cancelled")
 
-    # The message as it came: not parsed.
-    request: bytes
     # When the caller stops waiting, a time.monotonic(); infinite for never.
     deadline: float
     # What the caller sent beside the request.
     metadata: Metadata
     # Set by the service: called at once, on any thread, when the caller leaves
-    # without a reply, because it cancelled, its time ran out or it is gone.
-    # Must not block.
+    # before the service has ended the call. Must not block.
     on_cancelled: Callable[[], None] | None
 
     @property
     @abc.abstractmethod
     def is_active(self) -> bool:
-        """Whether the caller waits for a reply."""
+        """Whether the caller waits for the end of the call."""
+
+    @abc.abstractmethod
+    def fail(
+        self, error: errors.ServingError, trailing_metadata: Metadata = ()
+    ) -> None:
+        """Ends the call with the code and the text of an error."""
+
+
+class Call(AnyCall):
+    """A call with one request and one response."""
+
+    __slots__ = ("request",)
+
+    # The message as it came: not parsed.
+    request: bytes
 
     @abc.abstractmethod
     def reply(
@@ -48,13 +66,92 @@ class Call(abc.ABC):
         response: bytes | message.Message,
         trailing_metadata: Metadata = (),
     ) -> None:
-        """Answers with OK and a message, serialized or not."""
+        """Ends the call with OK and a message, serialized or not."""
+
+    def reply_together(
+        self, calls: Sequence["Call"], responses: "Rows | Sequence[bytes]"
+    ) -> None:
+        """Ends calls, of which this is the first; see reply_all()."""
+        if isinstance(responses, Rows):
+            responses = responses.messages()
+        for each, response in zip(calls, responses, strict=True):
+            each.reply(response)
+
+
+class StreamCall(AnyCall):
+    """A call with any number of requests and responses.
+
+    A service sets its callbacks before its method returns. They are called on
+    the thread that begins calls, in order, and must not block.
+
+    Responses wait in memory until the caller takes them. A service that could
+    send without end looks at `is_writable` first, and goes on in on_writable.
+    """
+
+    __slots__ = ("on_drain", "on_request", "on_requests_end", "on_writable")
+
+    # Called with each request, as it came.
+    on_request: Callable[[bytes], None]
+    # Called when there will be no more.
+    on_requests_end: Callable[[], None]
+    # Called when the caller has taken what made the call unwritable.
+    on_writable: Callable[[], None]
+    # Called when the server begins to stop. It waits for the end of the call:
+    # a service with nothing to send that the caller waits for ends it.
+    on_drain: Callable[[], None]
+
+    def __init__(self) -> None:
+        """Sets callbacks that do nothing."""
+        self.on_cancelled = None
+        self.on_request = _ignore_request
+        self.on_requests_end = _do_nothing
+        self.on_writable = _do_nothing
+        self.on_drain = _do_nothing
+
+    @property
+    @abc.abstractmethod
+    def is_writable(self) -> bool:
+        """Whether everything that was sent is on its way to the caller."""
 
     @abc.abstractmethod
-    def fail(
-        self, error: errors.ServingError, trailing_metadata: Metadata = ()
-    ) -> None:
-        """Answers with the code and the text of an error."""
+    def send(self, response: bytes | message.Message) -> None:
+        """Sends a response, serialized or not."""
+
+    @abc.abstractmethod
+    def finish(self, trailing_metadata: Metadata = ()) -> None:
+        """Ends the call with OK, behind what was sent."""
+
+
+def _ignore_request(request: bytes) -> None:
+    """Is what services do with requests that set no callback."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Responses of one size: the bytes that all begin with, and what follows.
+
+    For a message with one field of fixed size: its tag and length, and the
+    values of each response.
+    """
+
+    prefix: bytes
+    # Shape [responses, bytes].
+    rows: npt.NDArray[np.uint8]
+
+    def messages(self) -> list[bytes]:
+        """Returns the responses one by one."""
+        return [self.prefix + row.tobytes() for row in self.rows]
+
+
+def reply_all(calls: Sequence[Call], responses: Rows | Sequence[bytes]) -> None:
+    """Ends calls with OK and a message each; cheaper than one by one.
+
+    Args:
+      calls: Calls of one server; at least one. Those that are no longer active
+        are left out.
+      responses: As many, serialized.
+    """
+    calls[0].reply_together(calls, responses)
 
 
 # The request in, the response out; raises errors of util/errors.py. Any: each
@@ -63,12 +160,14 @@ BlockingMethod = Callable[[Any], message.Message]
 # Begins a call, whose reply may come later; must not block. What it raises is
 # the reply.
 AsyncMethod = Callable[[Call], None]
+StreamMethod = Callable[[StreamCall], None]
 
 
 _FOREVER_SECONDS = 1e9
 
 
-def _is_done() -> bool:
+def do_nothing_when_idle() -> bool:
+    """Is what services do that do everything as calls begin."""
     return False
 
 
@@ -85,10 +184,14 @@ class Service:
     async_methods: Mapping[str, AsyncMethod] = dataclasses.field(
         default_factory=dict
     )
+    # So are these, for calls with several requests or responses.
+    stream_methods: Mapping[str, StreamMethod] = dataclasses.field(
+        default_factory=dict
+    )
     # Called on that thread after one or more calls, when no other call is at
     # hand: the place to work on what came. Returns whether there is more to do;
     # then it is called again soon. Must not block for long.
-    when_idle: Callable[[], bool] = _is_done
+    when_idle: Callable[[], bool] = do_nothing_when_idle
 
     def path(self, method: str) -> str:
         """Returns the name of a method on the wire."""
@@ -99,8 +202,8 @@ def deadline_after(seconds: float | None) -> float:
     """Returns the deadline of a call.
 
     Args:
-      seconds: How long the caller waits, by gRPC; None or 30 years and more for
-        ever.
+      seconds: How long the caller waits, by gRPC; None, or 30 years and more,
+        for as long as it takes.
     """
     if seconds is None or seconds >= _FOREVER_SECONDS:
         return math.inf

@@ -2,11 +2,15 @@
 
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from absl import logging
 
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.util import errors
+
+CallT = TypeVar("CallT", bound=call_lib.AnyCall)
 
 # How long the moment without calls is that a stop waits for.
 _PAUSE_SECONDS = 0.02
@@ -41,13 +45,7 @@ class Gate:
             self._refuse(call)
             return False
         if 0 < self._max_concurrent_calls <= num_running:
-            call.fail(
-                errors.ResourceExhaustedError(
-                    "concurrent calls must be at most "
-                    f"{self._max_concurrent_calls}; got one more. Try again "
-                    "later"
-                )
-            )
+            call.fail(too_many_calls_error(self._max_concurrent_calls))
             return False
         return True
 
@@ -79,15 +77,31 @@ class Gate:
         _answer_refusal(call)
 
 
-def begin(method: call_lib.AsyncMethod, call: call_lib.Call) -> None:
+def begin(method: Callable[[CallT], None], call: CallT) -> None:
     """Begins a call; what the method raises is the reply."""
     try:
         method(call)
     except errors.ServingError as error:
         call.fail(error)
-    except Exception:
+    # Not even a SystemExit of a service ends the thread of all calls.
+    except BaseException:
         logging.exception("A method failed")
         call.fail(internal_error())
+
+
+def too_many_calls_error(most: int) -> errors.ResourceExhaustedError:
+    """Returns the error of a call beyond the limit."""
+    return errors.ResourceExhaustedError(
+        f"concurrent calls must be at most {most}; got one more. Try again "
+        "later"
+    )
+
+
+def stopping_error() -> errors.UnavailableError:
+    """Returns the error of a call that a stop leaves without an answer."""
+    return errors.UnavailableError(
+        "server must be running; got a call while it is shutting down"
+    )
 
 
 def internal_error() -> errors.InternalError:
@@ -98,8 +112,4 @@ def internal_error() -> errors.InternalError:
 
 
 def _answer_refusal(call: call_lib.Call) -> None:
-    call.fail(
-        errors.UnavailableError(
-            "server must be running; got a call while it is shutting down"
-        )
-    )
+    call.fail(stopping_error())

@@ -1,99 +1,169 @@
-"""The standard gRPC health service, on a thread of its own.
+"""The standard gRPC health service.
 
 Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
 
-import concurrent.futures
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health, health_pb2
+from google.protobuf import message
+from grpc_health.v1 import health_pb2
+
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.util import errors
+
+_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
+# Any: the module of the messages has no types.
+_Status: Any = health_pb2.HealthCheckResponse
 
 
 class Health:
     """Whether a server serves, for Check and Watch.
 
-    Calls do not wait for the threads of the server, so that a busy server is
-    not taken for a dead one. All names are NOT_SERVING at first.
+    All names are NOT_SERVING at first. A watch gets the state that it begins
+    with, and each change; a client that does not read gets the last one only.
 
-    Thread-safe.
+    Thread-safe. Nothing blocks, and no lock is held while something is sent.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the full names of the services; "" is always there."""
-        self._names = ("", *names)
-        self._threads = concurrent.futures.ThreadPoolExecutor(
-            1, thread_name_prefix="health"
-        )
-        self._servicer = health.HealthServicer(experimental_non_blocking=True)
         self._lock = threading.Lock()
-        # Each sends a response to one watch, or ends it with None; guarded by
-        # _lock.
-        self._watches: set[Callable[[Any], None]] = set()
-        self._is_draining = False  # guarded by _lock
-        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        # All guarded by _lock.
+        self._states = dict.fromkeys(["", *names], _Status.NOT_SERVING)
+        # By name, also those that are unknown; in the order of their beginning.
+        self._watches: dict[str, dict[_Watch, None]] = {}
+        self._is_draining = False
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Returns what a server needs to answer health calls."""
-        check = functools.partial(self._servicer.Check)
-        watch = functools.partial(self._watch)
-        # How gRPC is told to take another thread, and to let go of it.
-        for behavior in (check, watch):
-            vars(behavior)["experimental_thread_pool"] = self._threads
-        vars(watch)["experimental_non_blocking"] = True
-        codec = {
-            "request_deserializer": health_pb2.HealthCheckRequest.FromString,
-            "response_serializer": (
-                health_pb2.HealthCheckResponse.SerializeToString
-            ),
-        }
-        return grpc.method_handlers_generic_handler(
-            health.SERVICE_NAME,
-            {
-                "Check": grpc.unary_unary_rpc_method_handler(check, **codec),
-                "Watch": grpc.unary_stream_rpc_method_handler(watch, **codec),
-            },
+    def service(self) -> call_lib.Service:
+        """Returns the service for a server."""
+        return call_lib.Service(
+            _SERVICE,
+            async_methods={"Check": self._check},
+            stream_methods={"Watch": self._begin_watch},
         )
 
     def set_serving(self) -> None:
-        """Answers SERVING from now on, for all names."""
-        self._set(health_pb2.HealthCheckResponse.SERVING)
+        """Answers SERVING from now on, for all names. Not after drain()."""
+        with self._lock:
+            if self._is_draining:
+                return
+        self._set(_Status.SERVING)
 
     def drain(self) -> None:
-        """Answers NOT_SERVING from now on; tells and ends every watch."""
-        self._servicer.enter_graceful_shutdown()
+        """Answers NOT_SERVING from now on, and tells every watch."""
         with self._lock:
             self._is_draining = True
-            watches = list(self._watches)
-        for send in watches:
-            send(None)
-
-    def close(self) -> None:
-        """Ends the thread. Idempotent."""
-        self._threads.shutdown()
+        self._set(_Status.NOT_SERVING)
 
     def _set(self, state: int) -> None:
-        for name in self._names:
-            self._servicer.set(name, state)
-
-    def _watch(
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.ServicerContext,
-        send: Callable[[Any], None],
-    ) -> None:
-        self._servicer.Watch(request, context, send)
         with self._lock:
-            self._watches.add(send)
-            is_draining = self._is_draining
-        if not context.add_callback(lambda: self._forget(send)):
-            self._forget(send)
-        if is_draining:
-            send(None)
+            self._states = dict.fromkeys(self._states, state)
+            watches = [
+                watch
+                for name in self._states
+                for watch in self._watches.get(name, ())
+            ]
+        for watch in watches:
+            watch.update(state)
 
-    def _forget(self, send: Callable[[Any], None]) -> None:
+    def _check(self, call: call_lib.Call) -> None:
+        state = self._states.get(_name(call.request))
+        if state is None:
+            raise errors.NotFoundError(
+                "service must be one of this server; got another one"
+            )
+        call.reply(_Status(status=state))
+
+    def _begin_watch(self, call: call_lib.StreamCall) -> None:
+        call.on_request = functools.partial(self._watch, call)
+        call.on_requests_end = functools.partial(_require_request, call)
+
+    def _watch(self, call: call_lib.StreamCall, request: bytes) -> None:
+        name = _name(request)
+        call.on_request = _refuse_request
+        call.on_requests_end = _do_nothing
+        watch = _Watch(call)
         with self._lock:
-            self._watches.discard(send)
+            self._watches.setdefault(name, {})[watch] = None
+            state = self._states.get(name, _Status.SERVICE_UNKNOWN)
+        call.on_cancelled = functools.partial(self._forget, name, watch)
+        call.on_writable = watch.send
+        call.on_drain = functools.partial(self._end, name, watch)
+        watch.update(state)
+
+    def _end(self, name: str, watch: "_Watch") -> None:
+        """Ends a watch, which knows already that the server stops."""
+        self._forget(name, watch)
+        watch.call.finish()
+
+    def _forget(self, name: str, watch: "_Watch") -> None:
+        with self._lock:
+            watches = self._watches.get(name, {})
+            watches.pop(watch, None)
+            if not watches:
+                self._watches.pop(name, None)
+
+
+class _Watch:
+    """One call of Watch, and what it does not know yet."""
+
+    def __init__(self, call: call_lib.StreamCall) -> None:
+        self.call = call
+        self._lock = threading.Lock()
+        # Both are guarded by _lock.
+        self._unsent: int | None = None
+        self._is_sending = False
+
+    def update(self, state: int) -> None:
+        """Sends a state, now or when the client reads."""
+        with self._lock:
+            self._unsent = state
+        self.send()
+
+    def send(self) -> None:
+        """Sends what the client does not know, if it reads.
+
+        One thread at a time, or an older state might come last.
+        """
+        while self.call.is_writable:
+            with self._lock:
+                state = self._unsent
+                if state is None or self._is_sending:
+                    return
+                self._unsent = None
+                self._is_sending = True
+            try:
+                self.call.send(_Status(status=state))
+            finally:
+                with self._lock:
+                    self._is_sending = False
+
+
+def _name(request: bytes) -> str:
+    """Returns the name that a request asks for.
+
+    Raises:
+      InvalidArgumentError: It is not a request. Permanent.
+    """
+    try:
+        return str(health_pb2.HealthCheckRequest.FromString(request).service)
+    except message.DecodeError:
+        raise errors.InvalidArgumentError(
+            f"request must be a HealthCheckRequest; got {len(request)} bytes "
+            "of something else"
+        ) from None
+
+
+def _require_request(call: call_lib.StreamCall) -> None:
+    call.fail(errors.UnimplementedError("request must be one message; got none"))
+
+
+def _refuse_request(request: bytes) -> None:
+    raise errors.UnimplementedError("request must be one message; got two")
+
+
+def _do_nothing() -> None:
+    """Is what happens at the end of the request of a watch."""

@@ -14,7 +14,7 @@ takes back makes work for nobody but this module.
 Section numbers are those of RFC 9113.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from tensorflow_serving.rpc.http2 import (
@@ -98,6 +98,21 @@ class Connection:
             frames.WINDOW_UPDATE: self._on_window_update,
             frames.CONTINUATION: self._on_continuation,
         }
+
+    @property
+    def is_established(self) -> bool:
+        """Whether the peer has sent its settings."""
+        return self._expected_kind != frames.SETTINGS
+
+    @property
+    def streams(self) -> Collection[stream_lib.Stream]:
+        """The streams that are open."""
+        return self._table.by_id.values()
+
+    @property
+    def num_streams(self) -> int:
+        """How many streams are open."""
+        return len(self._table.by_id)
 
     # Bytes in.
 

@@ -1,0 +1,101 @@
+"""Methods that block, on threads of their own."""
+
+import concurrent.futures
+import functools
+import threading
+from typing import TypeVar
+
+from google.protobuf import message
+
+from tensorflow_serving.rpc import call, gate
+from tensorflow_serving.util import errors
+
+MessageT = TypeVar("MessageT", bound=message.Message)
+
+
+class BlockingMethods:
+    """A fixed number of threads, each of which answers one call at a time.
+
+    Thread-safe.
+    """
+
+    def __init__(self, num_threads: int) -> None:
+        """Starts nothing yet."""
+        self._num_threads = num_threads
+        self._pool = concurrent.futures.ThreadPoolExecutor(
+            num_threads, thread_name_prefix="rpc"
+        )
+        self._lock = threading.Lock()
+        self._num_running = 0  # guarded by _lock
+
+    def start(self) -> None:
+        """Starts all threads: later, under load, that may not be possible.
+
+        Raises:
+          ResourceExhaustedError: The system has no more threads. Transient.
+        """
+        started = threading.Barrier(self._num_threads + 1)
+        try:
+            for _ in range(self._num_threads):
+                self._pool.submit(started.wait)
+        except RuntimeError as error:
+            started.abort()
+            raise errors.ResourceExhaustedError(
+                "num_threads must be no more than the system allows; got "
+                f"{self._num_threads}: {error}"
+            ) from None
+        started.wait()
+
+    def begin(
+        self,
+        method: call.BlockingMethod,
+        request_class: type[message.Message],
+        each: call.Call,
+    ) -> None:
+        """Has a call answered by a method, on one of the threads."""
+        self._pool.submit(
+            self._run,
+            functools.partial(_answer, method, request_class),
+            each,
+        )
+
+    def close(self) -> bool:
+        """Starts no more calls; returns whether none is running."""
+        # Without waiting: what outlasted the grace may never end.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            return not self._num_running
+
+    def _run(self, method: call.AsyncMethod, each: call.Call) -> None:
+        if not each.is_active:
+            return
+        with self._lock:
+            self._num_running += 1
+        try:
+            gate.begin(method, each)
+        finally:
+            with self._lock:
+                self._num_running -= 1
+
+
+def parse(request_class: type[MessageT], data: bytes) -> MessageT:
+    """Returns the message in a request.
+
+    Raises:
+      InvalidArgumentError: There is none. Permanent.
+    """
+    try:
+        return request_class.FromString(data)
+    except message.DecodeError:
+        raise errors.InvalidArgumentError(
+            f"request must be a {request_class.DESCRIPTOR.full_name}; got "
+            f"{len(data)} bytes that are none"
+        ) from None
+
+
+def _answer(
+    method: call.BlockingMethod,
+    request_class: type[message.Message],
+    each: call.Call,
+) -> None:
+    each.reply(method(parse(request_class, each.request)))

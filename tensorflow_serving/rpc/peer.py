@@ -1,0 +1,302 @@
+"""A client that is connected: its socket, its connection, its time."""
+
+import collections
+import math
+import random
+from typing import Protocol
+
+from absl import logging
+
+from tensorflow_serving.rpc import event_loop, transport, wire_call
+from tensorflow_serving.rpc.http2 import connection as connection_lib
+from tensorflow_serving.rpc.http2 import frames
+from tensorflow_serving.rpc.http2 import limits as limits_lib
+from tensorflow_serving.rpc.http2 import stream as stream_lib
+
+# How long a peer may take to close its side after the server has closed its.
+_LINGER_SECONDS = 1.0
+# How long a peer may take to answer that it heard of the end.
+_GOODBYE_SECONDS = 1.0
+# How much the age of a connection varies.
+_AGE_JITTER = 0.1
+
+# What is told to somebody who speaks HTTP/1 to this port.
+_HTTP_1_METHODS = (b"GET ", b"HEAD", b"POST", b"PUT ", b"OPTI", b"DELE", b"PATC")
+_HTTP_1_RESPONSE = (
+    b"HTTP/1.1 400 Bad Request\r\n"
+    b"Content-Type: text/plain\r\n"
+    b"Content-Length: 53\r\n"
+    b"Connection: close\r\n"
+    b"\r\n"
+    b"This port must be called with gRPC, which is HTTP/2.\n"
+)
+
+
+class Owner(Protocol):
+    """What a peer needs of the lane that it belongs to."""
+
+    loop: event_loop.EventLoop
+    limits: limits_lib.Limits
+    peers: "set[Peer]"
+    # Those that have something to send at the end of the round.
+    to_flush: "list[Peer]"
+
+    def advance(self, peer: "Peer", stream: stream_lib.Stream) -> None:
+        """Looks at a stream with news."""
+
+
+class Peer:
+    """Moves bytes between a socket and a connection, on the lane's thread.
+
+    What a peer sends is read as long as it reads what it is sent.
+    """
+
+    def __init__(
+        self, owner: Owner, the_transport: transport.Transport
+    ) -> None:
+        """Takes over a transport."""
+        self._owner = owner
+        self._loop = owner.loop
+        self._transport = the_transport
+        now = self._loop.now
+        self.connection = connection_lib.Connection(owner.limits, now)
+        # Calls that wait until more can be sent.
+        self.blocked_calls: list[wire_call.WireStreamCall] = []
+        self._unsent: collections.deque[memoryview] = collections.deque()
+        self._num_unsent_bytes = 0
+        self._is_to_flush = False
+        self._is_first_read = True
+        self._is_closing = False
+        self._is_closed = False
+        self._events = event_loop.READ
+        self._loop.watch(
+            the_transport.fileno(), self._events, self._on_ready
+        )
+        owner.peers.add(self)
+        self._last_read_time = now
+        self._last_call_time = now
+        # When the PING was sent that has no answer yet.
+        self._ping_time = math.inf
+        self._handshake_deadline = now + owner.limits.handshake_seconds
+        self._age_deadline = _age_deadline(now, owner.limits.max_age_seconds)
+        self._goodbye_deadline = math.inf
+        self._close_deadline = math.inf
+        self._timer = self._loop.call_at(self._next_time(), self._on_time)
+        self.wants_to_send()
+
+    def wants_to_send(self) -> None:
+        """Sends the output of the connection at the end of this round."""
+        if not self._is_to_flush:
+            self._is_to_flush = True
+            self._owner.to_flush.append(self)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the peer takes what it is sent."""
+        return self._num_unsent_bytes <= self._owner.limits.write_buffer_bytes
+
+    def flush(self) -> None:
+        """Sends what there is, as far as the socket takes it."""
+        self._is_to_flush = False
+        if self._is_closed:
+            return
+        data = self.connection.take_output()
+        try:
+            if data and not self._unsent:
+                # Nearly always all of it goes.
+                size = self._transport.send(data)
+                if size < len(data):
+                    self._unsent.append(memoryview(data)[size:])
+            elif data:
+                self._unsent.append(memoryview(data))
+            if self._unsent:
+                self._send_unsent()
+        except OSError:
+            self.close()
+            return
+        if self.blocked_calls:
+            self._unblock_calls()
+        if self.connection.is_over and not self._unsent:
+            self._finish()
+        self._watch()
+
+    def go_away(self) -> None:
+        """Asks the peer to call no more, and closes after its last call."""
+        self.connection.go_away()
+        self._goodbye_deadline = self._loop.now + _GOODBYE_SECONDS
+        self._reset_timer()
+        self.wants_to_send()
+
+    def calls(self) -> list[wire_call.AnyWireCall]:
+        """Returns the calls that have not ended."""
+        return [
+            stream.call
+            for stream in self.connection.streams
+            if stream.call is not None and stream.call is not wire_call.ENDED
+        ]
+
+    def close(self) -> None:
+        """Closes at once; calls that are left learn that the peer is gone."""
+        if not self._is_closed:
+            self._is_closed = True
+            for stream in self.connection.abandon():
+                self._owner.advance(self, stream)
+            self._loop.cancel(self._timer)
+            self._loop.unwatch(self._transport.fileno())
+            self._transport.close()
+            self._owner.peers.discard(self)
+
+    def _on_ready(self, events: int) -> None:
+        if events & event_loop.WRITE and not self._transport.wants_to_write:
+            self.flush()
+            if events == event_loop.WRITE:
+                return
+        if not self._is_closed:
+            self._read()
+
+    def _read(self) -> None:
+        data = self._transport.receive()
+        if data is None:
+            # A handshake goes on, or is over and lets something be sent.
+            self.wants_to_send()
+            return
+        if not data:
+            self.close()
+            return
+        now = self._loop.now
+        self._last_read_time = now
+        if self._is_closing:
+            return  # what crossed with the end
+        if self._is_first_read:
+            self._is_first_read = False
+            if data.startswith(_HTTP_1_METHODS):
+                self._refuse_http_1()
+                return
+        connection = self.connection
+        for stream in connection.receive(data, now):
+            self._last_call_time = now
+            self._owner.advance(self, stream)
+        if connection.has_output or connection.is_over:
+            self.wants_to_send()
+
+    def _refuse_http_1(self) -> None:
+        self.connection.take_output()
+        self._unsent.append(memoryview(_HTTP_1_RESPONSE))
+        self._num_unsent_bytes += len(_HTTP_1_RESPONSE)
+        self.connection.abandon()
+        self.connection.take_output()
+        self.wants_to_send()
+
+    def _send_unsent(self) -> None:
+        while self._unsent:
+            data = self._unsent[0]
+            size = self._transport.send(data)
+            if size < len(data):
+                self._unsent[0] = data[size:]
+                break
+            self._unsent.popleft()
+
+    def _unblock_calls(self) -> None:
+        calls, self.blocked_calls = self.blocked_calls, []
+        for call in calls:
+            if call.is_writable:
+                call.on_writable()
+            elif call.is_active:
+                self.blocked_calls.append(call)
+
+    def _watch(self) -> None:
+        """Watches the socket for what is of use now."""
+        if self._is_closed:
+            return
+        self._num_unsent_bytes = sum(map(len, self._unsent))
+        events = event_loop.READ if self.is_writable else 0
+        if (
+            self._unsent and self._transport.can_send
+        ) or self._transport.wants_to_write:
+            events |= event_loop.WRITE
+        if events != self._events:
+            self._events = events
+            self._loop.rewatch(self._transport.fileno(), events)
+
+    def _finish(self) -> None:
+        """Closes, once the peer had time to read the last that it was sent."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._transport.shut_down()
+            self._close_deadline = self._loop.now + _LINGER_SECONDS
+            self._reset_timer()
+
+    # Time.
+
+    def _reset_timer(self) -> None:
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.call_at(self._next_time(), self._on_time)
+
+    def _next_time(self) -> float:
+        """Returns when there may be something to do."""
+        limits = self._owner.limits
+        if self._is_closing:
+            return self._close_deadline
+        times = [
+            self._handshake_deadline,
+            self._age_deadline,
+            self._goodbye_deadline,
+            self._ping_time + limits.keep_alive_timeout_seconds,
+        ]
+        if limits.keep_alive_seconds and self._ping_time == math.inf:
+            times.append(self._last_read_time + limits.keep_alive_seconds)
+        if limits.max_idle_seconds and not self.connection.is_going_away:
+            last_time = self._last_call_time
+            if self.connection.num_streams:
+                last_time = self._loop.now
+            times.append(last_time + limits.max_idle_seconds)
+        return min(times)
+
+    def _on_time(self) -> None:
+        now = self._loop.now
+        limits = self._owner.limits
+        connection = self.connection
+        if now >= self._close_deadline:
+            self.close()
+            return
+        if now >= self._handshake_deadline:
+            self._handshake_deadline = math.inf
+            if not connection.is_established:
+                self.close()
+                return
+        if now >= self._goodbye_deadline:
+            self._goodbye_deadline = math.inf
+            connection.finish_going_away()
+            self.wants_to_send()
+        if now >= self._age_deadline or (
+            limits.max_idle_seconds
+            and not connection.num_streams
+            and now >= self._last_call_time + limits.max_idle_seconds
+        ):
+            self._age_deadline = math.inf
+            if not connection.is_going_away:
+                self.go_away()
+        if not connection.is_ping_unanswered:
+            self._ping_time = math.inf
+        elif now >= self._ping_time + limits.keep_alive_timeout_seconds:
+            logging.info("A peer did not answer a PING; closing")
+            self.close()
+            return
+        if (
+            limits.keep_alive_seconds
+            and now >= self._last_read_time + limits.keep_alive_seconds
+            and not connection.is_ping_unanswered
+        ):
+            connection.ping()
+            self._ping_time = now
+            self.wants_to_send()
+        self._timer = self._loop.call_at(self._next_time(), self._on_time)
+
+
+def _age_deadline(now: float, max_age_seconds: float) -> float:
+    """Returns when a connection is old; infinite for never."""
+    if not max_age_seconds:
+        return math.inf
+    return now + max_age_seconds * random.uniform(
+        1 - _AGE_JITTER, 1 + _AGE_JITTER
+    )

@@ -1,0 +1,136 @@
+"""The bytes of a connection on a socket that never blocks, encrypted or not."""
+
+import abc
+import socket
+import ssl
+
+from typing_extensions import override
+
+# How much is read at a time. More than 128 KiB would make malloc map and unmap
+# memory each time.
+_READ_BYTES = 1 << 17
+
+
+class Transport(abc.ABC):
+    """A connected socket. Not thread-safe; nothing blocks."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Takes over a socket."""
+        self._socket = sock
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def fileno(self) -> int:
+        """Returns the descriptor."""
+        return self._socket.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether receive() cannot go on before the socket is writable."""
+        return False
+
+    @property
+    def can_send(self) -> bool:
+        """Whether send() takes anything before receive() has gone on."""
+        return True
+
+    @abc.abstractmethod
+    def receive(self) -> bytes | None:
+        """Returns bytes of the peer.
+
+        Returns:
+          None if there are none now; no bytes if there will be no more.
+        """
+
+    @abc.abstractmethod
+    def send(self, data: bytes | memoryview) -> int:
+        """Returns how many of the bytes were taken.
+
+        Raises:
+          OSError: The peer is gone.
+        """
+
+    def shut_down(self) -> None:
+        """Tells the peer that no more bytes will come."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:  # it is gone already
+            pass
+
+    def close(self) -> None:
+        """Closes the socket. Idempotent."""
+        self._socket.close()
+
+
+class PlainTransport(Transport):
+    """A socket whose bytes are those of the connection."""
+
+    @override
+    def receive(self) -> bytes | None:
+        try:
+            return self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    @override
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+
+class TlsTransport(Transport):
+    """A socket with TLS on it."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Takes over a socket, on which the handshake is still to come."""
+        super().__init__(sock)
+        self._tls = context.wrap_socket(
+            sock, server_side=True, do_handshake_on_connect=False
+        )
+        self._socket = self._tls
+        self._is_established = False
+        self._wants_to_write = False
+
+    @property
+    @override
+    def wants_to_write(self) -> bool:
+        return self._wants_to_write
+
+    @property
+    @override
+    def can_send(self) -> bool:
+        return self._is_established
+
+    @override
+    def receive(self) -> bytes | None:
+        self._wants_to_write = False
+        try:
+            if not self._is_established:
+                self._tls.do_handshake()
+                self._is_established = True
+            data = self._tls.recv(_READ_BYTES)
+            # epoll does not know of what was decrypted already.
+            while data and self._tls.pending():
+                data += self._tls.recv(self._tls.pending())
+            return data
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLWantWriteError:
+            self._wants_to_write = True
+            return None
+        except OSError:
+            return b""
+
+    @override
+    def send(self, data: bytes | memoryview) -> int:
+        if not self._is_established:
+            return 0
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0

@@ -1,0 +1,376 @@
+"""Calls that came through the wire lane, and their way back."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from absl import logging
+from google.protobuf import message
+from typing_extensions import override
+
+from tensorflow_serving.rpc import (
+    call,
+    gate,
+    message_frame,
+    reply_template,
+    response_blocks,
+)
+from tensorflow_serving.rpc.http2 import connection as connection_lib
+from tensorflow_serving.rpc.http2 import stream as stream_lib
+from tensorflow_serving.util import errors
+
+
+# What a stream has for its call when that has ended.
+ENDED: Final = object()
+
+
+class Peer(Protocol):
+    """The client that a call came from."""
+
+    connection: connection_lib.Connection
+    # Calls to call back when more can be sent.
+    blocked_calls: "list[WireStreamCall]"
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the client takes what it is sent."""
+
+    def wants_to_send(self) -> None:
+        """Sends the output of the connection at the end of this round."""
+
+
+class Home(Protocol):
+    """The lane of a call."""
+
+    # How many calls have begun and have not ended; of the lane's thread.
+    num_calls: int
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Runs a function on the thread of the lane: now, if that is it."""
+
+    def cancel(self, ticket: int) -> None:
+        """Forgets a timer."""
+
+
+class _OnTheWire(call.AnyCall):
+    """What both kinds of calls have in common.
+
+    Everything but encoding happens on the thread of the lane, so that the first
+    end of a call is the first that gets there.
+    """
+
+    __slots__ = ()
+
+    _is_active: bool
+    _lane: Home
+    _stream: stream_lib.Stream
+    # The client that made the call.
+    peer: Peer
+    # Timers that must not outlive the call.
+    tickets: tuple[int, ...]
+
+    def _set_up(
+        self,
+        lane: Home,
+        peer: Peer,
+        stream: stream_lib.Stream,
+        metadata: call.Metadata,
+        deadline: float,
+    ) -> None:
+        """Takes the stream, which knows the call from now on."""
+        self._lane = lane
+        self.peer = peer
+        self._stream = stream
+        stream.call = self
+        self.metadata = metadata
+        self.deadline = deadline
+        self._is_active = True
+        self.tickets = ()
+
+    @property
+    @override
+    def is_active(self) -> bool:
+        return self._is_active
+
+    def leave(self) -> None:
+        """Ends the call without the caller; on the thread of the lane."""
+        if self._is_active:
+            on_cancelled = self.on_cancelled
+            self._end()
+            if on_cancelled is not None:
+                try:
+                    on_cancelled()
+                except Exception:
+                    logging.exception("A service failed on a call that left")
+
+    def abort(self, error: errors.ServingError) -> None:
+        """Fails the call, and tells the service; on the thread of the lane."""
+        on_cancelled = self.on_cancelled
+        self.on_cancelled = None
+        self.fail(error)
+        if on_cancelled is not None:
+            try:
+                on_cancelled()
+            except Exception:
+                logging.exception("A service failed on a call that left")
+
+    def _end(self) -> None:
+        self._is_active = False
+        # It likely refers to the call: without a cycle there is no garbage.
+        self.on_cancelled = None
+        self._stream.call = ENDED
+        for ticket in self.tickets:
+            self._lane.cancel(ticket)
+
+
+class WireCall(_OnTheWire, call.Call):
+    """A call with one request and one response."""
+
+    __slots__ = (
+        "_is_active",
+        "_lane",
+        "_stream",
+        "is_awaited",
+        "is_begun",
+        "peer",
+        "tickets",
+    )
+
+    def __init__(
+        self,
+        lane: Home,
+        peer: Peer,
+        stream: stream_lib.Stream,
+        metadata: call.Metadata,
+        deadline: float,
+    ) -> None:
+        """Takes the stream, which knows the call from now on."""
+        self._set_up(lane, peer, stream, metadata, deadline)
+        self.request = b""
+        self.on_cancelled = None
+        # Whether there is a time limit for the request, which is not all there.
+        self.is_awaited = False
+        # Whether the call counts for the limit: its request is there.
+        self.is_begun = False
+
+    @override
+    def reply(
+        self,
+        response: bytes | message.Message,
+        trailing_metadata: call.Metadata = (),
+    ) -> None:
+        try:
+            data = message_frame.frame(call.to_bytes(response))
+            trailers = response_blocks.ok(trailing_metadata)
+        except Exception:
+            logging.exception("A reply could not be encoded")
+            self.fail(gate.internal_error())
+            return
+        self._lane.run(functools.partial(self._send, data, trailers))
+
+    @override
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call.Metadata = (),
+    ) -> None:
+        block = encode_failure(error, trailing_metadata, is_begun=False)
+        self._lane.run(functools.partial(self._fail, block))
+
+    @override
+    def reply_together(
+        self,
+        calls: Sequence[call.Call],
+        responses: call.Rows | Sequence[bytes],
+    ) -> None:
+        self._lane.run(functools.partial(_send_all, calls, responses))
+
+    def _send(self, data: bytes, trailers: bytes) -> None:
+        if not self._is_active:
+            return
+        self._end()
+        connection = self.peer.connection
+        connection.send_headers(self._stream, response_blocks.HEAD)
+        connection.send_data(self._stream, data)
+        connection.send_end(self._stream, trailers)
+        self.peer.wants_to_send()
+
+    def _fail(self, block: bytes) -> None:
+        if self._is_active:
+            self._end()
+            self.peer.connection.send_end(self._stream, block)
+            self.peer.wants_to_send()
+
+    @override
+    def _end(self) -> None:
+        super()._end()
+        if self.is_begun:
+            self._lane.num_calls -= 1
+
+
+class WireStreamCall(_OnTheWire, call.StreamCall):
+    """A call with any number of requests and responses."""
+
+    __slots__ = (
+        "_has_replied",
+        "_is_active",
+        "_lane",
+        "_stream",
+        "has_ended_requests",
+        "is_inflating",
+        "peer",
+        "tickets",
+    )
+
+    def __init__(
+        self,
+        lane: Home,
+        peer: Peer,
+        stream: stream_lib.Stream,
+        metadata: call.Metadata,
+        deadline: float,
+    ) -> None:
+        """Takes the stream, which knows the call from now on."""
+        super().__init__()
+        self._set_up(lane, peer, stream, metadata, deadline)
+        self._has_replied = False
+        # Whether a request is being inflated, and others must wait for it.
+        self.is_inflating = False
+        # Whether the service knows that there will be no more requests.
+        self.has_ended_requests = False
+
+    @property
+    @override
+    def is_writable(self) -> bool:
+        return (
+            self._is_active
+            and not self._stream.unsent
+            and self.peer.is_writable
+        )
+
+    @override
+    def send(self, response: bytes | message.Message) -> None:
+        try:
+            data = message_frame.frame(call.to_bytes(response))
+        except Exception:
+            logging.exception("A reply could not be encoded")
+            self.fail(gate.internal_error())
+            return
+        self._lane.run(functools.partial(self._send, data))
+
+    @override
+    def finish(self, trailing_metadata: call.Metadata = ()) -> None:
+        try:
+            block = response_blocks.ok(trailing_metadata)
+        except Exception:
+            logging.exception("Metadata could not be encoded")
+            self.fail(gate.internal_error())
+            return
+        self._lane.run(functools.partial(self._finish, block))
+
+    @override
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call.Metadata = (),
+    ) -> None:
+        self._lane.run(
+            functools.partial(
+                self._fail,
+                encode_failure(error, trailing_metadata, is_begun=False),
+                encode_failure(error, trailing_metadata, is_begun=True),
+            )
+        )
+
+    def _send(self, data: bytes) -> None:
+        if self._is_active:
+            self._begin_response()
+            self.peer.connection.send_data(self._stream, data)
+            self.peer.wants_to_send()
+            if not self.is_writable:
+                self.peer.blocked_calls.append(self)
+
+    def _finish(self, block: bytes) -> None:
+        if self._is_active:
+            self._begin_response()
+            self._end()
+            self.peer.connection.send_end(self._stream, block)
+            self.peer.wants_to_send()
+
+    def _fail(self, alone: bytes, behind: bytes) -> None:
+        if self._is_active:
+            self._end()
+            block = behind if self._has_replied else alone
+            self.peer.connection.send_end(self._stream, block)
+            self.peer.wants_to_send()
+
+    def _begin_response(self) -> None:
+        if not self._has_replied:
+            self._has_replied = True
+            self.peer.connection.send_headers(
+                self._stream, response_blocks.HEAD
+            )
+
+
+AnyWireCall = WireCall | WireStreamCall
+
+
+def encode_failure(
+    error: errors.ServingError,
+    trailing_metadata: call.Metadata,
+    *,
+    is_begun: bool,
+) -> bytes:
+    """Returns the end of a call that failed, whatever its service gave."""
+    try:
+        return response_blocks.failure(
+            error, trailing_metadata, is_begun=is_begun
+        )
+    except Exception:
+        logging.exception("An error could not be encoded")
+        return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
+
+
+def _send_all(
+    calls: Sequence[WireCall], responses: call.Rows | Sequence[bytes]
+) -> None:
+    """Replies to calls, on the thread of their lane."""
+    if not isinstance(responses, call.Rows):
+        for each, response in zip(calls, responses, strict=True):
+            each._send(message_frame.frame(response), response_blocks.OK)
+        return
+    active = [each._is_active for each in calls]
+    rows = responses.rows
+    if not all(active):
+        calls = [each for each in calls if each._is_active]
+        rows = rows[active]
+    template = _template(responses.prefix, rows.shape[1])
+    rendered = template.render([each._stream.id for each in calls], rows)
+    size = template.num_bytes
+    start = 0
+    # Calls of one peer mostly come in a row.
+    while start < len(calls):
+        peer = calls[start].peer
+        end = start + 1
+        while end < len(calls) and calls[end].peer is peer:
+            end += 1
+        some = calls[start:end]
+        if peer.connection.may_send_whole(len(some), template.data_bytes):
+            for each in some:
+                each._end()
+            peer.connection.send_whole(
+                [each._stream for each in some],
+                rendered[start * size : end * size],
+                template.data_bytes,
+            )
+            peer.wants_to_send()
+        else:
+            for each, row in zip(some, rows[start:end], strict=True):
+                data = message_frame.frame(responses.prefix + row.tobytes())
+                each._send(data, response_blocks.OK)
+        start = end
+
+
+@functools.lru_cache(maxsize=64)
+def _template(prefix: bytes, row_bytes: int) -> reply_template.ReplyTemplate:
+    return reply_template.ReplyTemplate(prefix, row_bytes)

@@ -1,0 +1,246 @@
+"""gRPC on sockets of our own: one thread that reads, begins calls and replies.
+
+In each round of its loop the thread
+
+1. reads what has come, on all sockets that have something, and begins the
+   calls in it: a method that answers later only notes its call;
+2. lets the services work on what they noted, which may run a batch here;
+3. sends what there is to send, at most once for each peer.
+
+So one recv() brings many calls, one batch runs them, and one send() carries
+their replies. Replies that come from other threads are posted to this one.
+"""
+
+import functools
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+
+from absl import logging
+from typing_extensions import override
+
+from tensorflow_serving.rpc import (
+    call_router,
+    event_loop,
+    gate,
+    lane,
+    listener,
+    tls,
+    transport,
+)
+from tensorflow_serving.rpc import options as options_lib
+from tensorflow_serving.rpc import peer as peer_lib
+
+# How many connections are accepted in a row.
+_MAX_ACCEPTS = 64
+# How long accepting pauses when there are no descriptors left.
+_ACCEPT_PAUSE_SECONDS = 0.1
+# How often that is logged.
+_COMPLAINT_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 1.0
+# How long the thread may take to end, once it has nothing else to do.
+_END_SECONDS = 1.0
+# The exit code of a process whose thread died: a fault inside it.
+_EXIT_CODE = 70
+
+
+class WireLane(lane.Lane):
+    """See Lane.
+
+    The end of its thread by an error is the end of the process: what listens
+    and does not answer would be worse.
+    """
+
+    def __init__(
+        self, methods: lane.Methods, options: options_lib.Options
+    ) -> None:
+        """See Lane."""
+        self.loop = event_loop.EventLoop()
+        self.limits = options.limits
+        self.peers: set[peer_lib.Peer] = set()
+        self.to_flush: list[peer_lib.Peer] = []
+        self._router = call_router.CallRouter(methods, options, self)
+        self.advance = self._router.advance
+        self._options = options
+        self._tls: ssl.SSLContext | None = None
+        if options.tls:
+            self._tls = tls.create_context(options.tls)
+        self._listeners: list[listener.Listener] = []
+        self._thread = threading.Thread(target=self._serve, name="rpc_events")
+        self._methods = methods
+        self._next_complaint_time = 0.0
+        self._is_stopping = False
+        # How many calls the end of the grace has cut off.
+        self._num_aborted = 0
+        self._stop_lock = threading.Lock()
+        self._is_clean: bool | None = None  # guarded by _stop_lock
+
+    @override
+    def listen(self, address: str) -> int:
+        listening = listener.Listener(
+            address, reuse_port=self._options.reuse_port
+        )
+        self._listeners.append(listening)
+        return listening.port
+
+    @override
+    def start(self) -> None:
+        _raise_descriptor_limit()
+        for each in self._listeners:
+            for sock in each.sockets:
+                self.loop.watch(
+                    sock.fileno(),
+                    event_loop.READ,
+                    functools.partial(self._accept, sock),
+                )
+        if self._options.heartbeat is not None:
+            self._beat(self._options.heartbeat)
+        self._thread.start()
+
+    @override
+    def stop(self, grace_seconds: float) -> bool:
+        with self._stop_lock:
+            if self._is_clean is None:
+                self._is_clean = self._stop(grace_seconds)
+            return self._is_clean
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Runs a function on the thread of the lane: now, if that is it."""
+        if threading.get_ident() == self._thread.ident:
+            function()
+        else:
+            self.loop.post(function)
+
+    def _serve(self) -> None:
+        """Runs on the thread of the lane."""
+        try:
+            self._router.start()
+            self.loop.run(self._after_round)
+        except BaseException:
+            logging.exception("The thread that answers calls failed; exiting")
+            logging.flush()
+            os._exit(_EXIT_CODE)
+
+    def _after_round(self) -> bool:
+        """Lets the services work, and sends; returns whether to go on soon."""
+        router = self._router
+        if router.has_begun:
+            router.has_begun = False
+            try:
+                router.has_begun = self._methods.when_idle()
+            except Exception:
+                logging.exception("A service failed when it was idle")
+        # Sending may end calls, which may send.
+        while self.to_flush:
+            peers, self.to_flush = self.to_flush, []
+            for peer in peers:
+                peer.flush()
+        if self._is_stopping and not self.peers:
+            self.loop.stop()
+        return router.has_begun
+
+    def _accept(self, listening: socket.socket, events: int) -> None:
+        for _ in range(_MAX_ACCEPTS):
+            try:
+                sock, _ = listening.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue  # it is gone already
+            except OSError as error:
+                self._pause_accepting(listening, error)
+                return
+            self._admit(sock)
+
+    def _admit(self, sock: socket.socket) -> None:
+        try:
+            if self._tls:
+                peer_lib.Peer(self, transport.TlsTransport(sock, self._tls))
+            else:
+                peer_lib.Peer(self, transport.PlainTransport(sock))
+        except OSError:  # it is gone already
+            sock.close()
+
+    def _pause_accepting(
+        self, listening: socket.socket, error: OSError
+    ) -> None:
+        """Lets new peers wait: there are too few descriptors, or no memory."""
+        now = time.monotonic()
+        if now >= self._next_complaint_time:
+            self._next_complaint_time = now + _COMPLAINT_SECONDS
+            logging.error("New connections must wait: %s", error)
+        self.loop.rewatch(listening.fileno(), 0)
+        self.loop.call_at(
+            self.loop.now + _ACCEPT_PAUSE_SECONDS,
+            functools.partial(self._go_on_accepting, listening),
+        )
+
+    def _go_on_accepting(self, listening: socket.socket) -> None:
+        if not self._is_stopping:
+            self.loop.rewatch(listening.fileno(), event_loop.READ)
+
+    def _beat(self, heartbeat: Callable[[], None]) -> None:
+        heartbeat()
+        self.loop.call_at(
+            self.loop.now + _HEARTBEAT_SECONDS,
+            functools.partial(self._beat, heartbeat),
+        )
+
+    # The end.
+
+    def _stop(self, grace_seconds: float) -> bool:
+        if self._thread.ident is None:
+            self._close_listeners()
+            self.loop.close()
+            return True
+        self.loop.post(self._begin_to_stop)
+        self._thread.join(grace_seconds)
+        if self._thread.is_alive():
+            self.loop.post(self._abort)
+            self._thread.join(_END_SECONDS)
+        self._router.close()
+        if self._thread.is_alive():
+            return False
+        self.loop.close()
+        return not self._num_aborted
+
+    def _begin_to_stop(self) -> None:
+        """Takes no more connections, and has clients make no more calls."""
+        for each in self._listeners:
+            for sock in each.sockets:
+                # Those who were let in already have a right to an answer.
+                self._accept(sock, event_loop.READ)
+                self.loop.unwatch(sock.fileno())
+        self._close_listeners()
+        self._is_stopping = True
+        for peer in list(self.peers):
+            peer.go_away()
+            self._router.drain(peer.calls())
+
+    def _close_listeners(self) -> None:
+        for each in self._listeners:
+            each.close()
+
+    def _abort(self) -> None:
+        """Answers what is left, as far as it can be sent at once."""
+        for peer in list(self.peers):
+            calls = peer.calls()
+            self._num_aborted += len(calls)
+            for call in calls:
+                call.abort(gate.stopping_error())
+            peer.flush()
+            peer.close()
+
+
+def _raise_descriptor_limit() -> None:
+    """Lets the process have as many connections as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # a system with another limit
+            logging.info("The limit of open files stays at %d", soft)
