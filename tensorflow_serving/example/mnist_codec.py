@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
-from tensorflow_serving.rpc import server
+from tensorflow_serving.rpc import call, server
 from tensorflow_serving.util import errors
 
 _FLOAT = np.dtype("<f4")
@@ -20,8 +20,8 @@ _NUM_BYTES = _FLOAT.itemsize * mnist_input_data.IMAGE_PIXELS
 # Field 1, length-delimited; 3136 as a varint.
 _REQUEST_HEADER = b"\x0a\xc0\x18"
 # Field 1, length-delimited; 40 as a varint.
-_RESPONSE_HEADER = b"\x0a\x28"
-_SCORES_SHAPE = (1, mnist_input_data.NUM_CLASSES)
+_RESPONSE_PREFIX = b"\x0a\x28"
+_NUM_SCORES = mnist_input_data.NUM_CLASSES
 
 
 def decode_image(request: bytes) -> npt.NDArray[Any]:
@@ -62,19 +62,20 @@ def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:
     return np.array(request.image_data, _FLOAT, ndmin=2)
 
 
-def encode_scores(scores: npt.NDArray[Any]) -> bytes:
-    """Returns a serialized MnistResponse.
+def encode_scores(scores: npt.NDArray[Any]) -> call.Rows:
+    """Returns serialized MnistResponses, one for each row.
 
     Args:
-      scores: [1, 10], of a type of floats.
+      scores: [batch, 10], of a type of floats.
 
     Raises:
       InternalError: The scores have another shape: the fault is the model's.
         Permanent.
     """
-    if scores.shape != _SCORES_SHAPE:
+    if scores.ndim != 2 or scores.shape[1] != _NUM_SCORES:
         raise errors.InternalError(
-            f"scores of the model must have shape {list(_SCORES_SHAPE)}; got "
+            f"scores of the model must have shape [batch, {_NUM_SCORES}]; got "
             f"{list(scores.shape)}"
         )
-    return _RESPONSE_HEADER + scores.astype(_FLOAT, copy=False).tobytes()
+    values = np.ascontiguousarray(scores, _FLOAT)
+    return call.Rows(_RESPONSE_PREFIX, values.view(np.uint8))

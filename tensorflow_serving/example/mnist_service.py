@@ -85,9 +85,8 @@ class MnistService:
             self._signature, image, self._session, scores=True
         ).scores
         assert scores is not None
-        return mnist_inference_pb2.MnistResponse.FromString(
-            mnist_codec.encode_scores(scores)
-        )
+        (response,) = mnist_codec.encode_scores(scores).messages()
+        return mnist_inference_pb2.MnistResponse.FromString(response)
 
 
 class AsyncMnistService:
@@ -169,18 +168,17 @@ class AsyncMnistService:
         run: batched_function.Run,
     ) -> None:
         """See batched_function.Caller."""
-        trailing_metadata = [
-            _trailing_metadata(call, outputs, run)
-            if call_timing.is_wanted(call.context.metadata)
-            else ()
-            for call in calls
-        ]
         try:
-            _reply(
-                [call.context for call in calls], outputs[0], trailing_metadata
-            )
+            responses = _responses(outputs[0], len(calls))
         except errors.InternalError as error:
             self.fail(calls, error)
+            return
+        rpc_calls: list[call_lib.Call] = [call.context for call in calls]
+        if any(call_timing.is_wanted(call.metadata) for call in rpc_calls):
+            for call, response in zip(calls, responses.messages(), strict=True):
+                _reply_with_metadata(call, response, outputs, run)
+        else:
+            call_lib.reply_all(rpc_calls, responses)
 
     def fail(
         self,
@@ -219,35 +217,35 @@ def _classification(
     return function
 
 
-def _reply(
-    calls: Sequence[call_lib.Call],
-    scores: npt.NDArray[Any],
-    trailing_metadata: Sequence[call_lib.Metadata],
-) -> None:
-    """Answers calls that ran together.
+def _responses(scores: npt.NDArray[Any], num_calls: int) -> call_lib.Rows:
+    """Returns what calls that ran together are answered with.
 
     Args:
-      calls: One for each image of the batch.
       scores: [batch, 10], of a type of floats.
-      trailing_metadata: For each call.
+      num_calls: How many calls there are, each with one image.
 
     Raises:
-      InternalError: The scores have another shape; no call was answered.
-        Permanent.
+      InternalError: The scores have another shape. Permanent.
     """
-    if scores.shape[:1] != (len(calls),):
+    if scores.shape[:1] != (num_calls,):
         raise errors.InternalError(
-            f"scores of the model must have {len(calls)} rows; got shape "
+            f"scores of the model must have {num_calls} rows; got shape "
             f"{list(scores.shape)}"
         )
-    responses = [
-        mnist_codec.encode_scores(scores[row : row + 1])
-        for row in range(len(calls))
-    ]
-    for call, response, metadata in zip(
-        calls, responses, trailing_metadata, strict=True
-    ):
-        call.reply(response, metadata)
+    return mnist_codec.encode_scores(scores)
+
+
+def _reply_with_metadata(
+    call: batched_function.Call,
+    response: bytes,
+    outputs: Sequence[npt.NDArray[Any]],
+    run: batched_function.Run,
+) -> None:
+    """Answers a call, with its timing if the caller asks for it."""
+    if call_timing.is_wanted(call.context.metadata):
+        call.context.reply(response, _trailing_metadata(call, outputs, run))
+    else:
+        call.context.reply(response)
 
 
 def _trailing_metadata(

@@ -17,6 +17,7 @@ _PACKAGES = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "grpc_tools": "grpcio-tools",
+    "typing_extensions": "typing-extensions",
 }
 # Run by hand, with a package that nothing else needs.
 _WITHOUT_TARGET = {"tensorflow_serving/example/digits/make_digits.py"}
