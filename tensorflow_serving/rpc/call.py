@@ -30,8 +30,6 @@ class AnyCall(abc.ABC):
     Thread-safe. No method blocks.
     """
 
-    __slots__ = ("deadline", "metadata", "on_cancelled")
-
     # When the caller stops waiting, a time.monotonic(); infinite for never.
     deadline: float
     # What the caller sent beside the request.
@@ -54,8 +52,6 @@ class AnyCall(abc.ABC):
 
 class Call(AnyCall):
     """A call with one request and one response."""
-
-    __slots__ = ("request",)
 
     # The message as it came: not parsed.
     request: bytes
@@ -87,8 +83,6 @@ class StreamCall(AnyCall):
     Responses wait in memory until the caller takes them. A service that could
     send without end looks at `is_writable` first, and goes on in on_writable.
     """
-
-    __slots__ = ("on_drain", "on_request", "on_requests_end", "on_writable")
 
     # Called with each request, as it came.
     on_request: Callable[[bytes], None]

@@ -1,4 +1,4 @@
-"""From streams with news to calls of methods, on the thread of the wire lane."""
+"""From streams with news to calls of methods, on the wire lane's thread."""
 
 import concurrent.futures
 import dataclasses
@@ -7,8 +7,6 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
-
-from absl import logging
 
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import (
@@ -21,7 +19,7 @@ from tensorflow_serving.rpc import (
     wire_call,
 )
 from tensorflow_serving.rpc import options as options_lib
-from tensorflow_serving.rpc.http2 import frames, header_block
+from tensorflow_serving.rpc.http2 import header_block
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 from tensorflow_serving.util import errors
 
@@ -93,9 +91,7 @@ class CallRouter:
             if isinstance(call, wire_call.WireStreamCall) and call.is_active:
                 self._guard(call, call.on_drain)
 
-    def advance(
-        self, peer: wire_call.Peer, stream: stream_lib.Stream
-    ) -> None:
+    def advance(self, peer: wire_call.Peer, stream: stream_lib.Stream) -> None:
         """Looks at a stream with news."""
         call = stream.call
         if call is None:
@@ -148,7 +144,8 @@ class CallRouter:
         deadline = math.inf
         if head.timeout_seconds < math.inf:
             deadline = self._loop.now + head.timeout_seconds
-        if route.unary is not None:
+        call: wire_call.AnyWireCall
+        if route.stream is None:
             call = wire_call.WireCall(
                 self, peer, stream, head.metadata, deadline
             )
@@ -161,7 +158,7 @@ class CallRouter:
                 deadline, functools.partial(self._expire, call)
             )
             call.tickets = (ticket,)
-        if route.stream is not None:
+        if isinstance(call, wire_call.WireStreamCall) and route.stream:
             self._begin_stream(call, route.stream)
         return call
 

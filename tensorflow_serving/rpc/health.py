@@ -158,7 +158,9 @@ def _name(request: bytes) -> str:
 
 
 def _require_request(call: call_lib.StreamCall) -> None:
-    call.fail(errors.UnimplementedError("request must be one message; got none"))
+    call.fail(
+        errors.UnimplementedError("request must be one message; got none")
+    )
 
 
 def _refuse_request(request: bytes) -> None:

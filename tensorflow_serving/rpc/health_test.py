@@ -1,12 +1,17 @@
 """Tests for health, over a real channel."""
 
-import concurrent.futures
-
 import grpc
 from absl.testing import absltest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tensorflow_serving.rpc import health
+from tensorflow_serving.rpc import (
+    call,
+    grpcio_lane,
+    health,
+    lane,
+    options,
+    wire_lane,
+)
 
 _Request = health_pb2.HealthCheckRequest
 _Response = health_pb2.HealthCheckResponse
@@ -15,23 +20,28 @@ _Response = health_pb2.HealthCheckResponse
 class HealthTest(absltest.TestCase):
     """The standard gRPC health service."""
 
+    lane_class: type[lane.Lane] = wire_lane.WireLane
+
     def setUp(self) -> None:
-        """Starts a server with a service, and no thread for its calls."""
+        """Starts a lane with nothing but a health service."""
         super().setUp()
         self.health = health.Health(["a.Service"])
-        self.addCleanup(self.health.close)
-        busy = concurrent.futures.ThreadPoolExecutor(1)
-        release = concurrent.futures.Future[None]()
-        busy.submit(release.result)
-        server = grpc.server(busy)
-        server.add_generic_rpc_handlers([self.health.handler()])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        self.addCleanup(busy.shutdown)
-        self.addCleanup(release.set_result, None)
-        self.addCleanup(lambda: server.stop(0).wait())
-        channel = self.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
-        self.stub = health_pb2_grpc.HealthStub(channel)
+        service = self.health.service()
+        self.lane = self.lane_class(
+            lane.Methods(
+                {service.path("Check"): service.async_methods["Check"]},
+                {service.path("Watch"): service.stream_methods["Watch"]},
+                call.do_nothing_when_idle,
+            ),
+            options.Options(),
+        )
+        port = self.lane.listen("127.0.0.1:0")
+        self.lane.start()
+        self.addCleanup(self.lane.stop, 0)
+        self.channel = self.enter_context(
+            grpc.insecure_channel(f"127.0.0.1:{port}")
+        )
+        self.stub = health_pb2_grpc.HealthStub(self.channel)
 
     def _check(self, name: str) -> int:
         response = self.stub.Check(_Request(service=name), timeout=60)
@@ -62,7 +72,9 @@ class HealthTest(absltest.TestCase):
         self.health.set_serving()
         states.append(next(watch).status)
         self.health.drain()
-        states += [response.status for response in watch]
+        states.append(next(watch).status)
+        self.assertTrue(self.lane.stop(60))
+        self.assertEqual(list(watch), [])
         self.assertEqual(
             states,
             [
@@ -73,13 +85,27 @@ class HealthTest(absltest.TestCase):
         )
         self.assertEqual(watch.code(), grpc.StatusCode.OK)
 
-    def test_watch_that_comes_too_late_ends_at_once(self) -> None:
-        """With NOT_SERVING."""
-        self.health.drain()
-        watch = self.stub.Watch(_Request(service="a.Service"), timeout=60)
-        states = [response.status for response in watch]
-        self.assertEqual(states, [_Response.NOT_SERVING])
-        self.assertEqual(watch.code(), grpc.StatusCode.OK)
+    def test_watch_of_an_unknown_name_waits_for_it(self) -> None:
+        """A watch may come before its service, and is not an error."""
+        watch = self.stub.Watch(_Request(service="no.Service"), timeout=60)
+        self.assertEqual(next(watch).status, _Response.SERVICE_UNKNOWN)
+
+    def test_watches_that_come_and_go_disturb_nobody(self) -> None:
+        """Each change of state reaches those who stay."""
+        stays = self.stub.Watch(_Request(service="a.Service"), timeout=60)
+        self.assertEqual(next(stays).status, _Response.NOT_SERVING)
+        for _ in range(50):
+            watch = self.stub.Watch(_Request(service="a.Service"), timeout=60)
+            next(watch)
+            watch.cancel()
+        self.health.set_serving()
+        self.assertEqual(next(stays).status, _Response.SERVING)
+
+
+class GrpcioLaneHealthTest(HealthTest):
+    """The same, with the server of grpcio."""
+
+    lane_class = grpcio_lane.GrpcioLane
 
 
 if __name__ == "__main__":

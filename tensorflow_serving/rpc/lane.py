@@ -26,9 +26,7 @@ class Lane(abc.ABC):
     """
 
     @abc.abstractmethod
-    def __init__(
-        self, methods: Methods, options: options_lib.Options
-    ) -> None:
+    def __init__(self, methods: Methods, options: options_lib.Options) -> None:
         """Serves nothing yet."""
 
     @abc.abstractmethod

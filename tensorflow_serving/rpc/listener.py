@@ -8,6 +8,7 @@ import socket
 import stat
 import urllib.parse
 from collections.abc import Callable
+from typing import Any
 
 _UNIX = "unix:"
 # How many connections may wait until they are accepted. The system lowers it
@@ -47,7 +48,7 @@ class Listener:
         self.port = 0
         with contextlib.ExitStack() as stack:
             if address.startswith(_UNIX):
-                self._listen_on_path(address.removeprefix(_UNIX), stack)
+                self._listen_on_path(path_of(address) or "", stack)
             else:
                 self._listen_on_host(address, reuse_port, stack)
             self._stack = stack.pop_all()
@@ -83,7 +84,7 @@ class Listener:
     def _listen_on_path(self, path: str, stack: contextlib.ExitStack) -> None:
         if not path:
             raise ValueError("no path")
-        _lock(f"{path}.lock", stack)
+        lock(path, stack)
         listening = socket.socket(socket.AF_UNIX)
         stack.callback(listening.close)
         with contextlib.suppress(FileNotFoundError):
@@ -95,6 +96,13 @@ class Listener:
         listening.listen(_BACKLOG)
         listening.setblocking(False)
         self.sockets = [listening]
+
+
+def path_of(address: str) -> str | None:
+    """Returns the path of the address of a UNIX socket; None for another."""
+    if not address.startswith(_UNIX):
+        return None
+    return address.removeprefix(_UNIX)
 
 
 def split(address: str) -> tuple[str, int]:
@@ -110,7 +118,7 @@ def split(address: str) -> tuple[str, int]:
 
 
 # Family and address, as for a socket.
-_Address = tuple[socket.AddressFamily, tuple[object, ...]]
+_Address = tuple[int, tuple[Any, ...]]
 
 
 def _families(host: str, port: int) -> list[_Address]:
@@ -123,7 +131,7 @@ def _families(host: str, port: int) -> list[_Address]:
     found = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    unique = dict.fromkeys((family, name) for family, _, _, _, name in found)
+    unique: dict[_Address, None] = dict.fromkeys((family, name) for family, _, _, _, name in found)
     usable = [
         (family, name)
         for family, name in unique
@@ -173,12 +181,13 @@ def _bind_all(
     return sockets
 
 
-def _lock(path: str, stack: contextlib.ExitStack) -> None:
-    """Takes a lock file, which is removed when the stack is closed.
+def lock(path: str, stack: contextlib.ExitStack) -> None:
+    """Takes the lock file beside a path, until the stack is closed.
 
     Raises:
       OSError: Somebody else has it.
     """
+    path = f"{path}.lock"
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -9,7 +9,6 @@ from absl import logging
 
 from tensorflow_serving.rpc import event_loop, transport, wire_call
 from tensorflow_serving.rpc.http2 import connection as connection_lib
-from tensorflow_serving.rpc.http2 import frames
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 
@@ -21,7 +20,15 @@ _GOODBYE_SECONDS = 1.0
 _AGE_JITTER = 0.1
 
 # What is told to somebody who speaks HTTP/1 to this port.
-_HTTP_1_METHODS = (b"GET ", b"HEAD", b"POST", b"PUT ", b"OPTI", b"DELE", b"PATC")
+_HTTP_1_METHODS = (
+    b"GET ",
+    b"HEAD",
+    b"POST",
+    b"PUT ",
+    b"OPTI",
+    b"DELE",
+    b"PATC",
+)
 _HTTP_1_RESPONSE = (
     b"HTTP/1.1 400 Bad Request\r\n"
     b"Content-Type: text/plain\r\n"
@@ -69,9 +76,7 @@ class Peer:
         self._is_closing = False
         self._is_closed = False
         self._events = event_loop.READ
-        self._loop.watch(
-            the_transport.fileno(), self._events, self._on_ready
-        )
+        self._loop.watch(the_transport.fileno(), self._events, self._on_ready)
         owner.peers.add(self)
         self._last_read_time = now
         self._last_call_time = now

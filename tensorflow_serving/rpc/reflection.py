@@ -24,7 +24,7 @@ class Reflection:
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the full names of the services, without those of reflection."""
-        pool = descriptor_pool.Default()  # type: ignore[no-untyped-call]
+        pool = descriptor_pool.Default()
         self._descriptors = [
             _ALPHA_FILE.services_by_name["ServerReflection"],
             _v1_file(pool).services_by_name["ServerReflection"],

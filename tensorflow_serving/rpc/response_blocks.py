@@ -11,10 +11,6 @@ from tensorflow_serving.rpc import call
 from tensorflow_serving.rpc.http2 import header_block
 from tensorflow_serving.util import errors
 
-# The error text of a call, in bytes of UTF-8: with more, clients refuse the
-# whole of the trailers, and see another code than that of the error.
-MAX_TEXT_BYTES: Final = 1024
-
 _HEAD_FIELDS: Final = (
     (b":status", b"200"),
     (b"content-type", b"application/grpc"),
@@ -40,9 +36,7 @@ def ok(metadata: call.Metadata) -> bytes:
     """
     if not metadata:
         return OK
-    return header_block.encode(
-        [(b"grpc-status", b"0"), *map(_field, metadata)]
-    )
+    return header_block.encode([(b"grpc-status", b"0"), *map(_field, metadata)])
 
 
 def failure(
@@ -54,7 +48,7 @@ def failure(
     """Returns what ends a call that failed.
 
     Args:
-      error: Its code, and its text, which is cut to MAX_TEXT_BYTES.
+      error: Its code, and its text, which is cut to 1,024 bytes.
       metadata: For the caller.
       is_begun: Whether HEAD was sent before.
 
@@ -63,7 +57,7 @@ def failure(
     """
     fields = [
         (b"grpc-status", b"%d" % error.code),
-        (b"grpc-message", _message(str(error))),
+        (b"grpc-message", _message(errors.short_text(error))),
         *map(_field, metadata),
     ]
     return header_block.encode(fields if is_begun else [*_HEAD_FIELDS, *fields])
@@ -75,19 +69,16 @@ def http_status(status: int) -> bytes:
 
 
 def _message(text: str) -> bytes:
-    """Returns a text, percent-encoded, and cut between two characters."""
-    data = text.encode("utf-8", "replace")
-    if len(data) > MAX_TEXT_BYTES:
-        data = data[:MAX_TEXT_BYTES].decode("utf-8", "ignore").encode()
-    return _ESCAPED.sub(lambda match: b"%%%02X" % match[0][0], data)
+    """Returns a text, percent-encoded."""
+    return _ESCAPED.sub(lambda match: b"%%%02X" % match[0][0], text.encode())
 
 
 def _field(pair: tuple[str, str | bytes]) -> header_block.Field:
     key, value = pair
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise errors.InvalidArgumentError(
-            "key of metadata must be lower-case letters, digits and _-. without "
-            f"the prefix grpc-; got {key!r}"
+            "key of metadata must be lower-case letters, digits and _-., and "
+            f"must not begin with grpc-; got {key!r}"
         )
     if key.endswith("-bin"):
         if not isinstance(value, bytes):

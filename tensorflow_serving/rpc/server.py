@@ -31,6 +31,8 @@ from tensorflow_serving.util import errors
 Options = options_lib.Options
 MessageT = TypeVar("MessageT", bound=message.Message)
 
+_DEFAULTS = Options()
+
 
 class Server:
     """Serves methods, health and reflection on one or more addresses.
@@ -51,7 +53,7 @@ class Server:
         self,
         address: str | Sequence[str],
         services: Sequence[call.Service],
-        options: Options = Options(),
+        options: Options = _DEFAULTS,
         lane_class: type[lane.Lane] = wire_lane.WireLane,
     ) -> None:
         """Takes the addresses.

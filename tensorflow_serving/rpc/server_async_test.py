@@ -15,10 +15,11 @@ from absl.testing import absltest
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import (
     echo_pb2,
-    fast_lane,
+    grpcio_lane,
     lane,
-    public_lane,
+    wire_lane,
 )
+from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.util import errors
 
@@ -80,7 +81,7 @@ class _Later:
 class ServerAsyncTest(absltest.TestCase):
     """A server whose method answers when the test says so."""
 
-    lane_class: type[lane.Lane] = fast_lane.FastLane
+    lane_class: type[lane.Lane] = wire_lane.WireLane
 
     def _start(
         self,
@@ -280,7 +281,12 @@ class ServerAsyncTest(absltest.TestCase):
         """With the credentials of the options; others cannot call."""
         server = self._start(
             options=server_lib.Options(
-                credentials=grpc.ssl_server_credentials([(_KEY, _CERTIFICATE)])
+                tls=options_lib.TlsOptions(
+                    self.create_tempfile(content=_KEY, mode="wb").full_path,
+                    self.create_tempfile(
+                        content=_CERTIFICATE, mode="wb"
+                    ).full_path,
+                )
             )
         )
         address = f"localhost:{server.port}"
@@ -299,19 +305,14 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(first.port, second.port)
 
 
-class PublicLaneServerAsyncTest(ServerAsyncTest):
-    """The same, with the public interface of grpcio."""
+class GrpcioLaneServerAsyncTest(ServerAsyncTest):
+    """The same, with the server of grpcio."""
 
-    lane_class = public_lane.PublicLane
+    lane_class = grpcio_lane.GrpcioLane
 
 
-class LaneTest(absltest.TestCase):
-    """Which lane is taken."""
-
-    def test_pinned_grpcio_has_the_fast_lane(self) -> None:
-        """Or a new version was locked without a look at the module."""
-        self.assertTrue(fast_lane.is_available())
-        self.assertIs(server_lib.default_lane(), fast_lane.FastLane)
+class OptionsTest(absltest.TestCase):
+    """The options of a server."""
 
     def test_options_out_of_range_are_refused(self) -> None:
         """The error names the option and its value."""

@@ -16,9 +16,9 @@ from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import (
     echo_pb2,
     echo_pb2_grpc,
-    fast_lane,
+    grpcio_lane,
     lane,
-    public_lane,
+    wire_lane,
 )
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.util import errors
@@ -57,9 +57,9 @@ def _service(echo: _Echo) -> call_lib.Service:
 
 
 class ServerTest(absltest.TestCase):
-    """A gRPC server with an echo service on four threads, in the fast lane."""
+    """A gRPC server with an echo service on four threads, in the wire lane."""
 
-    lane_class: type[lane.Lane] = fast_lane.FastLane
+    lane_class: type[lane.Lane] = wire_lane.WireLane
 
     def setUp(self) -> None:
         """Starts the server and a channel to it."""
@@ -182,7 +182,7 @@ class ServerTest(absltest.TestCase):
             server_lib.Server(
                 self.address,
                 [_service(self.echo)],
-                create_lane=self.lane_class,
+                lane_class=self.lane_class,
             )
         self.assertEqual(self._call("hello").result().text, "hello")
 
@@ -257,10 +257,10 @@ class ServerTest(absltest.TestCase):
         )
 
 
-class PublicLaneServerTest(ServerTest):
-    """The same, with the public interface of grpcio."""
+class GrpcioLaneServerTest(ServerTest):
+    """The same, with the server of grpcio."""
 
-    lane_class = public_lane.PublicLane
+    lane_class = grpcio_lane.GrpcioLane
 
 
 if __name__ == "__main__":

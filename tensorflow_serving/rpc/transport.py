@@ -1,6 +1,7 @@
 """The bytes of a connection on a socket that never blocks, encrypted or not."""
 
 import abc
+import contextlib
 import socket
 import ssl
 
@@ -53,10 +54,8 @@ class Transport(abc.ABC):
 
     def shut_down(self) -> None:
         """Tells the peer that no more bytes will come."""
-        try:
+        with contextlib.suppress(OSError):  # it is gone already
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:  # it is gone already
-            pass
 
     def close(self) -> None:
         """Closes the socket. Idempotent."""

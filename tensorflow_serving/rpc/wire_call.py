@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from absl import logging
 from google.protobuf import message
@@ -18,7 +18,6 @@ from tensorflow_serving.rpc import (
 from tensorflow_serving.rpc.http2 import connection as connection_lib
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 from tensorflow_serving.util import errors
-
 
 # What a stream has for its call when that has ended.
 ENDED: Final = object()
@@ -59,17 +58,7 @@ class _OnTheWire(call.AnyCall):
     end of a call is the first that gets there.
     """
 
-    __slots__ = ()
-
-    _is_active: bool
-    _lane: Home
-    _stream: stream_lib.Stream
-    # The client that made the call.
-    peer: Peer
-    # Timers that must not outlive the call.
-    tickets: tuple[int, ...]
-
-    def _set_up(
+    def __init__(
         self,
         lane: Home,
         peer: Peer,
@@ -78,14 +67,18 @@ class _OnTheWire(call.AnyCall):
         deadline: float,
     ) -> None:
         """Takes the stream, which knows the call from now on."""
+        super().__init__()
         self._lane = lane
+        # The client that made the call.
         self.peer = peer
         self._stream = stream
         stream.call = self
         self.metadata = metadata
         self.deadline = deadline
+        self.on_cancelled = None
         self._is_active = True
-        self.tickets = ()
+        # Timers that must not outlive the call.
+        self.tickets: tuple[int, ...] = ()
 
     @property
     @override
@@ -97,22 +90,14 @@ class _OnTheWire(call.AnyCall):
         if self._is_active:
             on_cancelled = self.on_cancelled
             self._end()
-            if on_cancelled is not None:
-                try:
-                    on_cancelled()
-                except Exception:
-                    logging.exception("A service failed on a call that left")
+            _notify(on_cancelled)
 
     def abort(self, error: errors.ServingError) -> None:
         """Fails the call, and tells the service; on the thread of the lane."""
         on_cancelled = self.on_cancelled
         self.on_cancelled = None
         self.fail(error)
-        if on_cancelled is not None:
-            try:
-                on_cancelled()
-            except Exception:
-                logging.exception("A service failed on a call that left")
+        _notify(on_cancelled)
 
     def _end(self) -> None:
         self._is_active = False
@@ -126,16 +111,6 @@ class _OnTheWire(call.AnyCall):
 class WireCall(_OnTheWire, call.Call):
     """A call with one request and one response."""
 
-    __slots__ = (
-        "_is_active",
-        "_lane",
-        "_stream",
-        "is_awaited",
-        "is_begun",
-        "peer",
-        "tickets",
-    )
-
     def __init__(
         self,
         lane: Home,
@@ -145,9 +120,8 @@ class WireCall(_OnTheWire, call.Call):
         deadline: float,
     ) -> None:
         """Takes the stream, which knows the call from now on."""
-        self._set_up(lane, peer, stream, metadata, deadline)
+        super().__init__(lane, peer, stream, metadata, deadline)
         self.request = b""
-        self.on_cancelled = None
         # Whether there is a time limit for the request, which is not all there.
         self.is_awaited = False
         # Whether the call counts for the limit: its request is there.
@@ -183,7 +157,8 @@ class WireCall(_OnTheWire, call.Call):
         calls: Sequence[call.Call],
         responses: call.Rows | Sequence[bytes],
     ) -> None:
-        self._lane.run(functools.partial(_send_all, calls, responses))
+        wire_calls = cast(Sequence[WireCall], calls)  # all are of one server
+        self._lane.run(functools.partial(_send_all, wire_calls, responses))
 
     def _send(self, data: bytes, trailers: bytes) -> None:
         if not self._is_active:
@@ -211,17 +186,6 @@ class WireCall(_OnTheWire, call.Call):
 class WireStreamCall(_OnTheWire, call.StreamCall):
     """A call with any number of requests and responses."""
 
-    __slots__ = (
-        "_has_replied",
-        "_is_active",
-        "_lane",
-        "_stream",
-        "has_ended_requests",
-        "is_inflating",
-        "peer",
-        "tickets",
-    )
-
     def __init__(
         self,
         lane: Home,
@@ -231,8 +195,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
         deadline: float,
     ) -> None:
         """Takes the stream, which knows the call from now on."""
-        super().__init__()
-        self._set_up(lane, peer, stream, metadata, deadline)
+        super().__init__(lane, peer, stream, metadata, deadline)
         self._has_replied = False
         # Whether a request is being inflated, and others must wait for it.
         self.is_inflating = False
@@ -329,6 +292,15 @@ def encode_failure(
     except Exception:
         logging.exception("An error could not be encoded")
         return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
+
+
+def _notify(on_cancelled: Callable[[], None] | None) -> None:
+    """Tells a service that a caller left; what it raises is logged."""
+    if on_cancelled is not None:
+        try:
+            on_cancelled()
+        except Exception:
+            logging.exception("A service failed on a call that left")
 
 
 def _send_all(

@@ -8,7 +8,7 @@ Codes and their meaning: https://grpc.io/docs/guides/status-codes/
 """
 
 import enum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class StatusCode(enum.IntEnum):
@@ -165,6 +165,17 @@ _TRANSIENT_CODES = {
 def is_transient(error: ServingError) -> bool:
     """Returns whether what failed may go well when it is tried again."""
     return error.code in _TRANSIENT_CODES
+
+
+# More of a text would not fit where clients look for it: gRPC refuses large
+# trailers as a whole, the code included.
+MAX_TEXT_BYTES: Final = 1024
+
+
+def short_text(error: ServingError) -> str:
+    """Returns the text of an error as UTF-8 can hold it, cut to 1,024 bytes."""
+    data = str(error).encode("utf-8", "replace")
+    return data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
 
 
 def require_at_least(least: int, **values: int) -> None:

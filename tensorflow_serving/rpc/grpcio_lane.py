@@ -1,0 +1,386 @@
+"""gRPC with the server of grpcio: the reference in tests, and a way out.
+
+It has only what the public interface of grpcio offers. What it cannot do:
+
+- It is slower by an order of magnitude: gRPC moves each call through its
+  threads three times.
+- A caller that sends half a request, or does not read, holds a thread; some of
+  them stop all calls of the kind.
+- The limits of Options.limits have no effect: grpcio has its own, fewer ones.
+- There is no heartbeat that proves that calls are answered.
+
+A method that answers later is registered as one with a stream of responses, of
+which it sends exactly one: on the wire that is the same, and gRPC lets go of
+the thread in between (experimental_non_blocking, as its own health service).
+"""
+
+import concurrent.futures
+import contextlib
+import functools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+from absl import logging
+from google.protobuf import message
+from typing_extensions import override
+
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.rpc import gate as gate_lib
+from tensorflow_serving.rpc import lane, listener, status
+from tensorflow_serving.rpc import options as options_lib
+from tensorflow_serving.util import errors
+
+# How many calls with several messages there may be at a time: each has a
+# thread.
+_NUM_STREAM_THREADS = 32
+# How long calls are still taken after the beginning of a stop, and how long a
+# moment without calls is waited for then.
+_LAST_CALLS_SECONDS = 0.1
+_REFUSAL_SECONDS = 1.0
+# A grace for gRPC that does not end before it is told to.
+_UNTIL_TOLD_SECONDS = 1e6
+_END_SECONDS = 1.0
+# More calls than a client could hope to have answered in time.
+_MAX_PENDING_CALLS = 1_000_000
+
+
+class GrpcioLane(lane.Lane):
+    """Implements Lane on grpc.server(). See the module for what it lacks."""
+
+    def __init__(
+        self, methods: lane.Methods, options: options_lib.Options
+    ) -> None:
+        """Serves nothing yet."""
+        self._methods = methods
+        self._options = options
+        self._gate = gate_lib.Gate(options.max_concurrent_calls)
+        # All methods are called on it.
+        self._thread = concurrent.futures.ThreadPoolExecutor(
+            1, thread_name_prefix="rpc_events"
+        )
+        self._stream_threads = concurrent.futures.ThreadPoolExecutor(
+            _NUM_STREAM_THREADS, thread_name_prefix="rpc_streams"
+        )
+        self._server = grpc.server(
+            self._stream_threads, options=_grpc_options(options)
+        )
+        self._server.add_generic_rpc_handlers([_Handler(self._handlers())])
+        # Calls without an end. Changed by any thread, with single operations,
+        # which are atomic.
+        self._active: set[_GrpcioCall | _GrpcioStreamCall] = set()
+        self._locks = contextlib.ExitStack()
+        self._is_started = False
+        self._is_draining = False
+        self._is_clean: bool | None = None
+
+    @override
+    def listen(self, address: str) -> int:
+        if path := listener.path_of(address):
+            listener.lock(path, self._locks)
+        elif not listener.split(address)[0]:
+            address = f"[::]{address}"
+        if self._options.tls is None:
+            return int(self._server.add_insecure_port(address))
+        return int(
+            self._server.add_secure_port(
+                address, _credentials(self._options.tls)
+            )
+        )
+
+    @override
+    def start(self) -> None:
+        self._is_started = True
+        self._server.start()
+
+    @override
+    def stop(self, grace_seconds: float) -> bool:
+        """See Lane.
+
+        gRPC cancels calls that it received and did not hand over yet. So that
+        there are none, the port is closed in a moment in which no call comes,
+        and refusals are answered after that: clients that call again and again
+        wait for an answer first.
+        """
+        if self._is_clean is not None:
+            return self._is_clean
+        end = time.monotonic() + grace_seconds
+        if self._is_started:
+            self._is_draining = True
+            for call in list(self._active):
+                if isinstance(call, _GrpcioStreamCall):
+                    self._thread.submit(call.on_drain)
+            self._gate.wait_for_a_pause(min(grace_seconds, _LAST_CALLS_SECONDS))
+            self._gate.refuse()
+            self._gate.wait_for_a_pause(
+                min(end - time.monotonic(), _REFUSAL_SECONDS)
+            )
+        stopped = self._server.stop(_UNTIL_TOLD_SECONDS)
+        self._gate.answer_refusals()
+        self._is_clean = (
+            stopped.wait(max(0.0, end - time.monotonic())) or not self._active
+        )
+        self._server.stop(0)
+        stopped.wait(_END_SECONDS)
+        self._thread.shutdown(wait=False)
+        self._stream_threads.shutdown(wait=False)
+        self._locks.close()
+        return self._is_clean
+
+    def _handlers(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for path, method in self._methods.unary.items():
+            behavior = functools.partial(self._begin, method)
+            vars(behavior)["experimental_non_blocking"] = True
+            vars(behavior)["experimental_thread_pool"] = self._thread
+            handlers[path] = grpc.unary_stream_rpc_method_handler(behavior)
+        for path, stream_method in self._methods.stream.items():
+            handlers[path] = grpc.stream_stream_rpc_method_handler(
+                functools.partial(self._serve_stream, stream_method)
+            )
+        return handlers
+
+    def _begin(
+        self,
+        method: call_lib.AsyncMethod,
+        request: bytes,
+        context: grpc.ServicerContext,
+        send: Callable[[bytes | None], None],
+    ) -> None:
+        call = _GrpcioCall(self._active, request, context, send)
+        num_running = len(self._active)
+        self._active.add(call)
+        if not context.add_callback(call.leave):
+            call.leave()
+            return
+        if self._gate.admits(call, num_running):
+            gate_lib.begin(method, call)
+            while self._methods.when_idle():
+                pass
+
+    def _serve_stream(
+        self,
+        method: call_lib.StreamMethod,
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+    ) -> Iterator[bytes]:
+        """Serves a call on a thread that is its own until the end."""
+        call = _GrpcioStreamCall(self._active, context)
+        self._active.add(call)
+        if not context.add_callback(call.leave):
+            call.leave()
+            return
+        begin = functools.partial(gate_lib.begin, method, call)
+        self._thread.submit(begin).result()
+        if self._is_draining:
+            self._thread.submit(call.on_drain)
+        threading.Thread(
+            target=self._read_requests, args=(call, requests), daemon=True
+        ).start()
+        yield from call.responses()
+
+    def _read_requests(
+        self, call: "_GrpcioStreamCall", requests: Iterator[bytes]
+    ) -> None:
+        """Hands requests on, on a thread that ends with the call."""
+
+        def hand_on(callback: Callable[[], None]) -> None:
+            self._thread.submit(
+                gate_lib.begin, lambda _: callback(), call
+            ).result()
+
+        try:
+            for request in requests:
+                if call.is_active:
+                    hand_on(functools.partial(call.on_request, request))
+            if call.is_active:
+                hand_on(call.on_requests_end)
+        except Exception as error:
+            # The call was cancelled, or the server has stopped.
+            logging.debug("No more requests: %s", error)
+
+
+class _Handler(grpc.GenericRpcHandler):
+    """Finds the handler of a method."""
+
+    def __init__(
+        self, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        self._handlers = handlers
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Returns None for a method that is not of this lane."""
+        return self._handlers.get(handler_call_details.method)
+
+
+class _Ending(call_lib.AnyCall):
+    """What both kinds of calls have in common."""
+
+    def __init__(
+        self, active: set[Any], context: grpc.ServicerContext
+    ) -> None:
+        super().__init__()
+        self._active = active
+        self._context = context
+        self.metadata = tuple(context.invocation_metadata())
+        self.deadline = call_lib.deadline_after(context.time_remaining())
+        self.on_cancelled = None
+
+    @property
+    @override
+    def is_active(self) -> bool:
+        return self in self._active
+
+    def _end(self) -> bool:
+        """Returns whether this is the first end of the call."""
+        try:
+            self._active.remove(self)
+        except KeyError:
+            return False
+        # It likely refers to the call: without a cycle there is no garbage.
+        self.on_cancelled = None
+        return True
+
+    def _set_error(
+        self, error: errors.ServingError, metadata: call_lib.Metadata
+    ) -> None:
+        self._context.set_trailing_metadata(tuple(metadata))
+        self._context.set_code(status.to_grpc(error))
+        self._context.set_details(errors.short_text(error))
+
+
+class _GrpcioCall(_Ending, call_lib.Call):
+    """A call with one request and one response."""
+
+    def __init__(
+        self,
+        active: set[Any],
+        request: bytes,
+        context: grpc.ServicerContext,
+        send: Callable[[bytes | None], None],
+    ) -> None:
+        super().__init__(active, context)
+        self._send = send
+        self.request = request
+
+    @override
+    def reply(
+        self,
+        response: bytes | message.Message,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        try:
+            data = call_lib.to_bytes(response)
+        except Exception:
+            logging.exception("A reply could not be encoded")
+            self.fail(gate_lib.internal_error())
+            return
+        if self._end():
+            self._context.set_trailing_metadata(tuple(trailing_metadata))
+            self._send(data)
+            self._send(None)
+
+    @override
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        if self._end():
+            self._set_error(error, trailing_metadata)
+            self._send(None)
+
+    def leave(self) -> None:
+        """Is called at the end of the call, with a reply or without."""
+        on_cancelled = self.on_cancelled
+        if self._end() and on_cancelled is not None:
+            on_cancelled()
+
+
+class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
+    """A call with any number of requests and responses."""
+
+    def __init__(self, active: set[Any], context: grpc.ServicerContext) -> None:
+        super().__init__(active, context)
+        # None at the end.
+        self._responses: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def responses(self) -> Iterator[bytes]:
+        """Yields what is sent, until the end of the call."""
+        while (response := self._responses.get()) is not None:
+            yield response
+            if self.is_writable:
+                self.on_writable()
+
+    @property
+    @override
+    def is_writable(self) -> bool:
+        return self.is_active and self._responses.empty()
+
+    @override
+    def send(self, response: bytes | message.Message) -> None:
+        try:
+            self._responses.put(call_lib.to_bytes(response))
+        except Exception:
+            logging.exception("A reply could not be encoded")
+            self.fail(gate_lib.internal_error())
+
+    @override
+    def finish(self, trailing_metadata: call_lib.Metadata = ()) -> None:
+        if self._end():
+            self._context.set_trailing_metadata(tuple(trailing_metadata))
+            self._responses.put(None)
+
+    @override
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        if self._end():
+            self._set_error(error, trailing_metadata)
+            self._responses.put(None)
+
+    def leave(self) -> None:
+        """Is called at the end of the call, however it came about."""
+        on_cancelled = self.on_cancelled
+        if self._end():
+            self._responses.put(None)
+            if on_cancelled is not None:
+                on_cancelled()
+
+
+def _credentials(options: options_lib.TlsOptions) -> grpc.ServerCredentials:
+    ca = options.client_ca_file
+    return grpc.ssl_server_credentials(
+        [
+            (
+                _read(options.private_key_file),
+                _read(options.certificate_chain_file),
+            )
+        ],
+        root_certificates=_read(ca) if ca else None,
+        require_client_auth=bool(ca),
+    )
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _grpc_options(options: options_lib.Options) -> list[tuple[str, int]]:
+    return [
+        # If 1, gRPC lets two servers share a port without a word.
+        ("grpc.so_reuseport", int(options.reuse_port)),
+        ("grpc.max_receive_message_length", options.max_request_bytes),
+        # With more than 1,000 calls that it has not handed over yet, gRPC would
+        # cancel some of them at random, and all above 3,000.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+    ]
