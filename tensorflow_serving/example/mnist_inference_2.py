@@ -23,6 +23,7 @@ from tensorflow_serving.example import (
     mnist_batching_flags,
     mnist_newest_version,
     mnist_server,
+    mnist_server_flags,
     mnist_versions,
 )
 from tensorflow_serving.sources.storage_path import (
@@ -38,7 +39,7 @@ _FILE_SYSTEM_POLL_WAIT_SECONDS = flags.DEFINE_float(
     lower_bound=0.0,
 )
 flags.adopt_module_key_flags(mnist_batching_flags)
-flags.adopt_module_key_flags(mnist_server)
+flags.adopt_module_key_flags(mnist_server_flags)
 
 _SERVABLE_NAME = "default"
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     base_path = _base_path(argv)
     termination = signals.Termination()
+    termination.end_within(mnist_server_flags.max_seconds_to_end())
     mnist_versions.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:

@@ -1,97 +1,81 @@
-"""What the servers of MnistService have in common: flags, and their lives.
+"""The life of a server of MnistService, from its port to its end.
 
 Example:
-    flags.adopt_module_key_flags(mnist_server)  # shows them in --help
     mnist_server.serve(service, signals.Termination())
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Final
 
-from absl import flags, logging
+from absl import logging
 
+from tensorflow_serving.example import mnist_server_flags
 from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.rpc import grpcio_lane, lane, wire_lane
 from tensorflow_serving.rpc import server as server_lib
-from tensorflow_serving.util import errors, signals
+from tensorflow_serving.util import signals
 
-PORT = flags.DEFINE_integer(
-    "port",
-    0,
-    "Port to listen on; 0 picks a free one and prints it.",
-    lower_bound=0,
-    upper_bound=65535,
-)
-MAX_CONCURRENT_CALLS = flags.DEFINE_integer(
-    "max_concurrent_calls",
-    0,
-    "How many calls may be without an answer at the same time; more are "
-    "refused with RESOURCE_EXHAUSTED. 0: any number.",
-    lower_bound=0,
-)
-SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
-    "shutdown_grace_seconds",
-    30.0,
-    "How long calls that run may take to finish after SIGTERM or Ctrl-C.",
-    lower_bound=0.0,
-)
-
-
-@contextlib.contextmanager
-def port_named() -> Iterator[None]:
-    """Adds the flag to the error of a port that is in use."""
-    try:
-        yield
-    except errors.UnavailableError as error:
-        raise errors.UnavailableError(
-            f"--port must be a free port, or 0 to pick one; got {PORT.value} "
-            f"({error})"
-        ) from None
-
-
-def say_running(port: int) -> None:
-    """Prints that the server can be called."""
-    print(f"Running... listening on 0.0.0.0:{port}", flush=True)
+_LANES: Final[dict[str, type[lane.Lane]]] = {
+    "wire": wire_lane.WireLane,
+    "grpcio": grpcio_lane.GrpcioLane,
+}
 
 
 def serve(
     service: call_lib.Service,
     termination: signals.Termination,
-    on_running: Callable[[int], None] = say_running,
+    on_running: Callable[[int], None] = mnist_server_flags.say_running,
     *,
     reuse_port: bool = False,
+    heartbeat: Callable[[], None] | None = None,
 ) -> None:
     """Serves until a signal comes, then finishes the calls that it has.
 
     If they take longer than --shutdown_grace_seconds, the process ends here,
-    with 0.
+    with 1.
 
     Args:
       service: What to serve, beside health and reflection.
       termination: Waits for the signal.
       on_running: Called with the port once calls are answered.
       reuse_port: Whether other processes may listen on the port.
+      heartbeat: Called about once a second as long as calls are answered.
 
     Raises:
-      UnavailableError: The port is in use; the text names the flag.
+      UnavailableError: The address cannot be taken; the text names the flags.
+      InvalidArgumentError: A file of --ssl_* is not what it should be.
     """
     options = server_lib.Options(
         num_threads=2 * (os.cpu_count() or 1),
-        max_concurrent_calls=MAX_CONCURRENT_CALLS.value,
+        max_concurrent_calls=mnist_server_flags.MAX_CONCURRENT_CALLS.value,
+        tls=mnist_server_flags.tls_options(),
         reuse_port=reuse_port,
+        heartbeat=heartbeat,
     )
-    with port_named():
-        server = server_lib.Server(f"0.0.0.0:{PORT.value}", [service], options)
+    grace_seconds = mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value
+    termination.end_within(mnist_server_flags.max_seconds_to_end())
+    with mnist_server_flags.port_named():
+        server = server_lib.Server(
+            mnist_server_flags.address(),
+            [service],
+            options,
+            _LANES[mnist_server_flags.RPC_LANE.value],
+        )
     with server:
         server.start()
         on_running(server.port)
         logging.info("Stopping because of %s", termination.wait())
-        if not server.stop(SHUTDOWN_GRACE_SECONDS.value):
+        if not server.stop(
+            grace_seconds,
+            drain_delay_seconds=mnist_server_flags.DRAIN_DELAY_SECONDS.value,
+        ):
             logging.warning(
                 "Calls must finish within --shutdown_grace_seconds=%g; leaving "
                 "those that did not",
-                SHUTDOWN_GRACE_SECONDS.value,
+                grace_seconds,
             )
+            logging.flush()
             # Their threads would keep the process, for as long as they like.
-            os._exit(0)
+            os._exit(1)
         logging.info("Stopped")

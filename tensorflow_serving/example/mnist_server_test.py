@@ -24,10 +24,8 @@ class MnistServerTest(absltest.TestCase):
     def setUp(self) -> None:
         """Takes over the signals, for the time of the test."""
         super().setUp()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
-        self.addCleanup(signal.set_wakeup_fd, -1)
         self.termination = signals.Termination()
+        self.addCleanup(self.termination.close)
 
     @flagsaver.flagsaver(port=0)
     def test_server_serves_until_a_signal_comes(self) -> None:
@@ -53,7 +51,7 @@ class MnistServerTest(absltest.TestCase):
                 flagsaver.flagsaver(port=port),
                 self.assertRaisesRegex(
                     errors.UnavailableError,
-                    f"^--port must be a free port.*; got {port} ",
+                    f"^--port must be a free port.*; got --port={port} ",
                 ),
             ):
                 mnist_server.serve(_SERVICE, self.termination)

@@ -26,6 +26,7 @@ from tensorflow_serving.rpc import (
     wire_lane,
 )
 from tensorflow_serving.rpc import options as options_lib
+from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 Options = options_lib.Options
@@ -55,6 +56,7 @@ class Server:
         services: Sequence[call.Service],
         options: Options = _DEFAULTS,
         lane_class: type[lane.Lane] = wire_lane.WireLane,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
         """Takes the addresses.
 
@@ -65,11 +67,13 @@ class Server:
           services: What to serve.
           options: See Options.
           lane_class: How calls get from the sockets to the services.
+          clock: For the drain delay.
 
         Raises:
           UnavailableError: An address cannot be taken; likely it is in use.
           InvalidArgumentError: A file of TlsOptions is not what it should be.
         """
+        self._clock = clock
         names = [each.descriptor.full_name for each in services]
         self._health = health.Health(names)
         all_services = [
@@ -107,19 +111,26 @@ class Server:
         self._lane.start()
         self._health.set_serving()
 
-    def drain(self) -> None:
-        """Turns health to NOT_SERVING, and goes on serving. Idempotent."""
-        self._health.drain()
-
-    def stop(self, grace_seconds: float) -> bool:
+    def stop(
+        self, grace_seconds: float, *, drain_delay_seconds: float = 0.0
+    ) -> bool:
         """Ends; returns whether every call was finished. Idempotent.
 
-        Health turns to NOT_SERVING. Clients are asked to make no more calls;
-        those that they made before they knew are still taken. Every call that
-        was taken is finished; what is left after the grace is aborted. Returns
-        within the grace and two seconds, whatever hangs.
+        1. Health turns to NOT_SERVING, and serving goes on for the delay.
+        2. Clients are asked to make no more calls; those that they made before
+           they knew are still taken.
+        3. Every call that was taken is finished. What is left after the grace
+           is aborted.
+
+        Returns within the delay, the grace and two seconds, whatever hangs.
+
+        Args:
+          grace_seconds: How long calls may take to finish.
+          drain_delay_seconds: How long load balancers take to look elsewhere.
         """
-        self.drain()
+        self._health.drain()
+        if drain_delay_seconds > 0:
+            self._clock.sleep(drain_delay_seconds)
         is_clean = self._lane.stop(grace_seconds)
         return self._blocking.close() and is_clean
 
