@@ -21,7 +21,6 @@ _NUM_BYTES = _FLOAT.itemsize * mnist_input_data.IMAGE_PIXELS
 _REQUEST_HEADER = b"\x0a\xc0\x18"
 # Field 1, length-delimited; 40 as a varint.
 _RESPONSE_PREFIX = b"\x0a\x28"
-_NUM_SCORES = mnist_input_data.NUM_CLASSES
 
 
 def decode_image(request: bytes) -> npt.NDArray[Any]:
@@ -62,19 +61,21 @@ def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:
     return np.array(request.image_data, _FLOAT, ndmin=2)
 
 
-def encode_scores(scores: npt.NDArray[Any]) -> call.Rows:
+def encode_scores(scores: npt.NDArray[Any], num_images: int) -> call.Rows:
     """Returns serialized MnistResponses, one for each row.
 
     Args:
-      scores: [batch, 10], of a type of floats.
+      scores: [num_images, 10], of a type of floats.
+      num_images: How many images they are for.
 
     Raises:
       InternalError: The scores have another shape: the fault is the model's.
         Permanent.
     """
-    if scores.ndim != 2 or scores.shape[1] != _NUM_SCORES:
+    expected_shape = (num_images, mnist_input_data.NUM_CLASSES)
+    if scores.shape != expected_shape:
         raise errors.InternalError(
-            f"scores of the model must have shape [batch, {_NUM_SCORES}]; got "
+            f"scores of the model must have shape {list(expected_shape)}; got "
             f"{list(scores.shape)}"
         )
     values = np.ascontiguousarray(scores, _FLOAT)

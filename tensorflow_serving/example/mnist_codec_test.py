@@ -83,18 +83,19 @@ class MnistCodecTest(parameterized.TestCase):
 
     def test_scores_are_those_of_a_message(self) -> None:
         """Byte by byte what the generated class writes."""
-        scores = np.random.default_rng(0).random([1, 10], np.float32)
+        scores = np.random.default_rng(0).random([3, 10], np.float32)
         self.assertEqual(
-            mnist_codec.encode_scores(scores),
-            mnist_inference_pb2.MnistResponse(
-                value=scores[0]
-            ).SerializeToString(),
+            mnist_codec.encode_scores(scores, 3).messages(),
+            [
+                mnist_inference_pb2.MnistResponse(value=row).SerializeToString()
+                for row in scores
+            ],
         )
 
     def test_scores_of_another_shape_are_an_internal_error(self) -> None:
         """The fault is the model's."""
         with self.assertRaisesRegex(errors.InternalError, r"\[1, 10\]; got"):
-            mnist_codec.encode_scores(np.zeros([10], np.float32))
+            mnist_codec.encode_scores(np.zeros([10], np.float32), 1)
 
 
 if __name__ == "__main__":

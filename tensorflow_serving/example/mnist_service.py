@@ -85,7 +85,7 @@ class MnistService:
             self._signature, image, self._session, scores=True
         ).scores
         assert scores is not None
-        (response,) = mnist_codec.encode_scores(scores).messages()
+        (response,) = mnist_codec.encode_scores(scores, 1).messages()
         return mnist_inference_pb2.MnistResponse.FromString(response)
 
 
@@ -169,7 +169,7 @@ class AsyncMnistService:
     ) -> None:
         """See batched_function.Caller."""
         try:
-            responses = _responses(outputs[0], len(calls))
+            responses = mnist_codec.encode_scores(outputs[0], len(calls))
         except errors.InternalError as error:
             self.fail(calls, error)
             return
@@ -215,24 +215,6 @@ def _classification(
             f"which it is said: {error}"
         ) from None
     return function
-
-
-def _responses(scores: npt.NDArray[Any], num_calls: int) -> call_lib.Rows:
-    """Returns what calls that ran together are answered with.
-
-    Args:
-      scores: [batch, 10], of a type of floats.
-      num_calls: How many calls there are, each with one image.
-
-    Raises:
-      InternalError: The scores have another shape. Permanent.
-    """
-    if scores.shape[:1] != (num_calls,):
-        raise errors.InternalError(
-            f"scores of the model must have {num_calls} rows; got shape "
-            f"{list(scores.shape)}"
-        )
-    return mnist_codec.encode_scores(scores)
 
 
 def _reply_with_metadata(

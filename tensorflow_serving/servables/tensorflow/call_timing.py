@@ -19,7 +19,7 @@ KEY = "serving-timing"
 
 def is_wanted(metadata: Sequence[tuple[str, str | bytes]]) -> bool:
     """Returns whether a call with this metadata asks for its timing."""
-    return KEY in dict(metadata)
+    return any(key == KEY for key, _ in metadata)
 
 
 def trailing_metadata(
