@@ -159,20 +159,12 @@ class Supervisor:
         self._is_clean = True
         # Each keeps one worker running; the last one waits for heartbeats.
         self._threads = [
-            threading.Thread(
-                target=self._run_thread,
-                args=[self._keep_worker],
-                name=f"worker_{number}",
-            )
-            for number in range(options.num_workers)
+            *(
+                self._thread(f"worker_{number}", self._keep_worker)
+                for number in range(options.num_workers)
+            ),
+            self._thread("heartbeats", self._wait_for_heartbeats),
         ]
-        self._threads.append(
-            threading.Thread(
-                target=self._run_thread,
-                args=[self._wait_for_heartbeats],
-                name="heartbeats",
-            )
-        )
         self._num_running_threads = 0  # guarded by _lock
 
     def run(self, on_ready: Callable[[], None], grace_seconds: float) -> int:
@@ -328,8 +320,11 @@ class Supervisor:
             self._failure = self._failure or reason
             self._notify()
 
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._run_thread, args=[work], name=name)
+
     def _run_thread(self, work: Callable[[], None]) -> None:
-        """Does the work of one of the threads, without which nothing goes."""
+        """Does the work of a thread; the supervisor cannot go on without it."""
         try:
             work()
         except BaseException as error:

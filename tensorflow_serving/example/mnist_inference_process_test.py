@@ -1,0 +1,163 @@
+"""Tests of the processes of mnist_inference: how they start, and end."""
+
+import functools
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.test_util import server_process
+
+_FOLDER = os.path.dirname(__file__)
+_INFERENCE = os.path.join(_FOLDER, "mnist_inference")
+
+# Longer than anything here takes, and shorter than a load that hangs.
+_TIMEOUT_SECONDS = 60
+
+
+@functools.cache
+def _version_dir() -> str:
+    """Exports a model, once for all tests; returns the folder."""
+    folder = tempfile.TemporaryDirectory()
+    unittest.addModuleCleanup(folder.cleanup)
+    export = os.path.join(_FOLDER, "mnist_export")
+    subprocess.run(
+        [export, "--dataset=digits", folder.name],
+        check=True,
+        capture_output=True,
+    )
+    return os.path.join(folder.name, "00000001")
+
+
+def _children_of(pid: int) -> list[int]:
+    """Returns the process ids of the children of a process."""
+    return [
+        int(child)
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
+
+
+class HangingLoadTest(parameterized.TestCase):
+    """An export whose file is a fifo that somebody opened and never writes."""
+
+    def setUp(self) -> None:
+        """Makes it."""
+        super().setUp()
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        self.fifo = os.path.join(folder, "export.meta")
+        os.mkfifo(self.fifo)
+        pathlib.Path(folder, "export-00000-of-00001").touch()
+        self.folder = folder
+
+    def _start(self, *flags: str) -> server_process.ServerProcess:
+        """Returns the program once a process of it hangs in the load."""
+        server = server_process.ServerProcess(
+            [_INFERENCE, *flags, self.folder], waits=False, collects_log=True
+        )
+        self.enter_context(server)
+        # Returns when somebody opens it to read.
+        writer = os.open(self.fifo, os.O_WRONLY)
+        self.addCleanup(os.close, writer)
+        return server
+
+    @parameterized.parameters(
+        ("SIGINT", []),
+        ("SIGTERM", []),
+        ("SIGTERM", ["--num_workers=2"]),
+    )
+    def test_first_signal_ends_the_program(
+        self, name: str, flags: list[str]
+    ) -> None:
+        """With exit code 0; it has nothing to finish, and names the signal."""
+        server = self._start(*flags)
+        workers = _children_of(server.pid)
+        self.assertEqual(len(workers), 2 if flags else 0)
+        server.send_signal(signal.Signals[name])
+        self.assertEqual(server.wait(), 0)
+        server.wait_for_log(name)
+        for pid in workers:
+            self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+    def test_workers_end_when_the_supervisor_is_killed(self) -> None:
+        """By kill -9, which gives it no time to end them."""
+        server = self._start("--num_workers=2")
+        workers = [os.pidfd_open(pid) for pid in _children_of(server.pid)]
+        self.assertEqual(len(workers), 2)
+        for worker in workers:
+            self.addCleanup(os.close, worker)
+        server.send_signal(signal.SIGKILL)
+        for worker in workers:
+            ended, _, _ = select.select([worker], [], [], _TIMEOUT_SECONDS)
+            if not ended:
+                signal.pidfd_send_signal(worker, signal.SIGKILL)
+            self.assertTrue(ended, "a worker must end with its supervisor")
+
+
+class SupervisorTest(parameterized.TestCase):
+    """--num_workers=2."""
+
+    def test_supervisor_does_not_import_what_serves(self) -> None:
+        """Its memory comes on top of that of the workers."""
+        with server_process.ServerProcess(
+            [
+                _INFERENCE,
+                "--num_workers=2",
+                "--max_batch_size=8",
+                _version_dir(),
+            ]
+        ) as server:
+            own, *others = (
+                pathlib.Path(f"/proc/{pid}/maps").read_text()
+                for pid in (server.pid, *_children_of(server.pid))
+            )
+            self.assertEqual(len(others), 2)
+            for name in ("/tensorflow/", "/numpy/"):
+                self.assertNotIn(name, own)
+            for other in others:
+                self.assertIn("/tensorflow/", other)
+            self.assertEqual(server.stop(), 0)
+
+    @parameterized.named_parameters(
+        ("flag_of_batching", ["--max_batch_size=0", "x"], "--max_batch_size=0"),
+        ("flag_of_all", ["--port=-1", "x"], "--port=-1"),
+        ("unknown_flag", ["--no_such_flag", "x"], "no_such_flag"),
+        ("no_folder", [], "the folder of a version"),
+        ("two_folders", ["--noenable_batching", "x", "y"], "got .'x', 'y'"),
+        ("no_such_export", ["/no/such/export"], "/no/such/export"),
+    )
+    def test_wrong_arguments_are_errors(
+        self, arguments: list[str], text: str
+    ) -> None:
+        """Each names what is wrong, and the exit code is not 0."""
+        server = subprocess.run(
+            [_INFERENCE, "--num_workers=2", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        self.assertNotEqual(server.returncode, 0)
+        self.assertRegex(server.stderr + server.stdout, text)
+
+    @parameterized.parameters("--num_workers=1", "--num_workers=2")
+    def test_help_is_for_all_flags(self, flag: str) -> None:
+        """Those of the workers are among them."""
+        text = subprocess.run(
+            [_INFERENCE, flag, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_SECONDS,
+        ).stdout
+        for name in ("num_workers", "port", "enable_batching", "max_batch_s"):
+            self.assertRegex(text, rf"--(\[no\])?{name}")
+
+
+if __name__ == "__main__":
+    absltest.main()
