@@ -19,6 +19,12 @@ class _BreakableClock(fake_clock.FakeClock):
 
     is_broken = False
 
+    def now(self) -> float:
+        """Fails, or returns the time."""
+        if self.is_broken:
+            raise ZeroDivisionError("the clock is broken")
+        return super().now()
+
     def wait_until(
         self, condition: threading.Condition, deadline: float | None
     ) -> None:
@@ -347,6 +353,19 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
                 errors.FailedPreconditionError, "got Zero.*clock is broken"
             ):
                 wait.result()
+        self.clock.is_broken = False
+
+    def test_worker_of_a_thread_that_fails_is_killed(self) -> None:
+        """Nobody would keep it, or see it end."""
+        first, _ = self._start()
+        self.clock.settle(threads=1)
+        self.clock.is_broken = True
+        with self.assertLogs(level="ERROR"):
+            first.send("heartbeat")
+            while first.read():
+                pass
+            with self.assertRaises(errors.FailedPreconditionError):
+                self.supervisor.wait()
         self.clock.is_broken = False
 
     def test_number_of_ready_workers_is_logged(self) -> None:

@@ -35,6 +35,8 @@ _INIT_PID: Final = 1
 _FALLBACK_SECONDS: Final = 0.5
 # How long the line about an end at once may take to be written.
 _WRITE_SECONDS: Final = 1.0
+# Eleven days: more than this, some timers refuse.
+_MAX_SECONDS: Final = 1e6
 
 
 class Termination:
@@ -157,7 +159,7 @@ class Termination:
            nothing. It writes nothing. (The system spares process 1 from it.)
         """
         with self._lock:
-            self._end_seconds = max(0.0, seconds)
+            self._end_seconds = min(max(0.0, seconds), _MAX_SECONDS)
             self._arm_if_signalled()
         self._have_watcher_look()
 
@@ -233,12 +235,13 @@ class Termination:
         if self._first is None or self._end_seconds is None:
             return
         self._deadline = time.monotonic() + self._end_seconds
-        faulthandler.dump_traceback_later(
-            self._end_seconds + _FALLBACK_SECONDS, exit=True, file=_STDERR
-        )
         signal.setitimer(
             signal.ITIMER_REAL, self._end_seconds + 2 * _FALLBACK_SECONDS
         )
+        with contextlib.suppress(RuntimeError):  # there may be no more threads
+            faulthandler.dump_traceback_later(
+                self._end_seconds + _FALLBACK_SECONDS, exit=True, file=_STDERR
+            )
 
     def _end_at_once_if_signalled(self) -> None:
         """Ends the process; needs the lock, so that no start is finished."""

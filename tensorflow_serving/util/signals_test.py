@@ -1,6 +1,7 @@
 """Tests for signals: this file is also a program that hangs."""
 
 import ctypes
+import faulthandler
 import os
 import pathlib
 import select
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import unittest.mock
 from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
@@ -18,6 +20,8 @@ from tensorflow_serving.util import signals
 
 # Longer than anything here takes.
 _TIMEOUT_SECONDS = 60
+
+_PR_SET_PDEATHSIG = 1
 
 # Functions of the C library, which let others run Python, and which do not.
 _LIBRARY = ctypes.CDLL(None)
@@ -109,6 +113,23 @@ class TerminationTest(parameterized.TestCase):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         self.assertEqual(termination.wait(), "SIGTERM")
+
+    def test_limit_of_any_length_is_good(self) -> None:
+        """Timers take less, but nobody waits that long."""
+        termination = self._termination()
+        termination.end_within(float("inf"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertEqual(termination.wait(), "SIGTERM")
+
+    def test_signal_counts_when_there_are_no_more_threads(self) -> None:
+        """One of the ways to end in time needs a thread; the others remain."""
+        termination = self._termination()
+        termination.end_within(1000)
+        with unittest.mock.patch.object(
+            faulthandler, "dump_traceback_later", side_effect=RuntimeError
+        ):
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.assertEqual(termination.wait(), "SIGTERM")
 
     def test_close_gives_everything_back(self) -> None:
         """The handlers are those from before, and the process goes on."""
@@ -337,6 +358,8 @@ _HANGS: dict[str, Callable[[], object]] = {
 
 
 def _run_program(how: str, hang: str, seconds: str = "1000") -> None:
+    # However the test ends, this program goes with it.
+    _LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     termination = signals.Termination(ignores_the_next=how == "stop_worker")
     if how != "stop_late":
         termination.end_within(float(seconds))
