@@ -88,6 +88,15 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         },
     ),
     (
+        "upward_import_from_an_inner_folder",
+        python_rules.layers_point_one_way,
+        {
+            "tensorflow_serving/rpc/http2/x.py": (
+                "from tensorflow_serving.rpc import y\n"
+            )
+        },
+    ),
+    (
         "test_util_outside_of_a_test",
         python_rules.layers_point_one_way,
         {

@@ -17,10 +17,12 @@ _MAX_POSITIONAL_PARAMETERS = 5
 _DUMPING_GROUNDS = {"base", "common", "helper", "helpers", "misc", "utils"}
 
 # What the modules of a folder of tensorflow_serving may import, beside their
-# own folder. Tests may import test_util as well.
+# own folder. Tests may import test_util as well. A folder without an entry
+# follows the rules of the one that it is in.
 _LAYERS: dict[str, set[str]] = {
     "util": set(),
-    "rpc": {"util"},
+    "rpc": {"rpc/http2", "util"},
+    "rpc/http2": {"util"},
     "batching": {"util"},
     "session_bundle": {"util"},
     "resources": {"util"},
@@ -137,7 +139,7 @@ def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
     """A folder imports only what is below it; see _LAYERS."""
     for path, module in tree.modules.items():
         root, _, rest = path.partition("/")
-        folder = rest.partition("/")[0]
+        folder = _layer(rest)
         if root != "tensorflow_serving":
             continue
         if folder not in _LAYERS:
@@ -149,7 +151,9 @@ def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
             allowed.add("test_util")
         names = list(imported_modules(module))
         imported = {
-            name.split(".")[1] for name in names if name.startswith(f"{root}.")
+            _layer(name.removeprefix(f"{root}.").replace(".", "/"))
+            for name in names
+            if name.startswith(f"{root}.")
         }
         if imported - allowed:
             yield (
@@ -182,6 +186,14 @@ def files_name_no_machine(tree: source_tree.SourceTree) -> Iterator[str]:
                     f"{path}:{number}: paths must exist elsewhere; got "
                     f"{match[0]}..."
                 )
+
+
+def _layer(path: str) -> str:
+    """Returns the folder whose rules are those of a path in it."""
+    folder = path
+    while "/" in folder and folder not in _LAYERS:
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
 def _num_code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
