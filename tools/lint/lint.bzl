@@ -11,6 +11,7 @@ PACKAGES = [
     "tensorflow_serving/g3doc",
     "tensorflow_serving/resources",
     "tensorflow_serving/rpc",
+    "tensorflow_serving/rpc/http2",
     "tensorflow_serving/servables/hashmap",
     "tensorflow_serving/servables/tensorflow",
     "tensorflow_serving/session_bundle",

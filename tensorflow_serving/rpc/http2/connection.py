@@ -14,13 +14,15 @@ takes back makes work for nobody but this module.
 Section numbers are those of RFC 9113.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from tensorflow_serving.rpc.http2 import (
+    block_assembler,
     budgets,
     frame_reader,
     frames,
+    graceful_end,
     header_block,
     incoming,
     outgoing,
@@ -34,13 +36,27 @@ from tensorflow_serving.rpc.http2.frames import (
     Http2StreamError,
 )
 
-# The payload of the PING that follows the first GOAWAY.
-_GOAWAY_PING: Final = b"goodbye."
 _KEEP_ALIVE_PING: Final = b"anybody?"
 
 
 class Connection:
     """One connection of a client. Not thread-safe."""
+
+    # An attribute dictionary is larger than all else of an idle connection.
+    __slots__ = (
+        "_assembler",
+        "_budgets",
+        "_decoder",
+        "_end",
+        "_expected_kind",
+        "_incoming",
+        "_now",
+        "_out",
+        "_reader",
+        "_table",
+        "fault",
+        "is_ping_unanswered",
+    )
 
     def __init__(self, limits: limits_lib.Limits, now: float) -> None:
         """Begins with the server's settings.
@@ -49,12 +65,14 @@ class Connection:
           limits: How much the peer may ask for.
           now: The time, in seconds of any clock, as everywhere in this class.
         """
-        self._limits = limits
         self._now = now
         self._budgets = budgets.Budgets(limits, now)
         self._reader = frame_reader.FrameReader(limits.max_frame_bytes)
         self._decoder = header_block.Decoder(
             limits.max_header_list_bytes, limits.max_decoded_header_bytes
+        )
+        self._assembler = block_assembler.BlockAssembler(
+            limits.max_decoded_header_bytes
         )
         self._out = outgoing.Outgoing()
         self._out.write(
@@ -73,31 +91,12 @@ class Connection:
         self._table = stream_table.StreamTable(
             limits, self._out, self._incoming
         )
+        self._end = graceful_end.GracefulEnd(self._table, self._out)
         # The only type that the next frame may have; None for any.
         self._expected_kind: int | None = frames.SETTINGS
-        # A header block that is not whole: its stream and flags, and its parts.
-        self._block_stream = (0, 0)
-        self._block = bytearray()
-        # Why the connection is at its end; None as long as it is not.
+        # Why the connection ended; None as long as it did not.
         self.fault: Http2ConnectionError | None = None
-        # Whether the peer was asked to open no more streams, and was told which
-        # was the last one; and whether it said that it will not.
-        self.is_going_away = False
-        self._has_gone_away = False
-        self._peer_goes_away = False
         self.is_ping_unanswered = False
-        self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
-            frames.DATA: self._on_data,
-            frames.HEADERS: self._on_headers,
-            frames.PRIORITY: self._on_priority,
-            frames.RST_STREAM: self._on_rst_stream,
-            frames.SETTINGS: self._on_settings,
-            frames.PUSH_PROMISE: self._on_push_promise,
-            frames.PING: self._on_ping,
-            frames.GOAWAY: self._on_goaway,
-            frames.WINDOW_UPDATE: self._on_window_update,
-            frames.CONTINUATION: self._on_continuation,
-        }
 
     @property
     def is_established(self) -> bool:
@@ -135,7 +134,7 @@ class Connection:
         table = self._table
         streams = table.by_id
         for kind, flags, stream_id, payload in self._reader.feed(data):
-            if self._expected_kind not in (None, kind):
+            if self._expected_kind is not None and kind != self._expected_kind:
                 raise Http2ConnectionError(
                     ErrorCode.PROTOCOL_ERROR,
                     f"frame must be of type {self._expected_kind} here; got "
@@ -158,10 +157,13 @@ class Connection:
                     head = self._decoder.decode(payload)
                     table.open(stream_id, head, flags & 1)
                 else:
-                    handler = self._handlers.get(kind, self._on_unknown)
-                    handler(flags, stream_id, payload)
+                    handler = _HANDLERS.get(kind, Connection._on_unknown)
+                    handler(self, flags, stream_id, payload)
             except Http2StreamError as fault:
-                self._fail_stream(fault)
+                # A peer that opens too many may not know the limit yet; 5.1.2.
+                if fault.code != ErrorCode.REFUSED_STREAM:
+                    self._spend_reset()
+                table.fail(fault)
 
     # Frames.
 
@@ -170,16 +172,15 @@ class Connection:
         stream: stream_lib.Stream,
         data: bytes,
         num_bytes: int,
-        is_ended: int,
+        ends: int,
     ) -> None:
         """Adds the data of a frame, which with its padding has num_bytes."""
-        if is_ended:
+        if ends:
             stream.is_ended = True
         self._incoming.count(stream, num_bytes)
         if data:
-            stream.chunks.append(data)
-            stream.num_received_bytes += len(data)
-        elif not is_ended:
+            stream.add(data)
+        elif not ends:
             self._spend_other()
         if (
             stream.head.content_length is not None
@@ -187,86 +188,56 @@ class Connection:
         ):
             raise Http2StreamError(stream.id, ErrorCode.PROTOCOL_ERROR)
         if not stream.has_news and (
-            is_ended or stream.num_received_bytes >= stream.wanted_bytes
+            ends or stream.num_received_bytes >= stream.wanted_bytes
         ):
             self._table.note(stream)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """6.1: what is not the usual."""
+        """6.1: DATA with padding, or on a stream that takes no data."""
         data = payload
         if flags & frames.PADDED:
             data = frames.without_padding(payload)
         stream = self._table.by_id.get(stream_id)
-        if stream is not None and not stream.is_ended:
-            self._add_data(
-                stream, data, len(payload), flags & frames.END_STREAM
-            )
+        if stream is None or stream.is_ended:
+            self._table.require_known(stream_id, "DATA")
+            self._spend_other()
+            self._incoming.count_unheld(len(payload))
+            self._table.refuse_closed(stream_id)
             return
-        self._table.require_known(stream_id, "DATA")
-        self._spend_other()
-        self._incoming.count_unheld(len(payload))
-        self._incoming.free(len(payload))
-        self._table.refuse_closed(stream_id)
+        self._add_data(stream, data, len(payload), flags & frames.END_STREAM)
+        if len(data) < len(payload):
+            self._incoming.free_padding(stream, len(payload) - len(data))
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """6.2: what is padded, has a priority, or is continued; trailers."""
-        frames.require_stream(stream_id, "HEADERS")
-        if flags & frames.PADDED:
-            payload = frames.without_padding(payload)
-        if flags & frames.HAS_PRIORITY:
-            if len(payload) < 5:
-                raise Http2ConnectionError(
-                    ErrorCode.FRAME_SIZE_ERROR,
-                    "HEADERS with a priority must have 5 bytes for it",
-                )
-            payload = payload[5:]
-        if flags & frames.END_HEADERS:
-            self._on_block(stream_id, flags, payload)
-            return
-        self._block_stream = (stream_id, flags)
-        self._block[:] = payload
-        self._expected_kind = frames.CONTINUATION
-        self._check_block()
+        """6.2: trailers, and blocks that are padded, prioritized, continued."""
+        block = self._assembler.begin(flags, stream_id, payload)
+        self._on_block(block)
 
     def _on_continuation(
         self, flags: int, stream_id: int, payload: bytes
     ) -> None:
         """6.10."""
-        first_id, first_flags = self._block_stream
-        if self._expected_kind is None or stream_id != first_id:
-            raise Http2ConnectionError(
-                ErrorCode.PROTOCOL_ERROR,
-                "CONTINUATION must follow a header block of its stream",
-            )
+        block = self._assembler.go_on(flags, stream_id, payload)
         self._spend_other()
-        self._block += payload
-        self._check_block()
-        if flags & frames.END_HEADERS:
-            self._expected_kind = None
-            block = bytes(self._block)
-            self._block.clear()
-            self._on_block(first_id, first_flags, block)
+        self._on_block(block)
 
-    def _check_block(self) -> None:
-        if len(self._block) > self._limits.max_decoded_header_bytes:
-            raise Http2ConnectionError(
-                ErrorCode.ENHANCE_YOUR_CALM,
-                "a header block must be much smaller",
-            )
-
-    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
-        """Handles a whole header block."""
-        if stream_id > self._table.last_id:
-            head = self._decoder.decode(block)
-            self._table.open(stream_id, head, flags & frames.END_STREAM)
+    def _on_block(self, block: block_assembler.Block | None) -> None:
+        """Handles a header block if it is whole."""
+        if block is None:
+            self._expected_kind = frames.CONTINUATION
             return
-        is_valid = self._decoder.decode_trailers(block)
+        self._expected_kind = None
+        stream_id, ends, data = block
+        if stream_id > self._table.last_id:
+            self._table.open(stream_id, self._decoder.decode(data), ends)
+            return
+        is_valid = self._decoder.decode_trailers(data)
         stream = self._table.by_id.get(stream_id)
         if stream is None or stream.is_ended:
             self._table.require_known(stream_id, "HEADERS")
             self._table.refuse_closed(stream_id)
             return
-        if not flags & frames.END_STREAM or not is_valid:
+        if not ends or not is_valid:
             raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR)
         self._add_data(stream, b"", 0, 1)
 
@@ -274,9 +245,10 @@ class Connection:
         """6.3: obsolete, and without effect."""
         frames.require_stream(stream_id, "PRIORITY")
         self._spend_other()
-        if len(payload) != 5:
-            self._table.require_known(stream_id, "PRIORITY of a wrong size")
-            raise Http2StreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR)
+        if len(payload) != frames.PRIORITY_BYTES:
+            if stream_id in self._table.by_id:
+                raise Http2StreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR)
+            frames.require_size(payload, frames.PRIORITY_BYTES, "PRIORITY")
 
     def _on_rst_stream(
         self, flags: int, stream_id: int, payload: bytes
@@ -285,7 +257,7 @@ class Connection:
         frames.require_stream(stream_id, "RST_STREAM")
         frames.require_size(payload, 4, "RST_STREAM")
         self._table.require_known(stream_id, "RST_STREAM")
-        self._budgets.resets.spend(self._now)
+        self._spend_reset()
         stream = self._table.by_id.get(stream_id)
         if stream is not None:
             self._table.lose(stream, ErrorCode.CANCEL)
@@ -293,32 +265,26 @@ class Connection:
     def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         """6.5."""
         frames.require_connection(stream_id, "SETTINGS")
-        self._expected_kind = None
         self._budgets.settings.spend(self._now)
         if flags & frames.ACK:
             frames.require_size(payload, 0, "acknowledgement of SETTINGS")
+            if self._expected_kind is not None:
+                raise Http2ConnectionError(
+                    ErrorCode.PROTOCOL_ERROR,
+                    "the first SETTINGS must not be an acknowledgement",
+                )
             return
+        self._expected_kind = None
+        initial_window = self._out.initial_window
         for setting, value in frames.parse_settings(payload):
             if setting == frames.INITIAL_WINDOW_SIZE:
-                self._change_initial_window(value)
+                # Once a frame, however often it is there: it goes through all
+                # streams.
+                initial_window = value
             else:
                 self._out.change_settings(setting, value)
+        self._table.change_initial_window(initial_window)
         self._out.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-
-    def _change_initial_window(self, value: int) -> None:
-        """6.9.2: also for the streams that are open."""
-        change = value - self._out.initial_window
-        self._out.initial_window = value
-        for stream in list(self._table.by_id.values()):
-            try:
-                is_sent = self._out.open_stream_window(stream, change)
-            except Http2StreamError:
-                raise Http2ConnectionError(
-                    ErrorCode.FLOW_CONTROL_ERROR,
-                    "the window of a stream must be at most 2^31-1",
-                ) from None
-            if is_sent:
-                self._table.end(stream)
 
     def _on_push_promise(
         self, flags: int, stream_id: int, payload: bytes
@@ -332,13 +298,12 @@ class Connection:
         """6.7."""
         frames.require_connection(stream_id, "PING")
         frames.require_size(payload, 8, "PING")
-        if flags & frames.ACK:
-            if payload == _GOAWAY_PING and self.is_going_away:
-                self.finish_going_away()
-            self.is_ping_unanswered = False
-            return
         self._budgets.pings.spend(self._now)
-        self._out.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+        if not flags & frames.ACK:
+            self._out.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+            return
+        self.is_ping_unanswered = False
+        self._end.on_ping_answered(payload)
 
     def _on_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
         """6.8: the peer opens no more streams."""
@@ -349,7 +314,7 @@ class Connection:
                 f"GOAWAY must be at least 8 bytes; got {len(payload)}",
             )
         self._spend_other()
-        self._peer_goes_away = True
+        self._end.is_peer_leaving = True
 
     def _on_window_update(
         self, flags: int, stream_id: int, payload: bytes
@@ -363,8 +328,8 @@ class Connection:
                 raise Http2ConnectionError(
                     ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE must be at least 1"
                 )
-            for stream in self._out.open_window(num_bytes):
-                self._table.end(stream)
+            for ended in self._out.open_window(num_bytes):
+                self._table.end(ended)
             return
         self._table.require_known(stream_id, "WINDOW_UPDATE")
         stream = self._table.by_id.get(stream_id)
@@ -382,14 +347,12 @@ class Connection:
     # Rules.
 
     def _spend_other(self) -> None:
-        self._budgets.spend_other(self._now, self._table.last_id // 2)
+        self._budgets.spend_other(
+            self._now, self._table.num_opened, self._out.num_sent_bytes
+        )
 
-    def _fail_stream(self, fault: Http2StreamError) -> None:
-        """Resets a stream for a fault of the peer's."""
-        self._table.reset(fault.stream_id, fault.code)
-        stream = self._table.by_id.get(fault.stream_id)
-        if stream is not None:
-            self._table.lose(stream, fault.code)
+    def _spend_reset(self) -> None:
+        self._budgets.spend_reset(self._now, self._table.num_answered)
 
     # Replies in, bytes out.
 
@@ -405,10 +368,12 @@ class Connection:
     @property
     def is_over(self) -> bool:
         """Whether the socket is to be closed, once the output is sent."""
-        return self.fault is not None or (
-            not self._table.by_id
-            and (self._peer_goes_away or self._has_gone_away)
-        )
+        return self.fault is not None or self._end.is_over
+
+    @property
+    def is_going_away(self) -> bool:
+        """Whether the peer was asked to open no more streams."""
+        return self._end.is_begun
 
     def send_headers(self, stream: stream_lib.Stream, block: bytes) -> None:
         """Begins a response. Without effect on a closed stream."""
@@ -468,10 +433,13 @@ class Connection:
         """
         self._incoming.need_room(stream, message_bytes)
 
-    def consume(self, stream: stream_lib.Stream, num_bytes: int) -> None:
-        """Lets a stream go on that is not ended and had a message taken."""
+    def consume(self, stream: stream_lib.Stream) -> None:
+        """Lets a stream go on with another message after one was taken.
+
+        Without effect on a stream that is ended or closed.
+        """
         if not stream.is_closed and not stream.is_ended:
-            self._incoming.consume(stream, num_bytes)
+            self._incoming.consume(stream)
 
     def reset(self, stream: stream_lib.Stream, code: ErrorCode) -> None:
         """Ends a stream without a response. Without effect on a closed one."""
@@ -490,30 +458,22 @@ class Connection:
         Those that it opens before it knows are still answered: until it answers
         a PING, or finish_going_away() is called.
         """
-        if self.is_going_away:
-            return
-        self.is_going_away = True
-        self._out.write(
-            frames.goaway(frames.MAX_STREAM_ID, ErrorCode.NO_ERROR)
-            + frames.frame(frames.PING, 0, 0, _GOAWAY_PING)
-        )
+        if self.fault is None:
+            self._end.begin()
 
     def finish_going_away(self) -> None:
         """Ignores streams that the peer opens from now on. Idempotent."""
-        self.is_going_away = True
-        if not self._has_gone_away:
-            self._has_gone_away = True
-            self._table.accept_no_more()
-            self._out.write(
-                frames.goaway(self._table.last_id, ErrorCode.NO_ERROR)
-            )
+        if self.fault is None:
+            self._end.finish()
 
     def fail(self, fault: Http2ConnectionError) -> None:
         """Ends the connection; 5.4.1. All streams are reported as reset."""
         if self.fault is None:
             self.fault = fault
             self._out.write(
-                frames.goaway(self._table.last_id, fault.code, str(fault))
+                frames.goaway(
+                    self._table.last_handled_id, fault.code, str(fault)
+                )
             )
         self._table.lose_all(fault.code)
 
@@ -521,3 +481,20 @@ class Connection:
         """Ends the connection without the peer; returns what was open."""
         self.fail(Http2ConnectionError(ErrorCode.NO_ERROR, "the peer is gone"))
         return self._table.take_news()
+
+
+# A table of functions, because one of bound methods would be as large as the
+# rest of a connection.
+_Handler = Callable[[Connection, int, int, bytes], None]
+_HANDLERS: Mapping[int, _Handler] = {
+    frames.DATA: Connection._on_data,
+    frames.HEADERS: Connection._on_headers,
+    frames.PRIORITY: Connection._on_priority,
+    frames.RST_STREAM: Connection._on_rst_stream,
+    frames.SETTINGS: Connection._on_settings,
+    frames.PUSH_PROMISE: Connection._on_push_promise,
+    frames.PING: Connection._on_ping,
+    frames.GOAWAY: Connection._on_goaway,
+    frames.WINDOW_UPDATE: Connection._on_window_update,
+    frames.CONTINUATION: Connection._on_continuation,
+}

@@ -14,6 +14,13 @@ _MAX_PIECES = 256
 class FrameReader:
     """Keeps what is not yet a whole frame. Not thread-safe."""
 
+    __slots__ = (
+        "_is_preface_over",
+        "_max_frame_bytes",
+        "_num_missing_bytes",
+        "_pieces",
+    )
+
     def __init__(self, max_frame_bytes: int) -> None:
         """Waits for the preface of a connection, and then for frames."""
         self._max_frame_bytes = max_frame_bytes
@@ -39,18 +46,7 @@ class FrameReader:
                 return
             data = b"".join(self._pieces)
             self._pieces.clear()
-        position = 0
-        if not self._is_preface_over:
-            if not data.startswith(frames.PREFACE[: len(data)]):
-                raise frames.Http2ConnectionError(
-                    frames.ErrorCode.PROTOCOL_ERROR,
-                    "connection must begin with the preface of HTTP/2",
-                )
-            if len(data) < len(frames.PREFACE):
-                self._keep(data, 1)
-                return
-            self._is_preface_over = True
-            position = len(frames.PREFACE)
+        position = 0 if self._is_preface_over else self._read_preface(data)
         size = len(data)
         unpack = frames.HEADER.unpack_from
         while size - position >= 9:
@@ -72,6 +68,20 @@ class FrameReader:
             position = end
         if position < size:
             self._keep(data[position:], 9 - (size - position))
+
+    def _read_preface(self, data: bytes) -> int:
+        """Returns where the frames begin: behind all data, or the preface."""
+        preface = frames.PREFACE
+        if not data.startswith(preface[: len(data)]):
+            raise frames.Http2ConnectionError(
+                frames.ErrorCode.PROTOCOL_ERROR,
+                "connection must begin with the preface of HTTP/2",
+            )
+        if len(data) < len(preface):
+            self._keep(data, 1)
+            return len(data)
+        self._is_preface_over = True
+        return len(preface)
 
     def _keep(self, rest: bytes, num_missing_bytes: int) -> None:
         self._pieces.append(rest)

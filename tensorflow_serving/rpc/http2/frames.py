@@ -48,6 +48,8 @@ MAX_WINDOW_BYTES: Final = 0x7FFF_FFFF
 MAX_FRAME_BYTES: Final = 0xFF_FFFF
 
 HEADER_BYTES: Final = 9
+# The size of a PRIORITY frame, and of a priority in HEADERS.
+PRIORITY_BYTES: Final = 5
 # The length in two parts, the type, the flags and the stream.
 HEADER: Final = struct.Struct(">BHBBI")
 _SETTING = struct.Struct(">HI")
@@ -109,9 +111,8 @@ def frame(
 ) -> bytes:
     """Returns a frame; the payload must fit in the peer's MAX_FRAME_SIZE."""
     size = len(payload)
-    return b"%b%b" % (
-        HEADER.pack(size >> 16, size & 0xFFFF, kind, flags, stream_id),
-        payload,
+    return (
+        HEADER.pack(size >> 16, size & 0xFFFF, kind, flags, stream_id) + payload
     )
 
 
@@ -152,9 +153,15 @@ def without_padding(payload: bytes) -> bytes:
     """Returns the payload of a frame with the flag PADDED; section 6.1.
 
     Raises:
-      Http2ConnectionError: There is more padding than payload.
+      Http2ConnectionError: The length of the padding is missing, or there is
+        more padding than payload.
     """
-    if not payload or payload[0] >= len(payload):
+    if not payload:
+        raise Http2ConnectionError(
+            ErrorCode.FRAME_SIZE_ERROR,
+            "padded frame must be at least 1 byte; got 0",
+        )
+    if payload[0] >= len(payload):
         raise Http2ConnectionError(
             ErrorCode.PROTOCOL_ERROR, "padding must fit in its frame"
         )

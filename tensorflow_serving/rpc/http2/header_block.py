@@ -35,6 +35,8 @@ _OF_ONE_HOP = frozenset(
 )
 _NEEDED_PSEUDO = frozenset([b":method", b":scheme", b":path"])
 _KNOWN_PSEUDO = _NEEDED_PSEUDO | {b":authority"}
+# 8.5: of a CONNECT request.
+_CONNECT_PSEUDO = frozenset([b":method", b":authority"])
 
 # What RFC 9113, 6.5.2 counts for each field beside its name and value.
 _FIELD_BYTES = 32
@@ -50,6 +52,7 @@ class Head:
     # Without pseudo-header fields, in the order in which they came.
     fields: Sequence[Field] = ()
     method: bytes = b""
+    # Empty for CONNECT.
     path: bytes = b""
     # None if the request does not say.
     content_length: int | None = None
@@ -68,13 +71,14 @@ class Decoder:
     next one that does: it is looked up by its bytes.
     """
 
+    __slots__ = ("_decoder", "_heads", "_max_list_bytes")
+
     def __init__(
         self, max_header_list_bytes: int, max_decoded_header_bytes: int
     ) -> None:
         """Takes the fields of Limits with these names."""
         self._max_list_bytes = max_header_list_bytes
         self._decoder = hpack.Decoder(max_decoded_header_bytes)
-        self._table = self._decoder.header_table
         self._heads: dict[bytes, Head] = {}
 
     def decode(self, block: bytes) -> Head:
@@ -114,13 +118,10 @@ class Decoder:
         return head
 
     def _fields(self, block: bytes) -> tuple[list[Field], bool]:
-        """Returns the fields, and whether the block changed the table."""
-        before = self._newest_entry()
+        """Returns the fields, and whether the block may change the table."""
+        before = self._table_state()
         try:
-            fields = [
-                (bytes(name), bytes(value))
-                for name, value in self._decoder.decode(block, raw=True)
-            ]
+            fields: list[Field] = list(self._decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError:
             raise frames.Http2ConnectionError(
                 frames.ErrorCode.ENHANCE_YOUR_CALM,
@@ -132,18 +133,21 @@ class Decoder:
                 frames.ErrorCode.COMPRESSION_ERROR,
                 "a header block must be valid HPACK",
             ) from None
-        after = self._newest_entry()
-        changes_table = before[0] is not after[0] or before[1] != after[1]
+        newest, num_entries = self._table_state()
+        changes_table = newest is not before[0] or num_entries != before[1]
         if changes_table:
             self._heads.clear()
-        return fields, changes_table
+        # A block may begin with the size of the table (RFC 7541, 6.3), which
+        # decides what later insertions remove, though it removes nothing now.
+        sets_size = b"\x20" <= block[:1] < b"\x40"
+        return fields, changes_table or sets_size
 
-    def _newest_entry(self) -> tuple[object, int]:
-        """Returns what differs after any insertion or removal.
+    def _table_state(self) -> tuple[object, int]:
+        """Returns the newest entry, and the number of entries.
 
         An insertion makes a new object; a removal without one, fewer entries.
         """
-        entries = self._table.dynamic_entries
+        entries = self._decoder.header_table.dynamic_entries
         return (entries[0] if entries else None, len(entries))
 
 
@@ -169,14 +173,20 @@ def read(fields: Sequence[Field]) -> Head:
                 lengths.add(value)
         if _BAD_VALUE.search(value):
             return Head(is_malformed=True)
-    if not pseudo.keys() >= _NEEDED_PSEUDO or not pseudo[b":path"]:
+    if pseudo.get(b":method") == b"CONNECT":
+        is_malformed = pseudo.keys() != _CONNECT_PSEUDO
+    else:
+        is_malformed = not (
+            pseudo.keys() >= _NEEDED_PSEUDO and pseudo[b":path"]
+        )
+    if is_malformed:
         return Head(is_malformed=True)
     if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
         return Head(is_malformed=True)
     return Head(
         fields=regular,
         method=pseudo[b":method"],
-        path=pseudo[b":path"],
+        path=pseudo.get(b":path", b""),
         content_length=int(lengths.pop()) if lengths else None,
     )
 

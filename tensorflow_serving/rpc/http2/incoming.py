@@ -3,15 +3,20 @@
 RFC 9113, section 5.2 and 6.9. Every byte of a DATA frame takes a byte of the
 window of its stream and of that of the connection, until it is given back.
 
-A message that fits in the window of its stream needs nothing else. Windows that
-fit the largest message on every stream would let a peer fill the memory, and
-smaller ones that are given back at once would not bound it either. So a message
-that is larger waits until there is room for all of it, behind those that came
-before it, and then gets a window of its size. Whole messages always get on.
+A message that fits in the window of its stream needs nothing else: the window
+of the connection is as large as those of all streams together. Stream windows
+that fit the largest message would let a peer fill the memory, and smaller ones
+that are given back at once would not bound it either. So a message that is
+larger waits until there is room for all of it, behind those that came before
+it, and then gets a window of its size. Whole messages always get on.
+
+At all times, with the bytes that a stream holds counted negatively while it has
+room that it has not used,
+
+    window + freed bytes + bytes held by all streams = connection_window_bytes
 """
 
-import collections
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from tensorflow_serving.rpc.http2 import frames, outgoing
 from tensorflow_serving.rpc.http2 import limits as limits_lib
@@ -19,7 +24,17 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 
 
 class Incoming:
-    """What the peer of one connection may still send. Not thread-safe."""
+    """How much the peer of one connection may still send. Not thread-safe."""
+
+    __slots__ = (
+        "_limits",
+        "_low_bytes",
+        "_needy",
+        "_num_freed_bytes",
+        "_out",
+        "_room_bytes",
+        "_window",
+    )
 
     def __init__(
         self, limits: limits_lib.Limits, out: outgoing.Outgoing
@@ -32,20 +47,19 @@ class Incoming:
         """
         self._limits = limits
         self._out = out
+        # As the peer knows it, once it has read all that was sent.
         self._window = frames.DEFAULT_WINDOW_BYTES
-        # What the peer has to be told of; negative if it may send more than it
-        # should, because room that it was given was not used.
+        # How many bytes the peer has not been given back yet. Negative if it
+        # may send more than it should, because a stream did not use its room.
         self._num_freed_bytes = (
             limits.connection_window_bytes - frames.DEFAULT_WINDOW_BYTES
         )
-        self._tell()
-        # Worth a frame of its own.
-        self._enough_bytes = limits.connection_window_bytes // 2
-        # Streams with a large message, and how large it is.
-        self._needy: collections.deque[tuple[stream_lib.Stream, int]] = (
-            collections.deque()
-        )
+        # Freed bytes are given back while the window is below this.
+        self._low_bytes: Final = limits.connection_window_bytes // 2
+        # Streams that wait for room, and how large their messages are.
+        self._needy: dict[stream_lib.Stream, int] = {}
         self._room_bytes = limits.message_room_bytes
+        self._update_window()
 
     def count(self, stream: stream_lib.Stream, num_bytes: int) -> None:
         """Counts the payload of a DATA frame.
@@ -57,37 +71,53 @@ class Incoming:
         """
         self._window -= num_bytes
         stream.receive_window -= num_bytes
-        if self._window < 0 or stream.receive_window < 0:
-            self._refuse(stream)
+        if self._window < 0:
+            self._fail()
+        if stream.receive_window < 0:
+            self.free(num_bytes)
+            raise frames.Http2StreamError(
+                stream.id, frames.ErrorCode.FLOW_CONTROL_ERROR
+            )
         if stream.is_ended and not (stream.num_held_bytes or stream.room_bytes):
             # Nearly always: all of the message is in this frame.
-            self.free(num_bytes)
-            return
-        stream.num_held_bytes += num_bytes
-        if stream.is_ended:
-            self.release(stream)
+            self._num_freed_bytes += num_bytes
+        else:
+            stream.num_held_bytes += num_bytes
+            if stream.is_ended:
+                self.release(stream)
+        if self._window < self._low_bytes:
+            self._update_window()
 
     def count_unheld(self, num_bytes: int) -> None:
-        """Counts bytes that no stream keeps; free() gives them back.
+        """Counts bytes that no stream keeps, and gives them back.
 
         Raises:
           Http2ConnectionError: See count().
         """
         self._window -= num_bytes
         if self._window < 0:
-            self._refuse(None)
+            self._fail()
+        self.free(num_bytes)
 
-    def free(self, num_bytes: int) -> None:
-        """Gives bytes back to the window of the connection."""
-        self._num_freed_bytes += num_bytes
-        if self._num_freed_bytes >= self._enough_bytes:
-            self._tell()
+    def free_padding(self, stream: stream_lib.Stream, num_bytes: int) -> None:
+        """Gives back what count() counted beside the data of a frame.
 
-    def consume(self, stream: stream_lib.Stream, num_bytes: int) -> None:
-        """Gives bytes of a stream back that goes on with another message."""
-        self.release(stream)
-        stream.receive_window += num_bytes
-        self._out.write(frames.window_update(stream.id, num_bytes))
+        A message with padding needs more than its size of the windows.
+        """
+        if stream.is_ended:
+            return
+        stream.num_held_bytes -= num_bytes
+        self.free(num_bytes)
+        self._open_stream(stream, num_bytes)
+
+    def consume(self, stream: stream_lib.Stream) -> None:
+        """Opens the window of a stream that goes on with another message."""
+        # The beginning of the next message may be here already.
+        num_bytes = stream.num_received_bytes
+        self.release(stream, num_bytes)
+        allowed = self._limits.stream_window_bytes - num_bytes
+        if (num_more := allowed - stream.receive_window) > 0:
+            self._open_stream(stream, num_more)
 
     def need_room(self, stream: stream_lib.Stream, message_bytes: int) -> None:
         """Sees to it that a message can arrive that has begun to.
@@ -97,58 +127,69 @@ class Incoming:
           message_bytes: Its size with its prefix; at most what a window may be.
         """
         num_missing = message_bytes - stream.num_received_bytes
-        if num_missing <= stream.receive_window or stream.room_bytes:
-            return
-        self._needy.append((stream, message_bytes))
-        self._give_room()
+        if (
+            num_missing > stream.receive_window
+            and not stream.room_bytes
+            and not stream.is_ended
+            and not stream.is_closed
+        ):
+            self._needy[stream] = message_bytes
+            self._give_room()
 
-    def release(self, stream: stream_lib.Stream) -> None:
+    def release(
+        self, stream: stream_lib.Stream, num_kept_bytes: int = 0
+    ) -> None:
         """Gives back what a stream held: its message is whole, or it ended."""
-        self.free(stream.num_held_bytes)
-        stream.num_held_bytes = 0
-        if stream.room_bytes:
+        self.free(stream.num_held_bytes - num_kept_bytes)
+        stream.num_held_bytes = num_kept_bytes
+        if self._needy.pop(stream, None) is not None or stream.room_bytes:
             self._room_bytes += stream.room_bytes
             stream.room_bytes = 0
             self._give_room()
 
-    def _refuse(self, stream: stream_lib.Stream | None) -> NoReturn:
-        if self._window < 0 or stream is None:
-            raise frames.Http2ConnectionError(
-                frames.ErrorCode.FLOW_CONTROL_ERROR,
-                "data must be within the window of the connection",
-            )
-        raise frames.Http2StreamError(
-            stream.id, frames.ErrorCode.FLOW_CONTROL_ERROR
+    def free(self, num_bytes: int) -> None:
+        """Gives bytes back to the window of the connection."""
+        self._num_freed_bytes += num_bytes
+        if self._window < self._low_bytes:
+            self._update_window()
+
+    def _fail(self) -> NoReturn:
+        raise frames.Http2ConnectionError(
+            frames.ErrorCode.FLOW_CONTROL_ERROR,
+            "data must be within the window of the connection",
         )
 
     def _give_room(self) -> None:
         """Gives room to those who wait for it, in their order."""
         while self._needy:
-            stream, message_bytes = self._needy[0]
-            if stream.is_closed or stream.is_ended:
-                self._needy.popleft()
-                continue
-            all_room = self._limits.message_room_bytes
-            room_bytes = min(message_bytes, all_room)
+            stream, message_bytes = next(iter(self._needy.items()))
+            # A message that is larger than all room has it to itself.
+            room_bytes = min(message_bytes, self._limits.message_room_bytes)
             if room_bytes > self._room_bytes:
                 return
-            self._needy.popleft()
+            del self._needy[stream]
             self._room_bytes -= room_bytes
             stream.room_bytes = room_bytes
             num_missing = message_bytes - stream.num_received_bytes
             num_more = num_missing - stream.receive_window
             if num_more > 0:
-                stream.receive_window += num_more
-                self._out.write(frames.window_update(stream.id, num_more))
+                self._open_stream(stream, num_more)
             # All that is missing, and what came already, is in the room.
             num_held = stream.num_held_bytes + num_missing
             stream.num_held_bytes -= num_held
             self._num_freed_bytes += num_held
-            self._tell()
+            self._update_window()
 
-    def _tell(self) -> None:
-        """Tells the peer how much more it may send on the connection."""
-        if self._num_freed_bytes > 0:
-            self._window += self._num_freed_bytes
-            self._out.write(frames.window_update(0, self._num_freed_bytes))
-            self._num_freed_bytes = 0
+    def _open_stream(self, stream: stream_lib.Stream, num_bytes: int) -> None:
+        stream.receive_window += num_bytes
+        self._out.write(frames.window_update(stream.id, num_bytes))
+
+    def _update_window(self) -> None:
+        """Lets the peer send as much more on the connection as was freed."""
+        num_bytes = min(
+            self._num_freed_bytes, frames.MAX_WINDOW_BYTES - self._window
+        )
+        if num_bytes > 0:
+            self._num_freed_bytes -= num_bytes
+            self._window += num_bytes
+            self._out.write(frames.window_update(0, num_bytes))

@@ -43,11 +43,9 @@ class Limits:
     # large messages.
     max_frame_bytes: int = 64 << 10
     # How much a peer may send on a stream before the server has seen how large
-    # the message is. Larger messages get room of their own.
+    # the message is. Larger messages get room of their own. All streams of a
+    # connection together hold up to 16 MiB of messages that are not whole.
     stream_window_bytes: int = 64 << 10
-    # How many bytes of messages that are not whole may be held for a
-    # connection, beside those of messages that were given room.
-    connection_window_bytes: int = 8 << 20
     # For how many bytes of large messages there is room at the same time. A
     # message waits for its room behind those that came before it; one that is
     # larger has it all to itself.
@@ -72,16 +70,19 @@ class Limits:
     # connection adds or takes up to a tenth, so that they do not all end at
     # once.
     max_age_seconds: float = 0.0
-    # Calls that a peer takes back. A client whose deadlines all pass at the
-    # same time takes back all its streams; one that does nothing else costs
-    # others their time (CVE-2023-44487).
+    # Calls that a peer takes back, or breaks off with a fault. A client whose
+    # deadlines all pass at the same time takes back all its streams; one that
+    # does nothing else costs others their time (CVE-2023-44487, CVE-2025-8671).
+    # A call that was answered earns one more: a client that sends each call
+    # twice, and takes back the slower one, does no harm.
     resets: Rate = Rate(burst=1024, per_second=200)
     # Settings are sent once, and changed hardly ever.
     settings: Rate = Rate(burst=100, per_second=10)
     # Clients measure the delay of a connection with them, once a round trip.
     pings: Rate = Rate(burst=2_000, per_second=1_000)
-    # Frames that carry nothing: DATA and CONTINUATION without bytes, PRIORITY,
-    # unknown types, window updates. A call earns a peer four more.
+    # Frames that carry nothing: DATA without bytes, CONTINUATION, PRIORITY,
+    # unknown types, window updates. A call earns a peer four more, and each
+    # KiB of data that it was sent another one.
     other_frames: Rate = Rate(burst=10_000, per_second=1_000)
 
     def __post_init__(self) -> None:
@@ -95,23 +96,47 @@ class Limits:
             write_buffer_bytes=self.write_buffer_bytes,
         )
         errors.require_at_least(
-            frames.DEFAULT_WINDOW_BYTES,
-            connection_window_bytes=self.connection_window_bytes,
-        )
-        errors.require_at_least(
             frames.DEFAULT_FRAME_BYTES, max_frame_bytes=self.max_frame_bytes
         )
         errors.require_at_least(
             self.max_header_list_bytes,
             max_decoded_header_bytes=self.max_decoded_header_bytes,
         )
-        for name, most in (
-            ("stream_window_bytes", frames.MAX_WINDOW_BYTES),
-            ("connection_window_bytes", frames.MAX_WINDOW_BYTES),
-            ("max_frame_bytes", frames.MAX_FRAME_BYTES),
+        for name, value, most in (
+            ("max_frame_bytes", self.max_frame_bytes, frames.MAX_FRAME_BYTES),
+            (
+                "max_concurrent_streams * stream_window_bytes",
+                self.max_concurrent_streams * self.stream_window_bytes,
+                frames.MAX_WINDOW_BYTES,
+            ),
         ):
-            value = getattr(self, name)
             if value > most:
                 raise errors.InvalidArgumentError(
                     f"{name} must be at most {most}; got {value}"
                 )
+        for name in _SECONDS:
+            seconds = getattr(self, name)
+            # NaN is not at least 0 either.
+            if not seconds >= 0:
+                raise errors.InvalidArgumentError(
+                    f"{name} must be at least 0; got {seconds}"
+                )
+
+    @property
+    def connection_window_bytes(self) -> int:
+        """The window of a connection: those of all its streams together.
+
+        With a smaller one, messages that are all half there would wait for each
+        other. No connection has a smaller one than the default.
+        """
+        return max(
+            frames.DEFAULT_WINDOW_BYTES,
+            self.max_concurrent_streams * self.stream_window_bytes,
+        )
+
+
+_SECONDS = [
+    field.name
+    for field in dataclasses.fields(Limits)
+    if field.name.endswith("_seconds")
+]

@@ -13,27 +13,40 @@ class Outgoing:
     """What a connection has to send.
 
     Data that the windows do not allow waits with its stream. Streams that wait
-    for the window of the connection get their turns in the order in which they
-    began to wait. Not thread-safe.
+    for the window of the connection take turns, a frame each, so that a large
+    response does not keep small ones back. Not thread-safe.
     """
+
+    __slots__ = (
+        "_block_prefix",
+        "_frames",
+        "_is_table_empty",
+        "_max_frame_bytes",
+        "_num_allowed_bytes",
+        "_waiting",
+        "_window",
+        "initial_window",
+    )
 
     def __init__(self) -> None:
         """Starts with the windows that a peer has before its settings."""
         self._frames: list[bytes] = []
         self._window = frames.DEFAULT_WINDOW_BYTES
-        # What a new stream may send.
+        # The sum of all that the window of the connection ever was given.
+        self._num_allowed_bytes = frames.DEFAULT_WINDOW_BYTES
+        # The window of a new stream.
         self.initial_window = frames.DEFAULT_WINDOW_BYTES
         self._max_frame_bytes = frames.DEFAULT_FRAME_BYTES
-        # What the next header block must begin with.
+        # The bytes that the next header block must begin with.
         self._block_prefix = b""
         self._is_table_empty = False
         # An ordered set of the streams that wait for the connection's window.
         self._waiting: dict[stream_lib.Stream, None] = {}
 
     @property
-    def num_waiting(self) -> int:
-        """How many streams wait for the window of the connection."""
-        return len(self._waiting)
+    def num_sent_bytes(self) -> int:
+        """How much data was sent so far."""
+        return self._num_allowed_bytes - self._window
 
     def take(self) -> bytes:
         """Removes and returns all bytes that may be sent now."""
@@ -77,7 +90,7 @@ class Outgoing:
         if stream.unsent is None:
             stream.unsent = collections.deque()
         stream.unsent.append(memoryview(data))
-        self._send(stream)
+        self._send(stream, frames.MAX_WINDOW_BYTES)
 
     def may_write_at_once(self, num_bytes: int, num_streams: int) -> bool:
         """Returns whether so many streams may each send data of this size.
@@ -103,6 +116,7 @@ class Outgoing:
           Http2ConnectionError: The window would become too large.
         """
         self._window += num_bytes
+        self._num_allowed_bytes += num_bytes
         if self._window > frames.MAX_WINDOW_BYTES:
             raise frames.Http2ConnectionError(
                 frames.ErrorCode.FLOW_CONTROL_ERROR,
@@ -112,7 +126,7 @@ class Outgoing:
         while self._waiting and self._window > 0:
             stream = next(iter(self._waiting))
             del self._waiting[stream]
-            if self._send(stream):
+            if self._send(stream, self._max_frame_bytes):
                 ended.append(stream)
         return ended
 
@@ -129,7 +143,7 @@ class Outgoing:
             raise frames.Http2StreamError(
                 stream.id, frames.ErrorCode.FLOW_CONTROL_ERROR
             )
-        return self._send(stream)
+        return self._send(stream, frames.MAX_WINDOW_BYTES)
 
     def change_settings(self, setting: int, value: int) -> None:
         """Follows a setting of the peer other than INITIAL_WINDOW_SIZE."""
@@ -151,8 +165,9 @@ class Outgoing:
         self._waiting.pop(stream, None)
 
     def _write_block(self, stream_id: int, block: bytes, *, ends: bool) -> None:
-        block = self._block_prefix + block
-        self._block_prefix = b""
+        if self._block_prefix:
+            block = self._block_prefix + block
+            self._block_prefix = b""
         kind = frames.HEADERS
         flags = frames.END_STREAM if ends else 0
         while len(block) > self._max_frame_bytes:
@@ -164,8 +179,12 @@ class Outgoing:
             frames.frame(kind, flags | frames.END_HEADERS, stream_id, block)
         )
 
-    def _send(self, stream: stream_lib.Stream) -> bool:
-        """Sends what a stream may send; returns whether that was its end."""
+    def _send(self, stream: stream_lib.Stream, max_bytes: int) -> bool:
+        """Sends as much as a stream may send, up to a number of bytes.
+
+        Returns:
+          Whether that was the end of the stream.
+        """
         unsent = stream.unsent
         while unsent:
             part = unsent[0]
@@ -173,18 +192,23 @@ class Outgoing:
                 self._write_block(stream.id, part.block, ends=True)
                 unsent.popleft()
                 return True
-            size = min(
-                len(part),
-                self._window,
-                stream.send_window,
-                self._max_frame_bytes,
-            )
-            if size <= 0 and len(part):
-                if stream.send_window > 0:
-                    self._waiting[stream] = None
-                return False
+            # Data without bytes needs no window, not even one that is not
+            # below zero.
+            if size := len(part):
+                size = min(
+                    size,
+                    self._window,
+                    stream.send_window,
+                    self._max_frame_bytes,
+                    max_bytes,
+                )
+                if size <= 0:
+                    if stream.send_window > 0:
+                        self._waiting[stream] = None
+                    return False
             self._window -= size
             stream.send_window -= size
+            max_bytes -= size
             self._frames.append(
                 frames.frame(frames.DATA, 0, stream.id, part[:size])
             )

@@ -5,6 +5,10 @@ from typing import Any
 
 from tensorflow_serving.rpc.http2 import frames, header_block
 
+# Smaller pieces of data are copied together: a peer that sends a byte in each
+# frame would have the server hold an object for each.
+_SMALL_BYTES = 1024
+
 
 class EndOfStream:
     """The trailers of a response that wait behind its data."""
@@ -28,13 +32,12 @@ class Stream:
 
     # Any: the layer above decides what belongs to a stream.
     call: Any = None
-    # The size of what nobody has taken yet, in payloads of DATA frames.
+    # How much data has arrived that was not taken yet, and how much was taken.
     num_received_bytes = 0
-    # The size of what was taken.
     num_taken_bytes = 0
-    # The layer above hears of data once there is as much.
+    # Data is reported to the layer above once there is this much.
     wanted_bytes = 1
-    # Whether the connection will report the stream, and need not note it again.
+    # Whether the connection is going to report the stream anyway.
     has_news = True
     # Whether the peer has sent all of its request.
     is_ended = False
@@ -44,9 +47,9 @@ class Stream:
     is_closed = False
     # How much of what was received counts against the window of the connection.
     num_held_bytes = 0
-    # What the stream has of the room for large messages.
+    # How much of the room for large messages the stream has.
     room_bytes = 0
-    # What waits until the peer allows more bytes.
+    # The data that waits until the peer allows more bytes.
     unsent: "collections.deque[memoryview | EndOfStream] | None" = None
 
     def __init__(
@@ -62,7 +65,7 @@ class Stream:
         # How many more bytes each side may send.
         self.send_window = send_window
         self.receive_window = receive_window
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray | memoryview] = []
 
     def __repr__(self) -> str:
         """Returns the state, for a debugger."""
@@ -80,14 +83,27 @@ class Stream:
         num_bytes = self.num_taken_bytes + self.num_received_bytes
         return num_bytes > length or (self.is_ended and num_bytes < length)
 
+    def add(self, data: bytes) -> None:
+        """Adds the data of a frame."""
+        self.num_received_bytes += len(data)
+        chunks = self.chunks
+        if not chunks or len(data) >= _SMALL_BYTES:
+            chunks.append(data)
+        elif isinstance(last := chunks[-1], bytearray):
+            last += data
+        else:
+            chunks.append(bytearray(data))
+
     def take(self, num_bytes: int) -> bytes:
         """Removes and returns the first bytes; there must be enough."""
-        chunks = self.chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self.num_received_bytes -= num_bytes
         self.num_taken_bytes += num_bytes
+        chunks = self.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if len(data) == num_bytes:
             self.chunks = []
-            return data
-        self.chunks = [data[num_bytes:]]
-        return data[:num_bytes]
+            return bytes(data)
+        # A view, because many small messages may come in one piece.
+        view = memoryview(data)
+        self.chunks = [view[num_bytes:]]
+        return bytes(view[:num_bytes])

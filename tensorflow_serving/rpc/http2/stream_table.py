@@ -3,7 +3,6 @@
 Section numbers are those of RFC 9113.
 """
 
-import collections
 from collections.abc import Iterable, Sequence
 
 from tensorflow_serving.rpc.http2 import (
@@ -23,6 +22,20 @@ _MAX_REMEMBERED_RESETS = 1_024
 class StreamTable:
     """Opens and ends streams, and notes which have news. Not thread-safe."""
 
+    __slots__ = (
+        "_incoming",
+        "_last_accepted_id",
+        "_limits",
+        "_news",
+        "_num_lost",
+        "_out",
+        "_reset_ids",
+        "_skipped",
+        "by_id",
+        "last_id",
+        "num_opened",
+    )
+
     def __init__(
         self,
         limits: limits_lib.Limits,
@@ -39,16 +52,30 @@ class StreamTable:
         self._limits = limits
         self._out = out
         self._incoming = incoming
-        # Those that are open, by number.
+        # The streams that are open, by number.
         self.by_id: dict[int, stream_lib.Stream] = {}
+        # How many were opened, and how many of them ended without an answer.
+        self.num_opened = 0
+        self._num_lost = 0
         # The largest number that the peer has used.
         self.last_id = 0
         # Streams with larger numbers are ignored; 6.8.
         self._last_accepted_id = frames.MAX_STREAM_ID
+        # The numbers that the peer skipped last.
+        self._skipped = range(0)
         self._news: list[stream_lib.Stream] = []
-        self._reset_ids: collections.OrderedDict[int, None] = (
-            collections.OrderedDict()
-        )
+        # An ordered set.
+        self._reset_ids: dict[int, None] = {}
+
+    @property
+    def last_handled_id(self) -> int:
+        """The largest number of a stream that is not ignored; for GOAWAY."""
+        return min(self.last_id, self._last_accepted_id)
+
+    @property
+    def num_answered(self) -> int:
+        """How many streams were opened and then answered."""
+        return self.num_opened - self._num_lost - len(self.by_id)
 
     def take_news(self) -> Sequence[stream_lib.Stream]:
         """Returns each stream that was noted since the last time, once."""
@@ -80,6 +107,8 @@ class StreamTable:
                 frames.ErrorCode.PROTOCOL_ERROR,
                 f"stream of a client must be odd; got {stream_id}",
             )
+        if stream_id - self.last_id > 2:
+            self._skipped = range(self.last_id + 1, stream_id)
         self.last_id = stream_id
         if stream_id > self._last_accepted_id:
             return
@@ -97,6 +126,7 @@ class StreamTable:
             self._out.initial_window,
             self._limits.stream_window_bytes,
         )
+        self.num_opened += 1
         self._news.append(stream)
         if ends:
             stream.is_ended = True
@@ -106,12 +136,19 @@ class StreamTable:
         self._last_accepted_id = min(self._last_accepted_id, self.last_id)
 
     def require_known(self, stream_id: int, what: str) -> None:
-        """Refuses a frame on a stream that was never opened; 5.1, "idle".
+        """Refuses a frame on a stream that was never opened; 5.1, 5.1.1.
+
+        Older skipped numbers than those of the last time are not remembered:
+        their streams count as closed, which is no less a fault.
 
         Raises:
           Http2ConnectionError: The stream is idle.
         """
-        if stream_id == 0 or stream_id > self.last_id:
+        if (
+            not stream_id & 1
+            or stream_id > self.last_id
+            or stream_id in self._skipped
+        ):
             raise frames.Http2ConnectionError(
                 frames.ErrorCode.PROTOCOL_ERROR,
                 f"{what} must be on a stream that was opened; got {stream_id}",
@@ -144,11 +181,19 @@ class StreamTable:
         self._out.write(frames.rst_stream(stream_id, code))
         self._reset_ids[stream_id] = None
         if len(self._reset_ids) > _MAX_REMEMBERED_RESETS:
-            self._reset_ids.popitem(last=False)
+            del self._reset_ids[next(iter(self._reset_ids))]
+
+    def fail(self, fault: frames.Http2StreamError) -> None:
+        """Resets a stream for a fault of the peer."""
+        self.reset(fault.stream_id, fault.code)
+        stream = self.by_id.get(fault.stream_id)
+        if stream is not None:
+            self.lose(stream, fault.code)
 
     def lose(self, stream: stream_lib.Stream, code: frames.ErrorCode) -> None:
         """Forgets a stream that ended early, and notes it."""
         stream.reset_code = code
+        self._num_lost += 1
         self.forget(stream)
         self.note(stream)
 
@@ -156,6 +201,25 @@ class StreamTable:
         """Forgets all streams, and notes them."""
         for stream in list(self.by_id.values()):
             self.lose(stream, code)
+
+    def change_initial_window(self, value: int) -> None:
+        """Changes the window of new streams, and of those that are open; 6.9.2.
+
+        Raises:
+          Http2ConnectionError: The window of a stream would become too large.
+        """
+        change = value - self._out.initial_window
+        self._out.initial_window = value
+        for stream in list(self.by_id.values()) if change else ():
+            try:
+                is_sent = self._out.open_stream_window(stream, change)
+            except frames.Http2StreamError:
+                raise frames.Http2ConnectionError(
+                    frames.ErrorCode.FLOW_CONTROL_ERROR,
+                    "the window of a stream must be at most 2^31-1",
+                ) from None
+            if is_sent:
+                self.end(stream)
 
     def end(self, stream: stream_lib.Stream) -> None:
         """Forgets a stream of which the last frame was written; 8.1."""
