@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from tensorflow_serving.example import mnist_server
+from tensorflow_serving.example import mnist_server_flags
 from tensorflow_serving.rpc import shared_port, supervisor, worker
 from tensorflow_serving.util import errors, program, signals
 
@@ -28,7 +28,7 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "How many processes serve on the port, each with a copy of the model.",
     lower_bound=1,
 )
-flags.adopt_module_key_flags(mnist_server)
+flags.adopt_module_key_flags(mnist_server_flags)
 
 _HELP = re.compile(r"--?(help|helpfull|helpshort|helpxml|\?)(=.*)?")
 
@@ -74,28 +74,35 @@ def _supervise(arguments: Sequence[str]) -> None:
             _export_dir(arguments)
         termination = signals.Termination()
         with contextlib.ExitStack() as stack:
-            with mnist_server.port_named():
+            with mnist_server_flags.port_named():
                 port = stack.enter_context(
-                    shared_port.SharedPort(f"0.0.0.0:{mnist_server.PORT.value}")
+                    shared_port.SharedPort(mnist_server_flags.address())
                 ).port
             workers = stack.enter_context(
                 supervisor.Supervisor(
                     supervisor.own_command([f"--port={port}"]),
-                    # The server sends no heartbeats.
-                    supervisor.Options(
-                        _NUM_WORKERS.value, heartbeat_timeout_seconds=0
-                    ),
+                    _supervisor_options(),
                     termination,
                 )
             )
             return workers.run(
-                lambda: mnist_server.say_running(port),
-                mnist_server.SHUTDOWN_GRACE_SECONDS.value,
+                lambda: mnist_server_flags.say_running(port),
+                mnist_server_flags.DRAIN_DELAY_SECONDS.value
+                + mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value,
             )
 
     # The flags that are known have their values.
     del sys.argv[1:]
     program.run(keep_workers)
+
+
+def _supervisor_options() -> supervisor.Options:
+    if mnist_server_flags.RPC_LANE.value == "grpcio":
+        # It does not prove that it answers calls.
+        return supervisor.Options(
+            _NUM_WORKERS.value, heartbeat_timeout_seconds=0
+        )
+    return supervisor.Options(_NUM_WORKERS.value)
 
 
 def _serve(this_worker: worker.Worker | None) -> None:

@@ -6,7 +6,7 @@ Example:
 """
 
 import contextlib
-from typing import Final, cast
+from typing import cast
 
 from absl import flags
 
@@ -15,6 +15,7 @@ from tensorflow_serving.example import (
     mnist_batching_flags,
     mnist_classifier,
     mnist_server,
+    mnist_server_flags,
     mnist_service,
 )
 from tensorflow_serving.rpc import call as call_lib
@@ -25,9 +26,6 @@ from tensorflow_serving.servables.tensorflow import (
 )
 from tensorflow_serving.session_bundle import session, session_bundle
 from tensorflow_serving.util import signals
-
-# How long the process may go on once the time for its calls is over.
-_EXIT_SECONDS: Final = 2.0
 
 _ENABLE_BATCHING = flags.DEFINE_bool(
     "enable_batching", True, "Whether to run concurrent calls as batches."
@@ -55,9 +53,7 @@ def serve(
     Raises:
       ServingError: The export cannot be loaded, or the port is in use.
     """
-    termination.end_within(
-        mnist_server.SHUTDOWN_GRACE_SECONDS.value + _EXIT_SECONDS
-    )
+    termination.end_within(mnist_server_flags.max_seconds_to_end())
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             factory = stack.enter_context(
@@ -72,13 +68,14 @@ def serve(
             if this_worker:
                 this_worker.ready()
             else:
-                mnist_server.say_running(port)
+                mnist_server_flags.say_running(port)
 
         mnist_server.serve(
             service,
             termination,
             say_running,
             reuse_port=this_worker is not None,
+            heartbeat=this_worker.heartbeat if this_worker else None,
         )
 
 

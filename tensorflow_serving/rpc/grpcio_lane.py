@@ -221,9 +221,7 @@ class _Handler(grpc.GenericRpcHandler):
 class _Ending(call_lib.AnyCall):
     """What both kinds of calls have in common."""
 
-    def __init__(
-        self, active: set[Any], context: grpc.ServicerContext
-    ) -> None:
+    def __init__(self, active: set[Any], context: grpc.ServicerContext) -> None:
         super().__init__()
         self._active = active
         self._context = context

@@ -61,7 +61,7 @@ class Listener:
         self, address: str, reuse_port: bool, stack: contextlib.ExitStack
     ) -> None:
         host, port = split(address)
-        families = _families(host, port)
+        families = resolve(host, port)
         for attempt in range(_MAX_TRIES):
             with contextlib.ExitStack() as attempt_stack:
                 try:
@@ -118,11 +118,15 @@ def split(address: str) -> tuple[str, int]:
 
 
 # Family and address, as for a socket.
-_Address = tuple[int, tuple[Any, ...]]
+Address = tuple[int, tuple[Any, ...]]
 
 
-def _families(host: str, port: int) -> list[_Address]:
-    """Returns where to listen, without what this machine does not have."""
+def resolve(host: str, port: int) -> list[Address]:
+    """Returns where to listen, without what this machine does not have.
+
+    Raises:
+      OSError: There is no such host.
+    """
     if not host:
         if _has_ipv6():
             # This one takes both families.
@@ -131,7 +135,9 @@ def _families(host: str, port: int) -> list[_Address]:
     found = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    unique: dict[_Address, None] = dict.fromkeys((family, name) for family, _, _, _, name in found)
+    unique: dict[Address, None] = dict.fromkeys(
+        (family, name) for family, _, _, _, name in found
+    )
     usable = [
         (family, name)
         for family, name in unique
@@ -154,7 +160,7 @@ def _has_ipv6() -> bool:
 
 
 def _bind_all(
-    addresses: list[_Address],
+    addresses: list[Address],
     port: int,
     reuse_port: bool,
     on_exit: Callable[..., object],

@@ -6,8 +6,8 @@ with SO_REUSEPORT. It would do so for two programs as well, without a word.
 
 import errno
 import socket
-import urllib.parse
 
+from tensorflow_serving.rpc import listener
 from tensorflow_serving.util import errors
 
 
@@ -69,13 +69,8 @@ def _bind(address: str) -> socket.socket:
       OSError: The address cannot be bound.
       ValueError: It is none.
     """
-    parts = urllib.parse.urlsplit(f"//{address}")
-    if not parts.hostname or parts.port is None:
-        raise ValueError("no host, or no port")
-    family, kind, protocol, _, name = socket.getaddrinfo(
-        parts.hostname, parts.port, type=socket.SOCK_STREAM
-    )[0]
-    bound = socket.socket(family, kind, protocol)
+    (family, name), *_ = listener.resolve(*listener.split(address))
+    bound = socket.socket(family)
     try:
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
