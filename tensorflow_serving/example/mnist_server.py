@@ -53,7 +53,6 @@ def serve(
         reuse_port=reuse_port,
         heartbeat=heartbeat,
     )
-    grace_seconds = mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value
     termination.end_within(mnist_server_flags.max_seconds_to_end())
     with mnist_server_flags.port_named():
         server = server_lib.Server(
@@ -66,16 +65,21 @@ def serve(
         server.start()
         on_running(server.port)
         logging.info("Stopping because of %s", termination.wait())
-        if not server.stop(
+        _stop(server)
+
+
+def _stop(server: server_lib.Server) -> None:
+    grace_seconds = mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value
+    if not server.stop(
+        grace_seconds,
+        drain_delay_seconds=mnist_server_flags.DRAIN_DELAY_SECONDS.value,
+    ):
+        logging.warning(
+            "Calls must finish within --shutdown_grace_seconds=%g; leaving "
+            "those that did not",
             grace_seconds,
-            drain_delay_seconds=mnist_server_flags.DRAIN_DELAY_SECONDS.value,
-        ):
-            logging.warning(
-                "Calls must finish within --shutdown_grace_seconds=%g; leaving "
-                "those that did not",
-                grace_seconds,
-            )
-            logging.flush()
-            # Their threads would keep the process, for as long as they like.
-            os._exit(1)
-        logging.info("Stopped")
+        )
+        logging.flush()
+        # Their threads would keep the process, for as long as they like.
+        os._exit(1)
+    logging.info("Stopped")

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from absl import logging
+
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import (
     event_loop,
@@ -19,7 +21,7 @@ from tensorflow_serving.rpc import (
     wire_call,
 )
 from tensorflow_serving.rpc import options as options_lib
-from tensorflow_serving.rpc.http2 import header_block
+from tensorflow_serving.rpc.http2 import frames, header_block
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 from tensorflow_serving.util import errors
 
@@ -92,7 +94,19 @@ class CallRouter:
                 self._guard(call, call.on_drain)
 
     def advance(self, peer: wire_call.Peer, stream: stream_lib.Stream) -> None:
-        """Looks at a stream with news."""
+        """Looks at a stream with news; a fault of ours costs that stream."""
+        try:
+            self._advance(peer, stream)
+        except Exception:
+            logging.exception("A call could not be handled")
+            if isinstance(stream.call, wire_call.AnyWireCall):
+                stream.call.abort(gate.internal_error())
+            else:
+                peer.connection.reset(stream, frames.ErrorCode.INTERNAL_ERROR)
+
+    def _advance(
+        self, peer: wire_call.Peer, stream: stream_lib.Stream
+    ) -> None:
         call = stream.call
         if call is None:
             if stream.is_closed:
@@ -333,7 +347,7 @@ class CallRouter:
                 stream.wanted_bytes = size
                 break
             data = stream.take(size)
-            call.peer.connection.consume(stream, size)
+            call.peer.connection.consume(stream)
             if data[0]:
                 call.is_inflating = True
                 stream.wanted_bytes = _NEVER_BYTES
