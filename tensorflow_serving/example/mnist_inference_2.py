@@ -30,7 +30,12 @@ from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     version_check,
 )
-from tensorflow_serving.util import errors, program, signals
+from tensorflow_serving.util import (
+    background_log,
+    errors,
+    program,
+    signals,
+)
 
 _FILE_SYSTEM_POLL_WAIT_SECONDS = flags.DEFINE_float(
     "file_system_poll_wait_seconds",
@@ -66,6 +71,7 @@ def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
     """
     if versions.is_loading:
         logging.info("Leaving a version that is being loaded")
+        background_log.flush()
         os._exit(0)
 
 

@@ -14,7 +14,7 @@ from tensorflow_serving.example import mnist_server_flags
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import grpcio_lane, lane, wire_lane
 from tensorflow_serving.rpc import server as server_lib
-from tensorflow_serving.util import signals
+from tensorflow_serving.util import background_log, signals
 
 _LANES: Final[dict[str, type[lane.Lane]]] = {
     "wire": wire_lane.WireLane,
@@ -79,7 +79,7 @@ def _stop(server: server_lib.Server) -> None:
             "those that did not",
             grace_seconds,
         )
-        logging.flush()
+        background_log.flush()
         # Their threads would keep the process, for as long as they like.
         os._exit(1)
     logging.info("Stopped")

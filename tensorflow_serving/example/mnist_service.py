@@ -174,7 +174,7 @@ class AsyncMnistService:
             self.fail(calls, error)
             return
         rpc_calls: list[call_lib.Call] = [call.context for call in calls]
-        if any(call_timing.is_wanted(call.metadata) for call in rpc_calls):
+        if call_timing.is_wanted_by_any([call.metadata for call in rpc_calls]):
             for call, response in zip(calls, responses.messages(), strict=True):
                 _reply_with_metadata(call, response, outputs, run)
         else:

@@ -104,9 +104,7 @@ class CallRouter:
             else:
                 peer.connection.reset(stream, frames.ErrorCode.INTERNAL_ERROR)
 
-    def _advance(
-        self, peer: wire_call.Peer, stream: stream_lib.Stream
-    ) -> None:
+    def _advance(self, peer: wire_call.Peer, stream: stream_lib.Stream) -> None:
         call = stream.call
         if call is None:
             if stream.is_closed:

@@ -34,6 +34,7 @@ from tensorflow_serving.rpc import (
 )
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import peer as peer_lib
+from tensorflow_serving.util import background_log
 
 # How many connections are accepted in a row.
 _MAX_ACCEPTS = 64
@@ -122,7 +123,7 @@ class WireLane(lane.Lane):
             self.loop.run(self._after_round)
         except BaseException:
             logging.exception("The thread that answers calls failed; exiting")
-            logging.flush()
+            background_log.flush()
             os._exit(_EXIT_CODE)
 
     def _after_round(self) -> bool:

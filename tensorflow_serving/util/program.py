@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, logging
 
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import background_log, errors
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -17,7 +17,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     on standard error and the exit code 1, without a stack trace. So do errors
     in flags, which absl names; raise app.UsageError for wrong arguments.
 
-    Under "bazel run", relative paths are those of the caller's folder.
+    Log lines are written in the background, so that nobody waits for a standard
+    error that is full. Under "bazel run", relative paths are those of the
+    caller's folder.
     """
     # Bazel starts programs in a folder of its own.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
@@ -27,10 +29,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     gc.freeze()
 
     def guarded_main(argv: Sequence[str]) -> int | None:
+        background_log.take_over()
         try:
             return main(argv)
         except (errors.ServingError, OSError) as error:
             print(f"ERROR: {error}", file=sys.stderr)
             return 1
+        finally:
+            background_log.flush()
 
     app.run(guarded_main)

@@ -10,16 +10,28 @@ the answer then has, as decimal numbers:
     serving-batch-size     the rows in the batch, without padding
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tensorflow_serving.batching import batched_function
 
 KEY = "serving-timing"
 
+_Metadata = Sequence[tuple[str, str | bytes]]
 
-def is_wanted(metadata: Sequence[tuple[str, str | bytes]]) -> bool:
+
+def is_wanted(metadata: _Metadata) -> bool:
     """Returns whether a call with this metadata asks for its timing."""
     return any(key == KEY for key, _ in metadata)
+
+
+def is_wanted_by_any(metadata: Iterable[_Metadata]) -> bool:
+    """Returns whether one of some calls asks for its timing.
+
+    Calls that repeat their header fields share one object, which is looked at
+    once.
+    """
+    distinct = {id(each): each for each in metadata}
+    return any(map(is_wanted, distinct.values()))
 
 
 def trailing_metadata(

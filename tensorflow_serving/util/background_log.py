@@ -1,0 +1,106 @@
+"""Log lines that are written by a thread of their own.
+
+Standard error may be a pipe that nobody reads: then whoever writes to it waits.
+The thread that answers calls must not.
+"""
+
+import logging
+import threading
+from typing import Final
+
+# How many lines wait to be written; later ones are dropped, and counted.
+_MAX_WAITING: Final = 1_000
+# How long flush() waits for a standard error that takes nothing.
+_FLUSH_SECONDS: Final = 1.0
+
+
+class BackgroundHandler(logging.Handler):
+    """Hands records to another handler, on a daemon thread.
+
+    Never blocks whoever logs. Thread-safe.
+    """
+
+    def __init__(
+        self, target: logging.Handler, max_waiting: int = _MAX_WAITING
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+          target: Writes the records.
+          max_waiting: How many records may wait.
+        """
+        super().__init__(target.level)
+        self._target = target
+        self._max_waiting = max_waiting
+        self._lock = threading.Lock()
+        # There is a record. Wakes the thread.
+        self._news = threading.Condition(self._lock)
+        # Everything is written. Wakes flush().
+        self._done = threading.Condition(self._lock)
+        self._waiting: list[logging.LogRecord] = []  # guarded by _lock
+        self._num_dropped = 0  # guarded by _lock
+        self._is_writing = False  # guarded by _lock
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Has a record written soon, or drops it if too many wait."""
+        # Arguments may change before it is written.
+        record.msg, record.args = record.getMessage(), None
+        with self._lock:
+            if len(self._waiting) >= self._max_waiting:
+                self._num_dropped += 1
+                return
+            self._waiting.append(record)
+            self._news.notify()
+
+    def flush(self) -> None:
+        """Returns when everything is written, or after a second."""
+        with self._lock:
+            self._done.wait_for(
+                lambda: not self._waiting and not self._is_writing,
+                _FLUSH_SECONDS,
+            )
+
+    def _write(self) -> None:
+        """Runs on the thread."""
+        while True:
+            with self._lock:
+                self._is_writing = False
+                if not self._waiting:
+                    self._done.notify_all()
+                self._news.wait_for(lambda: self._waiting)
+                records, self._waiting = self._waiting, []
+                num_dropped, self._num_dropped = self._num_dropped, 0
+                self._is_writing = True
+            for record in records:
+                self._target.handle(record)
+            if num_dropped:
+                self._target.handle(_note_of(num_dropped))
+            self._target.flush()
+
+
+def take_over() -> None:
+    """Has all handlers of the root logger write in the background."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if not isinstance(handler, BackgroundHandler):
+            root.removeHandler(handler)
+            root.addHandler(BackgroundHandler(handler))
+
+
+def flush() -> None:
+    """Has everything written that was logged; before os._exit()."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def _note_of(num_dropped: int) -> logging.LogRecord:
+    return logging.LogRecord(
+        "log",
+        logging.WARNING,
+        __file__,
+        0,
+        "%d lines were dropped: they came faster than they could be written",
+        (num_dropped,),
+        None,
+    )
