@@ -9,7 +9,7 @@ from absl.testing import parameterized
 _PUPPET = os.path.join(os.path.dirname(__file__), "puppet_worker")
 
 # Longer than anything that a test waits for.
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 30
 
 
 class Puppet:

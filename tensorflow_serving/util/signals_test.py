@@ -19,7 +19,7 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.util import signals
 
 # Longer than anything here takes.
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 30
 
 _PR_SET_PDEATHSIG = 1
 
