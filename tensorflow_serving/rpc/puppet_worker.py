@@ -4,8 +4,8 @@ Usage: puppet_worker PORT [HEARTBEAT_TIMEOUT_SECONDS]
 
 Connects to a port of this machine, on which the test listens, and sends its
 process id. Then it does what the lines that it reads say; see _obey(). It sends
-SIGTERM or SIGINT when it was sent that signal, and ends only when it is told
-to, or when the connection ends: with the test, so that it outlives none.
+SIGTERM or SIGINT when it got that signal, and ends only when a line says so, or
+when the connection ends: with the test, so that it outlives none.
 
 Without a supervisor it is one itself, of two workers, which by default may be
 silent.
@@ -44,7 +44,7 @@ class _Puppet:
             self._connection.sendall(f"{line}\n".encode())
 
     def obey(self) -> None:
-        """Does what it is told, until the end of the process."""
+        """Follows orders until the end of the process."""
         try:
             with contextlib.suppress(OSError):
                 for line in self._connection.makefile():

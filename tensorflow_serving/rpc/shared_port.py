@@ -67,7 +67,7 @@ def _bind(address: str) -> socket.socket:
 
     Raises:
       OSError: The address cannot be bound.
-      ValueError: It is none.
+      ValueError: It is not an address.
     """
     (family, name), *_ = listener.resolve(*listener.split(address))
     bound = socket.socket(family)

@@ -77,7 +77,7 @@ class SharedPortTest(parameterized.TestCase):
             self._connect(port)
 
     def test_grpc_servers_share_the_port(self) -> None:
-        """They bind IPv6 as well where they are told 0.0.0.0."""
+        """They bind IPv6 as well if the address is 0.0.0.0."""
         port = self._hold("0.0.0.0:0").port
         threads = self.enter_context(concurrent.futures.ThreadPoolExecutor())
         for _ in range(2):

@@ -169,7 +169,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.assertTrue(stop.result())
 
     def test_stop_waits_for_all_to_drain(self) -> None:
-        """True if they exit with 0; they are told once."""
+        """True if they exit with 0; each gets one signal."""
         workers = self._start()
         stop = self.threads.submit(self.supervisor.stop, 60)
         for worker in workers:
@@ -215,7 +215,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.assertFalse(stop.result())
 
     def test_stop_does_not_wait_for_a_restart(self) -> None:
-        """The clock stands still here, so that it would wait for ever."""
+        """The clock stands still here, so it would wait forever."""
         first, second = self._start()
         first.kill()
         self.clock.settle(threads=2)

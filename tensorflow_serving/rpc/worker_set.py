@@ -23,7 +23,7 @@ class WorkerSet:
         """
         self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
         self._processes: set[worker_process.WorkerProcess] = set()
-        # Of those that are started now, one may run without being in the set.
+        # How many are being started: they may run without being in the set.
         self._num_starting = 0
 
     def __len__(self) -> int:

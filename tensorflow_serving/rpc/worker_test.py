@@ -37,7 +37,7 @@ class WorkerTest(parameterized.TestCase):
         self.assertIsNone(worker_lib.Worker.from_environment())
 
     def test_process_is_a_worker_once(self) -> None:
-        """What it starts is none: neither variable nor socket are inherited."""
+        """Programs that it starts inherit neither variable nor socket."""
         self._worker()
         self.assertIsNone(worker_lib.Worker.from_environment())
         self.assertFalse(os.get_inheritable(self.fd))

@@ -55,7 +55,7 @@ class TerminationTest(parameterized.TestCase):
             self.assertEqual(signal.getsignal(number), signal.SIG_DFL)
 
     def test_next_signal_may_be_ignored(self) -> None:
-        """A worker that drains is told to end by several others."""
+        """Several others may ask a worker to end while it drains."""
         termination = self._termination(ignores_the_next=True)
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGTERM)
