@@ -172,6 +172,20 @@ def states(streams: Iterable[stream_lib.Stream]) -> list[str]:
     ]
 
 
+def outcomes(sent: bytes) -> Iterator[list[str]]:
+    """Yields the answer to what a client sends, and the states of its streams.
+
+    Once for all bytes together, and once for each of several ways to cut them
+    into pieces. All should be the same.
+    """
+    sizes = (len(sent), 1, 5, 9) if len(sent) < 10_000 else (len(sent), 1_009)
+    for size in sizes:
+        client = Client()
+        for start in range(0, len(sent), max(1, size)):
+            client.deliver(sent[start : start + size])
+        yield client.read() + states(client.streams.values())
+
+
 def _text(frame: frame_reader.Frame) -> str:
     kind, flags, stream_id, payload = frame
     words = [_KINDS[kind]]
