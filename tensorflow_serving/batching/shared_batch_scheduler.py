@@ -103,7 +103,8 @@ class SharedBatchScheduler:
         # All below are guarded by _lock.
         # The next one to visit first.
         self._queues: collections.deque[_Queue] = collections.deque()
-        self._num_batches_in_process = 0
+        # Callers of schedule_all() that process a batch.
+        self._num_callers = 0
         # When the watching thread looks again, at the latest.
         self._watched_deadline = math.inf
         # Dropped tasks, for the watching thread to fail.
@@ -196,9 +197,10 @@ class SharedBatchScheduler:
 
         1. All tasks are added with one look at the clock and one hold of the
            lock.
-        2. If the oldest batch is quick, the caller runs it. It comes back for
-           the others, so no thread is woken: it would compete with the caller
-           for the interpreter, and find nothing.
+        2. If the oldest batch is quick, the caller runs it, also if threads are
+           busy: under load they always are. It comes back for the others, so
+           no thread is woken: it would compete with the caller for the
+           interpreter, and find nothing.
         3. If not, or when the caller has come back and there is no such batch,
            threads are woken for what is left.
         """
@@ -207,15 +209,17 @@ class SharedBatchScheduler:
             now = self._clock.now()
             refusals = queue.batches.add_all(tasks, now)
             batch = None
-            if self._num_batches_in_process < self._options.num_batch_threads:
+            if self._num_callers < self._options.num_batch_threads:
                 batch = self._take(queue, now, idle=True, here=True)
             if batch is None:
                 self._wake_threads(queue)
+            else:
+                self._num_callers += 1
         for refusal in refusals:
             _fail(refusal.task, refusal.error)
         if batch is None:
             return False
-        self._process(queue, batch)
+        self._process(queue, batch, here=True)
         return True
 
     def _wake_threads(self, queue: _Queue) -> None:
@@ -266,9 +270,13 @@ class SharedBatchScheduler:
             del work  # else the tasks live until there is more
 
     def _process(
-        self, queue: _Queue, batch: batch_scheduler.Batch[Any]
+        self,
+        queue: _Queue,
+        batch: batch_scheduler.Batch[Any],
+        *,
+        here: bool = False,
     ) -> None:
-        """Processes a batch of _take()."""
+        """Processes a batch of _take(); here: on the thread of a caller."""
         start = self._clock.now()
         seconds = None
         try:
@@ -282,7 +290,7 @@ class SharedBatchScheduler:
                 seconds = now - start
             with self._lock:
                 queue.batches.record_run(batch.size, seconds, now)
-                self._num_batches_in_process -= 1
+                self._num_callers -= here
                 self._let_go(queue)
 
     def _let_go(self, queue: _Queue) -> None:
@@ -343,7 +351,6 @@ class SharedBatchScheduler:
         batch = queue.batches.take(now, idle=idle, here=here)
         if batch is not None:
             queue.num_in_hand += 1
-            self._num_batches_in_process += 1
         return batch
 
     def _expire(self, queue: _Queue, now: float) -> None:

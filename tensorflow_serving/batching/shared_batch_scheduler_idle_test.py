@@ -269,9 +269,17 @@ class ScheduleAllTest(parameterized.TestCase):
             self.clock.advance_micros(_FOREVER)
             self.assertIs(self.batches.next().close_reason, _Reason.TIMEOUT)
 
-    def test_caller_does_not_block_while_all_threads_are_busy(self) -> None:
-        """What they do counts, or callers would do it all."""
-        with self.queue(0) as queue:
+    def test_quick_batch_does_not_wait_for_busy_threads(self) -> None:
+        """What they do may take long, and is perhaps another model."""
+        with self.queue(0) as queue, _Clog(self.scheduler):
+            self.assertTrue(queue.schedule_all([_Task(2)]))
+            self.assertIs(
+                self.batches.next_thread(), threading.current_thread()
+            )
+
+    def test_slow_batch_waits_for_busy_threads(self) -> None:
+        """The caller does not block."""
+        with self.queue(10**6) as queue:
             with _Clog(self.scheduler):
                 self.assertFalse(queue.schedule_all([_Task(2)]))
                 self.assertEqual(queue.num_enqueued_tasks(), 1)
@@ -280,7 +288,10 @@ class ScheduleAllTest(parameterized.TestCase):
             )
 
     def test_batch_may_schedule_the_next(self) -> None:
-        """A callback on the calling thread can call the scheduler."""
+        """A callback of a caller can call the scheduler.
+
+        It processes no batch itself, as one caller does so already.
+        """
         with self.queue(0) as queue:
             inner: list[bool] = []
 

@@ -173,6 +173,21 @@ class QuickTest(parameterized.TestCase):
             for _ in range(10):
                 self.assertTrue(fixture.run_here())
 
+    def test_batches_come_back_though_all_threads_are_busy(self) -> None:
+        """Under load threads are never idle, and callers need not wait."""
+        with _fixture() as fixture:
+            fixture.model.seconds_here = 0.3
+            self.assertTrue(fixture.run_here())
+            fixture.model.seconds_here = 0.001
+            fixture.model.seconds_elsewhere = 0.012
+            self.assertFalse(fixture.run_here())
+            fixture.clock.wait_for_waiters(None)
+            fixture.model.go_on.clear()
+            self.assertFalse(fixture.run_here())
+            fixture.clock.advance_micros(100_000)
+            for _ in range(10):
+                self.assertTrue(fixture.run_here())
+
     def test_model_that_has_become_slow_goes_to_the_threads(self) -> None:
         """After four runs; and comes back when it is quick again."""
         with _fixture() as fixture:
