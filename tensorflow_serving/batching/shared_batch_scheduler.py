@@ -188,6 +188,7 @@ class SharedBatchScheduler:
         """See BatchScheduler.schedule."""
         with self._lock:
             queue.batches.add(task, self._clock.now())
+            self._watch(queue)
             self._wake_threads(queue)
 
     def _schedule_all(
@@ -211,6 +212,7 @@ class SharedBatchScheduler:
             batch = None
             if self._num_callers < self._options.num_batch_threads:
                 batch = self._take(queue, now, idle=True, here=True)
+            self._watch(queue)
             if batch is None:
                 self._wake_threads(queue)
             else:
@@ -223,9 +225,12 @@ class SharedBatchScheduler:
         return True
 
     def _wake_threads(self, queue: _Queue) -> None:
-        """Wakes those who must look at a queue again; needs the lock."""
+        """Wakes batch threads that must look again; needs the lock."""
         if num_wakeups := queue.batches.pop_wakeups():
             self._news.notify(num_wakeups)
+
+    def _watch(self, queue: _Queue) -> None:
+        """Has the earliest deadline of a queue watched; needs the lock."""
         deadline = queue.batches.earliest_deadline
         if deadline < self._watched_deadline:
             self._watched_deadline = deadline

@@ -14,6 +14,7 @@ from tensorflow_serving.batching import (
     shared_batch_scheduler,
 )
 from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import errors
 
 _FOREVER = 10**12
 
@@ -203,21 +204,59 @@ class QuickTest(parameterized.TestCase):
             self.assertTrue(fixture.run_here())
 
 
-class WakeUpTest(absltest.TestCase):
+class WakeUpTest(parameterized.TestCase):
     """Which threads look at the queues, and when."""
 
-    def test_quick_batches_wake_nobody(self) -> None:
+    @parameterized.parameters(
+        ([2, 2, 2], math.inf), ([2], 60.0), ([1, 1], 60.0)
+    )
+    def test_quick_batches_wake_nobody(
+        self, sizes: list[int], deadline: float
+    ) -> None:
         """Neither a batch thread nor the one that watches deadlines."""
         with _fixture(num_threads=2) as fixture:
             for _ in range(3):
-                tasks = [_Task(2, deadline=60.0), _Task(2), _Task(2)]
-                more = fixture.queue.schedule_all(tasks)
+                more = fixture.queue.schedule_all(
+                    [_Task(size, deadline) for size in sizes]
+                )
                 while more:
                     more = fixture.queue.schedule_all([])
-                for _ in range(3):
-                    self.assertEqual(fixture.model.next_run(), ([2], True))
+                for _ in range(sum(sizes) // 2):
+                    self.assertTrue(fixture.model.next_run()[1])
             fixture.clock.advance_micros(0)
             fixture.settle()
+
+    def test_deadlines_are_watched_while_a_caller_runs_a_batch(self) -> None:
+        """A task that waits for its turn expires at its time."""
+        failed = threading.Event()
+
+        class Task(_Task):
+            """Says that it failed."""
+
+            def fail(self, error: errors.ServingError) -> None:
+                """Sets failed."""
+                failed.set()
+
+        was_failed: list[bool] = []
+
+        def process(batch: batch_scheduler.Batch[_Task]) -> float:
+            if threading.current_thread() is threading.main_thread():
+                fixture.clock.advance_micros(500_000)
+                was_failed.append(failed.wait(timeout=60))
+            return 0.001
+
+        with (
+            _fixture() as fixture,
+            fixture.scheduler.add_queue(
+                batch_queue.QueueOptions(2, _FOREVER, 9), process
+            ) as queue,
+        ):
+            queue.schedule(_Task(2))
+            fixture.clock.wait_for_waiters(None)
+            deadline = fixture.clock.now() + 0.5
+            tasks = [_Task(2), Task(1, deadline)]
+            self.assertTrue(queue.schedule_all(tasks))
+            self.assertEqual(was_failed, [True])
 
     def test_thread_looks_after_what_the_caller_leaves(self) -> None:
         """A batch that is not due runs when its time has come."""
