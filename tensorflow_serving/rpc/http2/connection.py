@@ -161,7 +161,9 @@ class Connection:
                     handler(self, flags, stream_id, payload)
             except Http2StreamError as fault:
                 # A peer that opens too many may not know the limit yet; 5.1.2.
-                if fault.code != ErrorCode.REFUSED_STREAM:
+                if fault.code == ErrorCode.REFUSED_STREAM:
+                    self._spend_other()
+                else:
                     self._spend_reset()
                 table.fail(fault)
 
@@ -210,8 +212,7 @@ class Connection:
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         """6.2: trailers, and blocks that are padded, prioritized, continued."""
-        block = self._assembler.begin(flags, stream_id, payload)
-        self._on_block(block)
+        self._on_block(self._assembler.begin(flags, stream_id, payload))
 
     def _on_continuation(
         self, flags: int, stream_id: int, payload: bytes
@@ -278,8 +279,7 @@ class Connection:
         initial_window = self._out.initial_window
         for setting, value in frames.parse_settings(payload):
             if setting == frames.INITIAL_WINDOW_SIZE:
-                # Once a frame, however often it is there: it goes through all
-                # streams.
+                # Once a frame, because it goes through all streams.
                 initial_window = value
             else:
                 self._out.change_settings(setting, value)

@@ -1,5 +1,6 @@
 """RFC 9113, section 10.5: peers that make work for nothing."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 from absl.testing import absltest, parameterized
@@ -93,6 +94,18 @@ class BudgetsTest(parameterized.TestCase):
         self._client.send(headers(3, b"", 0))
         lines = self._client.send(*[continuation(3, bytes(10_000), 0)] * 7)
         self.assertEqual(lines, ["GOAWAY 1 ENHANCE_YOUR_CALM"])
+
+    def test_client_that_ignores_the_limit_of_streams_is_sent_away(
+        self,
+    ) -> None:
+        """Streams too many are refused, as often as other frames of no use."""
+        limits = dataclasses.replace(_LIMITS, max_concurrent_streams=1)
+        client = frame_script.Client(limits)
+        lines = client.send(
+            *(headers(2 * number + 1) for number in range(8 * _BURST))
+        )
+        self.assertEqual(lines.count("RST_STREAM 3 REFUSED_STREAM"), 1)
+        self.assertRegex(lines[-1], "GOAWAY [0-9]+ ENHANCE_YOUR_CALM")
 
     def test_skipped_numbers_earn_nothing(self) -> None:
         """A call earns a peer frames, and a large number is not many calls."""

@@ -81,8 +81,8 @@ class Limits:
     # Clients measure the delay of a connection with them, once a round trip.
     pings: Rate = Rate(burst=2_000, per_second=1_000)
     # Frames that carry nothing: DATA without bytes, CONTINUATION, PRIORITY,
-    # unknown types, window updates. A call earns a peer four more, and each
-    # KiB of data that it was sent another one.
+    # unknown types, window updates, streams beyond their number. A call earns a
+    # peer four more, and each KiB of data that it was sent another one.
     other_frames: Rate = Rate(burst=10_000, per_second=1_000)
 
     def __post_init__(self) -> None:
