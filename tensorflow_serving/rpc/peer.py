@@ -3,6 +3,7 @@
 import collections
 import math
 import random
+import time
 from typing import Protocol
 
 from absl import logging
@@ -16,6 +17,13 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 _LINGER_SECONDS = 1.0
 # How long a peer may take to answer that it heard of the end.
 _GOODBYE_SECONDS = 1.0
+# How much is read of a peer at a time, at first and if what it sends takes long
+# to handle: others have their turn before the next piece. After a piece that was
+# handled quickly, as those of large messages are, it is twice as much.
+_LEAST_READ_BYTES = 4 << 10
+# What is quick, and what takes long.
+_QUICK_SECONDS = 0.0005
+_LONG_SECONDS = 0.001
 # How much the age of a connection varies.
 _AGE_JITTER = 0.1
 
@@ -73,6 +81,7 @@ class Peer:
         self._num_unsent_bytes = 0
         self._is_to_flush = False
         self._is_first_read = True
+        self._read_bytes = _LEAST_READ_BYTES
         self._is_closing = False
         self._is_closed = False
         self._events = event_loop.READ
@@ -160,7 +169,7 @@ class Peer:
             self._read()
 
     def _read(self) -> None:
-        data = self._transport.receive()
+        data = self._transport.receive(self._read_bytes)
         if data is None:
             # A handshake goes on, or is over and lets something be sent.
             self.wants_to_send()
@@ -178,11 +187,22 @@ class Peer:
                 self._refuse_http_1()
                 return
         connection = self.connection
+        start = time.monotonic()
         for stream in connection.receive(data, now):
             self._last_call_time = now
             self._owner.advance(self, stream)
         if connection.has_output or connection.is_over:
             self.wants_to_send()
+        self._adapt(len(data), time.monotonic() - start)
+
+    def _adapt(self, num_bytes: int, seconds: float) -> None:
+        """Reads so much at a time that other peers do not wait for long."""
+        if seconds > _LONG_SECONDS:
+            self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
+        elif seconds < _QUICK_SECONDS and num_bytes >= self._read_bytes:
+            self._read_bytes = min(
+                self._read_bytes * 2, transport.MAX_READ_BYTES
+            )
 
     def _refuse_http_1(self) -> None:
         self.connection.take_output()

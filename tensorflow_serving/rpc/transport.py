@@ -4,12 +4,13 @@ import abc
 import contextlib
 import socket
 import ssl
+from typing import Final
 
 from typing_extensions import override
 
-# How much is read at a time. More than 128 KiB would make malloc map and unmap
-# memory each time.
-_READ_BYTES = 1 << 17
+# How much may be read at a time. More would make malloc map and unmap memory
+# each time.
+MAX_READ_BYTES: Final = 128 << 10
 
 
 class Transport(abc.ABC):
@@ -37,8 +38,12 @@ class Transport(abc.ABC):
         return True
 
     @abc.abstractmethod
-    def receive(self) -> bytes | None:
+    def receive(self, max_bytes: int) -> bytes | None:
         """Returns bytes of the peer.
+
+        Args:
+          max_bytes: How many at the most; with TLS, what came encrypted with
+            them is returned as well.
 
         Returns:
           None if there are none now; no bytes if there will be no more.
@@ -66,9 +71,9 @@ class PlainTransport(Transport):
     """A socket whose bytes are those of the connection."""
 
     @override
-    def receive(self) -> bytes | None:
+    def receive(self, max_bytes: int) -> bytes | None:
         try:
-            return self._socket.recv(_READ_BYTES)
+            return self._socket.recv(max_bytes)
         except BlockingIOError:
             return None
         except OSError:
@@ -106,13 +111,13 @@ class TlsTransport(Transport):
         return self._is_established
 
     @override
-    def receive(self) -> bytes | None:
+    def receive(self, max_bytes: int) -> bytes | None:
         self._wants_to_write = False
         try:
             if not self._is_established:
                 self._tls.do_handshake()
                 self._is_established = True
-            data = self._tls.recv(_READ_BYTES)
+            data = self._tls.recv(max_bytes)
             # epoll does not know of what was decrypted already.
             while data and self._tls.pending():
                 data += self._tls.recv(self._tls.pending())

@@ -36,8 +36,8 @@ from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import peer as peer_lib
 from tensorflow_serving.util import background_log
 
-# How many connections are accepted in a row.
-_MAX_ACCEPTS = 64
+# How many connections are accepted in a row, while those that are there wait.
+_MAX_ACCEPTS = 16
 # How long accepting pauses when there are no descriptors left.
 _ACCEPT_PAUSE_SECONDS = 0.1
 # How often that is logged.
