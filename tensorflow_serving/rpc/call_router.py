@@ -266,6 +266,7 @@ class CallRouter:
             return
         self._inflate(
             data[message_frame.PREFIX_BYTES :],
+            call,
             stream,
             functools.partial(
                 self._begin_inflated, call, stream.head.meaning.unary
@@ -302,14 +303,21 @@ class CallRouter:
     def _inflate(
         self,
         data: bytes,
+        call: wire_call.AnyWireCall,
         stream: stream_lib.Stream,
         then: Callable[[bytes | errors.ServingError], None],
     ) -> None:
-        """Inflates a message on another thread, and goes on with it on this."""
+        """Inflates a message on another thread, and goes on with it on this.
+
+        That of a call which has ended by then is dropped: otherwise a client
+        that takes its calls back could have any number of them wait.
+        """
         encoding = stream.head.meaning.head.encoding
         most = self._options.max_request_bytes
 
         def inflate() -> None:
+            if not call.is_active:
+                return
             message: bytes | errors.ServingError
             try:
                 message = message_frame.inflate(data, encoding, most)
@@ -351,6 +359,7 @@ class CallRouter:
                 stream.wanted_bytes = _NEVER_BYTES
                 self._inflate(
                     data[prefix_bytes:],
+                    call,
                     stream,
                     functools.partial(self._go_on, call, stream),
                 )

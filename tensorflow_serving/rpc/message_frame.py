@@ -77,6 +77,8 @@ def inflate(data: bytes, encoding: str, max_bytes: int) -> bytes:
             f"message must be compressed with {encoding}; got something else"
         ) from None
     if len(message) > max_bytes:
+        # The error keeps this frame, and so what is in it, until it is handled.
+        del message
         raise too_large_error(max_bytes)
     if not inflater.eof:
         raise errors.InternalError(
