@@ -276,15 +276,18 @@ class Connection:
                 )
             return
         self._expected_kind = None
+        settings = frames.parse_settings(payload)
+        # First, because a peer may take its new windows to be there from then
+        # on, and data that comes before for a fault.
+        self._out.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         initial_window = self._out.initial_window
-        for setting, value in frames.parse_settings(payload):
+        for setting, value in settings:
             if setting == frames.INITIAL_WINDOW_SIZE:
                 # Once a frame, because it goes through all streams.
                 initial_window = value
             else:
                 self._out.change_settings(setting, value)
         self._table.change_initial_window(initial_window)
-        self._out.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _on_push_promise(
         self, flags: int, stream_id: int, payload: bytes
@@ -375,26 +378,24 @@ class Connection:
         """Whether the peer was asked to open no more streams."""
         return self._end.is_begun
 
+    # Responses of a stream that is closed, or was answered, have no effect: the
+    # layer above may be late.
+
     def send_headers(self, stream: stream_lib.Stream, block: bytes) -> None:
-        """Begins a response. Without effect on a closed stream."""
-        if not stream.is_closed:
+        """Begins a response."""
+        if not stream.is_closed and not stream.is_answered:
             self._out.write_headers(stream, block)
 
     def send_data(self, stream: stream_lib.Stream, data: bytes) -> None:
-        """Sends data, now or when the peer allows it; see `stream.unsent`.
-
-        Without effect on a closed stream.
-        """
-        if not stream.is_closed:
+        """Sends data, now or when the peer allows it; see `stream.unsent`."""
+        if not stream.is_closed and not stream.is_answered:
             self._out.write_data(stream, data)
 
     def send_end(self, stream: stream_lib.Stream, block: bytes) -> None:
-        """Ends a response with a header block, behind its data.
-
-        Without effect on a closed stream.
-        """
-        if stream.is_closed:
+        """Ends a response with a header block, behind its data."""
+        if stream.is_closed or stream.is_answered:
             return
+        stream.is_answered = True
         self._out.write_headers(stream, block, ends=True)
         if not stream.unsent:
             self._table.end(stream)

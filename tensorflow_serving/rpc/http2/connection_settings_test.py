@@ -219,14 +219,14 @@ class SettingsTest(parameterized.TestCase):
             ],
         )
 
-    def test_settings_apply_before_their_acknowledgement(self) -> None:
-        """What a window lets go is sent, and then the acknowledgement."""
+    def test_settings_apply_after_their_acknowledgement(self) -> None:
+        """A client that counts on its old windows until then finds no fault."""
         client = frame_script.Client(settings={frames.INITIAL_WINDOW_SIZE: 0})
         client.send(headers(1, ends=True))
         client.connection.send_data(client.streams[1], b"abc")
         self.assertEqual(
             client.send(_setting(frames.INITIAL_WINDOW_SIZE, 10)),
-            ["DATA 1 3 bytes", "SETTINGS ACK"],
+            ["SETTINGS ACK", "DATA 1 3 bytes"],
         )
 
     def test_smaller_table_of_the_client_is_acknowledged(self) -> None:

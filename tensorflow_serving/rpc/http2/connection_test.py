@@ -134,6 +134,22 @@ class ResponseTest(absltest.TestCase):
         self._connection.consume(self._stream)
         self.assertFalse(self._connection.has_output)
 
+    def test_nothing_is_sent_after_the_end(self) -> None:
+        """A response that waits for its window cannot be gone on with."""
+        size = frames.DEFAULT_WINDOW_BYTES
+        self._connection.send_data(self._stream, bytes(size + 3))
+        self._connection.send_end(self._stream, _TRAILERS)
+        self._client.read()
+        self._connection.send_headers(self._stream, _HEAD)
+        self._connection.send_data(self._stream, b"more")
+        self._connection.send_end(self._stream, _TRAILERS)
+        self.assertEqual(
+            self._client.send(
+                frames.window_update(1, size), frames.window_update(0, size)
+            ),
+            ["DATA 1 3 bytes", "HEADERS 1 END_STREAM"],
+        )
+
     def test_whole_responses_are_sent_together(self) -> None:
         """Responses that are rendered end their streams."""
         self._client.send(headers(3, ends=True))

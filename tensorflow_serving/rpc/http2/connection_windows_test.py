@@ -90,6 +90,7 @@ _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
         "window_of_a_stream_too_large_by_settings",
         headers(1) + _update(1, _MAX - _DEFAULT) + _window(_DEFAULT + 1),
         [
+            "SETTINGS ACK",
             "GOAWAY 1 FLOW_CONTROL_ERROR",
             "1 open 0 bytes FLOW_CONTROL_ERROR",
         ],
@@ -237,7 +238,7 @@ class OutgoingWindowsTest(parameterized.TestCase):
         client = self._client(2)
         self._reply(client, 5)
         self.assertEqual(
-            client.send(_window(4)), ["DATA 1 2 bytes", "SETTINGS ACK"]
+            client.send(_window(4)), ["SETTINGS ACK", "DATA 1 2 bytes"]
         )
 
     def test_settings_make_the_window_negative(self) -> None:
@@ -254,7 +255,7 @@ class OutgoingWindowsTest(parameterized.TestCase):
         self._reply(client, 20)
         client.send(_window(0))
         self.assertEqual(
-            client.send(_window(15)), ["DATA 1 5 bytes", "SETTINGS ACK"]
+            client.send(_window(15)), ["SETTINGS ACK", "DATA 1 5 bytes"]
         )
 
     def test_last_of_several_initial_windows_counts(self) -> None:
@@ -265,7 +266,7 @@ class OutgoingWindowsTest(parameterized.TestCase):
         both += frames.settings({frames.INITIAL_WINDOW_SIZE: 2})[9:]
         self.assertEqual(
             client.send(frame(frames.SETTINGS, 0, 0, both)),
-            ["DATA 1 2 bytes", "SETTINGS ACK"],
+            ["SETTINGS ACK", "DATA 1 2 bytes"],
         )
 
     def test_window_of_the_connection_holds_for_all_streams(self) -> None:

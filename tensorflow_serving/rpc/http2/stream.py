@@ -41,6 +41,8 @@ class Stream:
     has_news = True
     # Whether the peer has sent all of its request.
     is_ended = False
+    # Whether the response has its end, which may wait behind its data.
+    is_answered = False
     # Why the stream ended before the response did, for the layer above.
     reset_code: frames.ErrorCode | None = None
     # Whether the connection has forgotten the stream: nothing can be sent.
