@@ -21,34 +21,12 @@ from tensorflow_serving.rpc import (
 )
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
+from tensorflow_serving.test_util import certificates
 from tensorflow_serving.util import errors
 
 _SERVICE = echo_pb2.DESCRIPTOR.services_by_name["EchoService"]
 _DEFAULTS = server_lib.Options()
 _ECHO = f"/{_SERVICE.full_name}/Echo"
-
-
-# Of this test only: for "localhost", made with openssl, valid for 100 years.
-_KEY = b"""\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgL7OMBvih7lq6ojpn
-4PL6Z9qxL3WTIsg/njcnAcvt8Q+hRANCAASxv8Fn1ZPEsF4uROMUIGEcqZEURkWg
-cUEAMNj08THFBiGdywwFySCb4cUOjEULG1l2nwkr7XUNUQXmnMqOwKXY
------END PRIVATE KEY-----
-"""
-_CERTIFICATE = b"""\
------BEGIN CERTIFICATE-----
-MIIBljCCATugAwIBAgIUTqpMMLbwbx1dNUbeqa8F7r9XaA8wCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzExMDkwOVoYDzIxMjYxMDMw
-MTEwOTA5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAASxv8Fn1ZPEsF4uROMUIGEcqZEURkWgcUEAMNj08THFBiGdywwFySCb
-4cUOjEULG1l2nwkr7XUNUQXmnMqOwKXYo2kwZzAdBgNVHQ4EFgQUemkxQzZ0lYfP
-kPDHO2wNpB+9wHwwHwYDVR0jBBgwFoAUemkxQzZ0lYfPkPDHO2wNpB+9wHwwDwYD
-VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
-SQAwRgIhAKCnU00bcEM7YHT/PiQfJ9fgxTr9Rpa/hozxz5Q2pmBIAiEAjdHnUX40
-5PON7uUrSJyM/ge5Zh6tu2wjb7XalP+WpB4=
------END CERTIFICATE-----
-"""
 
 
 class _Later:
@@ -279,20 +257,18 @@ class ServerAsyncTest(absltest.TestCase):
 
     def test_calls_may_be_encrypted(self) -> None:
         """With the credentials of the options; others cannot call."""
+        files = certificates.write(self.create_tempdir().full_path)
         server = self._start(
             options=server_lib.Options(
                 tls=options_lib.TlsOptions(
-                    self.create_tempfile(content=_KEY, mode="wb").full_path,
-                    self.create_tempfile(
-                        content=_CERTIFICATE, mode="wb"
-                    ).full_path,
+                    files.server.key_file, files.server.certificate_file
                 )
             )
         )
         address = f"localhost:{server.port}"
-        client = self._client(
-            address, credentials=grpc.ssl_channel_credentials(_CERTIFICATE)
-        )
+        with open(files.ca_file, "rb") as ca:
+            credentials = grpc.ssl_channel_credentials(ca.read())
+        client = self._client(address, credentials=credentials)
         self.assertEqual(client(b"at once").result(), b"done")
         plain = self._client(address)
         self._check(plain(b"at once"), "UNAVAILABLE")
