@@ -93,6 +93,10 @@ class CallRouter:
             if isinstance(call, wire_call.WireStreamCall) and call.is_active:
                 self._guard(call, call.on_drain)
 
+    def resume(self, call: wire_call.WireStreamCall) -> None:
+        """Lets the service of a call send more."""
+        self._guard(call, call.on_writable)
+
     def advance(self, peer: wire_call.Peer, stream: stream_lib.Stream) -> None:
         """Looks at a stream with news; a fault of ours costs that stream."""
         try:

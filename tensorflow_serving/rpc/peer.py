@@ -59,6 +59,9 @@ class Owner(Protocol):
     def advance(self, peer: "Peer", stream: stream_lib.Stream) -> None:
         """Looks at a stream with news."""
 
+    def resume(self, call: wire_call.WireStreamCall) -> None:
+        """Lets the service of a call send more."""
+
 
 class Peer:
     """Moves bytes between a socket and a connection, on the lane's thread.
@@ -76,7 +79,7 @@ class Peer:
         now = self._loop.now
         self.connection = connection_lib.Connection(owner.limits, now)
         # Calls that wait until more can be sent.
-        self.blocked_calls: list[wire_call.WireStreamCall] = []
+        self.blocked_calls: dict[wire_call.WireStreamCall, None] = {}
         self._unsent: collections.deque[memoryview] = collections.deque()
         self._num_unsent_bytes = 0
         self._is_to_flush = False
@@ -128,6 +131,7 @@ class Peer:
         except OSError:
             self.close()
             return
+        self._count_unsent()
         if self.blocked_calls:
             self._unblock_calls()
         if self.connection.is_over and not self._unsent:
@@ -221,19 +225,27 @@ class Peer:
                 break
             self._unsent.popleft()
 
+    def _count_unsent(self) -> None:
+        was_writable = self.is_writable
+        self._num_unsent_bytes = sum(map(len, self._unsent))
+        if was_writable and not self.is_writable:
+            # Also those whose responses are all in the buffer.
+            for call in self.calls():
+                if isinstance(call, wire_call.WireStreamCall):
+                    self.blocked_calls[call] = None
+
     def _unblock_calls(self) -> None:
-        calls, self.blocked_calls = self.blocked_calls, []
+        calls, self.blocked_calls = self.blocked_calls, {}
         for call in calls:
             if call.is_writable:
-                call.on_writable()
+                self._owner.resume(call)
             elif call.is_active:
-                self.blocked_calls.append(call)
+                self.blocked_calls[call] = None
 
     def _watch(self) -> None:
         """Watches the socket for what is of use now."""
         if self._is_closed:
             return
-        self._num_unsent_bytes = sum(map(len, self._unsent))
         events = event_loop.READ if self.is_writable else 0
         if (
             self._unsent and self._transport.can_send

@@ -28,7 +28,7 @@ class Peer(Protocol):
 
     connection: connection_lib.Connection
     # Calls to call back when more can be sent.
-    blocked_calls: "list[WireStreamCall]"
+    blocked_calls: "dict[WireStreamCall, None]"
 
     @property
     def is_writable(self) -> bool:
@@ -251,7 +251,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
             self.peer.connection.send_data(self._stream, data)
             self.peer.wants_to_send()
             if not self.is_writable:
-                self.peer.blocked_calls.append(self)
+                self.peer.blocked_calls[self] = None
 
     def _finish(self, block: bytes) -> None:
         if self._is_active:

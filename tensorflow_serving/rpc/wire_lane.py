@@ -66,6 +66,7 @@ class WireLane(lane.Lane):
         self.to_flush: list[peer_lib.Peer] = []
         self._router = call_router.CallRouter(methods, options, self)
         self.advance = self._router.advance
+        self.resume = self._router.resume
         self._options = options
         self._tls: ssl.SSLContext | None = None
         if options.tls:
@@ -135,14 +136,13 @@ class WireLane(lane.Lane):
                 router.has_begun = self._methods.when_idle()
             except Exception:
                 logging.exception("A service failed when it was idle")
-        # Sending may end calls, which may send.
-        while self.to_flush:
-            peers, self.to_flush = self.to_flush, []
-            for peer in peers:
-                peer.flush()
+        peers, self.to_flush = self.to_flush, []
+        for peer in peers:
+            peer.flush()
         if self._is_stopping and not self.peers:
             self.loop.stop()
-        return router.has_begun
+        # Sending may let services send more; not before others had a turn.
+        return router.has_begun or bool(self.to_flush)
 
     def _accept(self, listening: socket.socket, events: int) -> None:
         for _ in range(_MAX_ACCEPTS):
