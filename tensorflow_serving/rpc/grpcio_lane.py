@@ -8,6 +8,8 @@ It has only what the public interface of grpcio offers. What it cannot do:
   them stop all calls of the kind.
 - The limits of Options.limits have no effect: grpcio has its own, fewer ones.
 - There is no heartbeat that proves that calls are answered.
+- When a caller of a StreamCall leaves, gRPC ends its requests first: the call
+  may get on_requests_end before on_cancelled.
 
 A method that answers later is registered as one with a stream of responses, of
 which it sends exactly one: on the wire that is the same, and gRPC lets go of
@@ -112,7 +114,7 @@ class GrpcioLane(lane.Lane):
             self._is_draining = True
             for call in list(self._active):
                 if isinstance(call, _GrpcioStreamCall):
-                    self._thread.submit(call.on_drain)
+                    self._thread.submit(self._drain, call)
             self._gate.wait_for_a_pause(min(grace_seconds, _LAST_CALLS_SECONDS))
             self._gate.refuse()
             self._gate.wait_for_a_pause(
@@ -173,31 +175,46 @@ class GrpcioLane(lane.Lane):
         if not context.add_callback(call.leave):
             call.leave()
             return
-        begin = functools.partial(gate_lib.begin, method, call)
-        self._thread.submit(begin).result()
-        if self._is_draining:
-            self._thread.submit(call.on_drain)
+        self._thread.submit(self._begin_stream, method, call).result()
         threading.Thread(
             target=self._read_requests, args=(call, requests), daemon=True
         ).start()
-        yield from call.responses()
+        for response in call.responses():
+            yield response
+            if call.is_writable:
+                self._call_back(call, call.on_writable)
+
+    def _begin_stream(
+        self, method: call_lib.StreamMethod, call: "_GrpcioStreamCall"
+    ) -> None:
+        gate_lib.begin(method, call)
+        call.is_begun = True
+        if self._is_draining:
+            self._drain(call)
+
+    def _drain(self, call: "_GrpcioStreamCall") -> None:
+        """Asks a call that has begun to end, once."""
+        if call.is_begun and not call.is_drained:
+            call.is_drained = True
+            gate_lib.begin(lambda _: call.on_drain(), call)
+
+    def _call_back(
+        self, call: "_GrpcioStreamCall", callback: Callable[[], None]
+    ) -> "concurrent.futures.Future[None]":
+        """Calls a service back on its thread; what it raises ends the call."""
+        return self._thread.submit(gate_lib.begin, lambda _: callback(), call)
 
     def _read_requests(
         self, call: "_GrpcioStreamCall", requests: Iterator[bytes]
     ) -> None:
         """Hands requests on, on a thread that ends with the call."""
-
-        def hand_on(callback: Callable[[], None]) -> None:
-            self._thread.submit(
-                gate_lib.begin, lambda _: callback(), call
-            ).result()
-
         try:
             for request in requests:
                 if call.is_active:
-                    hand_on(functools.partial(call.on_request, request))
+                    callback = functools.partial(call.on_request, request)
+                    self._call_back(call, callback).result()
             if call.is_active:
-                hand_on(call.on_requests_end)
+                self._call_back(call, call.on_requests_end).result()
         except Exception as error:
             # The call was cancelled, or the server has stopped.
             logging.debug("No more requests: %s", error)
@@ -305,6 +322,10 @@ class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
 
     def __init__(self, active: set[Any], context: grpc.ServicerContext) -> None:
         super().__init__(active, context)
+        # Whether the method was called, and on_drain after it; both are for the
+        # thread of the methods.
+        self.is_begun = False
+        self.is_drained = False
         # None at the end.
         self._responses: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
@@ -312,8 +333,6 @@ class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
         """Yields what is sent, until the end of the call."""
         while (response := self._responses.get()) is not None:
             yield response
-            if self.is_writable:
-                self.on_writable()
 
     @property
     @override
