@@ -89,6 +89,15 @@ def begin(method: Callable[[CallT], None], call: CallT) -> None:
         call.fail(internal_error())
 
 
+def notify(on_cancelled: Callable[[], None] | None) -> None:
+    """Tells a service that a caller left; what it raises is logged."""
+    if on_cancelled is not None:
+        try:
+            on_cancelled()
+        except BaseException:  # see begin()
+            logging.exception("A service failed on a call that left")
+
+
 def too_many_calls_error(most: int) -> errors.ResourceExhaustedError:
     """Returns the error of a call beyond the limit."""
     return errors.ResourceExhaustedError(

@@ -32,7 +32,7 @@ from typing_extensions import override
 
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import gate as gate_lib
-from tensorflow_serving.rpc import lane, listener, status
+from tensorflow_serving.rpc import lane, listener, response_blocks, status
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.util import errors
 
@@ -264,6 +264,11 @@ class _Ending(call_lib.AnyCall):
     def _set_error(
         self, error: errors.ServingError, metadata: call_lib.Metadata
     ) -> None:
+        try:
+            response_blocks.require_metadata(metadata)
+        except Exception:
+            logging.exception("An error could not be encoded")
+            error, metadata = gate_lib.internal_error(), ()
         self._context.set_trailing_metadata(tuple(metadata))
         self._context.set_code(status.to_grpc(error))
         self._context.set_details(errors.short_text(error))
@@ -291,6 +296,7 @@ class _GrpcioCall(_Ending, call_lib.Call):
     ) -> None:
         try:
             data = call_lib.to_bytes(response)
+            response_blocks.require_metadata(trailing_metadata)
         except Exception:
             logging.exception("A reply could not be encoded")
             self.fail(gate_lib.internal_error())
@@ -313,8 +319,8 @@ class _GrpcioCall(_Ending, call_lib.Call):
     def leave(self) -> None:
         """Is called at the end of the call, with a reply or without."""
         on_cancelled = self.on_cancelled
-        if self._end() and on_cancelled is not None:
-            on_cancelled()
+        if self._end():
+            gate_lib.notify(on_cancelled)
 
 
 class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
@@ -349,6 +355,12 @@ class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
 
     @override
     def finish(self, trailing_metadata: call_lib.Metadata = ()) -> None:
+        try:
+            response_blocks.require_metadata(trailing_metadata)
+        except Exception:
+            logging.exception("Metadata could not be encoded")
+            self.fail(gate_lib.internal_error())
+            return
         if self._end():
             self._context.set_trailing_metadata(tuple(trailing_metadata))
             self._responses.put(None)
@@ -368,8 +380,7 @@ class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
         on_cancelled = self.on_cancelled
         if self._end():
             self._responses.put(None)
-            if on_cancelled is not None:
-                on_cancelled()
+            gate_lib.notify(on_cancelled)
 
 
 def _credentials(options: options_lib.TlsOptions) -> grpc.ServerCredentials:

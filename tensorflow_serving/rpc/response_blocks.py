@@ -28,6 +28,16 @@ _ASCII_VALUE = re.compile(r"[\x20-\x7e]*")
 _ESCAPED = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 
 
+def require_metadata(metadata: call.Metadata) -> None:
+    """Checks metadata of a service.
+
+    Raises:
+      InvalidArgumentError: They cannot be sent. Permanent.
+    """
+    for pair in metadata:
+        _field(pair)
+
+
 def ok(metadata: call.Metadata) -> bytes:
     """Returns what ends a call that went well.
 

@@ -90,14 +90,14 @@ class _OnTheWire(call.AnyCall):
         if self._is_active:
             on_cancelled = self.on_cancelled
             self._end()
-            _notify(on_cancelled)
+            gate.notify(on_cancelled)
 
     def abort(self, error: errors.ServingError) -> None:
         """Fails the call, and tells the service; on the thread of the lane."""
         on_cancelled = self.on_cancelled
         self.on_cancelled = None
         self.fail(error)
-        _notify(on_cancelled)
+        gate.notify(on_cancelled)
 
     def _end(self) -> None:
         self._is_active = False
@@ -292,15 +292,6 @@ def encode_failure(
     except Exception:
         logging.exception("An error could not be encoded")
         return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
-
-
-def _notify(on_cancelled: Callable[[], None] | None) -> None:
-    """Tells a service that a caller left; what it raises is logged."""
-    if on_cancelled is not None:
-        try:
-            on_cancelled()
-        except Exception:
-            logging.exception("A service failed on a call that left")
 
 
 def _send_all(

@@ -134,7 +134,7 @@ class WireLane(lane.Lane):
             router.has_begun = False
             try:
                 router.has_begun = self._methods.when_idle()
-            except Exception:
+            except BaseException:  # see gate.begin()
                 logging.exception("A service failed when it was idle")
         peers, self.to_flush = self.to_flush, []
         for peer in peers:
