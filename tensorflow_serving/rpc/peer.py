@@ -131,7 +131,8 @@ class Peer:
         except OSError:
             self.close()
             return
-        self._count_unsent()
+        if self._unsent or self._num_unsent_bytes:
+            self._count_unsent()
         if self.blocked_calls:
             self._unblock_calls()
         if self.connection.is_over and not self._unsent:
@@ -191,13 +192,14 @@ class Peer:
                 self._refuse_http_1()
                 return
         connection = self.connection
-        start = time.monotonic()
+        start = time.thread_time()
         for stream in connection.receive(data, now):
             self._last_call_time = now
             self._owner.advance(self, stream)
         if connection.has_output or connection.is_over:
             self.wants_to_send()
-        self._adapt(len(data), time.monotonic() - start)
+        # Not the time of the clock, in which another process may have run.
+        self._adapt(len(data), time.thread_time() - start)
 
     def _adapt(self, num_bytes: int, seconds: float) -> None:
         """Reads so much at a time that other peers do not wait for long."""
