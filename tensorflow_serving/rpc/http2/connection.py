@@ -283,8 +283,7 @@ class Connection:
         initial_window = self._out.initial_window
         for setting, value in settings:
             if setting == frames.INITIAL_WINDOW_SIZE:
-                # Once a frame, because it goes through all streams.
-                initial_window = value
+                initial_window = value  # once, for it goes through all streams
             else:
                 self._out.change_settings(setting, value)
         self._table.change_initial_window(initial_window)
