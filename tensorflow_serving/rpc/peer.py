@@ -18,7 +18,7 @@ _LINGER_SECONDS = 1.0
 # How long a peer may take to answer that it heard of the end.
 _GOODBYE_SECONDS = 1.0
 # How much is read of a peer at a time, at first and if what it sends takes long
-# to handle: others have their turn before the next piece. After a piece that was
+# to handle: others have their turn before the next piece. After one that was
 # handled quickly, as those of large messages are, it is twice as much.
 _LEAST_READ_BYTES = 4 << 10
 # What is quick, and what takes long.

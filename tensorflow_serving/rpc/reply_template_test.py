@@ -1,0 +1,73 @@
+"""Tests for reply_template."""
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.rpc import (
+    message_frame,
+    reply_template,
+    response_blocks,
+)
+from tensorflow_serving.rpc.http2 import frames
+
+
+def _one_by_one(stream_id: int, message: bytes) -> bytes:
+    """Returns the frames of a response, made without a template."""
+    end = frames.END_HEADERS | frames.END_STREAM
+    return b"".join(
+        [
+            frames.frame(
+                frames.HEADERS,
+                frames.END_HEADERS,
+                stream_id,
+                response_blocks.HEAD,
+            ),
+            frames.frame(
+                frames.DATA, 0, stream_id, message_frame.frame(message)
+            ),
+            frames.frame(frames.HEADERS, end, stream_id, response_blocks.OK),
+        ]
+    )
+
+
+class ReplyTemplateTest(parameterized.TestCase):
+    """Whole responses, made at once."""
+
+    @parameterized.parameters(
+        (b"", 1), (b"\x0a\x28", 40), (b"prefix", 0), (b"\0" * 300, 1_000)
+    )
+    def test_responses_are_those_made_one_by_one(
+        self, prefix: bytes, row_bytes: int
+    ) -> None:
+        """Byte for byte, for any numbers of streams."""
+        stream_ids = [1, 255, 257, 65_537, 2**31 - 1]
+        rows = np.random.default_rng(seed=1).integers(
+            256, size=(len(stream_ids), row_bytes), dtype=np.uint8
+        )
+        template = reply_template.ReplyTemplate(prefix, row_bytes)
+        rendered = template.render(stream_ids, rows)
+        self.assertEqual(
+            rendered,
+            b"".join(
+                _one_by_one(stream_id, prefix + row.tobytes())
+                for stream_id, row in zip(stream_ids, rows, strict=True)
+            ),
+        )
+        self.assertEqual(len(rendered), len(stream_ids) * template.num_bytes)
+        self.assertEqual(
+            template.data_bytes,
+            message_frame.PREFIX_BYTES + len(prefix) + row_bytes,
+        )
+
+    def test_template_can_be_used_again(self) -> None:
+        """Nothing of one batch is in the next one."""
+        template = reply_template.ReplyTemplate(b"x", 2)
+        template.render([3, 5], np.full((2, 2), 7, np.uint8))
+        self.assertEqual(
+            template.render([9], np.zeros((1, 2), np.uint8)),
+            _one_by_one(9, b"x\0\0"),
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()
