@@ -17,10 +17,12 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 _LINGER_SECONDS = 1.0
 # How long a peer may take to answer that it heard of the end.
 _GOODBYE_SECONDS = 1.0
-# How much is read of a peer at a time, at first and if what it sends takes long
-# to handle: others have their turn before the next piece. After one that was
-# handled quickly, as those of large messages are, it is twice as much.
-_LEAST_READ_BYTES = 4 << 10
+# How much is read of a peer at a time, at first. If what it sent took long to
+# handle, it is half as much, so that others have their turn before the next
+# piece; after a piece that was handled quickly, twice as much. A few hundred
+# bytes can be dozens of calls, and 128 KiB one message.
+_FIRST_READ_BYTES = 4 << 10
+_LEAST_READ_BYTES = 512
 # What is quick, and what takes long.
 _QUICK_SECONDS = 0.0005
 _LONG_SECONDS = 0.001
@@ -84,7 +86,7 @@ class Peer:
         self._num_unsent_bytes = 0
         self._is_to_flush = False
         self._is_first_read = True
-        self._read_bytes = _LEAST_READ_BYTES
+        self._read_bytes = _FIRST_READ_BYTES
         self._is_closing = False
         self._is_closed = False
         self._events = event_loop.READ
