@@ -58,6 +58,11 @@ class Response:
     _unread: bytearray = dataclasses.field(default_factory=bytearray)
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.is_ended or self.reset_code is not None
+
+    @property
     def code(self) -> int:
         """The status of the call; -1 if there is none."""
         return int(self.trailers.get("grpc-status", "-1"))
@@ -182,8 +187,12 @@ class H2Client:
         return stream_id
 
     def send(self, stream_id: int, data: bytes, *, ends: bool = False) -> None:
-        """Sends data, as fast as the server takes it."""
-        while data:
+        """Sends data, as fast as the server takes it.
+
+        What is left when the server has ended the stream is not sent.
+        """
+        response = self._responses[stream_id]
+        while data and not response.is_over:
             size = self._connection.local_flow_control_window(stream_id)
             size = min(size, self._connection.max_outbound_frame_size)
             if not size:
@@ -192,7 +201,7 @@ class H2Client:
             self._connection.send_data(stream_id, data[:size])
             data = data[size:]
             self._flush()
-        if ends:
+        if ends and not response.is_over:
             self._connection.end_stream(stream_id)
             self._flush()
 
@@ -205,7 +214,7 @@ class H2Client:
         """Lets the server send more, in all and on each open stream."""
         self._connection.increment_flow_control_window(num_bytes)
         for stream_id, response in self._responses.items():
-            if not response.is_ended and response.reset_code is None:
+            if not response.is_over:
                 self._connection.increment_flow_control_window(
                     num_bytes, stream_id
                 )
@@ -221,13 +230,7 @@ class H2Client:
     def response(self, stream_id: int) -> Response:
         """Waits for the end of a stream, or of the connection."""
         response = self._responses[stream_id]
-        self.receive_until(
-            lambda: (
-                response.is_ended
-                or response.reset_code is not None
-                or self.is_closed
-            )
-        )
+        self.receive_until(lambda: response.is_over or self.is_closed)
         return response
 
     def messages(self, stream_id: int, num_messages: int) -> list[bytes]:

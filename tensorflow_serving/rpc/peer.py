@@ -68,7 +68,9 @@ class Owner(Protocol):
 class Peer:
     """Moves bytes between a socket and a connection, on the lane's thread.
 
-    What a peer sends is read as long as it reads what it is sent.
+    What a peer sends is read as long as it reads what it is sent. Nothing is
+    sent before the first bytes have come: they may be those of HTTP/1, whose
+    clients want to be answered in their language.
     """
 
     def __init__(
@@ -101,7 +103,6 @@ class Peer:
         self._goodbye_deadline = math.inf
         self._close_deadline = math.inf
         self._timer = self._loop.call_at(self._next_time(), self._on_time)
-        self.wants_to_send()
 
     def wants_to_send(self) -> None:
         """Sends the output of the connection at the end of this round."""

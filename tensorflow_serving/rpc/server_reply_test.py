@@ -154,6 +154,8 @@ class ServerReplyTest(_ServerReplyTestCase):
         ("percent", "100% of %41"),
         ("unicode", "naïve ☃ 🎉"),
         ("control", "\x00\x1f\x7f"),
+        ("spaces", "  a  "),
+        ("space", " "),
         ("empty", ""),
     )
     def test_text_of_an_error_arrives_as_it_is(self, text: str) -> None:

@@ -284,7 +284,7 @@ class ServerStreamTest(parameterized.TestCase):
     def test_service_learns_that_a_caller_left(self) -> None:
         """Whether it cancelled or its time ran out; what follows is ignored."""
         for leave in (True, False):
-            _, responses = self._begin(timeout=_SECONDS if leave else 0.2)
+            _, responses = self._begin(timeout=_SECONDS if leave else 0.5)
             call = self._call()
             if leave:
                 responses.cancel()
