@@ -180,7 +180,7 @@ class Peer:
         data = self._transport.receive(self._read_bytes)
         if data is None:
             # A handshake goes on, or is over and lets something be sent.
-            self.wants_to_send()
+            self._watch()
             return
         if not data:
             self.close()
