@@ -112,9 +112,10 @@ class H2Client:
           tls: How to encrypt the connection to "localhost".
           window_bytes: How much the server may send on the connection and on
             each stream; more after widen().
-          is_silent: Whether to answer no PING and no SETTINGS.
+          is_silent: Whether to answer no PING and no SETTINGS at first.
         """
-        self._is_silent = is_silent
+        # Whether the client answers no PING and no SETTINGS now.
+        self.is_silent = is_silent
         # The frames in which the server asked to open no more streams.
         self.goaways: list[GoAway] = []
         # The payloads of the PING frames of the server.
@@ -124,6 +125,8 @@ class H2Client:
         self._has_answered = False
         self._responses: dict[int, Response] = {}
         self._unread = b""
+        # Answers of the library to frames of the server, while it is silent.
+        self._held = b""
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
             sock = stack.enter_context(
@@ -131,7 +134,12 @@ class H2Client:
             )
             if tls is not None:
                 sock = stack.enter_context(
-                    tls.wrap_socket(sock, server_hostname="localhost")
+                    tls.wrap_socket(
+                        sock,
+                        # An end without a goodbye of TLS is an error.
+                        suppress_ragged_eofs=False,
+                        server_hostname="localhost",
+                    )
                 )
             self._socket = sock
             self._stack = stack.pop_all()
@@ -220,6 +228,11 @@ class H2Client:
                 )
         self._flush()
 
+    def speak(self) -> None:
+        """Sends the answers that were held back, and is silent no longer."""
+        self.is_silent = False
+        self._flush()
+
     def ping(self) -> None:
         """Returns once the server has handled all that was sent before."""
         self._connection.ping(b"are you?")
@@ -270,9 +283,10 @@ class H2Client:
         self.close()
 
     def _flush(self) -> None:
-        # What the library answers by itself must not be lost for the windows.
         data = self._connection.data_to_send()
-        if data:
+        if not self.is_silent:
+            data, self._held = self._held + data, b""
+        if data and not self.is_closed:
             self._socket.sendall(data)
 
     def _receive(self) -> None:
@@ -282,6 +296,7 @@ class H2Client:
             data = b""
         if not data:
             self.is_closed = True
+            self._socket.close()
         self._unread += data
         while len(self._unread) >= _FRAME_HEAD.size:
             high, low, kind, _, _ = _FRAME_HEAD.unpack_from(self._unread)
@@ -290,7 +305,9 @@ class H2Client:
                 break
             frame, self._unread = self._unread[:end], self._unread[end:]
             self._handle(kind, frame)
-        if not self._is_silent:
+        if self.is_silent:
+            self._held += self._connection.data_to_send()
+        else:
             self._flush()
 
     def _handle(self, kind: int, frame: bytes) -> None:

@@ -80,6 +80,7 @@ class Health:
     def _begin_watch(self, call: call_lib.StreamCall) -> None:
         call.on_request = functools.partial(self._watch, call)
         call.on_requests_end = functools.partial(_require_request, call)
+        call.on_drain = call.finish
 
     def _watch(self, call: call_lib.StreamCall, request: bytes) -> None:
         name = _name(request)

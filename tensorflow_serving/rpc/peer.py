@@ -96,6 +96,8 @@ class Peer:
         owner.peers.add(self)
         self._last_read_time = now
         self._last_call_time = now
+        # Whether there were calls when that was last looked at.
+        self._has_calls = False
         # When the PING was sent that has no answer yet.
         self._ping_time = math.inf
         self._handshake_deadline = now + owner.limits.handshake_seconds
@@ -285,11 +287,15 @@ class Peer:
             self._goodbye_deadline,
             self._ping_time + limits.keep_alive_timeout_seconds,
         ]
-        if limits.keep_alive_seconds and self._ping_time == math.inf:
-            times.append(self._last_read_time + limits.keep_alive_seconds)
+        if limits.keep_alive_seconds:
+            last_time = self._last_read_time
+            if self._ping_time < math.inf:
+                # It may be answered before its time is up.
+                last_time = self._loop.now
+            times.append(last_time + limits.keep_alive_seconds)
         if limits.max_idle_seconds and not self.connection.is_going_away:
             last_time = self._last_call_time
-            if self.connection.num_streams:
+            if self.connection.num_streams or self._has_calls:
                 last_time = self._loop.now
             times.append(last_time + limits.max_idle_seconds)
         return min(times)
@@ -308,8 +314,17 @@ class Peer:
                 return
         if now >= self._goodbye_deadline:
             self._goodbye_deadline = math.inf
+            if not self._transport.can_send:  # a handshake that was not ended
+                self.close()
+                return
             connection.finish_going_away()
             self.wants_to_send()
+        if connection.num_streams:
+            self._has_calls = True
+        elif self._has_calls:
+            # The last one has ended since the last time.
+            self._has_calls = False
+            self._last_call_time = now
         if now >= self._age_deadline or (
             limits.max_idle_seconds
             and not connection.num_streams
@@ -332,7 +347,8 @@ class Peer:
             connection.ping()
             self._ping_time = now
             self.wants_to_send()
-        self._timer = self._loop.call_at(self._next_time(), self._on_time)
+        # Not just a new timer: going away has made one.
+        self._reset_timer()
 
 
 def _age_deadline(now: float, max_age_seconds: float) -> float:
