@@ -81,17 +81,19 @@ class GrpcioLane(lane.Lane):
 
     @override
     def listen(self, address: str) -> int:
-        if path := listener.path_of(address):
+        path = listener.path_of(address)
+        if path:
             listener.lock(path, self._locks)
         elif not listener.split(address)[0]:
             address = f"[::]{address}"
         if self._options.tls is None:
-            return int(self._server.add_insecure_port(address))
-        return int(
-            self._server.add_secure_port(
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(
                 address, _credentials(self._options.tls)
             )
-        )
+        # gRPC says 1 for a path.
+        return 0 if path else int(port)
 
     @override
     def start(self) -> None:
