@@ -3,7 +3,7 @@
 Protocol: https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 """
 
-import functools
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +17,11 @@ _METHOD = "ServerReflectionInfo"
 _ALPHA_FILE: Any = reflection_pb2.DESCRIPTOR
 _ALPHA = "grpc.reflection.v1alpha"
 _V1 = "grpc.reflection.v1"
+
+# How much may wait for a caller that asks and does not read, and what a request
+# costs beside its bytes.
+_MAX_WAITING_BYTES = 1 << 18
+_REQUEST_BYTES = 100
 
 
 class Reflection:
@@ -42,16 +47,52 @@ class Reflection:
         ]
 
     def _begin(self, call: call_lib.StreamCall) -> None:
-        call.on_request = functools.partial(self._answer, call)
-        call.on_requests_end = call.finish
-        call.on_drain = call.finish
+        _Conversation(call, self._servicer).begin()
 
-    def _answer(self, call: call_lib.StreamCall, data: bytes) -> None:
-        if not call.is_writable:
+
+class _Conversation:
+    """A call, and the requests that wait until its caller reads.
+
+    For the thread of the calls only.
+    """
+
+    def __init__(self, call: call_lib.StreamCall, servicer: Any) -> None:
+        self._call = call
+        self._servicer = servicer
+        self._waiting: collections.deque[bytes] = collections.deque()
+        self._num_waiting_bytes = 0
+        self._has_ended = False
+
+    def begin(self) -> None:
+        """Answers from now on."""
+        self._call.on_request = self._take
+        self._call.on_requests_end = self._end
+        self._call.on_writable = self._answer_waiting
+        self._call.on_drain = self._call.finish
+
+    def _take(self, data: bytes) -> None:
+        self._num_waiting_bytes += len(data) + _REQUEST_BYTES
+        if self._num_waiting_bytes > _MAX_WAITING_BYTES:
             raise errors.ResourceExhaustedError(
                 "responses must be read before more is asked for; got another "
                 "request"
             )
+        self._waiting.append(data)
+        self._answer_waiting()
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
+        while self._waiting and self._call.is_writable:
+            data = self._waiting.popleft()
+            self._num_waiting_bytes -= len(data) + _REQUEST_BYTES
+            self._answer(data)
+        if self._has_ended and not self._waiting:
+            self._call.finish()
+
+    def _answer(self, data: bytes) -> None:
         try:
             request = reflection_pb2.ServerReflectionRequest.FromString(data)
         except message.DecodeError:
@@ -61,7 +102,7 @@ class Reflection:
             ) from None
         # The library answers each request on its own, and needs no context.
         for response in self._servicer.ServerReflectionInfo([request], None):
-            call.send(response)
+            self._call.send(response)
 
 
 def _v1_file(pool: Any) -> descriptor.FileDescriptor:

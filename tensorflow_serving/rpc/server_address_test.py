@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import tempfile
+from typing import Any
 
 import grpc
 from absl.testing import absltest, parameterized
@@ -58,7 +59,7 @@ class ServerAddressTest(parameterized.TestCase):
 
     def _check_served(self, address: str) -> None:
         with grpc.insecure_channel(address) as channel:
-            echo = channel.unary_unary(echo_service.ECHO)
+            echo: Any = channel.unary_unary(echo_service.ECHO)
             self.assertEqual(
                 echo(_HELLO, timeout=_SECONDS, wait_for_ready=True), _HELLO
             )
