@@ -106,12 +106,12 @@ class Decoder:
         )
 
     def _decode(self, block: bytes) -> Head:
-        fields, changes_table = self._fields(block)
+        fields, may_change_table = self._fields(block)
         size = sum(len(name) + len(value) for name, value in fields)
         if size + _FIELD_BYTES * len(fields) > self._max_list_bytes:
             return Head(is_too_large=True)
         head = read(fields)
-        if not changes_table and len(block) <= _MAX_REMEMBERED_BYTES:
+        if not may_change_table and len(block) <= _MAX_REMEMBERED_BYTES:
             if len(self._heads) >= _MAX_REMEMBERED:
                 self._heads.clear()
             self._heads[block] = head
@@ -119,7 +119,7 @@ class Decoder:
 
     def _fields(self, block: bytes) -> tuple[list[Field], bool]:
         """Returns the fields, and whether the block may change the table."""
-        before = self._table_state()
+        before = self._newest_entry()
         try:
             fields: list[Field] = list(self._decoder.decode(block, raw=True))
         except hpack.OversizedHeaderListError:
@@ -133,22 +133,20 @@ class Decoder:
                 frames.ErrorCode.COMPRESSION_ERROR,
                 "a header block must be valid HPACK",
             ) from None
-        newest, num_entries = self._table_state()
-        changes_table = newest is not before[0] or num_entries != before[1]
-        if changes_table:
+        # An insertion makes a new object, or empties the table. Otherwise,
+        # entries are only removed by a new size of the table, which is at the
+        # beginning of a block (RFC 7541, 6.3). It matters even if it removes
+        # nothing, because it decides which insertions have an effect.
+        may_change_table = self._newest_entry() is not before or (
+            b"\x20" <= block[:1] < b"\x40"
+        )
+        if may_change_table:
             self._heads.clear()
-        # A block may begin with the size of the table (RFC 7541, 6.3), which
-        # decides what later insertions remove, though it removes nothing now.
-        sets_size = b"\x20" <= block[:1] < b"\x40"
-        return fields, changes_table or sets_size
+        return fields, may_change_table
 
-    def _table_state(self) -> tuple[object, int]:
-        """Returns the newest entry, and the number of entries.
-
-        An insertion makes a new object; a removal without one, fewer entries.
-        """
+    def _newest_entry(self) -> object:
         entries = self._decoder.header_table.dynamic_entries
-        return (entries[0] if entries else None, len(entries))
+        return entries[0] if entries else None
 
 
 def read(fields: Sequence[Field]) -> Head:

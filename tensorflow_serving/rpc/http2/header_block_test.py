@@ -63,6 +63,18 @@ class DecoderTest(parameterized.TestCase):
         with self.assertRaises(frames.Http2ConnectionError):
             decoder.decode(start + _NEWEST)
 
+    def test_insertion_without_effect_is_not_remembered(self) -> None:
+        """An entry that is too large for a table fits in a larger one."""
+        decoder = _decoder()
+        start = header_block.encode(_POST)
+        decoder.decode(_SMALL_SIZE + start)
+        decoder.decode(start + _INSERTION)
+        decoder.decode(_DEFAULT_SIZE + start)
+        decoder.decode(start + _INSERTION)
+        self.assertEqual(
+            list(decoder.decode(start + _NEWEST).fields), [(b"a", b"b")]
+        )
+
     def test_removed_entry_is_not_remembered(self) -> None:
         """A block with an entry that was removed since cannot be decoded."""
         decoder = _decoder()

@@ -78,7 +78,9 @@ class Incoming:
             raise frames.Http2StreamError(
                 stream.id, frames.ErrorCode.FLOW_CONTROL_ERROR
             )
-        if stream.is_ended and not (stream.num_held_bytes or stream.room_bytes):
+        if stream.is_ended and not (
+            stream.num_held_bytes or stream.room_bytes or self._needy
+        ):
             # Nearly always: all of the message is in this frame.
             self._num_freed_bytes += num_bytes
         else:

@@ -281,6 +281,16 @@ class RoomTest(absltest.TestCase):
         self._incoming.release(second)
         self.assertEqual(third.room_bytes, 2_000)
 
+    def test_ended_stream_gets_no_room(self) -> None:
+        """A stream that ends at once while it waits does not wait on."""
+        first = self._begin(6_000)
+        second = self._peer.open()
+        self._incoming.need_room(second, 6_000)
+        self._peer.send(second, 100, ends=True)
+        self._incoming.release(first)
+        self.assertEqual(second.room_bytes, 0)
+        self.assertNotIn(f"WINDOW_UPDATE {second.id} ", str(self._peer.read()))
+
     def test_closed_stream_gets_no_room(self) -> None:
         """Room that nobody would give back is not given."""
         stream = self._peer.open()
