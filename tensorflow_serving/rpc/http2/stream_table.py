@@ -25,12 +25,13 @@ class StreamTable:
     __slots__ = (
         "_incoming",
         "_last_accepted_id",
-        "_limits",
+        "_max_streams",
         "_news",
         "_num_lost",
         "_out",
         "_reset_ids",
         "_skipped",
+        "_stream_window_bytes",
         "by_id",
         "last_id",
         "num_opened",
@@ -49,7 +50,8 @@ class StreamTable:
           out: What ended streams have not sent is dropped there.
           incoming: What ended streams held is given back there.
         """
-        self._limits = limits
+        self._max_streams = limits.max_concurrent_streams
+        self._stream_window_bytes = limits.stream_window_bytes
         self._out = out
         self._incoming = incoming
         # The streams that are open, by number.
@@ -112,7 +114,7 @@ class StreamTable:
         self.last_id = stream_id
         if stream_id > self._last_accepted_id:
             return
-        if len(self.by_id) >= self._limits.max_concurrent_streams:
+        if len(self.by_id) >= self._max_streams:
             raise frames.Http2StreamError(
                 stream_id, frames.ErrorCode.REFUSED_STREAM
             )
@@ -124,7 +126,7 @@ class StreamTable:
             stream_id,
             head,
             self._out.initial_window,
-            self._limits.stream_window_bytes,
+            self._stream_window_bytes,
         )
         self.num_opened += 1
         self._news.append(stream)
