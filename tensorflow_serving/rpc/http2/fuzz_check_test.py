@@ -8,23 +8,25 @@ from absl.testing import absltest
 from tensorflow_serving.rpc.http2 import fuzz_check, fuzz_inputs
 
 _NUM_INPUTS = 10_000
+_SEED = 1
 
 
 class FuzzCheckTest(absltest.TestCase):
     """What holds for all inputs."""
 
     def test_ten_thousand_inputs_break_nothing(self) -> None:
-        """All facts hold, and the inputs reach all kinds of ends."""
-        inputs = fuzz_inputs.FuzzInputs(seed=1)
-        cuts = random.Random(2)
+        """All facts hold, and the inputs reach all kinds of ends.
+
+        fuzz_connection with the same seed names the input that breaks one.
+        """
+        inputs = fuzz_inputs.FuzzInputs(_SEED)
+        random_ = random.Random(_SEED)
         ends: collections.Counter[str] = collections.Counter()
-        for number in range(_NUM_INPUTS):
+        for _ in range(_NUM_INPUTS):
             data, is_valid = inputs.next()
-            with self.subTest(number=number):
-                outcome = fuzz_check.check(data, cuts)
-                if is_valid:
-                    self.assertEqual(outcome.fault, "")
-                    self.assertEqual(outcome.num_resets, 0)
+            outcome = fuzz_check.check(data, random_)
+            if is_valid:
+                self.assertEqual((outcome.fault, outcome.num_resets), ("", 0))
             ends[outcome.fault.partition(":")[0]] += 1
         for code in (
             "",
