@@ -5,7 +5,6 @@ import os
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
@@ -19,6 +18,7 @@ from tensorflow_serving.servables.tensorflow import (
 )
 from tensorflow_serving.session_bundle import session, session_bundle
 from tensorflow_serving.session_bundle.example import export_half_plus_two
+from tensorflow_serving.tensorflow_c import graph
 from tensorflow_serving.test_util import saved_models
 from tensorflow_serving.util import errors
 
@@ -34,9 +34,9 @@ def _config(text: str = "") -> session_bundle_config_pb2.SessionBundleConfig:
 
 
 def _count_graphs() -> int:
-    """Returns how many graphs and sessions nobody has collected."""
+    """Returns how many graphs have memory of TensorFlow."""
     return sum(
-        type(each) in (tf.Graph, tf.compat.v1.Session)
+        isinstance(each, graph.Graph) and each.pointer is not None
         for each in gc.get_objects()
     )
 

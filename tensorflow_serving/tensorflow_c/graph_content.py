@@ -1,0 +1,168 @@
+"""Which operations a serialized graph holds, functions included.
+
+Asked once for a graph, before it is imported. Nodes are passed by one after the
+other, and none is kept.
+
+Field numbers: tensorflow/core/framework/graph.proto, function.proto,
+node_def.proto and attr_value.proto.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from tensorflow_serving.tensorflow_c import wire_format
+
+_GRAPH_DEF_NODE: Final = 1
+_GRAPH_DEF_LIBRARY: Final = 2
+_LIBRARY_FUNCTION: Final = 1
+_FUNCTION_SIGNATURE: Final = 1
+_FUNCTION_NODE: Final = 3
+_OP_DEF_NAME: Final = 1
+_NODE_OP: Final = 2
+_NODE_ATTR: Final = 5
+_ENTRY_VALUE: Final = 2
+_ATTR_LIST: Final = 1
+_ATTR_FUNC: Final = 10
+_LIST_FUNC: Final = 9
+_FUNC_NAME: Final = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """What a graph or a function is made of."""
+
+    # The types of its operations. The name of a function may be one.
+    ops: frozenset[str]
+    # The functions that its operations name in their attributes.
+    functions: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphContent:
+    """What is in a GraphDef."""
+
+    num_nodes: int
+    graph: Body
+    # By name.
+    functions: Mapping[str, Body]
+
+    @classmethod
+    def of(cls, graph_def: wire_format.Message) -> "GraphContent":
+        """Reads a GraphDef.
+
+        Raises:
+          MalformedError: It is not one, or not all of one.
+        """
+        data = graph_def.data
+        num_nodes = 0
+        graph = _Reader(data)
+        functions: dict[str, Body] = {}
+        for number, begin, stop in wire_format.fields(graph_def):
+            if number == _GRAPH_DEF_NODE:
+                num_nodes += 1
+                graph.read_node(begin, stop)
+            elif number == _GRAPH_DEF_LIBRARY:
+                functions.update(_functions(data, begin, stop))
+        return cls(num_nodes, graph.body(), functions)
+
+    @property
+    def ops(self) -> frozenset[str]:
+        """The types of all operations, those of functions included."""
+        return self.graph.ops.union(
+            *(body.ops for body in self.functions.values())
+        )
+
+    def closure(self, functions: Iterable[str]) -> frozenset[str]:
+        """Returns the types of operations of functions and what they call."""
+        waiting = set(functions)
+        seen: set[str] = set()
+        ops: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            seen.add(name)
+            if name in self.functions:
+                body = self.functions[name]
+                ops |= body.ops
+                # An operation may have the name of the function that it calls.
+                waiting |= (body.functions | body.ops) - seen
+        return frozenset(ops - self.functions.keys())
+
+
+EMPTY: Final = GraphContent(0, Body(frozenset(), frozenset()), {})
+
+
+class _Reader:
+    """Collects what the nodes of a graph or a function are made of."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._ops: set[bytes] = set()
+        self._functions: set[bytes] = set()
+
+    def read_node(self, start: int, end: int) -> None:
+        """Reads a NodeDef."""
+        data = self._data
+        for number, begin, stop in wire_format.spans(data, start, end):
+            if number == _NODE_ATTR:
+                for key, left, right in wire_format.spans(data, begin, stop):
+                    # The first byte of a value tells which kind it is, as there
+                    # is only one: no need to look into a large tensor.
+                    if key == _ENTRY_VALUE and (
+                        data[left : left + 1] in _TAGS_OF_FUNCTIONS
+                    ):
+                        self._read_value(left, right)
+            elif number == _NODE_OP:
+                self._ops.add(data[begin:stop])
+
+    def body(self) -> Body:
+        """Returns what was read."""
+        return Body(_texts(self._ops), _texts(self._functions))
+
+    def _read_value(self, start: int, end: int) -> None:
+        """Reads an AttrValue with a function or a list."""
+        data = self._data
+        for number, begin, stop in wire_format.spans(data, start, end):
+            if number == _ATTR_FUNC:
+                self._read_name(begin, stop)
+            elif number == _ATTR_LIST:
+                for kind, left, right in wire_format.spans(data, begin, stop):
+                    if kind == _LIST_FUNC:
+                        self._read_name(left, right)
+
+    def _read_name(self, start: int, end: int) -> None:
+        """Reads a NameAttrList."""
+        data = self._data
+        for number, begin, stop in wire_format.spans(data, start, end):
+            if number == _FUNC_NAME:
+                self._functions.add(data[begin:stop])
+
+
+# The tags of AttrValue.func and AttrValue.list.
+_TAGS_OF_FUNCTIONS: Final = {
+    bytes([_ATTR_FUNC << 3 | 2]),
+    bytes([_ATTR_LIST << 3 | 2]),
+}
+
+
+def _functions(data: bytes, start: int, end: int) -> dict[str, Body]:
+    """Returns the functions of a FunctionDefLibrary, by name."""
+    functions = {}
+    for number, begin, stop in wire_format.spans(data, start, end):
+        if number != _LIBRARY_FUNCTION:
+            continue
+        name = b""
+        reader = _Reader(data)
+        for field, left, right in wire_format.spans(data, begin, stop):
+            if field == _FUNCTION_SIGNATURE:
+                for key, first, last in wire_format.spans(data, left, right):
+                    if key == _OP_DEF_NAME:
+                        name = data[first:last]
+            elif field == _FUNCTION_NODE:
+                reader.read_node(left, right)
+        functions[name.decode(errors="replace")] = reader.body()
+    return functions
+
+
+def _texts(values: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(value.decode(errors="replace") for value in values)
