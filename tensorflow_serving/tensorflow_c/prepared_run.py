@@ -86,6 +86,8 @@ class PreparedRun:
                 "fetches and feeds must fit the graph; got "
                 f"{len(arrays)} feeds instead of {len(self._new_tensor)}"
             )
+        if not self._num_fetches and not self._num_operations:
+            return self._chosen((), arrays)
         try:
             workspace = self._workspaces.pop()
         except IndexError:
@@ -93,9 +95,7 @@ class PreparedRun:
         values = self._run(session, arrays, workspace)
         # If something was raised, it is thrown away.
         self._workspaces.append(workspace)
-        if self._order is None:
-            return values
-        return [self._choose(index, values, arrays) for index in self._order]
+        return values if self._order is None else self._chosen(values, arrays)
 
     def _run(
         self,
@@ -142,18 +142,19 @@ class PreparedRun:
             raise
         return values
 
-    def _choose(
-        self,
-        index: int | None,
-        values: Sequence[Any],
-        arrays: Sequence[npt.NDArray[Any]],
-    ) -> Any:
-        """Returns the value of a fetch; see _order()."""
-        if index is None:
-            return None
-        if index >= 0:
-            return values[index]
-        return np.asarray(arrays[index])[()]
+    def _chosen(
+        self, values: Sequence[Any], arrays: Sequence[npt.NDArray[Any]]
+    ) -> list[Any]:
+        """Returns the value of each fetch; see _order()."""
+        chosen: list[Any] = []
+        for index in self._order or ():
+            if index is None:
+                chosen.append(None)
+            elif index >= 0:
+                chosen.append(values[index])
+            else:
+                chosen.append(np.asarray(arrays[index])[()])
+        return chosen
 
 
 class _Workspace:
