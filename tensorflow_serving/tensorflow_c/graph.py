@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from tensorflow_serving.tensorflow_c import (
     buffer,
@@ -14,6 +15,13 @@ from tensorflow_serving.tensorflow_c import (
 )
 from tensorflow_serving.tensorflow_c.protos import attr_value_pb2
 from tensorflow_serving.util import errors
+
+
+# The attributes of operations that are numbers of columns in a file.
+_COLUMNS: Final = {
+    "InitializeTableFromTextFile": {"key_index", "value_index"},
+    "InitializeTableFromTextFileV2": {"key_index", "value_index"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Graph:
         Raises:
           DataLossError: The message is not a GraphDef, or not all of one.
             Permanent.
+          InvalidArgumentError: An attribute has a number with which TensorFlow
+            would take all memory, or crash. Permanent.
           ServingError: What TensorFlow says of a graph that it cannot import.
         """
         try:
@@ -72,6 +82,7 @@ class Graph:
             raise errors.DataLossError(
                 f"graph must be a GraphDef; got {error}"
             ) from None
+        self._require_plausible_numbers()
         functions = self._functions
         view = buffer.View(graph_def.view())
         options = functions.TF_NewImportGraphDefOptions()
@@ -112,7 +123,7 @@ class Graph:
         """
         operation = self._find(name)
         if operation is None:
-            raise _wrong_name(name, f"no operation {name}")
+            raise _wrong_name(name, "no operation of the name")
         return operation
 
     def output(self, name: str) -> library.Output:
@@ -124,7 +135,9 @@ class Graph:
         operation_name, colon, index = name.rpartition(":")
         if not colon or not index.isdecimal():
             raise _wrong_name(name, "not the name of a tensor, such as y:0")
-        operation = self.operation(operation_name)
+        operation = self._find(operation_name)
+        if operation is None:
+            raise _wrong_name(name, f"no operation {operation_name!r}")
         num_outputs = self._functions.TF_OperationNumOutputs(operation)
         if int(index) >= num_outputs:
             raise _wrong_name(name, f"an operation with {num_outputs} outputs")
@@ -248,6 +261,24 @@ class Graph:
                     seen.add(before)
                     waiting.append(before)
         return ops, called
+
+    def _require_plausible_numbers(self) -> None:
+        """Checks what TensorFlow does not check before it makes use of it."""
+        for number in self.content.large_numbers:
+            if number.op in self.content.functions:
+                continue
+            try:
+                definition = self.op_definition(number.op)
+            except errors.NotFoundError:
+                continue  # which an import says better
+            if (
+                number.attribute in definition.length_attributes
+                or number.attribute in _COLUMNS.get(number.op, ())
+            ):
+                raise errors.InvalidArgumentError(
+                    f"attribute {number.attribute} of {number.op} must be a "
+                    "number below 2 ** 21; got a larger one"
+                )
 
     def _find(self, name: str) -> int | None:
         if self.pointer is None:

@@ -21,11 +21,26 @@ _FUNCTION_NODE: Final = 3
 _OP_DEF_NAME: Final = 1
 _NODE_OP: Final = 2
 _NODE_ATTR: Final = 5
+_ENTRY_KEY: Final = 1
 _ENTRY_VALUE: Final = 2
 _ATTR_LIST: Final = 1
 _ATTR_FUNC: Final = 10
 _LIST_FUNC: Final = 9
 _FUNC_NAME: Final = 1
+
+
+# The tag of AttrValue.i, and how many bytes it is with a number of 2 ** 21 or
+# more, which takes four to nine; a negative one takes ten.
+_TAG_OF_NUMBER: Final = 3 << 3
+_NUM_BYTES_OF_LARGE: Final = range(5, 11)
+
+
+@dataclasses.dataclass(frozen=True)
+class LargeNumber:
+    """An attribute of an operation with a number of 2 ** 21 or more."""
+
+    op: str
+    attribute: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +51,7 @@ class Body:
     ops: frozenset[str]
     # The functions that its operations name in their attributes.
     functions: frozenset[str]
+    large_numbers: frozenset[LargeNumber] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +89,13 @@ class GraphContent:
             *(body.ops for body in self.functions.values())
         )
 
+    @property
+    def large_numbers(self) -> frozenset[LargeNumber]:
+        """Those of all operations, those of functions included."""
+        return self.graph.large_numbers.union(
+            *(body.large_numbers for body in self.functions.values())
+        )
+
     def closure(self, functions: Iterable[str]) -> frozenset[str]:
         """Returns the types of operations of functions and what they call."""
         waiting = set(functions)
@@ -99,25 +122,44 @@ class _Reader:
         self._data = data
         self._ops: set[bytes] = set()
         self._functions: set[bytes] = set()
+        self._large_numbers: set[tuple[bytes, bytes]] = set()
 
     def read_node(self, start: int, end: int) -> None:
         """Reads a NodeDef."""
         data = self._data
+        op = b""
+        large = []
         for number, begin, stop in wire_format.spans(data, start, end):
             if number == _NODE_ATTR:
-                for key, left, right in wire_format.spans(data, begin, stop):
-                    # The first byte of a value tells which kind it is, as there
-                    # is only one: no need to look into a large tensor.
-                    if key == _ENTRY_VALUE and (
-                        data[left : left + 1] in _TAGS_OF_FUNCTIONS
-                    ):
-                        self._read_value(left, right)
+                key = b""
+                for part, left, right in wire_format.spans(data, begin, stop):
+                    if part == _ENTRY_KEY:
+                        key = data[left:right]
+                    elif part == _ENTRY_VALUE and left < right:
+                        # The first byte of a value tells which kind it is, as
+                        # there is only one: no need to look into a tensor.
+                        tag = data[left]
+                        if tag in _TAGS_OF_FUNCTIONS:
+                            self._read_value(left, right)
+                        elif (
+                            tag == _TAG_OF_NUMBER
+                            and right - left in _NUM_BYTES_OF_LARGE
+                        ):
+                            large.append(key)
             elif number == _NODE_OP:
-                self._ops.add(data[begin:stop])
+                op = data[begin:stop]
+        self._ops.add(op)
+        self._large_numbers.update((op, key) for key in large)
 
     def body(self) -> Body:
         """Returns what was read."""
-        return Body(_texts(self._ops), _texts(self._functions))
+        return Body(
+            _texts(self._ops),
+            _texts(self._functions),
+            frozenset(
+                LargeNumber(*map(_text, each)) for each in self._large_numbers
+            ),
+        )
 
     def _read_value(self, start: int, end: int) -> None:
         """Reads an AttrValue with a function or a list."""
@@ -139,10 +181,7 @@ class _Reader:
 
 
 # The tags of AttrValue.func and AttrValue.list.
-_TAGS_OF_FUNCTIONS: Final = {
-    bytes([_ATTR_FUNC << 3 | 2]),
-    bytes([_ATTR_LIST << 3 | 2]),
-}
+_TAGS_OF_FUNCTIONS: Final = {_ATTR_FUNC << 3 | 2, _ATTR_LIST << 3 | 2}
 
 
 def _functions(data: bytes, start: int, end: int) -> dict[str, Body]:
@@ -160,9 +199,13 @@ def _functions(data: bytes, start: int, end: int) -> dict[str, Body]:
                         name = data[first:last]
             elif field == _FUNCTION_NODE:
                 reader.read_node(left, right)
-        functions[name.decode(errors="replace")] = reader.body()
+        functions[_text(name)] = reader.body()
     return functions
 
 
 def _texts(values: Iterable[bytes]) -> frozenset[str]:
-    return frozenset(value.decode(errors="replace") for value in values)
+    return frozenset(map(_text, values))
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")

@@ -18,6 +18,8 @@ class OpDefinition:
     has_reference: bool
     # The attributes that name functions which it calls.
     function_attributes: tuple[str, ...]
+    # The attributes that are a number of inputs or outputs.
+    length_attributes: frozenset[str]
 
     @classmethod
     def parse(cls, op_def: bytes) -> "OpDefinition":
@@ -31,5 +33,10 @@ class OpDefinition:
                 attribute.name
                 for attribute in message.attr
                 if attribute.type in _FUNCTION_TYPES
+            ),
+            frozenset(
+                argument.number_attr
+                for argument in (*message.input_arg, *message.output_arg)
+                if argument.number_attr
             ),
         )

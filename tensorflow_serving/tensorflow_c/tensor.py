@@ -132,7 +132,8 @@ class Converter:
         array: npt.NDArray[Any] = np.empty(shape, self.dtype)
         size = array.nbytes
         if size < _LARGE_BYTES:
-            ctypes.memmove(_address(array), self._get_data(tensor), size)
+            if size:  # otherwise it may have no memory to ask for
+                ctypes.memmove(_address(array), self._get_data(tensor), size)
             self._delete(tensor)
             return array if shape else array[()]
         memory = np.asarray(_Memory(self._functions, tensor, size))
@@ -159,6 +160,10 @@ class TextConverter(Converter):
             Permanent.
         """
         array = np.asarray(array)
+        if not array.size:
+            # A message would make one without memory, which is not a tensor
+            # for all functions of the C API.
+            return super().new_tensor(array.astype(object))
         try:
             message = tensor_pb2.TensorProto(
                 dtype=self._number,  # type: ignore[arg-type]
@@ -182,7 +187,7 @@ class TextConverter(Converter):
         array = np.empty(_shape(functions, tensor), object)
         get_data = functions.TF_StringGetDataPointer
         get_size = functions.TF_StringGetSize
-        text = functions.TF_TensorData(tensor)
+        text = functions.TF_TensorData(tensor) if array.size else 0
         texts = array.reshape(-1)
         for index in range(array.size):
             texts[index] = ctypes.string_at(get_data(text), get_size(text))
