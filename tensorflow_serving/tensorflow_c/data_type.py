@@ -52,7 +52,8 @@ _NAMES: Final = {
 }
 # They refer to something in the process.
 _WITHOUT_ARRAYS = {"resource", "variant"}
-# An element is a structure with one field, as in Python's TensorFlow.
+# An element of what is fed is a structure with one field, as in Python's
+# TensorFlow.
 _QUANTIZED = {
     "qint8": "i1",
     "quint8": "u1",
@@ -66,6 +67,20 @@ def name(number: int) -> str:
     """Returns the name of a type; that of the value for a reference."""
     value = number % _FIRST_REFERENCE
     return _NAMES.get(value, f"type {value}")
+
+
+@functools.cache
+def of_values(number: int) -> np.dtype[Any]:
+    """Returns the dtype of arrays that come out of tensors of a type.
+
+    That of to_numpy(), but plain numbers for the quantized types, as in
+    Python's TensorFlow.
+
+    Raises:
+      InvalidArgumentError: See to_numpy().
+    """
+    dtype = to_numpy(number)
+    return np.dtype(_QUANTIZED.get(name(number), dtype))
 
 
 @functools.cache

@@ -22,6 +22,15 @@ class DataTypeTest(parameterized.TestCase):
             data_type.to_numpy(number), np.dtype(expected.as_numpy_dtype)
         )
 
+    @parameterized.parameters(
+        (11, np.int8), (12, np.uint8), (13, np.int32), (1, np.float32)
+    )
+    def test_values_of_quantized_types_are_plain_numbers(
+        self, number: int, expected: type[np.generic]
+    ) -> None:
+        """So they come out of a session of Python's TensorFlow."""
+        self.assertEqual(data_type.of_values(number), expected)
+
     def test_reference_stands_for_its_value(self) -> None:
         """A variable of TensorFlow 1 has a type of its own."""
         reference = tf.dtypes.as_dtype(101)

@@ -17,10 +17,18 @@ from tensorflow_serving.tensorflow_c.protos import attr_value_pb2
 from tensorflow_serving.util import errors
 
 
-# The attributes of operations that are numbers of columns in a file.
-_COLUMNS: Final = {
-    "InitializeTableFromTextFile": {"key_index", "value_index"},
-    "InitializeTableFromTextFileV2": {"key_index", "value_index"},
+# More inputs or outputs than an operation has, or columns than a file has.
+_MAX_LENGTH: Final = (1 << 21) - 1
+# The most that an attribute may be for which TensorFlow allocates memory, or
+# which it takes for an int, without a check.
+_MAX_NUMBERS: Final = {
+    "key_index": _MAX_LENGTH,
+    "value_index": _MAX_LENGTH,
+    "vocab_size": 1 << 28,
+}
+_OPS_WITH_MAX_NUMBERS: Final = {
+    "InitializeTableFromTextFile",
+    "InitializeTableFromTextFileV2",
 }
 
 
@@ -271,13 +279,15 @@ class Graph:
                 definition = self.op_definition(number.op)
             except errors.NotFoundError:
                 continue  # which an import says better
-            if (
-                number.attribute in definition.length_attributes
-                or number.attribute in _COLUMNS.get(number.op, ())
-            ):
+            limit = number.value
+            if number.attribute in definition.length_attributes:
+                limit = _MAX_LENGTH
+            elif number.op in _OPS_WITH_MAX_NUMBERS:
+                limit = _MAX_NUMBERS.get(number.attribute, limit)
+            if number.value > limit:
                 raise errors.InvalidArgumentError(
-                    f"attribute {number.attribute} of {number.op} must be a "
-                    "number below 2 ** 21; got a larger one"
+                    f"attribute {number.attribute} of {number.op} must be at "
+                    f"most {limit}; got {number.value}"
                 )
 
     def _find(self, name: str) -> int | None:

@@ -41,6 +41,7 @@ class LargeNumber:
 
     op: str
     attribute: str
+    value: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,7 @@ class _Reader:
         self._data = data
         self._ops: set[bytes] = set()
         self._functions: set[bytes] = set()
-        self._large_numbers: set[tuple[bytes, bytes]] = set()
+        self._large_numbers: set[tuple[bytes, bytes, int]] = set()
 
     def read_node(self, start: int, end: int) -> None:
         """Reads a NodeDef."""
@@ -145,11 +146,12 @@ class _Reader:
                             tag == _TAG_OF_NUMBER
                             and right - left in _NUM_BYTES_OF_LARGE
                         ):
-                            large.append(key)
+                            value = wire_format.number(data, left + 1, right)
+                            large.append((key, value))
             elif number == _NODE_OP:
                 op = data[begin:stop]
         self._ops.add(op)
-        self._large_numbers.update((op, key) for key in large)
+        self._large_numbers.update((op, *each) for each in large)
 
     def body(self) -> Body:
         """Returns what was read."""
@@ -157,7 +159,8 @@ class _Reader:
             _texts(self._ops),
             _texts(self._functions),
             frozenset(
-                LargeNumber(*map(_text, each)) for each in self._large_numbers
+                LargeNumber(_text(op), _text(key), value)
+                for op, key, value in self._large_numbers
             ),
         )
 

@@ -69,8 +69,13 @@ class GraphContentTest(absltest.TestCase):
             node.attr["n"].i = value
         content = _content(graph_def.SerializeToString())
         self.assertEqual(
-            {(each.op, each.attribute) for each in content.large_numbers},
-            {("PartitionedCall", "n"), ("AssignVariableOp", "n")},
+            content.large_numbers,
+            {
+                graph_content.LargeNumber("PartitionedCall", "n", 1 << 21),
+                graph_content.LargeNumber(
+                    "AssignVariableOp", "n", (1 << 63) - 1
+                ),
+            },
         )
 
     def test_part_of_a_graph_is_malformed(self) -> None:

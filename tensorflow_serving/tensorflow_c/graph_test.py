@@ -188,6 +188,7 @@ class GraphTest(parameterized.TestCase):
         ("Pack", "N", 1 << 21),
         ("Merge", "N", (1 << 31) - 1),
         ("InitializeTableFromTextFileV2", "value_index", 1 << 31),
+        ("InitializeTableFromTextFile", "vocab_size", 1 << 31),
     )
     def test_number_that_would_crash_is_refused(
         self, op: str, attribute: str, value: int
@@ -196,7 +197,8 @@ class GraphTest(parameterized.TestCase):
         builder = graph_builder.GraphBuilder()
         builder.graph_def.node.add(name="x", op=op).attr[attribute].i = value
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, f"{attribute} of {op} must be"
+            errors.InvalidArgumentError,
+            f"{attribute} of {op} must be at most .*; got {value}",
         ):
             _import(builder.graph_def)
 

@@ -81,7 +81,9 @@ class Converter:
         # The shape of the last tensor, and what the C API takes for it.
         self._last_shape = ((), _DIMENSIONS[0]())
         self._number = number % 100
+        # Those of arrays to be converted, and of those that come back.
         self.dtype = data_type.to_numpy(number)
+        self._dtype_of_values = data_type.of_values(number)
 
     def new_tensor(self, array: npt.ArrayLike) -> int:
         """Returns a tensor that the caller must delete.
@@ -91,7 +93,7 @@ class Converter:
         """
         if type(array) is not np.ndarray:
             array = np.asarray(array)
-        if array.dtype != self.dtype:
+        if array.dtype not in (self.dtype, self._dtype_of_values):
             raise errors.InvalidArgumentError(
                 "fetches and feeds must fit the graph; got an array of "
                 f"{array.dtype} for a tensor of {self.dtype}"
@@ -129,7 +131,9 @@ class Converter:
         """
         axes = range(self._num_dimensions(tensor))
         shape = tuple([self._get_dimension(tensor, axis) for axis in axes])
-        array: npt.NDArray[Any] = np.empty(shape, self.dtype)
+        array: npt.NDArray[Any] = np.empty(
+            shape, self._dtype_of_values
+        )
         size = array.nbytes
         if size < _LARGE_BYTES:
             if size:  # otherwise it may have no memory to ask for
@@ -137,7 +141,7 @@ class Converter:
             self._delete(tensor)
             return array if shape else array[()]
         memory = np.asarray(_Memory(self._functions, tensor, size))
-        view = memory.view(self.dtype).reshape(shape)
+        view = memory.view(self._dtype_of_values).reshape(shape)
         if self._functions.TF_TensorMaybeMove(tensor):
             return view
         # numpy copies without the GIL.

@@ -97,6 +97,16 @@ def spans(
         raise MalformedError("message must be whole; got a part")
 
 
+def number(data: bytes, start: int, end: int) -> int:
+    """Returns the number that begins at data[start].
+
+    Raises:
+      MalformedError: It does not end before data[end].
+    """
+    value, _ = _varint(data, start, end)
+    return value
+
+
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Returns a number, and where it ends."""
     value = 0
