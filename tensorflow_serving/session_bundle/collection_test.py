@@ -1,6 +1,7 @@
 """Tests for collection."""
 
 from absl.testing import absltest
+from google.protobuf import any_pb2
 
 from tensorflow_serving.session_bundle import collection, manifest_pb2
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
@@ -10,7 +11,9 @@ from tensorflow_serving.util import errors
 class CollectionTest(absltest.TestCase):
     """Messages in the collections of a MetaGraphDef."""
 
-    def _meta_graph_def(self, *values: object) -> meta_graph_pb2.MetaGraphDef:
+    def _meta_graph_def(
+        self, *values: any_pb2.Any
+    ) -> meta_graph_pb2.MetaGraphDef:
         meta_graph_def = meta_graph_pb2.MetaGraphDef()
         meta_graph_def.collection_def["key"].any_list.value.extend(values)
         return meta_graph_def

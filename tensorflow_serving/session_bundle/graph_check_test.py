@@ -10,6 +10,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
     config_pb2,
     tensor_shape_pb2,
+    types_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
@@ -44,12 +45,13 @@ def _with_switch_in_function() -> graph_builder.GraphBuilder:
     function.signature.name = "f"
     for name in ("data", "pred"):
         function.signature.input_arg.add(
-            name=name, type=1 if name == "data" else 10
+            name=name,
+            type=types_pb2.DT_FLOAT if name == "data" else types_pb2.DT_BOOL,
         )
     node = function.node_def.add(
         name="branch", op="Switch", input=["data", "pred"]
     )
-    node.attr["T"].type = 1
+    node.attr["T"].type = types_pb2.DT_FLOAT
     return builder
 
 
@@ -107,10 +109,14 @@ class GraphCheckTest(parameterized.TestCase):
             ["y"],
             token=attr_value_pb2.AttrValue(s=b"pyfunc_0"),
             Tin=attr_value_pb2.AttrValue(
-                list=attr_value_pb2.AttrValue.ListValue(type=[1])
+                list=attr_value_pb2.AttrValue.ListValue(
+                    type=[types_pb2.DT_FLOAT]
+                )
             ),
             Tout=attr_value_pb2.AttrValue(
-                list=attr_value_pb2.AttrValue.ListValue(type=[1])
+                list=attr_value_pb2.AttrValue.ListValue(
+                    type=[types_pb2.DT_FLOAT]
+                )
             ),
         )
         with self.assertRaisesRegex(

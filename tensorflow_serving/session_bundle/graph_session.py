@@ -175,8 +175,7 @@ def _import_graph(loaded: Graph) -> graph_lib.Graph:
             ) from None
         if not graph.content.num_nodes:
             raise errors.DataLossError(
-                "file must hold a graph; got one without nodes: "
-                f"{loaded.path}"
+                f"file must hold a graph; got one without nodes: {loaded.path}"
             )
         _require_names(graph, loaded)
     except BaseException:

@@ -43,7 +43,7 @@ class MetaGraphFileTest(parameterized.TestCase):
         meta_graph_def.ClearField("object_graph_def")
         meta_graph_def.meta_info_def.ClearField("stripped_op_list")
         self.assertEqual(found.meta_graph_def, meta_graph_def)
-        self.assertEmpty(found.serving_graphs)
+        self.assertEqual(found.serving_graphs, [])
 
     def test_serving_graphs_are_apart(self) -> None:
         """The collection has their types, and not their content."""
@@ -69,9 +69,7 @@ class MetaGraphFileTest(parameterized.TestCase):
         first, second = _meta_graph_def(), meta_graph_pb2.MetaGraphDef()
         second.graph_def.node.add(name="y", op="NoOp")
         second.saver_def.filename_tensor_name = "file:0"
-        found = _parse(
-            first.SerializeToString() + second.SerializeToString()
-        )
+        found = _parse(first.SerializeToString() + second.SerializeToString())
         first.MergeFrom(second)
         self.assertEqual(
             graph_pb2.GraphDef.FromString(bytes(found.graph.view())),

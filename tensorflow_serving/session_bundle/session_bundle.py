@@ -32,6 +32,7 @@ from tensorflow_serving.util import errors
 
 SessionT = TypeVar("SessionT", bound=session_lib.Session)
 
+
 @dataclasses.dataclass(frozen=True)
 class SessionBundle(Generic[SessionT]):
     """A loaded export; a context manager that closes itself."""

@@ -152,7 +152,7 @@ class ReferenceTest(parameterized.TestCase):
                     self.assertEqual(found.tolist(), expected.tolist())
 
     def test_model_that_calls_python_is_refused(self) -> None:
-        """It would run what this process has under the number of its function."""
+        """It would run a function of this process that has the same number."""
         path = _export(self.create_tempdir().full_path, _pyfunc)
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "must not call Python.*export.meta"

@@ -108,7 +108,8 @@ def to_numpy(number: int) -> np.dtype[Any]:
         import ml_dtypes
 
         if hasattr(ml_dtypes, found):
-            return np.dtype(getattr(ml_dtypes, found))
+            dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, found))
+            return dtype
     raise errors.InvalidArgumentError(
         f"tensors must have a dtype of arrays; got {found}"
     )

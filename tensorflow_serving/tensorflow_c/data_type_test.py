@@ -15,7 +15,7 @@ class DataTypeTest(parameterized.TestCase):
 
     @parameterized.parameters(_WITH_ARRAYS)
     def test_dtype_is_that_of_tensorflow(self, number: int) -> None:
-        """Every type has the name and the dtype that Python's TensorFlow uses."""
+        """Names and dtypes are those that Python's TensorFlow uses."""
         expected = tf.dtypes.as_dtype(number)
         self.assertEqual(data_type.name(number), expected.name)
         self.assertEqual(

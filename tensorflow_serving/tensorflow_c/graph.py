@@ -16,7 +16,6 @@ from tensorflow_serving.tensorflow_c import (
 from tensorflow_serving.tensorflow_c.protos import attr_value_pb2
 from tensorflow_serving.util import errors
 
-
 # More inputs or outputs than an operation has, or columns than a file has.
 _MAX_LENGTH: Final = (1 << 21) - 1
 # The most that an attribute may be for which TensorFlow allocates memory, or
@@ -215,9 +214,7 @@ class Graph:
         functions = self.content.functions.keys()
         ops |= self.content.closure(called | (ops & functions))
         return frozenset(
-            op
-            for op in ops - functions
-            if self.op_definition(op).is_stateful
+            op for op in ops - functions if self.op_definition(op).is_stateful
         )
 
     def close(self) -> None:
@@ -246,9 +243,7 @@ class Graph:
             for output in map(self.output, feeds)
         }
         waiting = [
-            self.output(name).operation
-            if ":" in name
-            else self.operation(name)
+            self.output(name).operation if ":" in name else self.operation(name)
             for name in fetches
             if name not in feeds
         ]

@@ -44,18 +44,14 @@ class GraphContentTest(absltest.TestCase):
     def test_closure_follows_calls(self) -> None:
         """Functions that nobody calls are not part of it."""
         content = _content(_graph_def().SerializeToString())
-        self.assertEqual(
-            content.closure(["f"]), {"Case", "AssignVariableOp"}
-        )
+        self.assertEqual(content.closure(["f"]), {"Case", "AssignVariableOp"})
 
     def test_function_may_be_the_type_of_an_operation(self) -> None:
         """As in graphs of TensorFlow 1; a cycle of calls does no harm."""
         graph_def = _graph_def()
         graph_def.library.function[1].node_def.add(name="again", op="f")
         content = _content(graph_def.SerializeToString())
-        self.assertEqual(
-            content.closure(["g"]), {"Case", "AssignVariableOp"}
-        )
+        self.assertEqual(content.closure(["g"]), {"Case", "AssignVariableOp"})
 
     def test_large_numbers_are_found(self) -> None:
         """In the graph and in functions; small and negative ones are not."""

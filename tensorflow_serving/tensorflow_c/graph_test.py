@@ -7,8 +7,10 @@ from tensorflow_serving.tensorflow_c import data_type, wire_format
 from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
+    function_pb2,
     graph_pb2,
     tensor_shape_pb2,
+    types_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
@@ -20,6 +22,29 @@ def _import(graph_def: graph_pb2.GraphDef) -> graph_lib.Graph:
         wire_format.Message.whole(graph_def.SerializeToString())
     )
     return graph
+
+
+def _add_count_up(functions: function_pb2.FunctionDefLibrary) -> None:
+    """Adds a function that adds one to a variable."""
+    function = functions.function.add()
+    function.signature.name = "count_up"
+    function.signature.input_arg.add(
+        name="variable", type=types_pb2.DT_RESOURCE
+    )
+    function.signature.is_stateful = True
+    delta = function.node_def.add(name="delta", op="Const")
+    delta.attr["dtype"].type = types_pb2.DT_FLOAT
+    delta.attr["value"].tensor.dtype = types_pb2.DT_FLOAT
+    delta.attr["value"].tensor.tensor_shape.SetInParent()
+    delta.attr["value"].tensor.float_val.append(1)
+    add = function.node_def.add(
+        name="add",
+        op="AssignAddVariableOp",
+        input=["variable", "delta:output:0"],
+    )
+    add.attr["dtype"].type = types_pb2.DT_FLOAT
+    function.control_ret["add"] = "add"
+    function.signature.control_output.append("add")
 
 
 def _counter() -> graph_builder.GraphBuilder:
@@ -43,24 +68,8 @@ def _counter() -> graph_builder.GraphBuilder:
     builder.constant("one", np.array(1, np.float32))
     builder.node("count", "AssignAddVariableOp", ["v", "one"], dtype="float32")
     builder.node("z", "Identity", ["y", "^count"], T="float32")
-    function = builder.graph_def.library.function.add()
-    function.signature.name = "count_up"
-    function.signature.input_arg.add(name="variable", type=20)
-    function.signature.is_stateful = True
-    delta = function.node_def.add(name="delta", op="Const")
-    delta.attr["dtype"].type = 1
-    delta.attr["value"].tensor.dtype = 1
-    delta.attr["value"].tensor.tensor_shape.SetInParent()
-    delta.attr["value"].tensor.float_val.append(1)
-    add = function.node_def.add(
-        name="add",
-        op="AssignAddVariableOp",
-        input=["variable", "delta:output:0"],
-    )
-    add.attr["dtype"].type = 1
-    function.control_ret["add"] = "add"
-    function.signature.control_output.append("add")
-    resources = attr_value_pb2.AttrValue.ListValue(type=[20])
+    _add_count_up(builder.graph_def.library)
+    resources = attr_value_pb2.AttrValue.ListValue(type=[types_pb2.DT_RESOURCE])
     builder.node(
         "call",
         "StatefulPartitionedCall",
@@ -164,9 +173,7 @@ class GraphTest(parameterized.TestCase):
         self, fetches: list[str], feeds: list[str], expected: set[str]
     ) -> None:
         """Those behind control edges and in functions; not behind feeds."""
-        self.assertEqual(
-            self._graph().stateful_ops(fetches, feeds), expected
-        )
+        self.assertEqual(self._graph().stateful_ops(fetches, feeds), expected)
 
     def test_graph_that_is_cut_off_is_data_loss(self) -> None:
         """The files of the version are at fault."""

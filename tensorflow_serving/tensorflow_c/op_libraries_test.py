@@ -25,9 +25,7 @@ class OpLibrariesTest(absltest.TestCase):
         graph = graph_builder.GraphBuilder()
         graph.placeholder("x", "int16", [None])
         graph.node("y", "AudioMicrofrontend", ["x"])
-        with self.assertRaisesRegex(
-            errors.ServingError, "AudioMicrofrontend"
-        ):
+        with self.assertRaisesRegex(errors.ServingError, "AudioMicrofrontend"):
             graph.open_session()
         op_libraries.load(path)
         op_libraries.load(path)

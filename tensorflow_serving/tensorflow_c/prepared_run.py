@@ -131,14 +131,22 @@ class PreparedRun:
             status.release(result)
             for index in range(num_inputs):
                 delete(inputs[index])
+        return self._take_values(outputs)
+
+    def _take_values(self, outputs: Any) -> list[Any]:
+        """Returns the values of tensors, which are freed.
+
+        Args:
+          outputs: An array of pointers to them.
+        """
         values: list[Any] = []
         try:
             for take_array in self._take_array:
                 values.append(take_array(outputs[len(values)]))
         except BaseException:
             # The one that failed has its owner, or is lost with its memory.
-            for index in range(len(values) + 1, len(outputs)):
-                delete(outputs[index])
+            for pointer in outputs[len(values) + 1 :]:
+                self._delete_tensor(pointer)
             raise
         return values
 

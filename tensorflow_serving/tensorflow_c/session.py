@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c import (
     data_type,
     library,
     prepared_run,
     status,
 )
+from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c.protos import config_pb2
 from tensorflow_serving.util import errors
 
@@ -260,9 +260,7 @@ class Callable:
 
     __slots__ = ("_run", "_session")
 
-    def __init__(
-        self, session: Session, run: prepared_run.PreparedRun
-    ) -> None:
+    def __init__(self, session: Session, run: prepared_run.PreparedRun) -> None:
         """For Session.make_callable()."""
         self._session = session
         self._run = run

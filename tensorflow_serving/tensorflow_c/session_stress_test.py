@@ -28,7 +28,7 @@ class SessionStressTest(absltest.TestCase):
         return graph.open_session()
 
     def test_runs_are_right_until_the_session_is_closed(self) -> None:
-        """Each run has its own answer, or is told that the session is closed."""
+        """Each run has its own answer, or an error that says so."""
         for _ in range(_NUM_SESSIONS):
             session = self._open()
             function = session.make_callable(["y:0"], ["x:0"])

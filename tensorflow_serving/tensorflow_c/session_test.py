@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+from typing import Any
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -12,12 +13,13 @@ from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
     config_pb2,
     tensor_shape_pb2,
+    types_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 _ANY_TYPES = attr_value_pb2.AttrValue(
-    list=attr_value_pb2.AttrValue.ListValue(type=[1])
+    list=attr_value_pb2.AttrValue.ListValue(type=[types_pb2.DT_FLOAT])
 )
 
 
@@ -43,9 +45,7 @@ def _builder() -> graph_builder.GraphBuilder:
     graph.node(
         "put", "QueueEnqueueV2", ["queue", "two"], Tcomponents=_ANY_TYPES
     )
-    graph.node(
-        "taken", "QueueDequeueV2", ["queue"], component_types=_ANY_TYPES
-    )
+    graph.node("taken", "QueueDequeueV2", ["queue"], component_types=_ANY_TYPES)
     return graph
 
 
@@ -84,10 +84,13 @@ class SessionTest(parameterized.TestCase):
         )
 
     @parameterized.parameters(
-        ("x:0", [1.0]), ("x:0", [[1.0]]), ("x:0", "a"), ("text:0", [[1], [2, 3]])
+        ("x:0", [1.0]),
+        ("x:0", [[1.0]]),
+        ("x:0", "a"),
+        ("text:0", [[1], [2, 3]]),
     )
     def test_value_that_does_not_fit_is_invalid(
-        self, name: str, value: object
+        self, name: str, value: Any
     ) -> None:
         """INVALID_ARGUMENT, whether by its shape or by its content."""
         with self.assertRaisesRegex(
@@ -97,7 +100,9 @@ class SessionTest(parameterized.TestCase):
 
     def test_error_of_the_graph_has_its_code(self) -> None:
         """A missing feed is INVALID_ARGUMENT, an unset variable is not."""
-        with self.assertRaisesRegex(errors.InvalidArgumentError, "feed a value"):
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "feed a value"
+        ):
             self.session.run("y:0")
         with self.assertRaisesRegex(errors.ServingError, "uninitialized|find"):
             self.session.run("kept:0")
@@ -142,7 +147,7 @@ class SessionTest(parameterized.TestCase):
         """Such as the number of devices that stand for the processor."""
         config = config_pb2.ConfigProto(device_count={"CPU": 3})
         with _builder().open_session(config) as session:
-            self.assertLen(session.devices(), 3)
+            self.assertEqual(len(session.devices()), 3)
 
     def test_sessions_do_not_share_variables(self) -> None:
         """Each has its own, of the same name."""

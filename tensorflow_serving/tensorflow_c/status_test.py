@@ -53,7 +53,7 @@ class StatusTest(parameterized.TestCase):
     def test_cause_is_the_first_line_that_says_one(
         self, message: str, expected: str
     ) -> None:
-        """The names of nodes around it are left out; it has 1,000 characters."""
+        """Names of nodes around it are left out; it has 1,000 characters."""
         error = status.to_error(errors.StatusCode.DATA_LOSS, message)
         self.assertIsInstance(error, errors.DataLossError)
         self.assertEqual(str(error), expected)

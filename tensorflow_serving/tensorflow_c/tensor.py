@@ -17,14 +17,18 @@ Texts are always copied, as their form in memory differs.
 
 import ctypes
 import itertools
-import threading
 import weakref
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.tensorflow_c import data_type, library, status
+from tensorflow_serving.tensorflow_c import (
+    buffer,
+    data_type,
+    library,
+    status,
+)
 from tensorflow_serving.tensorflow_c.protos import tensor_pb2
 from tensorflow_serving.util import errors
 
@@ -93,7 +97,12 @@ class Converter:
         """
         if type(array) is not np.ndarray:
             array = np.asarray(array)
-        if array.dtype not in (self.dtype, self._dtype_of_values):
+        dtype = array.dtype
+        # Mostly they are the same object, which is quick to see.
+        if dtype is not self.dtype and dtype not in (
+            self.dtype,
+            self._dtype_of_values,
+        ):
             raise errors.InvalidArgumentError(
                 "fetches and feeds must fit the graph; got an array of "
                 f"{array.dtype} for a tensor of {self.dtype}"
@@ -131,9 +140,7 @@ class Converter:
         """
         axes = range(self._num_dimensions(tensor))
         shape = tuple([self._get_dimension(tensor, axis) for axis in axes])
-        array: npt.NDArray[Any] = np.empty(
-            shape, self._dtype_of_values
-        )
+        array: npt.NDArray[Any] = np.empty(shape, self._dtype_of_values)
         size = array.nbytes
         if size < _LARGE_BYTES:
             if size:  # otherwise it may have no memory to ask for
@@ -235,7 +242,9 @@ def _address(array: npt.NDArray[Any]) -> int:
         # Ten times as fast as the second way, which always works: this one is
         # not for arrays that are empty, may not be written to, or have a dtype
         # that is not numpy's own.
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(
+            ctypes.c_char.from_buffer(array)  # type: ignore[arg-type]
+        )
     except (TypeError, ValueError):
         return int(array.ctypes.data)
 
@@ -251,12 +260,10 @@ def _parse(functions: Any, message: bytes) -> int:
     """Returns the tensor of a TensorProto."""
     # TensorFlow puts the value in the place of that of another tensor.
     tensor = functions.TF_AllocateTensor(1, None, 0, 4)
-    buffer = library.Buffer(
-        ctypes.cast(message, ctypes.c_void_p), len(message), None
-    )
+    view = buffer.View(message)
     try:
         with status.Status() as parsed:
-            functions.TF_TensorFromProto(buffer, tensor, parsed.pointer)
+            functions.TF_TensorFromProto(view.struct, tensor, parsed.pointer)
             parsed.check()
     except BaseException:
         functions.TF_DeleteTensor(tensor)

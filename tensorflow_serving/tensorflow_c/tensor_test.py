@@ -15,9 +15,7 @@ _NUMBERS = [n for n in range(1, 34) if n not in (7, 20, 21)]
 _MANY = 1 << 20
 
 
-def _there_and_back(
-    number: int, array: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
+def _there_and_back(number: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     converter = tensor.converter(number)
     result: npt.NDArray[Any] = converter.take_array(converter.new_tensor(array))
     return result
@@ -106,7 +104,11 @@ class TextConverterTest(parameterized.TestCase):
         ("bytes", np.array([b"a\0", b"", b"\xff"], object), None),
         ("numpy_bytes", np.array([b"a", b"bc"]), [b"a", b"bc"]),
         ("texts", np.array(["\xe4", "b"]), [b"\xc3\xa4", b"b"]),
-        ("mixed", np.array([["\xe4"], [b"b"]], object), [[b"\xc3\xa4"], [b"b"]]),
+        (
+            "mixed",
+            np.array([["\xe4"], [b"b"]], object),
+            [[b"\xc3\xa4"], [b"b"]],
+        ),
         ("long", np.array([b"x" * 70_000, b"y" * 23], object), None),
         ("none", np.zeros([0, 2], object), []),
         ("many", np.array([b"%d" % i for i in range(9999)], object), None),

@@ -49,9 +49,7 @@ def fields(message: Message) -> Iterator[tuple[int, int, int]]:
     return spans(message.data, message.start, message.end)
 
 
-def spans(
-    data: bytes, start: int, end: int
-) -> Iterator[tuple[int, int, int]]:
+def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yields the fields of a message whose values are bytes.
 
     That is: texts, bytes, and messages. Other fields are checked and skipped.

@@ -106,10 +106,8 @@ def open_session(
     return session.Session(graph, config)
 
 
-def _type(name: str) -> types_pb2.DataType:
-    return types_pb2.DataType.Value(
-        _ENUM_NAMES.get(name, f"DT_{name.upper()}")
-    )
+def _type(name: str) -> types_pb2.DataType.ValueType:
+    return types_pb2.DataType.Value(_ENUM_NAMES.get(name, f"DT_{name.upper()}"))
 
 
 def _shape(

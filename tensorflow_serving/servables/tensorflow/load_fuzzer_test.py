@@ -37,7 +37,7 @@ class LoadFuzzerTest(parameterized.TestCase):
         outcome = load_fuzzer.run(
             os.path.join(self.base, name), range(_NUM_SEEDS)
         )
-        self.assertEmpty(outcome.crashed_seeds)
+        self.assertEqual(outcome.crashed_seeds, [])
         self.assertEqual(sum(outcome.counts.values()), _NUM_SEEDS)
         self.assertGreater(outcome.counts["FailedPreconditionError"], 10)
         self.assertGreater(outcome.counts["loaded"], 0)
@@ -46,7 +46,7 @@ class LoadFuzzerTest(parameterized.TestCase):
         """Each seed is then tried in a process of its own."""
         outcome = load_fuzzer.run("/no/such/folder", range(5, 8))
         self.assertEqual(outcome.crashed_seeds, [5, 6, 7])
-        self.assertEmpty(outcome.counts)
+        self.assertEqual(outcome.counts, {})
 
 
 if __name__ == "__main__":

@@ -41,9 +41,7 @@ class ModelMutationsTest(parameterized.TestCase):
     ) -> None:
         """The same seed breaks it in the same way, most others in another."""
         broken = [mutate(content, seed) for seed in range(200)]
-        self.assertEqual(
-            broken, [mutate(content, seed) for seed in range(200)]
-        )
+        self.assertEqual(broken, [mutate(content, seed) for seed in range(200)])
         self.assertGreater(len(set(broken)), 100)
 
 

@@ -50,7 +50,8 @@ class SessionBundleSourceAdapter(
     SavedModel with a SavedModelBundleFactory.
 
     A version that is unloaded, or could not be loaded, leaves no graph behind:
-    TensorFlow's memory is freed when the bundle is closed, whoever still has it.
+    TensorFlow's memory is freed when the bundle is closed, whoever still has
+    it.
     """
 
     @overload
