@@ -41,7 +41,7 @@ ALIGNMENT: Final = 64
 _LARGE_BYTES: Final = 1 << 18
 _TEXT_BYTES: Final = 24  # sizeof(TF_TString)
 
-_DIMENSIONS: Final = [ctypes.c_int64 * rank for rank in range(33)]
+_DIMENSIONS: Final = [ctypes.c_int64 * rank for rank in range(65)]
 
 # The arrays that tensors own, by what the deallocator gets.
 _lent: dict[int, npt.NDArray[Any]] = {}
