@@ -267,22 +267,22 @@ class Graph:
 
     def _require_plausible_numbers(self) -> None:
         """Checks what TensorFlow does not check before it makes use of it."""
-        for number in self.content.large_numbers:
+        for number in self.content.odd_numbers:
             if number.op in self.content.functions:
                 continue
             try:
                 definition = self.op_definition(number.op)
             except errors.NotFoundError:
                 continue  # which an import says better
-            limit = number.value
+            least, most = number.value, number.value
             if number.attribute in definition.length_attributes:
-                limit = _MAX_LENGTH
+                least, most = 0, _MAX_LENGTH
             elif number.op in _OPS_WITH_MAX_NUMBERS:
-                limit = _MAX_NUMBERS.get(number.attribute, limit)
-            if number.value > limit:
+                most = _MAX_NUMBERS.get(number.attribute, most)
+            if not least <= number.value <= most:
                 raise errors.InvalidArgumentError(
                     f"attribute {number.attribute} of {number.op} must be at "
-                    f"most {limit}; got {number.value}"
+                    f"least {least} and at most {most}; got {number.value}"
                 )
 
     def _find(self, name: str) -> int | None:

@@ -29,15 +29,18 @@ _LIST_FUNC: Final = 9
 _FUNC_NAME: Final = 1
 
 
-# The tag of AttrValue.i, and how many bytes it is with a number of 2 ** 21 or
-# more, which takes four to nine; a negative one takes ten.
+# The tag of AttrValue.i, and how many bytes it is at least with a number of
+# 2 ** 21 or more, or with a negative one.
 _TAG_OF_NUMBER: Final = 3 << 3
-_NUM_BYTES_OF_LARGE: Final = range(5, 11)
+_NUM_BYTES_OF_ODD: Final = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class LargeNumber:
-    """An attribute of an operation with a number of 2 ** 21 or more."""
+class OddNumber:
+    """An attribute of an operation with a large number, or a negative one.
+
+    Large is 2 ** 21 and more.
+    """
 
     op: str
     attribute: str
@@ -52,7 +55,7 @@ class Body:
     ops: frozenset[str]
     # The functions that its operations name in their attributes.
     functions: frozenset[str]
-    large_numbers: frozenset[LargeNumber] = frozenset()
+    odd_numbers: frozenset[OddNumber] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +94,10 @@ class GraphContent:
         )
 
     @property
-    def large_numbers(self) -> frozenset[LargeNumber]:
+    def odd_numbers(self) -> frozenset[OddNumber]:
         """Those of all operations, those of functions included."""
-        return self.graph.large_numbers.union(
-            *(body.large_numbers for body in self.functions.values())
+        return self.graph.odd_numbers.union(
+            *(body.odd_numbers for body in self.functions.values())
         )
 
     def closure(self, functions: Iterable[str]) -> frozenset[str]:
@@ -123,13 +126,13 @@ class _Reader:
         self._data = data
         self._ops: set[bytes] = set()
         self._functions: set[bytes] = set()
-        self._large_numbers: set[tuple[bytes, bytes, int]] = set()
+        self._odd_numbers: set[tuple[bytes, bytes, int]] = set()
 
     def read_node(self, start: int, end: int) -> None:
         """Reads a NodeDef."""
         data = self._data
         op = b""
-        large = []
+        odd = []
         for number, begin, stop in wire_format.spans(data, start, end):
             if number == _NODE_ATTR:
                 key = b""
@@ -144,14 +147,14 @@ class _Reader:
                             self._read_value(left, right)
                         elif (
                             tag == _TAG_OF_NUMBER
-                            and right - left in _NUM_BYTES_OF_LARGE
+                            and right - left >= _NUM_BYTES_OF_ODD
                         ):
                             value = wire_format.number(data, left + 1, right)
-                            large.append((key, value))
+                            odd.append((key, value))
             elif number == _NODE_OP:
                 op = data[begin:stop]
         self._ops.add(op)
-        self._large_numbers.update((op, *each) for each in large)
+        self._odd_numbers.update((op, *each) for each in odd)
 
     def body(self) -> Body:
         """Returns what was read."""
@@ -159,8 +162,8 @@ class _Reader:
             _texts(self._ops),
             _texts(self._functions),
             frozenset(
-                LargeNumber(_text(op), _text(key), value)
-                for op, key, value in self._large_numbers
+                OddNumber(_text(op), _text(key), value)
+                for op, key, value in self._odd_numbers
             ),
         )
 

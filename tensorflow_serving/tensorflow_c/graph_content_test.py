@@ -53,8 +53,8 @@ class GraphContentTest(absltest.TestCase):
         content = _content(graph_def.SerializeToString())
         self.assertEqual(content.closure(["g"]), {"Case", "AssignVariableOp"})
 
-    def test_large_numbers_are_found(self) -> None:
-        """In the graph and in functions; small and negative ones are not."""
+    def test_odd_numbers_are_found(self) -> None:
+        """Those that are large or negative, in the graph and in functions."""
         graph_def = _graph_def()
         for node, value in (
             (graph_def.node[0], (1 << 21) - 1),
@@ -65,12 +65,11 @@ class GraphContentTest(absltest.TestCase):
             node.attr["n"].i = value
         content = _content(graph_def.SerializeToString())
         self.assertEqual(
-            content.large_numbers,
+            content.odd_numbers,
             {
-                graph_content.LargeNumber("PartitionedCall", "n", 1 << 21),
-                graph_content.LargeNumber(
-                    "AssignVariableOp", "n", (1 << 63) - 1
-                ),
+                graph_content.OddNumber("PartitionedCall", "n", 1 << 21),
+                graph_content.OddNumber("AssignVariableOp", "n", (1 << 63) - 1),
+                graph_content.OddNumber("PyFunc", "n", -2),
             },
         )
 

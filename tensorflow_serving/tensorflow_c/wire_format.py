@@ -96,13 +96,13 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def number(data: bytes, start: int, end: int) -> int:
-    """Returns the number that begins at data[start].
+    """Returns the int64 that begins at data[start].
 
     Raises:
       MalformedError: It does not end before data[end].
     """
     value, _ = _varint(data, start, end)
-    return value
+    return value - (value >> 63 << 64)
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
