@@ -79,8 +79,8 @@ class Graph:
         Raises:
           DataLossError: The message is not a GraphDef, or not all of one.
             Permanent.
-          InvalidArgumentError: An attribute has a number with which TensorFlow
-            would take all memory, or crash. Permanent.
+          InvalidArgumentError: An attribute has a number, or a loop has inputs,
+            with which TensorFlow would take all memory, or crash. Permanent.
           ServingError: What TensorFlow says of a graph that it cannot import.
         """
         try:
@@ -89,7 +89,7 @@ class Graph:
             raise errors.DataLossError(
                 f"graph must be a GraphDef; got {error}"
             ) from None
-        self._require_plausible_numbers()
+        self._require_plausible()
         functions = self._functions
         view = buffer.View(graph_def.view())
         options = functions.TF_NewImportGraphDefOptions()
@@ -265,8 +265,12 @@ class Graph:
                     waiting.append(before)
         return ops, called
 
-    def _require_plausible_numbers(self) -> None:
+    def _require_plausible(self) -> None:
         """Checks what TensorFlow does not check before it makes use of it."""
+        for name in self.content.broken_loops:
+            raise errors.InvalidArgumentError(
+                f"operation {name} of a loop must have two inputs; got more"
+            )
         for number in self.content.odd_numbers:
             if number.op in self.content.functions:
                 continue

@@ -19,7 +19,9 @@ _LIBRARY_FUNCTION: Final = 1
 _FUNCTION_SIGNATURE: Final = 1
 _FUNCTION_NODE: Final = 3
 _OP_DEF_NAME: Final = 1
+_NODE_NAME: Final = 1
 _NODE_OP: Final = 2
+_NODE_INPUT: Final = 3
 _NODE_ATTR: Final = 5
 _ENTRY_KEY: Final = 1
 _ENTRY_VALUE: Final = 2
@@ -47,6 +49,12 @@ class OddNumber:
     value: int
 
 
+# What begins each round of a loop of TensorFlow 1, and what it comes from.
+_MERGES: Final = {b"Merge", b"RefMerge"}
+_NEXT_ITERATIONS: Final = {b"NextIteration", b"RefNextIteration"}
+_NUM_INPUTS_OF_LOOP: Final = 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Body:
     """What a graph or a function is made of."""
@@ -56,6 +64,9 @@ class Body:
     # The functions that its operations name in their attributes.
     functions: frozenset[str]
     odd_numbers: frozenset[OddNumber] = frozenset()
+    # The names of those that begin a round of a loop, and have more than the
+    # two inputs of a loop.
+    broken_loops: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +111,13 @@ class GraphContent:
             *(body.odd_numbers for body in self.functions.values())
         )
 
+    @property
+    def broken_loops(self) -> frozenset[str]:
+        """Those of the graph and of all functions."""
+        return self.graph.broken_loops.union(
+            *(body.broken_loops for body in self.functions.values())
+        )
+
     def closure(self, functions: Iterable[str]) -> frozenset[str]:
         """Returns the types of operations of functions and what they call."""
         waiting = set(functions)
@@ -126,13 +144,17 @@ class _Reader:
         self._data = data
         self._ops: set[bytes] = set()
         self._functions: set[bytes] = set()
+        # The inputs of each, by name.
+        self._merges: dict[bytes, list[bytes]] = {}
+        self._next_iterations: set[bytes] = set()
         self._odd_numbers: set[tuple[bytes, bytes, int]] = set()
 
     def read_node(self, start: int, end: int) -> None:
         """Reads a NodeDef."""
         data = self._data
-        op = b""
+        name = op = b""
         odd = []
+        inputs = []
         for number, begin, stop in wire_format.spans(data, start, end):
             if number == _NODE_ATTR:
                 key = b""
@@ -151,9 +173,18 @@ class _Reader:
                         ):
                             value = wire_format.number(data, left + 1, right)
                             odd.append((key, value))
+            elif number == _NODE_INPUT:
+                if not op or op in _MERGES:
+                    inputs.append(data[begin:stop])
             elif number == _NODE_OP:
                 op = data[begin:stop]
+            elif number == _NODE_NAME:
+                name = data[begin:stop]
         self._ops.add(op)
+        if op in _MERGES:
+            self._merges[name] = inputs
+        elif op in _NEXT_ITERATIONS:
+            self._next_iterations.add(name)
         self._odd_numbers.update((op, *each) for each in odd)
 
     def body(self) -> Body:
@@ -165,6 +196,17 @@ class _Reader:
                 OddNumber(_text(op), _text(key), value)
                 for op, key, value in self._odd_numbers
             ),
+            _texts(filter(self._is_broken_loop, self._merges)),
+        )
+
+    def _is_broken_loop(self, merge: bytes) -> bool:
+        operations = [
+            name.partition(b":")[0]
+            for name in self._merges[merge]
+            if not name.startswith(b"^")
+        ]
+        return len(operations) > _NUM_INPUTS_OF_LOOP and bool(
+            self._next_iterations.intersection(operations)
         )
 
     def _read_value(self, start: int, end: int) -> None:

@@ -73,6 +73,19 @@ class GraphContentTest(absltest.TestCase):
             },
         )
 
+    def test_loop_with_too_many_inputs_is_found(self) -> None:
+        """A choice may have any number, and a loop has two."""
+        graph_def = graph_pb2.GraphDef()
+        graph_def.node.add(name="next", op="NextIteration")
+        for name, inputs in (
+            ("loop", ["enter", "next", "^other"]),
+            ("choice", ["a", "b", "c"]),
+            ("broken", ["enter", "next:0", "another"]),
+        ):
+            graph_def.node.add(name=name, op="Merge", input=inputs)
+        content = _content(graph_def.SerializeToString())
+        self.assertEqual(content.broken_loops, {"broken"})
+
     def test_part_of_a_graph_is_malformed(self) -> None:
         """Wherever it is cut off inside of a field."""
         data = _graph_def().SerializeToString()

@@ -210,6 +210,16 @@ class GraphTest(parameterized.TestCase):
         ):
             _import(builder.graph_def)
 
+    def test_loop_that_would_crash_is_refused(self) -> None:
+        """TensorFlow counts on two inputs."""
+        builder = graph_builder.GraphBuilder()
+        builder.node("loop", "Merge", ["a", "b", "next"])
+        builder.node("next", "NextIteration", ["loop"])
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "loop of a loop must have two inputs"
+        ):
+            _import(builder.graph_def)
+
     def test_large_number_may_be_a_seed(self) -> None:
         """Only what TensorFlow allocates or indexes is checked."""
         builder = graph_builder.GraphBuilder()

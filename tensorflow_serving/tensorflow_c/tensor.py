@@ -4,9 +4,9 @@ A tensor is a pointer to a TF_Tensor. Whoever got it from new_tensor() or from
 a run has it until take_array() or delete().
 
 - An array becomes a tensor without a copy if it is aligned as TensorFlow wants
-  it, to ALIGNMENT bytes. The tensor owns a reference to the array and gives it
-  back when the last one who uses the memory is done, which may be a variable,
-  long after the run. Otherwise TensorFlow makes a copy.
+  it, to ALIGNMENT bytes, and not tiny. The tensor owns a reference to the array
+  and gives it back when the last one who uses the memory is done, which may be
+  a variable, long after the run. Otherwise the tensor is a copy.
 - A tensor becomes an array without a copy if it is large and nobody else uses
   its memory, so that the array may be written to; the array owns the tensor.
   Otherwise, as for a constant of the graph, the array is a copy. To copy a
@@ -36,6 +36,8 @@ from tensorflow_serving.util import errors
 # AVX-512, and a multiple of what it is on others.
 ALIGNMENT: Final = 64
 
+# Up to here a copy costs less than to lend memory and to get it back.
+_SMALL_BYTES: Final = 1 << 14
 # From here on a copy takes longer than other threads should wait for the GIL,
 # and costs more than what it takes to share memory.
 _LARGE_BYTES: Final = 1 << 18
@@ -76,6 +78,7 @@ class Converter:
         functions = library.load().functions
         self._functions = functions
         # What each run calls.
+        self._allocate = functions.TF_AllocateTensor
         self._new = functions.TF_NewTensor
         self._new_large = functions.TF_NewLargeTensor
         self._delete = functions.TF_DeleteTensor
@@ -115,14 +118,22 @@ class Converter:
             dimensions = _DIMENSIONS[len(shape)](*shape)
             self._last_shape = shape, dimensions
         size = array.nbytes
+        address = _address(array)
+        tensor: int
+        if size < _SMALL_BYTES or (size < _LARGE_BYTES and address % ALIGNMENT):
+            tensor = self._allocate(self._number, dimensions, len(shape), size)
+            if size:
+                ctypes.memmove(self._get_data(tensor), address, size)
+            return tensor
         loan = next(_next_loan)
         _lent[loan] = array
+        # TensorFlow copies what is not aligned: much of it without the GIL.
         new = self._new if size < _LARGE_BYTES else self._new_large
-        tensor: int = new(
+        tensor = new(
             self._number,
             dimensions,
             len(shape),
-            _address(array),
+            address,
             size,
             _DEALLOCATOR,
             loan,
@@ -174,7 +185,7 @@ class TextConverter(Converter):
         if not array.size:
             # A message would make one without memory, which is not a tensor
             # for all functions of the C API.
-            return super().new_tensor(array.astype(object))
+            return super().new_tensor(np.empty(array.shape, object))
         try:
             message = tensor_pb2.TensorProto(
                 dtype=self._number,  # type: ignore[arg-type]

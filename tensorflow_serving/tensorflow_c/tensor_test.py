@@ -64,7 +64,7 @@ class ConverterTest(parameterized.TestCase):
         ):
             tensor.converter(1).new_tensor(np.zeros(3))
 
-    @parameterized.parameters(3, _MANY)
+    @parameterized.parameters(10_000, _MANY)
     def test_tensor_owns_an_array_that_is_aligned(self, size: int) -> None:
         """The array is not copied, and given back with the tensor."""
         array = _aligned(size)
@@ -74,7 +74,7 @@ class ConverterTest(parameterized.TestCase):
         tensor.delete(made)
         self.assertEqual(tensor.num_lent_arrays(), lent)
 
-    @parameterized.parameters(3, _MANY)
+    @parameterized.parameters(3, 10_000, _MANY)
     def test_array_that_is_not_aligned_is_copied(self, size: int) -> None:
         """The tensor does not change when the array does."""
         array = _aligned(size, offset=4)
