@@ -36,7 +36,14 @@ _LAYERS: dict[str, set[str]] = {
         "tensorflow_c",
         "util",
     },
-    "test_util": {"batching", "core", "resources", "tensorflow_c", "util"},
+    "test_util": {
+        "batching",
+        "core",
+        "resources",
+        "session_bundle",
+        "tensorflow_c",
+        "util",
+    },
     "example": {
         "batching",
         "core",

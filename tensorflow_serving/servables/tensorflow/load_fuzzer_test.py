@@ -6,8 +6,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.servables.tensorflow import load_fuzzer
-from tensorflow_serving.session_bundle.example import export_half_plus_two
-from tensorflow_serving.test_util import saved_models
+from tensorflow_serving.test_util import written_models
 
 _NUM_SEEDS = 150
 
@@ -19,17 +18,17 @@ class LoadFuzzerTest(parameterized.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Writes models in both formats."""
+        """Copies models in both formats."""
         super().setUpClass()
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.base = folder.name
-        os.rename(
-            export_half_plus_two.export(folder.name),
-            os.path.join(folder.name, "export"),
-        )
-        saved_models.write_tf1(os.path.join(folder.name, "tf1"))
-        saved_models.write_tf2(os.path.join(folder.name, "tf2"))
+        for name, model in (
+            ("export", written_models.HALF_PLUS_TWO),
+            ("tf1", written_models.SAVED_MODEL_TF1),
+            ("tf2", written_models.SAVED_MODEL_TF2),
+        ):
+            written_models.copy(model, os.path.join(folder.name, name))
 
     @parameterized.parameters("export", "tf1", "tf2")
     def test_broken_model_is_an_error(self, name: str) -> None:

@@ -12,6 +12,8 @@ _MODULES = [
     "config_pb2",
     "cost_graph_pb2",
     "debug_pb2",
+    "example_pb2",
+    "feature_pb2",
     "full_type_pb2",
     "function_pb2",
     "graph_debug_info_pb2",
