@@ -11,7 +11,7 @@ from tensorflow_serving.test_util import graph_builder
 
 
 class ModulesTest(absltest.TestCase):
-    """What is in a process that serves."""
+    """The modules of a process that serves."""
 
     def test_servers_do_without_the_python_of_tensorflow(self) -> None:
         """Neither their modules nor a session import it."""

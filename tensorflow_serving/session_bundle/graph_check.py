@@ -1,4 +1,4 @@
-"""What a graph needs of the process that serves it, and of its session."""
+"""Checks whether a graph can be served, and chooses its executor."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _SINGLE_THREADED: Final = "SINGLE_THREADED_EXECUTOR"
 # They call back into the program that built the graph.
 _PYTHON_OPS: Final = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 
-# What that executor does not run, beside references.
+# That executor does not run these, nor references to variables.
 _OPS_OF_DEFAULT_EXECUTOR: Final = {
     "CollectiveBcastRecv",
     "CollectiveBcastRecvV2",

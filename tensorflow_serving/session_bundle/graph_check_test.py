@@ -64,7 +64,7 @@ def _config(executor_type: str) -> config_pb2.ConfigProto:
 
 
 class GraphCheckTest(parameterized.TestCase):
-    """What a graph needs of the process and of its session."""
+    """Whether a graph can be served, and by which executor."""
 
     def _graph(self, builder: graph_builder.GraphBuilder) -> graph_lib.Graph:
         graph = graph_lib.Graph()

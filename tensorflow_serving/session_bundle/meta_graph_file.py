@@ -47,7 +47,7 @@ class MetaGraph:
     # the definitions of operations. The values of the collection serving_graph
     # have their types only.
     meta_graph_def: meta_graph_pb2.MetaGraphDef
-    # What graph_def is.
+    # The bytes of graph_def.
     graph: wire_format.Message
     # The values of the collection serving_graph.
     serving_graphs: Sequence[wire_format.Message]

@@ -32,7 +32,7 @@ class MetaGraphFileTest(parameterized.TestCase):
     """A serialized MetaGraphDef, taken apart."""
 
     def test_all_but_the_graph_is_kept(self) -> None:
-        """What Python's loader alone needs is left out as well."""
+        """So are the parts left out that only Python's loader needs."""
         meta_graph_def = _meta_graph_def()
         found = _parse(meta_graph_def.SerializeToString())
         self.assertEqual(

@@ -45,7 +45,8 @@ class SessionBundle(Generic[SessionT]):
     meta_graph_def: meta_graph_pb2.MetaGraphDef
     # The folder that it was loaded from; empty if there is none.
     path: str = ""
-    # What the session runs, to ask what is in it; None if that is not known.
+    # The graph that the session runs, for questions about it; None if it is not
+    # known.
     graph: graph_lib.Graph | None = None
 
     def close(self) -> None:

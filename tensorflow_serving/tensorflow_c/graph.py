@@ -1,4 +1,4 @@
-"""A graph: what is imported, and what is in it."""
+"""A graph, which can be imported, asked about its tensors, and run."""
 
 import ctypes
 import dataclasses
@@ -33,7 +33,7 @@ _OPS_WITH_MAX_NUMBERS: Final = {
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """What a graph knows of one of its tensors."""
+    """Name, type and shape of a tensor of a graph."""
 
     name: str
     # See data_type; that of the value for a reference.
@@ -65,7 +65,7 @@ class Graph:
         self._functions = library.load().functions
         # For sessions; None once it is closed.
         self.pointer: int | None = self._functions.TF_NewGraph()
-        # What was imported.
+        # The content of what was imported.
         self.content = graph_content.EMPTY
 
     def import_graph_def(self, graph_def: wire_format.Message) -> None:

@@ -49,7 +49,8 @@ class OddNumber:
     value: int
 
 
-# What begins each round of a loop of TensorFlow 1, and what it comes from.
+# In a loop of TensorFlow 1, the first begins each round, and the second ends
+# it.
 _MERGES: Final = {b"Merge", b"RefMerge"}
 _NEXT_ITERATIONS: Final = {b"NextIteration", b"RefNextIteration"}
 _NUM_INPUTS_OF_LOOP: Final = 2
@@ -57,7 +58,7 @@ _NUM_INPUTS_OF_LOOP: Final = 2
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """What a graph or a function is made of."""
+    """The operations of a graph or of a function."""
 
     # The types of its operations. The name of a function may be one.
     ops: frozenset[str]
@@ -71,7 +72,7 @@ class Body:
 
 @dataclasses.dataclass(frozen=True)
 class GraphContent:
-    """What is in a GraphDef."""
+    """The operations of a GraphDef, and of its functions."""
 
     num_nodes: int
     graph: Body
@@ -106,14 +107,14 @@ class GraphContent:
 
     @property
     def odd_numbers(self) -> frozenset[OddNumber]:
-        """Those of all operations, those of functions included."""
+        """Attributes of all operations, also of those in functions."""
         return self.graph.odd_numbers.union(
             *(body.odd_numbers for body in self.functions.values())
         )
 
     @property
     def broken_loops(self) -> frozenset[str]:
-        """Those of the graph and of all functions."""
+        """Names in the graph and in all functions."""
         return self.graph.broken_loops.union(
             *(body.broken_loops for body in self.functions.values())
         )

@@ -30,7 +30,7 @@ class GraphContentTest(absltest.TestCase):
     """Which operations a serialized graph holds."""
 
     def test_operations_of_functions_are_found(self) -> None:
-        """They are told apart from those of the graph itself."""
+        """The graph itself does not count them as its own."""
         content = _content(_graph_def().SerializeToString())
         self.assertEqual(content.num_nodes, 2)
         self.assertEqual(content.graph.ops, {"Placeholder", "PartitionedCall"})
@@ -54,7 +54,7 @@ class GraphContentTest(absltest.TestCase):
         self.assertEqual(content.closure(["g"]), {"Case", "AssignVariableOp"})
 
     def test_odd_numbers_are_found(self) -> None:
-        """Those that are large or negative, in the graph and in functions."""
+        """Large and negative ones, in the graph and in functions."""
         graph_def = _graph_def()
         for node, value in (
             (graph_def.node[0], (1 << 21) - 1),

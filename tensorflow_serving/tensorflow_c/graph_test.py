@@ -86,7 +86,7 @@ def _counter() -> graph_builder.GraphBuilder:
 
 
 class GraphTest(parameterized.TestCase):
-    """What is in a graph."""
+    """A graph, and questions about it."""
 
     def _graph(self) -> graph_lib.Graph:
         graph = _import(_counter().graph_def)
@@ -172,7 +172,7 @@ class GraphTest(parameterized.TestCase):
     def test_stateful_operations_of_a_run_are_known(
         self, fetches: list[str], feeds: list[str], expected: set[str]
     ) -> None:
-        """Those behind control edges and in functions; not behind feeds."""
+        """Control edges and functions lead to some; feeds hide others."""
         self.assertEqual(self._graph().stateful_ops(fetches, feeds), expected)
 
     def test_graph_that_is_cut_off_is_data_loss(self) -> None:
@@ -243,7 +243,7 @@ class GraphTest(parameterized.TestCase):
             self.assertTrue(graph.has_operation("x"))
 
     def test_graph_is_a_part_of_a_larger_message(self) -> None:
-        """What is around it does not matter."""
+        """The bytes around it do not matter."""
         data = _counter().graph_def.SerializeToString()
         message = wire_format.Message(
             b"before" + data + b"after", len(b"before"), len(data) + 6

@@ -1,4 +1,4 @@
-"""What TensorFlow knows of a type of operations."""
+"""The definition of a type of operations, as far as serving needs it."""
 
 import dataclasses
 

@@ -13,7 +13,7 @@ from tensorflow_serving.util import errors
 
 
 class PreparedRun:
-    """What to feed and what to fetch, in the form that the C API wants.
+    """Feeds and fetches, in the form that the C API wants.
 
     A tensor that is both fed and fetched does not go through the graph.
 
@@ -64,7 +64,7 @@ class PreparedRun:
         self._num_fetches = len(fetched)
         self._num_operations = len(operations)
         self._order = _order(fetches, list(feeds), list(names))
-        # What a run needs, and leaves for the next one.
+        # A run takes one, and leaves it for the next run.
         self._workspaces: list[_Workspace] = []
 
     def __call__(

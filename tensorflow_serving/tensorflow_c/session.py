@@ -31,7 +31,7 @@ from tensorflow_serving.util import errors
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What a session can run operations on."""
+    """A device that a session can run operations on."""
 
     # "/job:localhost/replica:0/task:0/device:GPU:0".
     name: str

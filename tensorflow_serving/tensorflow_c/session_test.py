@@ -67,7 +67,7 @@ class SessionTest(parameterized.TestCase):
         self.assertEqual(self.session.run([]), [])
 
     def test_values_are_in_the_order_of_the_fetches(self) -> None:
-        """What is fed, what comes twice, and an operation, which is None."""
+        """A feed and a double keep their place; an operation is None."""
         x = np.array([[1, 2]], np.float32)
         values = self.session.run(
             ["y:0", "keep", "x:0", "two:0", "y:0"], {"x:0": x}
@@ -78,7 +78,7 @@ class SessionTest(parameterized.TestCase):
 
     @parameterized.parameters("abc", b"abc", np.bytes_(b"abc"))
     def test_text_is_fed_as_it_is(self, text: str | bytes) -> None:
-        """What has no dimensions comes back as bytes."""
+        """A tensor without dimensions comes back as bytes."""
         self.assertEqual(
             self.session.run("same_text:0", {"text:0": text}), b"abc"
         )
@@ -196,7 +196,7 @@ class CloseTest(absltest.TestCase):
             closed.result()
 
     def test_close_cancels_a_run_that_does_not_end(self) -> None:
-        """After a grace period; the run is told CANCELLED."""
+        """It does so after a grace period, and the run fails."""
         graph = _builder().open_session().graph
         session = session_lib.Session(graph, close_grace_seconds=0.01)
         started = threading.Event()

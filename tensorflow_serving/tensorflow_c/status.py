@@ -17,7 +17,7 @@ _MAX_CHARACTERS: Final = 1000
 
 
 class Status:
-    """What a function of the C API says of how it went; a TF_Status.
+    """The result of a function of the C API; a TF_Status.
 
         with Status() as status:
             functions.TF_CloseSession(session, status.pointer)

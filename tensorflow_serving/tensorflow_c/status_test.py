@@ -23,7 +23,7 @@ class StatusTest(parameterized.TestCase):
                 failed.check()
 
     def test_status_is_used_again(self) -> None:
-        """What is given back is handed out next."""
+        """The one that was given back is handed out next."""
         first = status.acquire()
         status.release(first)
         second = status.acquire()

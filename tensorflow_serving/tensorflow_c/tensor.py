@@ -32,8 +32,8 @@ from tensorflow_serving.tensorflow_c import (
 from tensorflow_serving.tensorflow_c.protos import tensor_pb2
 from tensorflow_serving.util import errors
 
-# That of the memory of tensors: TF_TensorDefaultAlignment() on machines with
-# AVX-512, and a multiple of what it is on others.
+# The memory of a tensor begins at a multiple of this. It is what
+# TF_TensorDefaultAlignment() says with AVX-512, and enough for other machines.
 ALIGNMENT: Final = 64
 
 # Up to here a copy costs less than to lend memory and to get it back.
@@ -77,7 +77,7 @@ class Converter:
         """
         functions = library.load().functions
         self._functions = functions
-        # What each run calls.
+        # Each run calls these.
         self._allocate = functions.TF_AllocateTensor
         self._new = functions.TF_NewTensor
         self._new_large = functions.TF_NewLargeTensor
@@ -88,7 +88,8 @@ class Converter:
         # The shape of the last tensor, and what the C API takes for it.
         self._last_shape = ((), _DIMENSIONS[0]())
         self._number = number % 100
-        # Those of arrays to be converted, and of those that come back.
+        # The first is for arrays to be converted, the second for those that
+        # come back.
         self.dtype = data_type.to_numpy(number)
         self._dtype_of_values = data_type.of_values(number)
 
@@ -100,16 +101,8 @@ class Converter:
         """
         if type(array) is not np.ndarray:
             array = np.asarray(array)
-        dtype = array.dtype
-        # Mostly they are the same object, which is quick to see.
-        if dtype is not self.dtype and dtype not in (
-            self.dtype,
-            self._dtype_of_values,
-        ):
-            raise errors.InvalidArgumentError(
-                "fetches and feeds must fit the graph; got an array of "
-                f"{array.dtype} for a tensor of {self.dtype}"
-            )
+        if array.dtype is not self.dtype:  # mostly it is the same object
+            self._require_dtype(array.dtype)
         if not array.flags.c_contiguous:
             array = np.ascontiguousarray(array)
         shape = array.shape
@@ -139,6 +132,13 @@ class Converter:
             loan,
         )
         return tensor
+
+    def _require_dtype(self, dtype: np.dtype[Any]) -> None:
+        if dtype not in (self.dtype, self._dtype_of_values):
+            raise errors.InvalidArgumentError(
+                "fetches and feeds must fit the graph; got an array of "
+                f"{dtype} for a tensor of {self.dtype}"
+            )
 
     def take_array(self, tensor: int) -> Any:
         """Returns the value of a tensor, which belongs to the array then.

@@ -18,7 +18,7 @@ _MAX_VARINT_BYTES: Final = 10
 
 
 class MalformedError(ValueError):
-    """What is read is not a message, or not all of one."""
+    """The bytes are not a message, or not all of one."""
 
 
 @dataclasses.dataclass(frozen=True)

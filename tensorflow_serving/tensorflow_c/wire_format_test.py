@@ -30,7 +30,7 @@ class WireFormatTest(parameterized.TestCase):
         )
 
     def test_numbers_are_skipped(self) -> None:
-        """Those of every wire type, before and after what is given."""
+        """Every wire type may come before and after what is given."""
         data = b"".join(
             value.SerializeToString()
             for value in (

@@ -35,7 +35,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         """Starts with an empty one."""
         self.graph_def = graph_pb2.GraphDef()
-        # That of TensorFlow 2.0, from when on graphs keep their meaning.
+        # Any number that TensorFlow 2 has had: it decides how a graph is read.
         self.graph_def.versions.producer = 175
 
     def node(

@@ -27,6 +27,6 @@ def copy(model: str, path: str) -> str:
     shutil.copytree(os.path.join(_FOLDER, model), path)
     for folder, _, names in os.walk(path):
         for name in ("", *names):
-            # What was built may not be written to.
+            # Outputs of the build may not be written to.
             os.chmod(os.path.join(folder, name), 0o755)
     return path

@@ -27,7 +27,7 @@ _SAVED_MODEL = "saved_model.pb"
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of the loads."""
+    """The ends of the loads."""
 
     # How many ended in a way: "loaded", or the name of an error of the project.
     counts: Mapping[str, int]

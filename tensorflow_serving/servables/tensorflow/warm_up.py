@@ -50,7 +50,7 @@ _WITHOUT_EFFECT = {
     *("RandomPoisson", "RandomPoissonV2", "RandomShuffle"),
     *("RandomStandardNormal", "RandomUniform", "RandomUniformInt"),
     *("TruncatedNormal",),
-    # What ends with the run.
+    # Resources that end with the run.
     *("StackPopV2", "StackPushV2", "StackV2", "StackCloseV2"),
     *("TensorArrayCloseV3", "TensorArrayConcatV3", "TensorArrayGatherV3"),
     *("TensorArrayReadV3", "TensorArrayScatterV3", "TensorArraySizeV3"),

@@ -4,7 +4,7 @@ load("@pip//:defs.bzl", "BIN", "PYTHON")
 
 PACKAGE = "tensorflow_serving.tensorflow_c.protos"
 
-# What tools/proto/generate_modules.py makes.
+# The output of tools/proto/generate_modules.py.
 _MODULES = [
     "allocation_description_pb2",
     "attr_value_pb2",
