@@ -3,6 +3,8 @@
 load("@pip//:defs.bzl", "BIN", "PYTHON")
 
 _DESCRIPTORS = "//tools/proto:tensorflow_descriptors"
+_PROTOS = "tensorflow_serving.tensorflow_c.protos"
+_RELOCATED_IMPORTS = "//tools/proto:relocated_imports.py"
 
 def serving_proto_library_py(
         name,
@@ -17,7 +19,8 @@ def serving_proto_library_py(
       name: <stem>_pb2, where <stem>.proto is the source in the same package.
         Names the py_library; the one of the stubs is <name>_grpc.
       has_services: whether the file defines gRPC services.
-      imports_tensorflow: whether the file imports .proto files of TensorFlow.
+      imports_tensorflow: whether the file imports .proto files of TensorFlow;
+        the modules then import those of tensorflow_c/protos.
       visibility: of the py_library targets.
     """
     src = name[:-len("_pb2")] + ".proto"
@@ -31,9 +34,9 @@ def serving_proto_library_py(
     ]
     deps = ["@pip//:protobuf"]
     if imports_tensorflow:
-        srcs.append(_DESCRIPTORS)
+        srcs += [_DESCRIPTORS, _RELOCATED_IMPORTS]
         flags.append("--descriptor_set_in=$(location %s)" % _DESCRIPTORS)
-        deps.append("@pip//:tensorflow")
+        deps.append("//tensorflow_serving/tensorflow_c/protos:config_pb2")
     if has_services:
         stubs = name + "_grpc"
         outs += [stubs + ".py", stubs + ".pyi"]
@@ -49,14 +52,15 @@ def serving_proto_library_py(
             visibility = visibility,
             deps = [":" + name, "@pip//:grpcio"],
         )
+    cmd = [PYTHON, "-m", "grpc_tools.protoc"] + flags + ["$(location %s)" % src]
+    if imports_tensorflow:
+        relocated_imports = "$(location %s)" % _RELOCATED_IMPORTS
+        cmd += ["&&", PYTHON, relocated_imports, _PROTOS, "$(OUTS)"]
     native.genrule(
         name = name + "_protoc",
         srcs = srcs,
         outs = outs,
-        cmd = " ".join(
-            [PYTHON, "-m", "grpc_tools.protoc"] + flags +
-            ["$(location %s)" % src],
-        ),
+        cmd = " ".join(cmd),
         message = "Generating code for " + src,
         visibility = ["//visibility:private"],
     )

@@ -4,7 +4,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from tensorflow_serving.batching import batched_function, tensor_batch
 from tensorflow_serving.example import mnist_input_data
@@ -15,6 +14,7 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
     signature,
 )
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 
@@ -116,7 +116,8 @@ class MnistClassifier:
 def session_bundle_config() -> session_bundle_config_pb2.SessionBundleConfig:
     """Returns how to load the model, for a factory; without batching."""
     config = session_bundle_config_pb2.SessionBundleConfig()
-    # A thread hand-over for each operation takes longer than a small model.
+    # A thread hand-over for each operation takes longer than a small model. A
+    # graph that this executor does not run gets another one.
     config.session_config.experimental.executor_type = (
         "SINGLE_THREADED_EXECUTOR"
     )
@@ -124,7 +125,7 @@ def session_bundle_config() -> session_bundle_config_pb2.SessionBundleConfig:
 
 
 def classification_signature(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> manifest_pb2.ClassificationSignature:
     """Returns the default signature of an export.
 

@@ -13,6 +13,7 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
     signature,
 )
+from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 tf1 = tf.compat.v1
@@ -38,7 +39,9 @@ class MnistClassifierTest(parameterized.TestCase):
         """Returns a loaded model from x:0 to y:0."""
         with tf.Graph().as_default() as graph:
             tf.identity(model(tf1.placeholder(*images, name="x")), name="y")
-        session = serving_session.ServingSession(tf1.Session(graph=graph))
+        session = serving_session.ServingSession(
+            graph_builder.open_session(graph.as_graph_def())
+        )
         self.addCleanup(session.close)
         meta_graph_def = tf1.MetaGraphDef()
         classification = manifest_pb2.ClassificationSignature(

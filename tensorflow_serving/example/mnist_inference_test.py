@@ -110,6 +110,13 @@ class ServingTest(parameterized.TestCase):
         super().setUp()
         self.client = _Client(self, self.server.address)
 
+    def test_server_runs_without_the_python_of_tensorflow(self) -> None:
+        """Of its libraries it has those with the C API only."""
+        with open(f"/proc/{self.server.pid}/maps", encoding="utf-8") as file:
+            maps = file.read()
+        self.assertIn("libtensorflow_cc", maps)
+        self.assertNotIn("_pywrap_", maps)
+
     def test_answers_are_probabilities(self) -> None:
         """Ten of them, and most of the time the right digit is the first."""
         test_set = mnist_input_data.read_test_set("", "digits")

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import (
@@ -23,9 +22,13 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
     signature,
 )
+from tensorflow_serving.tensorflow_c.protos import (
+    attr_value_pb2,
+    meta_graph_pb2,
+    types_pb2,
+)
+from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
-
-tf1 = tf.compat.v1
 
 _BINDING = manifest_pb2.TensorBinding
 _FETCHES = [mnist_newest_version.SCORES, mnist_newest_version.VERSION]
@@ -34,15 +37,31 @@ _IMAGES = np.full([3, 784], 0.5, np.float32)
 
 def _classifier(score: float) -> mnist_classifier.MnistClassifier:
     """Returns one whose scores are always the same; none for pixels above 1."""
-    with tf.Graph().as_default() as graph:
-        x = tf1.placeholder(tf.float32, [None, 784], name="x")
-        with tf.control_dependencies([tf.debugging.assert_less_equal(x, 1.0)]):
-            tf.add(0 * x[:, :10], score, name="y")
+    graph = graph_builder.GraphBuilder()
+    graph.placeholder("x", "float32", [None, 784])
+    graph.constant("one", np.array(1, np.float32))
+    graph.constant("axes", np.array([0, 1], np.int32))
+    graph.node("fits", "LessEqual", ["x", "one"], T="float32")
+    graph.node("all_fit", "All", ["fits", "axes"])
+    graph.node(
+        "check",
+        "Assert",
+        ["all_fit", "one"],
+        T=attr_value_pb2.AttrValue(
+            list=attr_value_pb2.AttrValue.ListValue(
+                type=[types_pb2.DataType.DT_FLOAT]
+            )
+        ),
+    )
+    graph.constant("zeros", np.zeros([784, 10], np.float32))
+    graph.constant("score", np.array(score, np.float32))
+    graph.node("nothing", "MatMul", ["x", "zeros", "^check"], T="float32")
+    graph.node("y", "AddV2", ["nothing", "score"], T="float32")
     classification = manifest_pb2.ClassificationSignature(
         input=_BINDING(tensor_name="x:0"),
         scores=_BINDING(tensor_name="y:0"),
     )
-    meta_graph_def = tf1.MetaGraphDef()
+    meta_graph_def = meta_graph_pb2.MetaGraphDef()
     signature.set_signatures(
         manifest_pb2.Signatures(
             default_signature=manifest_pb2.Signature(
@@ -51,7 +70,7 @@ def _classifier(score: float) -> mnist_classifier.MnistClassifier:
         ),
         meta_graph_def,
     )
-    session = serving_session.ServingSession(tf1.Session(graph=graph))
+    session = serving_session.ServingSession(graph.open_session())
     return mnist_classifier.MnistClassifier(
         session_bundle.SessionBundle(session, meta_graph_def), max_batch_size=4
     )

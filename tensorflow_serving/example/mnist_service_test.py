@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import message
 
@@ -24,6 +23,7 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
     signature,
 )
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.test_util import puppet_batch_scheduler
 from tensorflow_serving.util import errors
 
@@ -60,7 +60,7 @@ class _Session:
 def _service(
     session: _Session, default: manifest_pb2.Signature | None = _CLASSIFICATION
 ) -> mnist_service.MnistService:
-    meta_graph_def = tf.compat.v1.MetaGraphDef()
+    meta_graph_def = meta_graph_pb2.MetaGraphDef()
     signature.set_signatures(
         manifest_pb2.Signatures(default_signature=default), meta_graph_def
     )
@@ -230,7 +230,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         batching = batching_session.BatchingSession(
             batching_session.Options(), session, create_scheduler
         )
-        meta_graph_def = tf.compat.v1.MetaGraphDef()
+        meta_graph_def = meta_graph_pb2.MetaGraphDef()
         signature.set_signatures(
             manifest_pb2.Signatures(default_signature=_CLASSIFICATION),
             meta_graph_def,

@@ -2,9 +2,9 @@
 
 from typing import TypeVar
 
-import tensorflow as tf
 from google.protobuf import any_pb2, message
 
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 MessageT = TypeVar("MessageT", bound=message.Message)
@@ -18,7 +18,7 @@ def pack(value: message.Message) -> any_pb2.Any:
 
 
 def unpack_all(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
     key: str,
     message_class: type[MessageT],
 ) -> list[MessageT]:

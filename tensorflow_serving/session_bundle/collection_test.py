@@ -1,17 +1,20 @@
 """Tests for collection."""
 
-import tensorflow as tf
 from absl.testing import absltest
+from google.protobuf import any_pb2
 
 from tensorflow_serving.session_bundle import collection, manifest_pb2
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 
 class CollectionTest(absltest.TestCase):
     """Messages in the collections of a MetaGraphDef."""
 
-    def _meta_graph_def(self, *values: object) -> tf.compat.v1.MetaGraphDef:
-        meta_graph_def = tf.compat.v1.MetaGraphDef()
+    def _meta_graph_def(
+        self, *values: any_pb2.Any
+    ) -> meta_graph_pb2.MetaGraphDef:
+        meta_graph_def = meta_graph_pb2.MetaGraphDef()
         meta_graph_def.collection_def["key"].any_list.value.extend(values)
         return meta_graph_def
 
@@ -31,7 +34,7 @@ class CollectionTest(absltest.TestCase):
 
     def test_missing_collection_is_empty_and_stays_missing(self) -> None:
         """Looking does not change the MetaGraphDef."""
-        meta_graph_def = tf.compat.v1.MetaGraphDef()
+        meta_graph_def = meta_graph_pb2.MetaGraphDef()
         self.assertEqual(
             collection.unpack_all(
                 meta_graph_def, "key", manifest_pb2.AssetFile

@@ -10,10 +10,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-import tensorflow as tf
+from absl import logging
 
-from tensorflow_serving.session_bundle import session_errors
+from tensorflow_serving.session_bundle import graph_check
+from tensorflow_serving.tensorflow_c import graph as graph_lib
+from tensorflow_serving.tensorflow_c import (
+    library,
+    session,
+    wire_format,
+)
+from tensorflow_serving.tensorflow_c.protos import config_pb2, saver_pb2
 from tensorflow_serving.util import errors
+
+# The operation that does nothing.
+_NOTHING = "tensorflow_serving/nothing"
 
 # What TensorFlow says of checkpoints that are truncated, corrupt, of another
 # model, or of other shapes.
@@ -41,8 +51,10 @@ class Graph:
 
     # The file that holds it, for errors.
     path: str
-    # Of it: graph_def, saver_def and meta_info_def.stripped_op_list.
-    meta_graph_def: tf.compat.v1.MetaGraphDef
+    # A GraphDef.
+    graph_def: wire_format.Message
+    # Names the operation and the tensor that restore variables.
+    saver_def: saver_pb2.SaverDef
     # None if there is nothing to restore.
     variables: Variables | None
     # The path of each asset, by the name of its tensor.
@@ -52,8 +64,8 @@ class Graph:
 
 
 def open_session(
-    loaded: Graph, target: str, config: tf.compat.v1.ConfigProto | None
-) -> tf.compat.v1.Session:
+    loaded: Graph, target: str, config: config_pb2.ConfigProto | None
+) -> session.Session:
     """Returns a session that is ready to run.
 
     The graph is imported and its restore op is run, which works for graphs of
@@ -62,26 +74,42 @@ def open_session(
     Args:
       loaded: What to run.
       target: The TensorFlow runtime to connect to; empty for this process.
-      config: Options of the session.
+      config: Options of the session. An executor that does not fit the graph
+        is replaced.
 
     Raises:
-      DataLossError: Variables are corrupt, truncated, or of another graph.
-        Permanent.
+      DataLossError: The graph or its variables are corrupt, truncated, or of
+        something else. Permanent.
       FailedPreconditionError: The content does not fit together, or not this
         machine. Permanent.
       UnavailableError: The storage failed. Transient.
     """
     graph = _import_graph(loaded)
-    session = _new_session(target, graph, config)
     try:
-        _place(session, loaded)
-        if loaded.variables is not None:
-            _restore(session, loaded, loaded.variables)
-        _run_init_op(session, loaded)
+        graph_check.require_no_python(graph)
+        opened = _new_session(
+            target,
+            graph,
+            graph_check.fitting_config(
+                graph, config or config_pb2.ConfigProto()
+            ),
+        )
+    except errors.FailedPreconditionError as error:
+        graph.close()
+        raise type(error)(f"{error}: {loaded.path}") from None
     except BaseException:
-        session.close()
+        graph.close()
         raise
-    return session
+    try:
+        _log_devices(opened)
+        _place(opened, loaded)
+        if loaded.variables is not None:
+            _restore(opened, loaded, loaded.variables)
+        _run_init_op(opened, loaded)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 @contextlib.contextmanager
@@ -132,92 +160,103 @@ def find_shards(folder: str, prefix: str) -> list[str]:
     return paths
 
 
-def _import_graph(loaded: Graph) -> tf.Graph:
-    meta_graph_def = loaded.meta_graph_def
-    graph = tf.Graph()
+def _import_graph(loaded: Graph) -> graph_lib.Graph:
+    graph = graph_lib.Graph()
     try:
-        with graph.as_default():
-            tf.import_graph_def(
-                meta_graph_def.graph_def,
-                name="",
-                # A newer TensorFlow may have set attributes that this one does
-                # not know, to what does no harm.
-                producer_op_list=meta_graph_def.meta_info_def.stripped_op_list,
+        try:
+            graph.import_graph_def(loaded.graph_def)
+            graph.add_no_op(_NOTHING)
+        except errors.DataLossError as error:
+            raise errors.DataLossError(f"{error}: {loaded.path}") from None
+        except errors.ServingError as error:
+            raise errors.FailedPreconditionError(
+                f"Graph must be one that TensorFlow {library.load().version} "
+                f"can import; got {error}: {loaded.path}"
+            ) from None
+        if not graph.content.num_nodes:
+            raise errors.DataLossError(
+                f"file must hold a graph; got one without nodes: {loaded.path}"
             )
-    except (TypeError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).partition("\n")[0]
-        raise errors.FailedPreconditionError(
-            "Graph must be one that TensorFlow "
-            f"{tf.__version__} can import; got {reason}: {loaded.path}"
-        ) from None
-    saver_def = meta_graph_def.saver_def
+        _require_names(graph, loaded)
+    except BaseException:
+        graph.close()
+        raise
+    return graph
+
+
+def _require_names(graph: graph_lib.Graph, loaded: Graph) -> None:
+    """Checks that what a load runs and feeds is in the graph."""
     try:
         if loaded.variables is not None:
-            graph.get_operation_by_name(saver_def.restore_op_name)
-            graph.get_tensor_by_name(saver_def.filename_tensor_name)
+            graph.operation(loaded.saver_def.restore_op_name)
+            graph.output(loaded.saver_def.filename_tensor_name)
         for name in loaded.assets:
-            graph.get_tensor_by_name(name)
-    except (KeyError, ValueError) as error:
+            graph.output(name)
+    except errors.InvalidArgumentError as error:
         raise errors.FailedPreconditionError(
             "Graph must hold the restore op of its Saver, the filename tensor "
             f"of that op, and each asset tensor; got {error}: {loaded.path}"
         ) from None
-    return graph
 
 
 def _new_session(
-    target: str, graph: tf.Graph, config: tf.compat.v1.ConfigProto | None
-) -> tf.compat.v1.Session:
+    target: str, graph: graph_lib.Graph, config: config_pb2.ConfigProto
+) -> session.Session:
     try:
-        return tf.compat.v1.Session(target, graph, config)
-    except tf.errors.OpError as error:
-        raise errors.from_code(
-            error.error_code,
+        return session.Session(graph, config, target)
+    except errors.ServingError as error:
+        raise type(error)(
             f"session target {target!r} and configuration must be usable; got "
-            f"{session_errors.cause(error)}",
+            f"{error}"
         ) from None
 
 
-def _place(session: tf.compat.v1.Session, loaded: Graph) -> None:
+def _log_devices(opened: session.Session) -> None:
+    """Says once in a process what models run on."""
+    logging.log_first_n(
+        logging.INFO,
+        "TensorFlow %s runs models on %s",
+        1,
+        library.load().version,
+        ", ".join(device.name for device in opened.devices()),
+    )
+
+
+def _place(opened: session.Session, loaded: Graph) -> None:
     """Runs nothing, which puts each operation on a device."""
-    with session.graph.as_default():
-        nothing = tf.no_op("nothing")
     try:
-        session.run(nothing)
-    except tf.errors.OpError as error:
+        opened.run([_NOTHING])
+    except errors.ServingError as error:
         raise errors.FailedPreconditionError(
-            "Graph must fit the devices of this machine; got "
-            f"{session_errors.cause(error)}: {loaded.path}"
+            f"Graph must fit the devices of this machine; got {error} (A graph "
+            "that was bound to other devices can be exported anew with "
+            "clear_devices=True, or loaded with allow_soft_placement in the "
+            f"session_config.): {loaded.path}"
         ) from None
 
 
 def _restore(
-    session: tf.compat.v1.Session, loaded: Graph, variables: Variables
+    opened: session.Session, loaded: Graph, variables: Variables
 ) -> None:
-    saver_def = loaded.meta_graph_def.saver_def
+    saver_def = loaded.saver_def
     files = ", ".join(variables.files)
     try:
-        session.run(
-            saver_def.restore_op_name,
+        opened.run(
+            [saver_def.restore_op_name],
             {
-                saver_def.filename_tensor_name: variables.filename,
-                **loaded.assets,
+                saver_def.filename_tensor_name: os.fsencode(variables.filename),
+                **_encoded(loaded.assets),
             },
         )
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise errors.FailedPreconditionError(
-            f"Restore op must take paths of files; got {reason}: {files}"
-        ) from None
-    except tf.errors.OpError as error:
+    except errors.ServingError as error:
         # The reader guesses at another format, which is not the point.
-        cause = session_errors.cause(error).partition(": perhaps your file")[0]
-        if error.error_code in _CODES_OF_BROKEN_VARIABLES:
+        cause = str(error).partition(": perhaps your file")[0]
+        if error.code in _CODES_OF_BROKEN_VARIABLES:
             raise errors.DataLossError(
                 "Variables files must be whole and of this export; got "
                 f"{cause}: {files}"
             ) from None
-        code = error.error_code
+        code = error.code
         if code == errors.StatusCode.UNKNOWN:
             # What TensorFlow makes of EIO and the like.
             code = errors.StatusCode.UNAVAILABLE
@@ -226,17 +265,17 @@ def _restore(
         ) from None
 
 
-def _run_init_op(session: tf.compat.v1.Session, loaded: Graph) -> None:
+def _run_init_op(opened: session.Session, loaded: Graph) -> None:
     if loaded.init_op is None:
         return
     try:
-        session.run(loaded.init_op, dict(loaded.assets))
-    except (tf.errors.OpError, KeyError, TypeError, ValueError) as error:
-        reason = (
-            session_errors.cause(error)
-            if isinstance(error, tf.errors.OpError)
-            else str(error).partition("\n")[0]
-        )
+        opened.run([loaded.init_op], _encoded(loaded.assets))
+    except errors.ServingError as error:
         raise errors.FailedPreconditionError(
-            f"Init op {loaded.init_op} must run; got {reason}: {loaded.path}"
+            f"Init op {loaded.init_op} must run; got {error}: {loaded.path}"
         ) from None
+
+
+def _encoded(paths: Mapping[str, str]) -> dict[str, bytes]:
+    """Returns paths as tensors of strings hold them."""
+    return {name: os.fsencode(path) for name, path in paths.items()}

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 class Session(Protocol):
-    """The part of a tf.compat.v1.Session that serving needs."""
+    """The part of a session that serving needs."""
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]

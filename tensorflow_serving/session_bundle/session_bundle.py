@@ -10,30 +10,27 @@ import glob
 import os
 from typing import Generic, TypeVar
 
-import tensorflow as tf
 from absl import logging
-from google.protobuf import message
 
 from tensorflow_serving.session_bundle import (
     collection,
     constants,
     graph_session,
     manifest_pb2,
+    meta_graph_file,
 )
 from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.tensorflow_c import graph as graph_lib
+from tensorflow_serving.tensorflow_c import session as c_session
+from tensorflow_serving.tensorflow_c import wire_format
+from tensorflow_serving.tensorflow_c.protos import (
+    config_pb2,
+    graph_pb2,
+    meta_graph_pb2,
+)
 from tensorflow_serving.util import errors
 
 SessionT = TypeVar("SessionT", bound=session_lib.Session)
-
-# What TensorFlow says of checkpoints that are truncated, corrupt, of another
-# model, or of other shapes.
-_CODES_OF_BROKEN_VARIABLES = {
-    errors.StatusCode.DATA_LOSS,
-    errors.StatusCode.INTERNAL,
-    errors.StatusCode.INVALID_ARGUMENT,
-    errors.StatusCode.NOT_FOUND,
-    errors.StatusCode.OUT_OF_RANGE,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +38,16 @@ class SessionBundle(Generic[SessionT]):
     """A loaded export; a context manager that closes itself."""
 
     # Its graph is its own; variables and tables are initialised. From the
-    # loader a tf.compat.v1.Session, from a factory one that wraps it.
+    # loader one of tensorflow_c, from a factory one that wraps it.
     session: SessionT
-    # As exported, with the graph that is served as graph_def.
-    meta_graph_def: tf.compat.v1.MetaGraphDef
+    # Signatures, collections, assets and meta_info_def as exported; without the
+    # graph, of which the session has the only copy.
+    meta_graph_def: meta_graph_pb2.MetaGraphDef
     # The folder that it was loaded from; empty if there is none.
     path: str = ""
+    # The graph that the session runs, for questions about it; None if it is not
+    # known.
+    graph: graph_lib.Graph | None = None
 
     def close(self) -> None:
         """Frees the session. Idempotent."""
@@ -64,8 +65,8 @@ class SessionBundle(Generic[SessionT]):
 def load_session_bundle_from_path(
     export_dir: str | os.PathLike[str],
     target: str = "",
-    config: tf.compat.v1.ConfigProto | None = None,
-) -> SessionBundle[tf.compat.v1.Session]:
+    config: config_pb2.ConfigProto | None = None,
+) -> SessionBundle[c_session.Session]:
     """Loads the export in a folder.
 
     The graph is imported and the restore op that the exporter's Saver left in
@@ -92,14 +93,17 @@ def load_session_bundle_from_path(
             f'"{constants.UNFINISHED_SUFFIX}"; got {export_dir}'
         )
     with graph_session.storage_errors_converted(export_dir):
-        meta_graph_def = _read_meta_graph_def(export_dir)
+        meta_graph = _read(_meta_path(export_dir))
+        meta_graph_def = meta_graph.meta_graph_def
         variables = _find_variables(export_dir)
         assets = _find_assets(export_dir, meta_graph_def)
+    graph = _served_graph(_meta_path(export_dir), meta_graph)
     _require_restore_op(meta_graph_def, _meta_path(export_dir))
     session = graph_session.open_session(
         graph_session.Graph(
             _meta_path(export_dir),
-            meta_graph_def,
+            graph,
+            meta_graph_def.saver_def,
             variables,
             assets,
             _init_op(export_dir, meta_graph_def),
@@ -107,49 +111,58 @@ def load_session_bundle_from_path(
         target,
         config,
     )
-    return SessionBundle(session, meta_graph_def, export_dir)
+    return SessionBundle(session, meta_graph_def, export_dir, session.graph)
 
 
 def _meta_path(export_dir: str) -> str:
     return os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
 
 
-def _read_meta_graph_def(export_dir: str) -> tf.compat.v1.MetaGraphDef:
-    """Returns export.meta, with the graph to serve as graph_def."""
-    path = _meta_path(export_dir)
-    meta_graph_def = tf.compat.v1.MetaGraphDef()
+def _read(path: str) -> meta_graph_file.MetaGraph:
+    """Returns export.meta."""
     try:
         with open(path, "rb") as file:
-            meta_graph_def.ParseFromString(file.read())
+            content = file.read()
+        return meta_graph_file.MetaGraph.parse(
+            wire_format.Message.whole(content)
+        )
     except (FileNotFoundError, NotADirectoryError):
         raise errors.NotFoundError(
             f"Expected meta graph file missing: Not found: {path}"
         ) from None
-    except message.DecodeError:
+    except wire_format.MalformedError:
         raise errors.DataLossError(
             "Meta graph file must hold a MetaGraphDef; got a corrupt or "
             f"truncated file: {path}"
         ) from None
+
+
+def _served_graph(
+    path: str, meta_graph: meta_graph_file.MetaGraph
+) -> wire_format.Message:
+    """Returns the graph to serve."""
     graphs = _unpack_all(
-        path, meta_graph_def, constants.GRAPH_KEY, tf.compat.v1.GraphDef
+        path,
+        meta_graph.meta_graph_def,
+        constants.GRAPH_KEY,
+        graph_pb2.GraphDef,
     )
     if len(graphs) > 1:
         raise errors.FailedPreconditionError(
             "Expected exactly one serving GraphDef: the collection "
             f"{constants.GRAPH_KEY} must hold one; got {len(graphs)}: {path}"
         )
-    if graphs:
-        meta_graph_def.graph_def.CopyFrom(graphs[0])
-    if not meta_graph_def.graph_def.node:
+    graph = meta_graph.serving_graphs[0] if graphs else meta_graph.graph
+    if graph.start == graph.end:
         raise errors.DataLossError(
             f"Meta graph file must hold a graph; got one without nodes: {path}"
         )
-    return meta_graph_def
+    return graph
 
 
 def _unpack_all(
     path: str,
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
     key: str,
     message_class: type[collection.MessageT],
 ) -> list[collection.MessageT]:
@@ -181,7 +194,7 @@ def _find_variables(export_dir: str) -> graph_session.Variables:
 
 
 def _find_assets(
-    export_dir: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    export_dir: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> dict[str, str]:
     """Returns the path of each asset, by the name of its tensor.
 
@@ -216,7 +229,7 @@ def _find_assets(
 
 
 def _require_restore_op(
-    meta_graph_def: tf.compat.v1.MetaGraphDef, path: str
+    meta_graph_def: meta_graph_pb2.MetaGraphDef, path: str
 ) -> None:
     if not meta_graph_def.saver_def.restore_op_name:
         raise errors.FailedPreconditionError(
@@ -226,7 +239,7 @@ def _require_restore_op(
 
 
 def _init_op(
-    export_dir: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    export_dir: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> str | None:
     if constants.INIT_OP_KEY not in meta_graph_def.collection_def:
         return None

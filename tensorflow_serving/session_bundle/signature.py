@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from tensorflow_serving.session_bundle import (
     collection,
@@ -14,6 +13,7 @@ from tensorflow_serving.session_bundle import (
     manifest_pb2,
 )
 from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 
@@ -28,7 +28,7 @@ class Classification:
 
 
 def get_signatures(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> manifest_pb2.Signatures:
     """Returns the signatures of an export.
 
@@ -48,7 +48,7 @@ def get_signatures(
 
 def set_signatures(
     signatures: manifest_pb2.Signatures,
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> None:
     """Replaces the signatures of an export."""
     values = meta_graph_def.collection_def[constants.SIGNATURES_KEY].any_list
@@ -57,7 +57,7 @@ def set_signatures(
 
 
 def get_default_signature(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> manifest_pb2.Signature:
     """Returns the default signature, empty if there is none.
 
@@ -68,7 +68,7 @@ def get_default_signature(
 
 
 def get_named_signature(
-    name: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    name: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> manifest_pb2.Signature:
     """Returns the signature with a name.
 
@@ -86,7 +86,7 @@ def get_named_signature(
 
 
 def get_classification_signature(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> manifest_pb2.ClassificationSignature:
     """Returns the default signature, a classification.
 
@@ -98,7 +98,7 @@ def get_classification_signature(
 
 
 def get_named_classification_signature(
-    name: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    name: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> manifest_pb2.ClassificationSignature:
     """Returns the signature with a name, a classification.
 
@@ -116,7 +116,7 @@ def get_named_classification_signature(
 
 
 def get_regression_signature(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> manifest_pb2.RegressionSignature:
     """Returns the default signature, a regression.
 
@@ -128,7 +128,7 @@ def get_regression_signature(
 
 
 def get_generic_signature(
-    name: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    name: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> manifest_pb2.GenericSignature:
     """Returns the signature with a name, a generic one.
 
@@ -256,7 +256,7 @@ def _type_of(signature: manifest_pb2.Signature) -> str:
 
 
 def _get_default_of_type(
-    expected: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    expected: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> manifest_pb2.Signature:
     signatures = get_signatures(meta_graph_def)
     if not signatures.HasField("default_signature"):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
@@ -15,6 +14,7 @@ from tensorflow_serving.session_bundle import (
     manifest_pb2,
     signature,
 )
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 _REGRESSION = """
@@ -43,8 +43,8 @@ def _signature(text: str) -> manifest_pb2.Signature:
 
 def _export(
     default: str | None = None, **named: str
-) -> tf.compat.v1.MetaGraphDef:
-    meta_graph_def = tf.compat.v1.MetaGraphDef()
+) -> meta_graph_pb2.MetaGraphDef:
+    meta_graph_def = meta_graph_pb2.MetaGraphDef()
     signature.set_signatures(
         manifest_pb2.Signatures(
             default_signature=None if default is None else _signature(default),
@@ -103,7 +103,7 @@ class GetSignatureTest(parameterized.TestCase):
 
     def test_not_exactly_one_signatures_message_is_an_error(self) -> None:
         """Neither none nor two."""
-        meta_graph_def = tf.compat.v1.MetaGraphDef()
+        meta_graph_def = meta_graph_pb2.MetaGraphDef()
         with self.assertRaisesRegex(
             errors.FailedPreconditionError,
             "Expected exactly one signatures proto.*; got 0",
@@ -143,7 +143,7 @@ class GetSignatureTest(parameterized.TestCase):
         ("classification", signature.get_classification_signature),
     )
     def test_missing_default_signature_is_an_error(
-        self, get: Callable[[tf.compat.v1.MetaGraphDef], object]
+        self, get: Callable[[meta_graph_pb2.MetaGraphDef], object]
     ) -> None:
         """FAILED_PRECONDITION."""
         with self.assertRaisesRegex(
@@ -173,7 +173,7 @@ class GetSignatureTest(parameterized.TestCase):
     )
     def test_default_signature_of_another_type_is_an_error(
         self,
-        get: Callable[[tf.compat.v1.MetaGraphDef], object],
+        get: Callable[[meta_graph_pb2.MetaGraphDef], object],
         default: str,
         text: str,
     ) -> None:
@@ -218,7 +218,7 @@ class GetSignatureTest(parameterized.TestCase):
     )
     def test_missing_name_is_an_error(
         self,
-        get: Callable[[str, tf.compat.v1.MetaGraphDef], object],
+        get: Callable[[str, meta_graph_pb2.MetaGraphDef], object],
         error: type[Exception],
         text: str,
     ) -> None:
@@ -242,7 +242,7 @@ class GetSignatureTest(parameterized.TestCase):
     )
     def test_named_signature_of_another_type_is_an_error(
         self,
-        get: Callable[[str, tf.compat.v1.MetaGraphDef], object],
+        get: Callable[[str, meta_graph_pb2.MetaGraphDef], object],
         error: type[Exception],
         text: str,
     ) -> None:

@@ -18,12 +18,13 @@ _PACKAGES = {
     "grpc_reflection": "grpcio-reflection",
     "grpc_tools": "grpcio-tools",
     "typing_extensions": "typing-extensions",
+    "ml_dtypes": "ml-dtypes",
 }
 # Run by hand, with a package that nothing else needs.
 _WITHOUT_TARGET = {"tensorflow_serving/example/digits/make_digits.py"}
 
 _PYTHON_RULES = ("py_library", "py_binary", "py_test")
-_PROTO_RULE = "serving_proto_library_py"
+_PROTO_RULES = ("serving_proto_library_py", "tensorflow_proto_py")
 
 
 def modules_have_targets(tree: source_tree.SourceTree) -> Iterator[str]:
@@ -98,7 +99,7 @@ def deps_are_the_imports(tree: source_tree.SourceTree) -> Iterator[str]:
     """A target depends on what its module imports, and on nothing else."""
     known = {target.label for target in _python_targets(tree)}
     for target in tree.targets:
-        if target.rule == _PROTO_RULE:
+        if target.rule in _PROTO_RULES:
             known |= {target.label, f"{target.label}_grpc"}
     for target in _python_targets(tree):
         wanted = {

@@ -17,6 +17,8 @@ PACKAGES = [
     "tensorflow_serving/session_bundle",
     "tensorflow_serving/session_bundle/example",
     "tensorflow_serving/sources/storage_path",
+    "tensorflow_serving/tensorflow_c",
+    "tensorflow_serving/tensorflow_c/protos",
     "tensorflow_serving/test_util",
     "tensorflow_serving/util",
     "tools",

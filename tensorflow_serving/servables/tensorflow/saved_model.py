@@ -9,15 +9,20 @@ Example:
 import os
 from collections.abc import Sequence
 
-import tensorflow as tf
-from google.protobuf import message, text_format
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from google.protobuf import text_format
 
 from tensorflow_serving.session_bundle import (
     collection,
     constants,
     graph_session,
+    meta_graph_file,
     session_bundle,
+)
+from tensorflow_serving.tensorflow_c import session, wire_format
+from tensorflow_serving.tensorflow_c.protos import (
+    config_pb2,
+    meta_graph_pb2,
+    saved_model_pb2,
 )
 from tensorflow_serving.util import errors
 
@@ -31,13 +36,16 @@ _ASSETS_KEY = "saved_model_assets"
 INIT_OP_SIGNATURE_KEY = "__saved_model_init_op"
 _INIT_OP_KEYS = ("saved_model_main_op", "legacy_init_op")
 
+# A field of SavedModel.
+_META_GRAPHS = 2
+
 
 def load_saved_model_from_path(
     path: str | os.PathLike[str],
     tags: Sequence[str] = ("serve",),
     target: str = "",
-    config: tf.compat.v1.ConfigProto | None = None,
-) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+    config: config_pb2.ConfigProto | None = None,
+) -> session_bundle.SessionBundle[session.Session]:
     """Loads one of the graphs of a SavedModel.
 
     It is loaded as TensorFlow's servers do: the restore op that the saver left
@@ -67,13 +75,15 @@ def load_saved_model_from_path(
     path = os.path.abspath(path)
     with graph_session.storage_errors_converted(path):
         file = _find_file(path)
-        meta_graph_def = _choose(file, _read(file), tags)
+        meta_graph = _choose(file, _read(file), tags)
+        meta_graph_def = meta_graph.meta_graph_def
         variables = _find_variables(path, meta_graph_def)
         assets = _find_assets(path, meta_graph_def)
-    session = graph_session.open_session(
+    opened = graph_session.open_session(
         graph_session.Graph(
             file,
-            meta_graph_def,
+            meta_graph.graph,
+            meta_graph_def.saver_def,
             variables,
             assets,
             _init_op(file, meta_graph_def),
@@ -81,7 +91,9 @@ def load_saved_model_from_path(
         target,
         config,
     )
-    return session_bundle.SessionBundle(session, meta_graph_def, path)
+    return session_bundle.SessionBundle(
+        opened, meta_graph_def, path, opened.graph
+    )
 
 
 def _find_file(path: str) -> str:
@@ -101,25 +113,35 @@ def _find_file(path: str) -> str:
     )
 
 
-def _read(file: str) -> saved_model_pb2.SavedModel:
-    saved_model = saved_model_pb2.SavedModel()
+def _read(file: str) -> list[meta_graph_file.MetaGraph]:
+    """Returns the graphs of a SavedModel."""
     try:
         with open(file, "rb") as opened:
             content = opened.read()
         if os.path.basename(file) == _TEXT_FILENAME:
+            saved_model = saved_model_pb2.SavedModel()
             text_format.Parse(content.decode(), saved_model)
-        else:
-            saved_model.ParseFromString(content)
-    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError):
+            content = saved_model.SerializeToString()
+        whole = wire_format.Message.whole(content)
+        meta_graphs = [
+            meta_graph_file.MetaGraph.parse(whole.part(start, end))
+            for number, start, end in wire_format.fields(whole)
+            if number == _META_GRAPHS
+        ]
+    except (
+        wire_format.MalformedError,
+        text_format.ParseError,
+        UnicodeDecodeError,
+    ):
         raise errors.DataLossError(
             "SavedModel file must hold a SavedModel; got a corrupt or "
             f"truncated file: {file}"
         ) from None
-    if not saved_model.meta_graphs:
+    if not meta_graphs:
         raise errors.DataLossError(
             f"SavedModel file must hold a graph; got none: {file}"
         )
-    return saved_model
+    return meta_graphs
 
 
 def _names(folder: str) -> list[str]:
@@ -131,12 +153,14 @@ def _names(folder: str) -> list[str]:
 
 
 def _choose(
-    file: str, saved_model: saved_model_pb2.SavedModel, tags: Sequence[str]
-) -> tf.compat.v1.MetaGraphDef:
+    file: str,
+    meta_graphs: Sequence[meta_graph_file.MetaGraph],
+    tags: Sequence[str],
+) -> meta_graph_file.MetaGraph:
     """Returns the graph with exactly these tags."""
     found = []
-    for meta_graph_def in saved_model.meta_graphs:
-        there = sorted(meta_graph_def.meta_info_def.tags)
+    for meta_graph in meta_graphs:
+        there = sorted(meta_graph.meta_graph_def.meta_info_def.tags)
         if there == sorted(set(tags)):
             break
         found.append(there)
@@ -145,15 +169,15 @@ def _choose(
             f"tags must be one of {found}, those of the graphs of the "
             f"SavedModel; got {sorted(set(tags))}: {file}"
         )
-    if not meta_graph_def.graph_def.node:
+    if meta_graph.graph.start == meta_graph.graph.end:
         raise errors.DataLossError(
             f"SavedModel file must hold a graph; got one without nodes: {file}"
         )
-    return meta_graph_def
+    return meta_graph
 
 
 def _find_variables(
-    path: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    path: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> graph_session.Variables | None:
     """Returns the checkpoint; None if the graph has no variables."""
     if not meta_graph_def.saver_def.restore_op_name:
@@ -170,7 +194,7 @@ def _find_variables(
 
 
 def _find_assets(
-    path: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    path: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> dict[str, str]:
     """Returns the path of each asset, by the name of its tensor."""
     asset_files = list(meta_graph_def.asset_file_def) or collection.unpack_all(
@@ -193,7 +217,7 @@ def _find_assets(
 
 
 def _init_op(
-    file: str, meta_graph_def: tf.compat.v1.MetaGraphDef
+    file: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
 ) -> str | None:
     signature = meta_graph_def.signature_def.get(INIT_OP_SIGNATURE_KEY)
     if signature is not None and INIT_OP_SIGNATURE_KEY in signature.outputs:

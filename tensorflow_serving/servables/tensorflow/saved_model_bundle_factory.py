@@ -10,14 +10,13 @@ Example:
 import os
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from tensorflow_serving.servables.tensorflow import (
     saved_model,
     session_bundle_config_pb2,
     session_bundle_factory,
 )
 from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.tensorflow_c import session
 from tensorflow_serving.util import errors
 
 # As today's TensorFlow Serving estimates.
@@ -82,7 +81,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
 
     def _load(
         self, path: str | os.PathLike[str]
-    ) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+    ) -> session_bundle.SessionBundle[session.Session]:
         return saved_model.load_saved_model_from_path(
             path,
             self._tags,

@@ -12,7 +12,7 @@ from tensorflow_serving.servables.tensorflow import (
     serving_session,
     session_bundle_config_pb2,
 )
-from tensorflow_serving.test_util import saved_models, shared_data
+from tensorflow_serving.test_util import shared_data, written_models
 from tensorflow_serving.util import errors
 
 
@@ -40,7 +40,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
     def test_bundle_runs(self, config: str, session: type) -> None:
         """Batched if the configuration says so."""
         path = os.path.join(self.create_tempdir().full_path, "1")
-        saved_models.write_tf2(path)
+        written_models.copy(written_models.SAVED_MODEL_TF2, path)
         with (
             _create(config) as factory,
             factory.create_session_bundle(path) as bundle,
@@ -56,7 +56,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
     def test_tags_choose_the_graph(self) -> None:
         """NOT_FOUND if there is none with them."""
         path = os.path.join(self.create_tempdir().full_path, "1")
-        saved_models.write_tf1(path)
+        written_models.copy(written_models.SAVED_MODEL_TF1, path)
         with (
             _create(tags=("train",)) as factory,
             self.assertRaisesRegex(errors.NotFoundError, "got .'train'"),

@@ -1,55 +1,32 @@
 """Tests for serving_session."""
 
-import gc
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.servables.tensorflow import serving_session
+from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
-tf1 = tf.compat.v1
 
-
-def _graph() -> tf.Graph:
-    """Returns a graph with y = 12 // x, and others that hand on their input."""
-    with tf.Graph().as_default() as graph:
-        x = tf1.placeholder(tf.int32, [None], name="x")
-        tf1.floordiv(tf.constant(12), x, name="y")
-        for dtype, shape, name in (
-            (tf.string, [None, 2], "text"),
-            (tf.float32, None, "any"),
-            (tf.float32, [], "scalar"),
-        ):
-            fed = tf1.placeholder(dtype, shape, name=name)
-            tf.identity(fed, name=f"same_{name}")
-        tf1.placeholder(tf.resource, [], name="handle")
-    return graph
-
-
-class _OldSession:
-    """A session of a TensorFlow that has no fast callables."""
-
-    def __init__(self, graph: tf.Graph) -> None:
-        self.graph = graph
-        self._session = tf1.Session(graph=graph)
-        self.num_runs = 0
-
-    def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, object]
-    ) -> Any:
-        """Counts and runs."""
-        self.num_runs += 1
-        return self._session.run(fetches, feed_dict)
-
-    def close(self) -> None:
-        """Closes the session."""
-        self._session.close()
+def _serving_session() -> serving_session.ServingSession:
+    """Returns one with y = 12 // x, and others that hand on their input."""
+    graph = graph_builder.GraphBuilder()
+    graph.placeholder("x", "int32", [None])
+    graph.constant("twelve", np.array(12, np.int32))
+    graph.node("y", "FloorDiv", ["twelve", "x"], T="int32")
+    for name, dtype, shape in (
+        ("text", "string", [None, 2]),
+        ("any", "float32", None),
+        ("scalar", "float32", []),
+    ):
+        graph.placeholder(name, dtype, shape)
+        graph.node(f"same_{name}", "Identity", [name], T=dtype)
+    graph.placeholder("handle", "resource", [])
+    return serving_session.ServingSession(graph.open_session())
 
 
 class ServingSessionTest(parameterized.TestCase):
@@ -58,9 +35,7 @@ class ServingSessionTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Opens a session."""
         super().setUp()
-        self.session = serving_session.ServingSession(
-            tf1.Session(graph=_graph())
-        )
+        self.session = _serving_session()
         self.addCleanup(self.session.close)
 
     def test_run_returns_the_fetches_in_order(self) -> None:
@@ -103,31 +78,22 @@ class MakeCallableTest(parameterized.TestCase):
     """A function that does what run() does, in less time."""
 
     def setUp(self) -> None:
-        """Opens a session, and one of an older TensorFlow."""
+        """Opens a session."""
         super().setUp()
-        self.session = serving_session.ServingSession(
-            tf1.Session(graph=_graph())
-        )
+        self.session = _serving_session()
         self.addCleanup(self.session.close)
-        self.old_session = _OldSession(_graph())
-        self.old = serving_session.ServingSession(self.old_session)
-        self.addCleanup(self.old.close)
 
     def each_way(
         self, fetches: list[str], feeds: list[str]
     ) -> list[Callable[..., Sequence[npt.NDArray[Any]]]]:
-        """Returns a callable, one of an older TensorFlow, and run()."""
+        """Returns a callable, and run()."""
 
         def run(*values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
             return self.session.run(
                 fetches, dict(zip(feeds, values, strict=True))
             )
 
-        return [
-            self.session.make_callable(fetches, feeds),
-            self.old.make_callable(fetches, feeds),
-            run,
-        ]
+        return [self.session.make_callable(fetches, feeds), run]
 
     @parameterized.named_parameters(
         ("numbers", ["y:0"], ["x:0"], [np.array([3, 4], np.int32)], [[4, 3]]),
@@ -188,7 +154,7 @@ class MakeCallableTest(parameterized.TestCase):
         values: list[npt.NDArray[Any]],
         expected: list[Any],
     ) -> None:
-        """Whether TensorFlow has fast callables or not."""
+        """Both give the same values in the same order."""
         for function in self.each_way(fetches, feeds):
             outputs = function(*values)
             # As lists: numpy compares texts without their last zero bytes.
@@ -211,60 +177,40 @@ class MakeCallableTest(parameterized.TestCase):
     def test_missing_feed_is_invalid(self) -> None:
         """INVALID_ARGUMENT, as is one too many."""
         array = np.array([1], np.int32)
-        for make in (self.session.make_callable, self.old.make_callable):
-            for values in ([], [array, array]):
-                with self.assertRaises(errors.InvalidArgumentError):
-                    make(["y:0"], ["x:0"])(*values)
+        make = self.session.make_callable
+        for values in ([], [array, array]):
             with self.assertRaises(errors.InvalidArgumentError):
-                make(["y:0"], [])()
+                make(["y:0"], ["x:0"])(*values)
+        with self.assertRaises(errors.InvalidArgumentError):
+            make(["y:0"], [])()
 
     @parameterized.parameters(
         ("z:0", "x:0"), ("y:0", "z:0"), ("y:1", "x:0"), ("y", "x:0")
     )
     def test_unknown_names_are_invalid(self, fetch: str, feed: str) -> None:
         """INVALID_ARGUMENT at once; operations are no tensors."""
-        for session in (self.session, self.old):
-            with self.assertRaisesRegex(
-                errors.InvalidArgumentError, "must fit the graph"
-            ):
-                session.make_callable([fetch], [feed])
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must fit the graph"
+        ):
+            self.session.make_callable([fetch], [feed])
+
+    def test_feed_of_another_dtype_is_invalid(self) -> None:
+        """INVALID_ARGUMENT; a callable converts nothing."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "array of int64 .* of int32"
+        ):
+            self.session.make_callable(["y:0"], ["x:0"])(np.array([1]))
 
     def test_closed_session_is_a_failed_precondition(self) -> None:
         """For callables made before and after."""
-        for session in (self.session, self.old):
-            before = session.make_callable(["y:0"], ["x:0"])
-            session.close()
-            with self.assertRaises(errors.FailedPreconditionError):
-                before(np.array([1], np.int32))
-            with self.assertRaises(errors.FailedPreconditionError):
-                session.make_callable(["y:0"], ["x:0"])(np.array([1], np.int32))
-            with self.assertRaises(errors.FailedPreconditionError):
-                session.tensor_spec("x:0")
-
-    def test_closed_session_refers_to_no_graph(self) -> None:
-        """Nor do its callables, whoever has them."""
-        graph = _graph()
-        inner = tf1.Session(graph=graph)
-        dead = [weakref.ref(graph), weakref.ref(inner)]
-        session = serving_session.ServingSession(inner)
-        del graph, inner
-        functions = [
-            session.make_callable(["y:0"], ["x:0"]),
-            session.make_callable(["x:0"], ["x:0"]),
-        ]
-        for function in functions:
-            function(np.array([1], np.int32))
-        session.close()
-        gc.collect()
-        self.assertEqual([each() for each in dead], [None, None])
-
-    def test_run_takes_the_place_of_fast_callables(self) -> None:
-        """The log says so."""
-        with self.assertLogs(level="WARNING") as logs:
-            function = self.old.make_callable(["y:0"], ["x:0"])
-        self.assertIn("no fast callables", logs.output[0])
-        function(np.array([1], np.int32))
-        self.assertEqual(self.old_session.num_runs, 1)
+        before = self.session.make_callable(["y:0"], ["x:0"])
+        self.session.close()
+        with self.assertRaises(errors.FailedPreconditionError):
+            before(np.array([1], np.int32))
+        with self.assertRaises(errors.FailedPreconditionError):
+            self.session.make_callable(["y:0"], ["x:0"])
+        with self.assertRaises(errors.FailedPreconditionError):
+            self.session.tensor_spec("x:0")
 
 
 class TensorSpecTest(parameterized.TestCase):
@@ -273,9 +219,7 @@ class TensorSpecTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Opens a session."""
         super().setUp()
-        self.session = serving_session.ServingSession(
-            tf1.Session(graph=_graph())
-        )
+        self.session = _serving_session()
         self.addCleanup(self.session.close)
 
     @parameterized.parameters(

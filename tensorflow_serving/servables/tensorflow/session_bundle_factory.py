@@ -12,8 +12,6 @@ import os
 import re
 from typing import Any
 
-import tensorflow as tf
-
 from tensorflow_serving.batching import (
     batch_queue,
     batch_scheduler,
@@ -28,6 +26,8 @@ from tensorflow_serving.servables.tensorflow import (
 )
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.tensorflow_c import op_libraries
+from tensorflow_serving.tensorflow_c import session as c_session
 from tensorflow_serving.util import errors
 
 # As the original estimates: a loaded model takes more memory than its file.
@@ -55,6 +55,8 @@ class SessionBundleFactory:
         Raises:
           InvalidArgumentError: A batching parameter is out of range, or the
             last of the allowed batch sizes is not the maximum. Permanent.
+          NotFoundError: An op library is missing, or does not fit this
+            TensorFlow. Permanent.
         """
         return cls(config)
 
@@ -64,6 +66,8 @@ class SessionBundleFactory:
         """See create()."""
         self._config = session_bundle_config_pb2.SessionBundleConfig()
         self._config.CopyFrom(config)
+        for path in config.op_libraries:
+            op_libraries.load(path)
         self._batching: _Batching | None = None
         if config.HasField("batching_parameters"):
             self._batching = _Batching(config.batching_parameters)
@@ -98,7 +102,7 @@ class SessionBundleFactory:
             bundle.close()
             raise
         return session_bundle.SessionBundle(
-            session, bundle.meta_graph_def, bundle.path
+            session, bundle.meta_graph_def, bundle.path, bundle.graph
         )
 
     def estimate_resource_requirement(
@@ -145,7 +149,7 @@ class SessionBundleFactory:
 
     def _load(
         self, path: str | os.PathLike[str]
-    ) -> session_bundle.SessionBundle[tf.compat.v1.Session]:
+    ) -> session_bundle.SessionBundle[c_session.Session]:
         """Loads what is in a folder; for other formats to override."""
         return session_bundle.load_session_bundle_from_path(
             path, self._config.session_target, self._config.session_config

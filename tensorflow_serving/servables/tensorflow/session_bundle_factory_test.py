@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import contextlib
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
@@ -17,8 +17,8 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_factory,
 )
 from tensorflow_serving.session_bundle import session, session_bundle, signature
-from tensorflow_serving.session_bundle.example import export_half_plus_two
-from tensorflow_serving.test_util import shared_data
+from tensorflow_serving.tensorflow_c.protos import example_pb2
+from tensorflow_serving.test_util import shared_data, written_models
 from tensorflow_serving.util import errors
 
 
@@ -35,11 +35,13 @@ class SessionBundleFactoryTest(parameterized.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Exports half plus two."""
+        """Copies half plus two."""
         super().setUpClass()
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
-        cls.export_dir = export_half_plus_two.export(folder.name)
+        cls.export_dir = written_models.copy(
+            written_models.HALF_PLUS_TWO, os.path.join(folder.name, "123")
+        )
 
     def _check(
         self, bundle: session_bundle.SessionBundle[session.Session], *xs: float
@@ -228,7 +230,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
     @parameterized.parameters("false", "true")
     def test_rerun_reaches_the_session(self, value: str) -> None:
         """A bad example fails its batch, or only its own call."""
-        good = tf.train.Example()
+        good = example_pb2.Example()
         good.features.feature["x"].float_list.value.append(2.0)
         with self._batching(
             f"""

@@ -10,21 +10,16 @@ Example:
         connect_source_to_target(source_of_paths, adapter)
 """
 
-import gc
-import traceback
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar, overload
 
-from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import simple_loader_source_adapter
-from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.servables.tensorflow import (
     session_bundle_factory,
     warm_up,
 )
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
-from tensorflow_serving.util import errors
 
 
 class Closeable(Protocol):
@@ -54,7 +49,9 @@ class SessionBundleSourceAdapter(
     What is in the folder is up to the factory: an export of this project, or a
     SavedModel with a SavedModelBundleFactory.
 
-    A version that is unloaded, or could not be loaded, leaves no graph behind.
+    A version that is unloaded, or could not be loaded, leaves no graph behind:
+    TensorFlow's memory is freed when the bundle is closed, whoever still has
+    it.
     """
 
     @overload
@@ -96,46 +93,3 @@ class SessionBundleSourceAdapter(
             factory.estimate_resource_requirement,
             lambda servable: servable.close(),
         )
-
-    def convert(self, data: str) -> loader_lib.Loader:
-        """See UnarySourceAdapter."""
-        return _TidyLoader(super().convert(data))
-
-
-class _TidyLoader(loader_lib.Loader):
-    """Gives memory back: graphs are full of reference cycles.
-
-    That is done here and not when the servable is closed, because whoever
-    closes it still refers to it.
-    """
-
-    def __init__(self, loader: loader_lib.Loader) -> None:
-        self._loader = loader
-
-    def estimate_resources(self) -> resource_tracker.ResourceAllocation:
-        return self._loader.estimate_resources()
-
-    def load(self) -> None:
-        failure: Exception
-        try:
-            self._loader.load()
-            return
-        except errors.ServingError as error:
-            # A copy: the stack of the error, and the errors that led to it,
-            # hold the graph.
-            failure = type(error)(str(error))
-        except Exception as error:
-            # A bug, whose stack will be logged.
-            traceback.clear_frames(error.__traceback__)
-            failure = error
-        gc.collect()
-        raise failure
-
-    def unload(self) -> None:
-        try:
-            self._loader.unload()
-        finally:
-            gc.collect()
-
-    def servable(self) -> object:
-        return self._loader.servable()

@@ -5,7 +5,6 @@ import os
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
@@ -18,8 +17,8 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_source_adapter,
 )
 from tensorflow_serving.session_bundle import session, session_bundle
-from tensorflow_serving.session_bundle.example import export_half_plus_two
-from tensorflow_serving.test_util import saved_models
+from tensorflow_serving.tensorflow_c import graph
+from tensorflow_serving.test_util import written_models
 from tensorflow_serving.util import errors
 
 _Bundle = session_bundle.SessionBundle[session.Session]
@@ -34,9 +33,9 @@ def _config(text: str = "") -> session_bundle_config_pb2.SessionBundleConfig:
 
 
 def _count_graphs() -> int:
-    """Returns how many graphs and sessions nobody has collected."""
+    """Returns how many graphs have memory of TensorFlow."""
     return sum(
-        type(each) in (tf.Graph, tf.compat.v1.Session)
+        isinstance(each, graph.Graph) and each.pointer is not None
         for each in gc.get_objects()
     )
 
@@ -69,14 +68,19 @@ class SessionBundleSourceAdapterTest(parameterized.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        """Writes a model in both formats."""
+        """Copies a model in both formats."""
         super().setUpClass()
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)
         cls.base = folder.name
-        cls.export_dir = export_half_plus_two.export(folder.name)
-        saved_models.write_tf1(os.path.join(folder.name, "tf1"))
-        saved_models.write_tf2(os.path.join(folder.name, "tf2"))
+        cls.export_dir = written_models.copy(
+            written_models.HALF_PLUS_TWO, os.path.join(folder.name, "00000123")
+        )
+        for name, model in (
+            ("tf1", written_models.SAVED_MODEL_TF1),
+            ("tf2", written_models.SAVED_MODEL_TF2),
+        ):
+            written_models.copy(model, os.path.join(folder.name, name))
         # As programs do, so that collecting takes no time.
         gc.freeze()
         cls.addClassCleanup(gc.unfreeze)
@@ -199,7 +203,9 @@ class SessionBundleSourceAdapterTest(parameterized.TestCase):
     def test_export_that_does_not_load_leaves_no_graph(self) -> None:
         """A SavedModel of which only the init op fails."""
         path = self.create_tempdir().full_path
-        saved_models.write_tf2(os.path.join(path, "1"))
+        written_models.copy(
+            written_models.SAVED_MODEL_TF2, os.path.join(path, "1")
+        )
         asset = os.path.join(path, "1", "assets", "lines.txt")
         os.remove(asset)
         os.mkdir(asset)

@@ -1,12 +1,14 @@
 """Tests for simple_servers."""
 
+import os
+
 import numpy as np
 from absl.testing import absltest
 
 from tensorflow_serving.core import servable, servable_state_monitor
 from tensorflow_serving.servables.tensorflow import simple_servers
 from tensorflow_serving.session_bundle import session_bundle
-from tensorflow_serving.session_bundle.example import export_half_plus_two
+from tensorflow_serving.test_util import written_models
 from tensorflow_serving.util import errors, event_bus
 
 
@@ -16,7 +18,9 @@ class SimpleServersTest(absltest.TestCase):
     def test_newest_export_is_served(self) -> None:
         """Under the name "default", from real files with a real manager."""
         base = self.create_tempdir().full_path
-        export_half_plus_two.export(base)
+        written_models.copy(
+            written_models.HALF_PLUS_TWO, os.path.join(base, "00000123")
+        )
         request = servable.ServableRequest.latest("default")
         bus: event_bus.EventBus[servable.ServableState] = event_bus.EventBus()
         with (

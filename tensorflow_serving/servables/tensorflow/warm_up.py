@@ -10,9 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from absl import logging
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.session_bundle import (
@@ -22,6 +20,8 @@ from tensorflow_serving.session_bundle import (
     signature,
 )
 from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.tensorflow_c import graph as graph_lib
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 # Generic signatures that belong together: the original's convention.
@@ -30,6 +30,32 @@ _INPUTS, _OUTPUTS = "inputs", "outputs"
 _INTERNAL_PREFIX = "__saved_model_"
 # Operations that a graph needs a value for.
 _PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
+# Stateful operations that leave variables, tables and files as they are. What
+# they call, for those that call functions, is looked at for itself.
+_WITHOUT_EFFECT = {
+    # Control flow.
+    *("Case", "For", "If", "PartitionedCall", "StatefulPartitionedCall"),
+    *("While", "XlaCallModule", "Assert"),
+    # Values of variables.
+    *("VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "VariableShape"),
+    *("ResourceGather", "ResourceGatherNd", "Variable", "VariableV2"),
+    *("IsVariableInitialized",),
+    # Values of tables.
+    *("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2"),
+    *("MutableDenseHashTable", "MutableDenseHashTableV2"),
+    *("LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"),
+    *("LookupTableExport", "LookupTableExportV2"),
+    # Random numbers.
+    *("Multinomial", "ParameterizedTruncatedNormal", "RandomGamma"),
+    *("RandomPoisson", "RandomPoissonV2", "RandomShuffle"),
+    *("RandomStandardNormal", "RandomUniform", "RandomUniformInt"),
+    *("TruncatedNormal",),
+    # Resources that end with the run.
+    *("StackPopV2", "StackPushV2", "StackV2", "StackCloseV2"),
+    *("TensorArrayCloseV3", "TensorArrayConcatV3", "TensorArrayGatherV3"),
+    *("TensorArrayReadV3", "TensorArrayScatterV3", "TensorArraySizeV3"),
+    *("TensorArraySplitV3", "TensorArrayV3", "TensorArrayWriteV3"),
+}
 
 
 def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
@@ -41,10 +67,13 @@ def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
     Zeros may be illegal for a model, so that a run that fails is a warning in
     the log. What it prepared up to there is prepared.
 
+    A signature that may have an effect is not run, since nobody asked for it:
+    one that trains, for example, or that saves variables.
+
     A run of a bundle that batches waits for batch_timeout_micros, like any
     lone call.
     """
-    calls = list(_calls(bundle.meta_graph_def, bundle.path))
+    calls = list(_calls(bundle.meta_graph_def, bundle.path, bundle.graph))
     if not calls:
         logging.warning(
             "%s has no signature that could be warmed up; its first request "
@@ -57,6 +86,8 @@ def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
             continue
         done.add(key)
         try:
+            if bundle.graph is not None and _has_effect(bundle.graph, call):
+                continue
             _run(bundle.session, call)
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
@@ -88,8 +119,23 @@ class _Described(Protocol):
         """Returns dtype and shape of a tensor."""
 
 
+def _has_effect(graph: graph_lib.Graph, call: _Call) -> bool:
+    """Returns whether a call may change the model, or something else."""
+    stateful = graph.stateful_ops(call.fetches, call.feeds)
+    effects = sorted(stateful - _WITHOUT_EFFECT)
+    if effects:
+        logging.info(
+            "Not warming up %s: it may have an effect, by its %s",
+            call.name,
+            ", ".join(effects),
+        )
+    return bool(effects)
+
+
 def _calls(
-    meta_graph_def: tf.compat.v1.MetaGraphDef, path: str
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
+    path: str,
+    graph: graph_lib.Graph | None,
 ) -> Iterator[_Call]:
     for name, definition in sorted(meta_graph_def.signature_def.items()):
         if not name.startswith(_INTERNAL_PREFIX):
@@ -110,7 +156,7 @@ def _calls(
     named = signatures.named_signatures
     for name in sorted(named):
         yield from _call(f"signature {name}", named[name])
-    yield from _generic_calls(signatures, meta_graph_def.graph_def)
+    yield from _generic_calls(signatures, graph)
 
 
 def _tensor_names(
@@ -139,12 +185,12 @@ def _call(name: str, found: manifest_pb2.Signature) -> Iterator[_Call]:
 
 
 def _generic_calls(
-    signatures: manifest_pb2.Signatures, graph_def: tf.compat.v1.GraphDef
+    signatures: manifest_pb2.Signatures, graph: graph_lib.Graph | None
 ) -> Iterator[_Call]:
     """Yields the runs of generic signatures.
 
     Those called "inputs" and "outputs" are one. Of any other, placeholders are
-    what is fed.
+    what is fed; if the graph is not known, it is not run.
     """
     generic = {
         name: sorted(
@@ -159,16 +205,20 @@ def _generic_calls(
             tuple(generic.pop(_OUTPUTS)),
             tuple(generic.pop(_INPUTS)),
         )
-    placeholders = {
-        node.name for node in graph_def.node if node.op in _PLACEHOLDERS
-    }
     for name, tensors in generic.items():
-        feeds = tuple(
-            each for each in tensors if each.partition(":")[0] in placeholders
-        )
+        feeds = tuple(each for each in tensors if _is_placeholder(graph, each))
         fetches = tuple(each for each in tensors if each not in feeds)
         if feeds and fetches:
             yield _Call(f"signature {name}", fetches, feeds)
+
+
+def _is_placeholder(graph: graph_lib.Graph | None, tensor: str) -> bool:
+    operation = tensor.partition(":")[0]
+    return (
+        graph is not None
+        and graph.has_operation(operation)
+        and graph.op_type(operation) in _PLACEHOLDERS
+    )
 
 
 def _run(session: session_lib.Session, call: _Call) -> None:

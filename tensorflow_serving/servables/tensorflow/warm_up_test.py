@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from absl.testing import absltest
 from google.protobuf import text_format
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.servables.tensorflow import warm_up
@@ -17,6 +15,13 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
     signature,
 )
+from tensorflow_serving.tensorflow_c import graph as graph_lib
+from tensorflow_serving.tensorflow_c.protos import (
+    attr_value_pb2,
+    meta_graph_pb2,
+    tensor_shape_pb2,
+)
+from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 _SPECS = {
@@ -59,17 +64,40 @@ class _NotingSession:
 
 
 def _warm_up(
-    meta_graph_def: tf.compat.v1.MetaGraphDef,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
+    graph: graph_lib.Graph | None = None,
 ) -> list[tuple[list[str], dict[str, object]]]:
     session = _NotingSession()
     warm_up.warm_up(
-        session_bundle.SessionBundle(session, meta_graph_def, "/models/7")
+        session_bundle.SessionBundle(
+            session, meta_graph_def, "/models/7", graph
+        )
     )
     return session.runs
 
 
-def _with_signatures(text: str) -> tf.compat.v1.MetaGraphDef:
-    meta_graph_def = tf.compat.v1.MetaGraphDef()
+def _counting_graph() -> graph_builder.GraphBuilder:
+    """Returns a graph in which z:0 reads a variable, and y:0 counts it up."""
+    graph = graph_builder.GraphBuilder()
+    for name, dtype in (("x", "float32"), ("text", "string")):
+        graph.placeholder(name, dtype, None)
+    graph.node(
+        "v",
+        "VarHandleOp",
+        dtype="float32",
+        shape=attr_value_pb2.AttrValue(
+            shape=tensor_shape_pb2.TensorShapeProto()
+        ),
+    )
+    graph.constant("one", np.array(1, np.float32))
+    graph.node("count", "AssignAddVariableOp", ["v", "one"], dtype="float32")
+    graph.node("z", "ReadVariableOp", ["v"], dtype="float32")
+    graph.node("y", "AddV2", ["x", "one", "^count"], T="float32")
+    return graph
+
+
+def _with_signatures(text: str) -> meta_graph_pb2.MetaGraphDef:
+    meta_graph_def = meta_graph_pb2.MetaGraphDef()
     signature.set_signatures(
         text_format.Parse(text, manifest_pb2.Signatures()), meta_graph_def
     )
@@ -135,13 +163,43 @@ class WarmUpTest(absltest.TestCase):
             }
             """
         )
-        meta_graph_def.graph_def.node.add(name="text", op="Placeholder")
-        self.assertEqual(
-            _warm_up(meta_graph_def),
-            [
-                (["y:0"], {"count:0": 0, "x:0": _X}),
-                (["z:0"], {"text:0": [b""]}),
-            ],
+        graph = graph_builder.GraphBuilder()
+        for name in ("x", "text", "count"):
+            graph.placeholder(name, "string", None)
+        for name in ("y", "z"):
+            graph.node(name, "Identity", ["text"], T="string")
+        with graph.open_session() as session:
+            self.assertEqual(
+                _warm_up(meta_graph_def, session.graph),
+                [
+                    (["y:0"], {"count:0": 0, "x:0": _X}),
+                    (["z:0"], {"text:0": [b""]}),
+                ],
+            )
+
+    def test_signature_with_an_effect_is_not_run(self) -> None:
+        """Nobody asked for the effect; signatures that only read are run."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def { key: "read" value {
+              inputs { key: "a" value { name: "x:0" } }
+              outputs { key: "b" value { name: "z:0" } }
+            } }
+            signature_def { key: "train" value {
+              inputs { key: "a" value { name: "x:0" } }
+              outputs { key: "b" value { name: "y:0" } }
+            } }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        with (
+            _counting_graph().open_session() as session,
+            self.assertLogs(level="INFO") as log,
+        ):
+            runs = _warm_up(meta_graph_def, session.graph)
+        self.assertEqual(runs, [(["z:0"], {"x:0": _X})])
+        self.assertRegex(
+            log.output[0], "signature train: .* by its AssignAddVariableOp"
         )
 
     def test_signatures_of_a_saved_model_run(self) -> None:
@@ -201,7 +259,7 @@ class WarmUpTest(absltest.TestCase):
     def test_model_without_signature_is_a_warning(self) -> None:
         """Nothing is run."""
         with self.assertLogs(level="WARNING") as log:
-            self.assertEqual(_warm_up(tf.compat.v1.MetaGraphDef()), [])
+            self.assertEqual(_warm_up(meta_graph_pb2.MetaGraphDef()), [])
         self.assertIn("/models/7 has no signature", log.output[0])
 
     def test_signatures_of_another_type_are_a_warning(self) -> None:

@@ -1,0 +1,80 @@
+"""Tests for library."""
+
+import ctypes
+import subprocess
+import sys
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.tensorflow_c import library
+from tensorflow_serving.util import errors
+
+
+class LibraryTest(parameterized.TestCase):
+    """The functions of TensorFlow's C API."""
+
+    def test_library_is_loaded_once(self) -> None:
+        """Every caller gets the same functions, and their version."""
+        loaded = library.load()
+        self.assertIs(library.load(), loaded)
+        self.assertEqual(loaded.functions.TF_Version().decode(), loaded.version)
+        self.assertRegex(loaded.version, r"^2\.")
+
+    def test_tensorflow_is_not_imported(self) -> None:
+        """Its libraries are found without running any of its Python."""
+        library.load()
+        self.assertNotIn("tensorflow", sys.modules)
+
+    @parameterized.parameters(
+        ("import tensorflow", "library.load()"),
+        ("library.load()", "import tensorflow"),
+    )
+    def test_library_and_tensorflow_live_in_one_process(
+        self, first: str, second: str
+    ) -> None:
+        """They can be loaded in either order, and have one version."""
+        program = "\n".join(
+            [
+                "import sys",
+                "from tensorflow_serving.tensorflow_c import library",
+                first,
+                second,
+                "import tensorflow",
+                "print(tensorflow.__version__, library.load().version)",
+            ]
+        )
+        output = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"import sys; sys.path={sys.path}\n{program}",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        self.assertEqual(output, [library.load().version] * 2)
+
+    def test_missing_function_is_named(self) -> None:
+        """FAILED_PRECONDITION: the installed TensorFlow is at fault."""
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "must have TF_NoSuchFunction; got"
+        ):
+            library.declared(ctypes.CDLL(None), "TF_NoSuchFunction", (None, ()))
+
+    @parameterized.parameters("2.16.1", "2.21.0", "2.30.0-dev20270101")
+    def test_version_that_fits_is_accepted(self, version: str) -> None:
+        """Any from the oldest one on, if it has the same major version."""
+        library.require_version(version)
+
+    @parameterized.parameters("1.15.0", "2.15.1", "3.0.0", "unknown")
+    def test_version_that_does_not_fit_is_refused(self, version: str) -> None:
+        """The error says which it is, and which would fit."""
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, f"version 2.16 .* got {version}"
+        ):
+            library.require_version(version)
+
+
+if __name__ == "__main__":
+    absltest.main()

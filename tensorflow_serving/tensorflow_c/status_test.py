@@ -1,0 +1,63 @@
+"""Tests for status."""
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.tensorflow_c import library, status
+from tensorflow_serving.util import errors
+
+
+class StatusTest(parameterized.TestCase):
+    """How a function of the C API went."""
+
+    def test_new_status_is_ok(self) -> None:
+        """There is nothing to raise."""
+        with status.Status() as new:
+            new.check()
+
+    def test_status_of_a_failure_is_raised_with_its_code(self) -> None:
+        """A library that does not exist is NOT_FOUND."""
+        functions = library.load().functions
+        with status.Status() as failed:
+            functions.TF_LoadLibrary(b"/no/such/library.so", failed.pointer)
+            with self.assertRaisesRegex(errors.NotFoundError, "library.so"):
+                failed.check()
+
+    def test_status_is_used_again(self) -> None:
+        """The one that was given back is handed out next."""
+        first = status.acquire()
+        status.release(first)
+        second = status.acquire()
+        self.assertIs(second, first)
+        status.release(second)
+
+    def test_close_is_idempotent(self) -> None:
+        """The memory is freed once."""
+        closed = status.Status()
+        closed.close()
+        closed.close()
+        self.assertIsNone(closed.pointer)
+
+    @parameterized.named_parameters(
+        (
+            "wrapped",
+            "Graph execution error:\n\nDetected at node 'x' defined at (most "
+            "recent call last):\nNode: 'x'\n2 root error(s) found.\n"
+            "  (0) DATA_LOSS: file is too short\n\t [[{{node x}}]]\n"
+            "  (1) DATA_LOSS: another\n0 successful operations.\n",
+            "file is too short",
+        ),
+        ("plain", "file is too short\n\t [[{{node x}}]]", "file is too short"),
+        ("empty", "", "DataLossError"),
+        ("long", "x" * 5000, "x" * 1000),
+    )
+    def test_cause_is_the_first_line_that_says_one(
+        self, message: str, expected: str
+    ) -> None:
+        """Names of nodes around it are left out; it has 1,000 characters."""
+        error = status.to_error(errors.StatusCode.DATA_LOSS, message)
+        self.assertIsInstance(error, errors.DataLossError)
+        self.assertEqual(str(error), expected)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,27 @@
+"""Writes the models of written_models; run by the build.
+
+Usage: write_models FOLDER
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from tensorflow_serving.session_bundle.example import export_half_plus_two
+from tensorflow_serving.test_util import saved_models
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the program; see the module docstring."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_half_plus_two.export(os.path.join(folder, "half_plus_two"))
+        saved_models.write_tf1(os.path.join(folder, "saved_model_tf1"))
+        saved_models.write_tf2(os.path.join(folder, "saved_model_tf2"))
+        os.remove(os.path.join(folder, "lines.txt"))
+        shutil.copytree(folder, argv[1], dirs_exist_ok=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
