@@ -83,6 +83,25 @@ class Response:
             del self._unread[:end]
 
 
+def _connect(
+    port: int, tls: ssl.SSLContext | None, stack: contextlib.ExitStack
+) -> socket.socket:
+    """Returns a socket, which the stack closes."""
+    sock = stack.enter_context(
+        socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
+    )
+    if tls is None:
+        return sock
+    return stack.enter_context(
+        tls.wrap_socket(
+            sock,
+            # An end without a goodbye of TLS is an error.
+            suppress_ragged_eofs=False,
+            server_hostname="localhost",
+        )
+    )
+
+
 class H2Client:
     """One connection to a port of this machine.
 
@@ -129,19 +148,7 @@ class H2Client:
         self._held = b""
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(
-                socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS)
-            )
-            if tls is not None:
-                sock = stack.enter_context(
-                    tls.wrap_socket(
-                        sock,
-                        # An end without a goodbye of TLS is an error.
-                        suppress_ragged_eofs=False,
-                        server_hostname="localhost",
-                    )
-                )
-            self._socket = sock
+            self._socket = _connect(port, tls, stack)
             self._stack = stack.pop_all()
         # Tests send what a real client would not.
         self._connection = h2.connection.H2Connection(

@@ -302,23 +302,39 @@ class Peer:
 
     def _on_time(self) -> None:
         now = self._loop.now
-        limits = self._owner.limits
-        connection = self.connection
-        if now >= self._close_deadline:
+        if self._is_overdue(now):
             self.close()
             return
-        if now >= self._handshake_deadline:
-            self._handshake_deadline = math.inf
-            if not connection.is_established:
-                self.close()
-                return
         if now >= self._goodbye_deadline:
             self._goodbye_deadline = math.inf
-            if not self._transport.can_send:  # a handshake that was not ended
-                self.close()
-                return
-            connection.finish_going_away()
+            self.connection.finish_going_away()
             self.wants_to_send()
+        self._end_if_old_or_idle(now)
+        self._ask_for_a_sign(now)
+        # Not just a new timer: going away has made one.
+        self._reset_timer()
+
+    def _is_overdue(self, now: float) -> bool:
+        """Returns whether the peer had time enough for what it had to do."""
+        limits = self._owner.limits
+        if now >= self._close_deadline:
+            return True
+        if now >= self._handshake_deadline:
+            self._handshake_deadline = math.inf
+            if not self.connection.is_established:
+                return True
+        if now >= self._goodbye_deadline and not self._transport.can_send:
+            return True  # a handshake that was not ended
+        if not self.connection.is_ping_unanswered:
+            self._ping_time = math.inf
+        elif now >= self._ping_time + limits.keep_alive_timeout_seconds:
+            logging.info("A peer did not answer a PING; closing")
+            return True
+        return False
+
+    def _end_if_old_or_idle(self, now: float) -> None:
+        limits = self._owner.limits
+        connection = self.connection
         if connection.num_streams:
             self._has_calls = True
         elif self._has_calls:
@@ -333,22 +349,17 @@ class Peer:
             self._age_deadline = math.inf
             if not connection.is_going_away:
                 self.go_away()
-        if not connection.is_ping_unanswered:
-            self._ping_time = math.inf
-        elif now >= self._ping_time + limits.keep_alive_timeout_seconds:
-            logging.info("A peer did not answer a PING; closing")
-            self.close()
-            return
+
+    def _ask_for_a_sign(self, now: float) -> None:
+        limits = self._owner.limits
         if (
             limits.keep_alive_seconds
             and now >= self._last_read_time + limits.keep_alive_seconds
-            and not connection.is_ping_unanswered
+            and not self.connection.is_ping_unanswered
         ):
-            connection.ping()
+            self.connection.ping()
             self._ping_time = now
             self.wants_to_send()
-        # Not just a new timer: going away has made one.
-        self._reset_timer()
 
 
 def _age_deadline(now: float, max_age_seconds: float) -> float:

@@ -254,14 +254,12 @@ class ServerStreamTest(parameterized.TestCase):
         for fails in (False, True):
             _, responses = self._begin(metadata=sent)
             call = self._call()
-            self.assertLessEqual(set(sent), set(list(call.metadata)))
+            self.assertLessEqual(set(sent), set(call.metadata))
             if fails:
                 call.fail(errors.AbortedError("no"), sent)
             else:
                 call.finish(sent)
-            self.assertLessEqual(
-                set(sent), set(list(responses.trailing_metadata()))
-            )
+            self.assertLessEqual(set(sent), set(responses.trailing_metadata()))
 
     def test_what_a_method_raises_is_the_end(self) -> None:
         """An error of this project reaches the caller, others only the log."""

@@ -110,7 +110,6 @@ class SessionBundleFactoryTest(parameterized.TestCase):
         def count() -> int:
             return sum(
                 thread.name.startswith("shared_pool_")
-                and thread.name != "shared_pool_deadlines"
                 for thread in threading.enumerate()
             )
 
