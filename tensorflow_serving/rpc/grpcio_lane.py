@@ -162,8 +162,15 @@ class GrpcioLane(lane.Lane):
             return
         if self._gate.admits(call, num_running):
             gate_lib.begin(method, call)
+            self._work_when_idle()
+
+    def _work_when_idle(self) -> None:
+        """Lets services work on what came."""
+        try:
             while self._methods.when_idle():
                 pass
+        except BaseException:  # see gate.begin()
+            logging.exception("A service failed when it was idle")
 
     def _serve_stream(
         self,
@@ -193,18 +200,25 @@ class GrpcioLane(lane.Lane):
         call.is_begun = True
         if self._is_draining:
             self._drain(call)
+        self._work_when_idle()
 
     def _drain(self, call: "_GrpcioStreamCall") -> None:
         """Asks a call that has begun to end, once."""
         if call.is_begun and not call.is_drained:
             call.is_drained = True
-            gate_lib.begin(lambda _: call.on_drain(), call)
+            self._run_callback(call, call.on_drain)
 
     def _call_back(
         self, call: "_GrpcioStreamCall", callback: Callable[[], None]
     ) -> "concurrent.futures.Future[None]":
         """Calls a service back on its thread; what it raises ends the call."""
-        return self._thread.submit(gate_lib.begin, lambda _: callback(), call)
+        return self._thread.submit(self._run_callback, call, callback)
+
+    def _run_callback(
+        self, call: "_GrpcioStreamCall", callback: Callable[[], None]
+    ) -> None:
+        gate_lib.begin(lambda _: callback(), call)
+        self._work_when_idle()
 
     def _read_requests(
         self, call: "_GrpcioStreamCall", requests: Iterator[bytes]

@@ -1,6 +1,5 @@
 """Tests for server with calls of several messages, in both lanes."""
 
-import queue
 import threading
 from typing import Any
 
@@ -13,6 +12,7 @@ from tensorflow_serving.rpc import (
     grpcio_lane,
     h2_client,
     lane,
+    puppet_chat,
     wire_lane,
 )
 from tensorflow_serving.rpc import server as server_lib
@@ -26,71 +26,6 @@ _SECONDS = 60.0
 _MANY_MESSAGES = 64
 
 
-class _Requests:
-    """The requests of a client, sent when the test says so."""
-
-    def __init__(self) -> None:
-        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-
-    def __iter__(self) -> "_Requests":
-        """Returns itself."""
-        return self
-
-    def __next__(self) -> bytes:
-        """Waits for the next request."""
-        request = self._requests.get()
-        if request is None:
-            raise StopIteration
-        return request
-
-    def send(self, request: bytes) -> None:
-        """Sends a request."""
-        self._requests.put(request)
-
-    def end(self) -> None:
-        """Says that there will be no more."""
-        self._requests.put(None)
-
-
-class _Chat:
-    """The calls of a method, and what its callbacks were called with."""
-
-    def __init__(self) -> None:
-        self.calls: queue.Queue[call_lib.StreamCall] = queue.Queue()
-        # The callbacks in order: requests, and names of the others.
-        self.news: queue.Queue[bytes | str] = queue.Queue()
-        # Released each time a call becomes writable.
-        self.writable = threading.Semaphore(0)
-        # The threads of all of this.
-        self.threads: set[int] = set()
-
-    def begin(self, call: call_lib.StreamCall) -> None:
-        """Begins a call."""
-        self.threads.add(threading.get_ident())
-        if ("mood", "bad") in list(call.metadata):
-            raise errors.NotFoundError("no such chat")
-        if ("mood", "worse") in list(call.metadata):
-            raise SystemExit("secret")
-        call.on_request = self._note
-        call.on_requests_end = lambda: self._note("end")
-        call.on_cancelled = lambda: self.news.put("cancelled")
-        call.on_writable = self._note_writable
-        call.on_drain = lambda: self.news.put("drain")
-        self.calls.put(call)
-
-    def _note(self, news: bytes | str) -> None:
-        self.threads.add(threading.get_ident())
-        self.news.put(news)
-        if news == b"raise":
-            raise errors.AbortedError("enough")
-        if news == b"break":
-            raise ZeroDivisionError("secret")
-
-    def _note_writable(self) -> None:
-        self.threads.add(threading.get_ident())
-        self.writable.release()
-
-
 class ServerStreamTest(parameterized.TestCase):
     """A server whose method does what the test says, in the wire lane."""
 
@@ -99,13 +34,15 @@ class ServerStreamTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Starts the server and a channel to it."""
         super().setUp()
-        self.chat = _Chat()
+        self.chat = puppet_chat.PuppetChat()
         self.server = self.enter_context(
             server_lib.Server(
                 "127.0.0.1:0",
                 [
                     call_lib.Service(
-                        _SERVICE, stream_methods={"Chat": self.chat.begin}
+                        _SERVICE,
+                        stream_methods={"Chat": self.chat.begin},
+                        when_idle=self.chat.when_idle,
                     )
                 ],
                 lane_class=self.lane_class,
@@ -116,9 +53,9 @@ class ServerStreamTest(parameterized.TestCase):
             grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
         )
 
-    def _begin(self, **kwargs: Any) -> tuple[_Requests, Any]:
+    def _begin(self, **kwargs: Any) -> tuple[puppet_chat.Requests, Any]:
         """Returns the requests and the responses of a new call."""
-        requests = _Requests()
+        requests = puppet_chat.Requests()
         self.addCleanup(requests.end)
         chat = self.channel.stream_stream(_CHAT)
         return requests, chat(requests, **{"timeout": _SECONDS, **kwargs})
@@ -390,6 +327,37 @@ class ServerStreamTest(parameterized.TestCase):
         self.assertFalse(call.is_active)
         self.assertIsNot(responses.code(), grpc.StatusCode.OK)
 
+    def test_service_may_work_when_no_call_is_at_hand(self) -> None:
+        """After the callbacks of a call, as after its beginning."""
+        requests, responses = self._begin()
+        call = self._call()
+        self.chat.on_idle = lambda: call.send(b"idle")
+        requests.send(b"a")
+        self.assertEqual(next(responses), b"idle")
+        self.chat.on_idle = call.finish
+        requests.end()
+        self._check(responses, "OK")
+
+    def test_failure_when_no_call_is_at_hand_is_logged(self) -> None:
+        """The service is called again for the next call."""
+
+        def break_down() -> None:
+            raise ZeroDivisionError("secret")
+
+        requests, responses = self._begin()
+        call = self._call()
+        with self.assertLogs(level="ERROR"):
+            self.chat.on_idle = break_down
+            requests.send(b"a")
+            self.assertEqual(self._news(), b"a")
+            # It begins after the work that fails.
+            _, other = self._begin()
+            self._call()
+            other.cancel()
+        self.chat.on_idle = call.finish
+        requests.send(b"b")
+        self._check(responses, "OK")
+
     def test_answers_may_come_from_any_thread(self) -> None:
         """The order is that of the thread."""
         _, responses = self._begin()
@@ -409,7 +377,7 @@ class WireLaneServerStreamTest(absltest.TestCase):
 
     def test_call_becomes_writable_once(self) -> None:
         """A service that sends more than it should is called back once."""
-        chat = _Chat()
+        chat = puppet_chat.PuppetChat()
         service = call_lib.Service(
             _SERVICE, stream_methods={"Chat": chat.begin}
         )
