@@ -159,6 +159,12 @@ class Peer:
             if stream.call is not None and stream.call is not wire_call.ENDED
         ]
 
+    @property
+    def num_unfinished(self) -> int:
+        """How many calls have no end, or one that is not all sent."""
+        is_owed = bool(self._unsent) and self._transport.can_send
+        return self.connection.num_streams + is_owed
+
     def close(self) -> None:
         """Closes at once; calls that are left learn that the peer is gone."""
         if not self._is_closed:

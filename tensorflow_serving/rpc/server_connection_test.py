@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.rpc import echo_service, h2_client
 from tensorflow_serving.rpc import options as options_lib
@@ -22,7 +22,7 @@ _WATCH = "/grpc.health.v1.Health/Watch"
 _ANY_STREAM = 2**31 - 1
 
 
-class ServerConnectionTest(absltest.TestCase):
+class ServerConnectionTest(parameterized.TestCase):
     """An echo service, and clients that see frames."""
 
     def _start(
@@ -185,6 +185,20 @@ class ServerConnectionTest(absltest.TestCase):
         self._begin_to_stop()
         self.assertEqual(client.response(silent_id).code, 0)
         client.receive_to_the_end()
+
+    @parameterized.named_parameters(("window", 1), ("socket", 1 << 30))
+    def test_answer_that_is_not_read_is_not_finished(
+        self, window_bytes: int
+    ) -> None:
+        """A stop that has to cut it off says so."""
+        self._start()
+        client = self.enter_context(
+            h2_client.H2Client(self.server.port, window_bytes=window_bytes)
+        )
+        self._keep(client)
+        self.call.reply(bytes(32 << 20))
+        self._check_echo(self._connect())  # the reply is on its way
+        self.assertFalse(self.server.stop(0.1))
 
     def test_end_of_an_encrypted_connection_is_said(self) -> None:
         """A client can tell it from a connection that was cut."""

@@ -76,7 +76,8 @@ class WireLane(lane.Lane):
         self._methods = methods
         self._next_complaint_time = 0.0
         self._is_stopping = False
-        # How many calls the end of the grace has cut off.
+        # How many calls the end of the grace has cut off, replies included that
+        # their callers had not taken.
         self._num_aborted = 0
         self._stop_lock = threading.Lock()
         self._is_clean: bool | None = None  # guarded by _stop_lock
@@ -229,9 +230,8 @@ class WireLane(lane.Lane):
     def _abort(self) -> None:
         """Answers what is left, as far as it can be sent at once."""
         for peer in list(self.peers):
-            calls = peer.calls()
-            self._num_aborted += len(calls)
-            for call in calls:
+            self._num_aborted += peer.num_unfinished
+            for call in peer.calls():
                 call.abort(gate.stopping_error())
             peer.flush()
             peer.close()
