@@ -8,12 +8,12 @@ import socket
 import stat
 import urllib.parse
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 _UNIX = "unix:"
 # How many connections may wait until they are accepted. The system lowers it
 # to what it allows.
-_BACKLOG = 4096
+BACKLOG: Final = 4096
 # How often another port is tried that is free in all families.
 _MAX_TRIES = 16
 
@@ -93,7 +93,7 @@ class Listener:
             os.unlink(path)
         listening.bind(path)
         stack.callback(_unlink, path)
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
         listening.setblocking(False)
         self.sockets = [listening]
 
@@ -180,7 +180,7 @@ def _bind_all(
                 socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, name[0] != "::"
             )
         listening.bind((name[0], port, *name[2:]))
-        listening.listen(_BACKLOG)
+        listening.listen(BACKLOG)
         listening.setblocking(False)
         port = int(listening.getsockname()[1])
         sockets.append(listening)

@@ -98,7 +98,7 @@ class WireLane(lane.Lane):
                 self.loop.watch(
                     sock.fileno(),
                     event_loop.READ,
-                    functools.partial(self._accept, sock),
+                    functools.partial(self._on_connections, sock),
                 )
         if self._options.heartbeat is not None:
             self._beat(self._options.heartbeat)
@@ -145,8 +145,12 @@ class WireLane(lane.Lane):
         # Sending may let services send more; not before others had a turn.
         return router.has_begun or bool(self.to_flush)
 
-    def _accept(self, listening: socket.socket, events: int) -> None:
-        for _ in range(_MAX_ACCEPTS):
+    def _on_connections(self, listening: socket.socket, events: int) -> None:
+        self._accept(_MAX_ACCEPTS, listening)
+
+    def _accept(self, num_accepts: int, listening: socket.socket) -> None:
+        """Lets in those who wait, up to a number of them."""
+        for _ in range(num_accepts):
             try:
                 sock, _ = listening.accept()
             except BlockingIOError:
@@ -215,7 +219,7 @@ class WireLane(lane.Lane):
         for each in self._listeners:
             for sock in each.sockets:
                 # Those who were let in already have a right to an answer.
-                self._accept(sock, event_loop.READ)
+                self._accept(listener.BACKLOG, sock)
                 self.loop.unwatch(sock.fileno())
         self._close_listeners()
         self._is_stopping = True
