@@ -15,10 +15,10 @@ import h2.settings
 # Longer than anything that a test waits for.
 _TIMEOUT_SECONDS = 30.0
 
-# Of a frame: size, type, flags and stream; RFC 9113, section 4.1.
+# The header of a frame: size, type, flags, stream; RFC 9113, section 4.1.
 _FRAME_HEAD = struct.Struct(">HBBBI")
 _GOAWAY = 0x7
-# Of a message: whether it is compressed, and its size.
+# The prefix of a message: whether it is compressed, and its size.
 _PREFIX = struct.Struct(">BI")
 
 # No limit that a test would notice.

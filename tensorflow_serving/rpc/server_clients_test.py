@@ -144,7 +144,7 @@ class ServerClientsTest(parameterized.TestCase):
     def test_watch_ends_with_the_server(
         self, kind: _Kind, security: str
     ) -> None:
-        """A watcher learns it before the server takes no more calls."""
+        """A watcher gets NOT_SERVING while the server still takes calls."""
         client = self._connect(kind, security)
         stopper = threading.Thread(
             target=self.server.stop,
@@ -174,7 +174,7 @@ class ServerClientsTest(parameterized.TestCase):
     def test_stop_under_load_loses_no_call(
         self, kind: _Kind, security: str
     ) -> None:
-        """What was answered arrives; the rest may be tried elsewhere."""
+        """Every reply arrives, and refused calls may be tried elsewhere."""
         client = self._connect(kind, security)
         enough = threading.Semaphore(0)
 

@@ -93,7 +93,7 @@ class ServerConnectionTest(parameterized.TestCase):
     # The end by the server.
 
     def test_client_is_sent_away_in_two_steps(self) -> None:
-        """What it asks for before it knows is still answered."""
+        """Calls that it makes before the second step are still answered."""
         self._start()
         client = self._connect()
         kept_id = self._keep(client)
@@ -176,7 +176,7 @@ class ServerConnectionTest(parameterized.TestCase):
         self._check_stop()
 
     def test_idle_streams_do_not_hold_up_a_stop(self) -> None:
-        """Neither a watch nor one whose request has not come yet."""
+        """The server ends a watch, even one whose request has not come."""
         self._start()
         client = self._connect()
         client.messages(client.call(_WATCH), 1)

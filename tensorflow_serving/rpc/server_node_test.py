@@ -145,7 +145,7 @@ class ServerNodeTest(parameterized.TestCase):
 
     @_each_security
     def test_stop_under_load_loses_no_call(self, security: str) -> None:
-        """What was answered arrives; the rest may be tried elsewhere."""
+        """Every reply arrives, and refused calls may be tried elsewhere."""
         self._start("stop", security)
         self.assertEqual(self._next(), "enough")
         self.assertTrue(self.server.stop(_SECONDS))

@@ -371,7 +371,7 @@ class ServerReplyTest(_ServerReplyTestCase):
 
 
 class WireLaneServerReplyTest(_ServerReplyTestCase):
-    """What the server of grpcio cannot do: it waits for those who read."""
+    """A promise that grpcio does not keep: its server waits for readers."""
 
     @parameterized.named_parameters(
         ("rows", _reply_rows), ("bytes", _reply_bytes)

@@ -21,8 +21,8 @@ from tensorflow_serving.util import errors
 _SERVICE = echo_pb2.DESCRIPTOR.services_by_name["EchoService"]
 _CHAT = f"/{_SERVICE.full_name}/Chat"
 _SECONDS = 60.0
-# Of 1 MiB: more than all buffers between a server and a client that does not
-# read.
+# Messages of 1 MiB that fill all buffers between a server and a client that
+# does not read.
 _MANY_MESSAGES = 64
 
 

@@ -248,7 +248,7 @@ class ServerToolsTest(parameterized.TestCase):
         self.assertEqual(self.echo.num_echoes, 1000)
 
     def test_h2load_loses_no_answer_by_a_stop(self) -> None:
-        """What the service answered has arrived when the server stops."""
+        """Every reply of the service has arrived when the server stops."""
         self._start()
         h2load = self._begin(
             "h2load",

@@ -141,8 +141,8 @@ class TlsTransport(Transport):
 
     @override
     def shut_down(self) -> None:
-        # Its goodbye tells the peer that nothing was cut off; RFC 8446, 6.1.
-        # That of the peer, which unwrap() would wait for, is of no interest.
+        # The close_notify tells the peer that nothing was cut off; RFC 8446,
+        # section 6.1. The server does not wait for the peer's answer to it.
         with contextlib.suppress(OSError, ValueError):
             self._tls.unwrap()
         super().shut_down()
