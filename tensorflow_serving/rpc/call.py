@@ -144,7 +144,19 @@ def reply_all(calls: Sequence[Call], responses: Rows | Sequence[bytes]) -> None:
       calls: Calls of one server; at least one. Those that are no longer active
         are left out.
       responses: As many, serialized.
+
+    Raises:
+      ValueError: There are more or fewer responses; no call was ended.
     """
+    if isinstance(responses, Rows):
+        num_responses = len(responses.rows)
+    else:
+        num_responses = len(responses)
+    if num_responses != len(calls):
+        raise ValueError(
+            f"responses must be {len(calls)}, one for each call; got "
+            f"{num_responses}"
+        )
     calls[0].reply_together(calls, responses)
 
 

@@ -100,9 +100,12 @@ class PeerTest(absltest.TestCase):
     # Bytes.
 
     def test_settings_are_the_first_that_a_peer_is_sent(self) -> None:
-        """It need not say anything before."""
+        """They come when it has said something: it may not speak HTTP/2."""
         self._connect()
         self.client.poll()
+        self.assertFalse(self._kinds())
+        self.client.greet()
+        self._turn()
         self.assertEqual(self._kinds()[0], frames.SETTINGS)
 
     def test_streams_with_news_go_to_the_lane(self) -> None:
@@ -222,7 +225,6 @@ class PeerTest(absltest.TestCase):
     def test_client_of_http_1_gets_an_answer_that_it_understands(self) -> None:
         """Browsers show the text."""
         self._connect()
-        self.client_socket.recv(9999)
         self.client_socket.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self._turn_without_client()
         response = self.client_socket.recv(9999)
@@ -280,7 +282,7 @@ class PeerTest(absltest.TestCase):
         self.assertFalse(self.owner.peers)
 
     def test_client_without_calls_may_be_sent_away(self) -> None:
-        """Only if an option says so; a call that runs is no idleness."""
+        """The time counts from when the end of the last call was seen."""
         self._greet(max_idle_seconds=10)
         self.client.send(raw_client.request(1, _PATH, b"x"))
         self._turn()
@@ -290,6 +292,8 @@ class PeerTest(absltest.TestCase):
         self._turn()
         self.client.drop_frames()
         self._go_on(30)
+        self.assertFalse(self._kinds())
+        self._go_on(41)
         self.assertEqual(self._kinds()[0], frames.GOAWAY)
 
     def test_old_connection_may_be_sent_away(self) -> None:
