@@ -13,6 +13,7 @@ from absl import app, flags
 
 from tensorflow_serving.example import (
     mnist_batching_flags,
+    mnist_classifier,
     mnist_newest_version,
     mnist_server,
     mnist_versions,
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
             f"{argv[1:]}"
         )
     termination = signals.Termination()
-    mnist_versions.prepare_process()
+    mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(

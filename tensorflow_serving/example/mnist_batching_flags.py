@@ -7,6 +7,8 @@ Example:
     )
 """
 
+import os
+
 from absl import flags
 
 from tensorflow_serving.batching import (
@@ -41,8 +43,8 @@ MAX_ENQUEUED_BATCHES = flags.DEFINE_integer(
 )
 NUM_BATCH_THREADS = flags.DEFINE_integer(
     "num_batch_threads",
-    shared_batch_scheduler.Options.num_batch_threads,
-    "How many batches run at the same time.",
+    os.cpu_count() or 1,
+    "How many batches run at the same time, each on one thread.",
     lower_bound=1,
 )
 

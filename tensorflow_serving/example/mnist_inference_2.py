@@ -21,6 +21,7 @@ from absl import app, flags, logging
 
 from tensorflow_serving.example import (
     mnist_batching_flags,
+    mnist_classifier,
     mnist_newest_version,
     mnist_server,
     mnist_server_flags,
@@ -80,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     base_path = _base_path(argv)
     termination = signals.Termination()
     termination.end_within(mnist_server_flags.max_seconds_to_end())
-    mnist_versions.prepare_process()
+    mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(

@@ -56,6 +56,7 @@ def serve(
     termination.end_within(mnist_server_flags.max_seconds_to_end())
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
+            mnist_classifier.prepare_process()
             factory = stack.enter_context(
                 session_bundle_factory.SessionBundleFactory.create(_config())
             )

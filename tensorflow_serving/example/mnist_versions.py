@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -20,7 +18,6 @@ from tensorflow_serving.core import (
 )
 from tensorflow_serving.example import mnist_classifier
 from tensorflow_serving.servables.tensorflow import (
-    session_bundle_config_pb2,
     session_bundle_factory,
     session_bundle_source_adapter,
 )
@@ -33,25 +30,11 @@ from tensorflow_serving.util import event_bus, signals
 # How often it is said that there is no version yet.
 _SECONDS_BETWEEN_LINES = 10.0
 
-# Instead of 5 ms.
-_SWITCH_SECONDS = 0.0001
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
 _Servables = tuple[file_system_storage_path_source.ServableToMonitor, ...]
 _StateAndTime = event_bus.EventAndTime[servable.ServableState]
-
-
-def prepare_process() -> None:
-    """Has loads disturb calls as little as they can; before the first load.
-
-    A thread that needs the interpreter while a load runs Python waits for the
-    switch interval, several times for each call. And oneDNN hands its work to
-    the one pool of the process, where it waits behind the warm-up of a large
-    model: a batch of 32 took up to 30 ms so, and 4 ms on the calling thread.
-    """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
 
 
 class MnistVersions:
@@ -104,7 +87,7 @@ class MnistVersions:
         with contextlib.ExitStack() as stack:
             factory = stack.enter_context(
                 session_bundle_factory.SessionBundleFactory.create(
-                    _session_bundle_config()
+                    mnist_classifier.session_bundle_config()
                 )
             )
             self._monitor = stack.enter_context(
@@ -223,15 +206,6 @@ class MnistVersions:
                 each.base_path,
                 "; ".join(map(str, states.values())) or "none",
             )
-
-
-def _session_bundle_config() -> session_bundle_config_pb2.SessionBundleConfig:
-    config = mnist_classifier.session_bundle_config()
-    # Each batch has a thread. The pool that operations would spread over is one
-    # for the process: while a large model warms up on it, the batches of the
-    # others would wait for tens of milliseconds.
-    config.session_config.intra_op_parallelism_threads = 1
-    return config
 
 
 def _classifier(

@@ -3,10 +3,8 @@
 import glob
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -80,23 +78,6 @@ def _export_broken(base_path: str, version: int) -> None:
     # Not its end, by which a file that is cut off would be known.
     with open(path, "r+b") as file:
         file.write(b"garbage")
-
-
-class PrepareProcessTest(absltest.TestCase):
-    """Settings of the process."""
-
-    def test_threads_switch_faster_and_onednn_stays_on_its_thread(self) -> None:
-        """Unless the environment says otherwise."""
-        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
-        name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
-        with mock.patch.dict(os.environ):
-            os.environ.pop(name, None)
-            mnist_versions.prepare_process()
-            self.assertEqual(os.environ[name], "1")
-            self.assertLess(sys.getswitchinterval(), 0.001)
-            os.environ[name] = "0"
-            mnist_versions.prepare_process()
-            self.assertEqual(os.environ[name], "0")
 
 
 class MnistVersionsTest(parameterized.TestCase):

@@ -123,7 +123,7 @@ class CallRouter:
         elif stream.is_closed:
             call.leave()
             return
-        if isinstance(call, wire_call.WireStreamCall):
+        if call.has_stream:
             self._advance_stream(call, stream)
         elif stream.is_ended:
             self._finish_request(call, stream)
@@ -174,7 +174,9 @@ class CallRouter:
                 deadline, functools.partial(self._expire, call)
             )
             call.tickets = (ticket,)
-        if isinstance(call, wire_call.WireStreamCall) and route.stream:
+        if route.stream is not None and isinstance(
+            call, wire_call.WireStreamCall
+        ):
             self._begin_stream(call, route.stream)
         return call
 

@@ -111,6 +111,9 @@ class _OnTheWire(call.AnyCall):
 class WireCall(_OnTheWire, call.Call):
     """A call with one request and one response."""
 
+    # Cheaper to ask than isinstance() of an abstract class.
+    has_stream = False
+
     def __init__(
         self,
         lane: Home,
@@ -185,6 +188,8 @@ class WireCall(_OnTheWire, call.Call):
 
 class WireStreamCall(_OnTheWire, call.StreamCall):
     """A call with any number of requests and responses."""
+
+    has_stream = True
 
     def __init__(
         self,
