@@ -56,7 +56,8 @@ _ENDS = (
     ("no_grpc", "answer"),
     ("unknown_method", "answer"),
     ("announced_4_gb", "answer"),
-    ("gzip_bombs", "answer"),
+    # They are inflated, up to a limit, and answered a while later.
+    ("gzip_bombs", "open"),
     ("dying_clients", "open"),
     ("slow_bytes", "open"),
     ("closed_windows", "open"),

@@ -155,11 +155,17 @@ class RawClient:
             pass
 
     def settle(self) -> None:
-        """Returns once the server has handled all that was sent."""
+        """Returns once the server has handled all that was sent.
+
+        Keeps what came before that.
+        """
         self.send(frame_script.ping(b"settled?"))
-        while (frame := self.wait_for(frames.PING)) is not None:
-            if frame.payload == b"settled?" and frame.flags & frames.ACK:
-                return
+        kept: list[Frame] = []
+        while (frame := self.read_frame()) is not None:
+            if (frame.kind, frame.payload) == (frames.PING, b"settled?"):
+                break
+            kept.append(frame)
+        self._unread.extendleft(reversed(kept))
 
     def leave_when_asked(self) -> None:
         """Waits until the server says goodbye, answers, and closes at its end.

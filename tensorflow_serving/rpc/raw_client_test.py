@@ -75,6 +75,18 @@ class RawClientTest(absltest.TestCase):
         )
         self.assertIsNone(self.client.read_frame())
 
+    def test_client_settles_when_its_ping_is_answered(self) -> None:
+        """What came before that is kept."""
+        self.server.send(
+            frame_script.data(1, b"x")
+            + frame_script.ping(b"settled?", flags=frames.ACK)
+        )
+        self.client.settle()
+        self.assertEqual(self.server.recv(999), frame_script.ping(b"settled?"))
+        frame = self.client.read_frame()
+        assert frame is not None
+        self.assertEqual(frame.payload, b"x")
+
     def test_client_leaves_when_it_is_asked_to(self) -> None:
         """The PING behind the GOAWAY is answered."""
         self.server.send(
