@@ -1,5 +1,7 @@
 """Tests for mnist_batching_flags."""
 
+import os
+
 from absl.testing import absltest, flagsaver, parameterized
 
 from tensorflow_serving.example import mnist_batching_flags
@@ -46,7 +48,7 @@ class MnistBatchingFlagsTest(parameterized.TestCase):
             "batch_timeout_micros": 1000,
             "max_enqueued_batches": 64,
             "idle_means_go": True,
-            "num_batch_threads": 1,
+            "num_batch_threads": os.cpu_count(),
             **flags,
         }
         for name, value in expected.items():

@@ -203,20 +203,23 @@ class Peer:
                 self._refuse_http_1()
                 return
         connection = self.connection
-        start = time.thread_time()
+        # If it was not full, nothing waits behind it.
+        is_full = len(data) >= self._read_bytes
+        start = time.thread_time() if is_full else 0.0
         for stream in connection.receive(data, now):
             self._last_call_time = now
             self._owner.advance(self, stream)
         if connection.has_output or connection.is_over:
             self.wants_to_send()
-        # Not the time of the clock, in which another process may have run.
-        self._adapt(len(data), time.thread_time() - start)
+        if is_full:
+            # Not the time of the clock, in which another process may have run.
+            self._adapt(time.thread_time() - start)
 
-    def _adapt(self, num_bytes: int, seconds: float) -> None:
+    def _adapt(self, seconds: float) -> None:
         """Reads so much at a time that other peers do not wait for long."""
         if seconds > _LONG_SECONDS:
             self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
-        elif seconds < _QUICK_SECONDS and num_bytes >= self._read_bytes:
+        elif seconds < _QUICK_SECONDS:
             self._read_bytes = min(
                 self._read_bytes * 2, transport.MAX_READ_BYTES
             )

@@ -139,11 +139,19 @@ class WireLane(lane.Lane):
                 logging.exception("A service failed when it was idle")
         peers, self.to_flush = self.to_flush, []
         for peer in peers:
-            peer.flush()
+            self._flush(peer)
         if self._is_stopping and not self.peers:
             self.loop.stop()
         # Sending may let services send more; not before others had a turn.
         return router.has_begun or bool(self.to_flush)
+
+    def _flush(self, peer: peer_lib.Peer) -> None:
+        """Sends to a peer; a fault of ours costs that peer."""
+        try:
+            peer.flush()
+        except Exception:
+            logging.exception("A peer could not be sent to")
+            peer.close()
 
     def _on_connections(self, listening: socket.socket, events: int) -> None:
         self._accept(_MAX_ACCEPTS, listening)
