@@ -105,7 +105,7 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         ] = {}
         self._open = waiting_batch.WaitingBatch[batch_scheduler.TaskT]()
         self._num_tasks = 0
-        # Of tasks that waited during the last expire(), and still do.
+        # Only of tasks that waited during the last expire(), and still do.
         self._deadlines = deadlines.Deadlines[batch_scheduler.TaskT]()
         # No task has an earlier one; but those that had it may be gone.
         self._earliest_deadline = math.inf

@@ -35,7 +35,7 @@ _REST_SECONDS = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What another client felt of an abuse, and what it cost the server."""
+    """The effect of an abuse on another client and on the server."""
 
     name: str
     # Half of the calls of the other client took no longer: alone, and beside

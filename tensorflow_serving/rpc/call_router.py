@@ -30,7 +30,7 @@ _NEVER_BYTES = 1 << 62
 
 
 class Loop(Protocol):
-    """What the router needs of the lane that it belongs to."""
+    """The part of a lane that its router uses."""
 
     loop: event_loop.EventLoop
 

@@ -43,7 +43,7 @@ _NUM_STREAM_THREADS = 32
 # moment without calls is waited for then.
 _LAST_CALLS_SECONDS = 0.1
 _REFUSAL_SECONDS = 1.0
-# A grace for gRPC that does not end before it is told to.
+# A grace for gRPC that does not end by itself.
 _UNTIL_TOLD_SECONDS = 1e6
 _END_SECONDS = 1.0
 # More calls than a client could hope to have answered in time.
@@ -252,7 +252,7 @@ class _Handler(grpc.GenericRpcHandler):
 
 
 class _Ending(call_lib.AnyCall):
-    """What both kinds of calls have in common."""
+    """A call of either kind, up to its end."""
 
     def __init__(self, active: set[Any], context: grpc.ServicerContext) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ _LONG_SECONDS = 0.001
 # How much the age of a connection varies.
 _AGE_JITTER = 0.1
 
-# What is told to somebody who speaks HTTP/1 to this port.
+# The answer to somebody who speaks HTTP/1 to this port.
 _HTTP_1_METHODS = (
     b"GET ",
     b"HEAD",
@@ -50,7 +50,7 @@ _HTTP_1_RESPONSE = (
 
 
 class Owner(Protocol):
-    """What a peer needs of the lane that it belongs to."""
+    """The part of a lane that its peers use."""
 
     loop: event_loop.EventLoop
     limits: limits_lib.Limits

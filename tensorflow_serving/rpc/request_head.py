@@ -30,7 +30,7 @@ _BINARY_SUFFIX = b"-bin"
 
 @dataclasses.dataclass(frozen=True)
 class RequestHead:
-    """What the header fields of a call say.
+    """The header fields of a call, read.
 
     All requests that repeat the fields share the object.
     """

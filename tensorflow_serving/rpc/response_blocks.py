@@ -21,7 +21,7 @@ HEAD: Final = header_block.encode(_HEAD_FIELDS)
 # After the last one, if all went well.
 OK: Final = header_block.encode([(b"grpc-status", b"0")])
 
-# Of a key of metadata; gRPC keeps names with this prefix for itself.
+# A key of metadata; gRPC keeps names with this prefix for itself.
 _KEY = re.compile(r"(?!grpc-)[0-9a-z_.\-]+")
 _ASCII_VALUE = re.compile(r"[\x20-\x7e]*")
 # What a text may not hold as it is, beside what is not ASCII. A field of HTTP/2

@@ -52,7 +52,7 @@ class Home(Protocol):
 
 
 class _OnTheWire(call.AnyCall):
-    """What both kinds of calls have in common.
+    """A call of either kind, up to its end.
 
     Everything but encoding happens on the thread of the lane, so that the first
     end of a call is the first that gets there.

@@ -174,7 +174,7 @@ class FuzzInputs:
 
 
 class _Conversation:
-    """What a client may say, in pieces: the preface, and then frames."""
+    """The pieces of a conversation: the preface, and then frames."""
 
     def __init__(self, random_: random.Random) -> None:
         self._random = random_

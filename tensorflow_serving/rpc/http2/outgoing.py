@@ -10,7 +10,7 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 
 
 class Outgoing:
-    """What a connection has to send.
+    """The frames that a connection has to send.
 
     Data that the windows do not allow waits with its stream. Streams that wait
     for the window of the connection take turns, a frame each, so that a large
