@@ -131,7 +131,7 @@ class Call(batch_scheduler.BatchTask):
         self.arrival_time = function.clock.now()
         # If the call was split.
         self.whole: _Whole | None = None
-        # Of the queue; see BatchTask.
+        # Fields of the queue; see BatchTask.
         self.place = None
         self.ticket = None
         self.parts = ()

@@ -205,7 +205,7 @@ class UnaryCallTest(_RouterTest):
         self.assertFalse(self.lane.router.has_begun)
 
     def test_call_ends_at_its_deadline(self) -> None:
-        """The client may be gone without a word; the service is told."""
+        """A service hears of a client that is gone without a word."""
         self._start()
         self._send(
             raw_client.request(1, _UNARY, b"x", [(b"grpc-timeout", b"5S")])

@@ -113,22 +113,12 @@ class WireCall(_OnTheWire, call.Call):
 
     # Cheaper to ask than isinstance() of an abstract class.
     has_stream = False
-
-    def __init__(
-        self,
-        lane: Home,
-        peer: Peer,
-        stream: stream_lib.Stream,
-        metadata: call.Metadata,
-        deadline: float,
-    ) -> None:
-        """Takes the stream, which knows the call from now on."""
-        super().__init__(lane, peer, stream, metadata, deadline)
-        self.request = b""
-        # Whether there is a time limit for the request, which is not all there.
-        self.is_awaited = False
-        # Whether the call counts for the limit: its request is there.
-        self.is_begun = False
+    # What a call begins with is in the class, as most calls keep most of it.
+    request = b""
+    # Whether there is a time limit for the request, which is not all there.
+    is_awaited = False
+    # Whether the call counts for the limit: its request is there.
+    is_begun = False
 
     @override
     def reply(
@@ -190,22 +180,11 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
     """A call with any number of requests and responses."""
 
     has_stream = True
-
-    def __init__(
-        self,
-        lane: Home,
-        peer: Peer,
-        stream: stream_lib.Stream,
-        metadata: call.Metadata,
-        deadline: float,
-    ) -> None:
-        """Takes the stream, which knows the call from now on."""
-        super().__init__(lane, peer, stream, metadata, deadline)
-        self._has_replied = False
-        # Whether a request is being inflated, and others must wait for it.
-        self.is_inflating = False
-        # Whether the service knows that there will be no more requests.
-        self.has_ended_requests = False
+    _has_replied = False
+    # Whether a request is being inflated, and others must wait for it.
+    is_inflating = False
+    # Whether the service knows that there will be no more requests.
+    has_ended_requests = False
 
     @property
     @override
