@@ -308,9 +308,7 @@ class BatchedFunction:
         """
         num_rows = sum([call.num_rows for call in calls])
         num_padded = tensor_batch.padded_size(num_rows, padding)
-        inputs = _merged_inputs(calls)
-        if num_padded > num_rows:
-            inputs = [tensor_batch.pad(array, num_padded) for array in inputs]
+        inputs = _merged_inputs(calls, num_padded)
         start_time = self.clock.now()
         outputs = self._run(*inputs)
         end_time = self.clock.now()
@@ -369,15 +367,15 @@ def fail_all(calls: Sequence[Call], error: BaseException) -> None:
         _fail(caller, own_calls, error)
 
 
-def _merged_inputs(calls: Sequence[Call]) -> Sequence[npt.NDArray[Any]]:
-    """Returns the rows of all calls, for each of the feeds."""
-    first = calls[0].inputs
-    if len(calls) == 1:
-        return first
-    if len(first) == 1:
-        return [np.concatenate([call.inputs[0] for call in calls])]
+def _merged_inputs(
+    calls: Sequence[Call], num_rows: int
+) -> Sequence[npt.NDArray[Any]]:
+    """Returns the rows of all calls and the padding, for each of the feeds."""
+    if len(calls[0].inputs) == 1:
+        arrays = [call.inputs[0] for call in calls]
+        return [tensor_batch.merge(arrays, num_rows)]
     return [
-        np.concatenate(arrays)
+        tensor_batch.merge(arrays, num_rows)
         for arrays in zip(*(call.inputs for call in calls), strict=True)
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import aligned_array, errors
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -134,18 +134,29 @@ def padded_size(size: int, allowed_sizes: Sequence[int]) -> int:
     return next((allowed for allowed in allowed_sizes if allowed >= size), size)
 
 
-def pad(array: npt.NDArray[Any], num_rows_wanted: int) -> npt.NDArray[Any]:
-    """Returns an array with that many rows: row 0 is repeated at the end.
+def merge(
+    arrays: Sequence[npt.NDArray[Any]], num_rows_wanted: int
+) -> npt.NDArray[Any]:
+    """Returns the rows of all arrays, and row 0 repeated up to a number.
 
     A real row keeps the values in the range that the model expects.
 
     Args:
-      array: Of shape [rows, ...], with at least one row.
-      num_rows_wanted: At least rows.
+      arrays: At least one, each of shape [rows, ...] with the same dtype and
+        shape of rows. An array that has the wanted rows is returned itself.
+      num_rows_wanted: At least the rows of all arrays.
     """
-    return np.concatenate(
-        [array, np.repeat(array[:1], num_rows_wanted - len(array), axis=0)]
+    first = arrays[0]
+    if len(arrays) == 1 and len(first) == num_rows_wanted:
+        return first
+    # TensorFlow would copy what is not aligned.
+    merged = aligned_array.empty(
+        (num_rows_wanted, *first.shape[1:]), first.dtype
     )
+    num_rows = sum([len(array) for array in arrays])
+    np.concatenate(arrays, out=merged[:num_rows])
+    merged[num_rows:] = merged[:1]
+    return merged
 
 
 def require_rows(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import tensor_batch
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import aligned_array, errors
 
 
 def _spec(
@@ -147,10 +147,35 @@ class TensorBatchTest(parameterized.TestCase):
         """0, and a size above all that are allowed, stay as they are."""
         self.assertEqual(tensor_batch.padded_size(size, (1, 3, 4)), expected)
 
-    def test_pad_repeats_row_0(self) -> None:
-        """The rows that were there come first."""
-        padded = tensor_batch.pad(np.array([[1, 2], [3, 4]]), 4)
-        np.testing.assert_array_equal(padded, [[1, 2], [3, 4], [1, 2], [1, 2]])
+    @parameterized.named_parameters(
+        ("one_array", [2], 2, [0, 1]),
+        ("several", [1, 0, 2], 3, [0, 1, 2]),
+        ("one_with_padding", [2], 4, [0, 1, 0, 0]),
+        ("several_with_padding", [1, 2], 5, [0, 1, 2, 0, 0]),
+        ("no_rows", [0, 0], 0, []),
+    )
+    def test_merge_joins_rows_and_repeats_row_0(
+        self, sizes: list[int], num_rows: int, expected: list[int]
+    ) -> None:
+        """All rows come in their order, then row 0 as often as it takes."""
+        rows = np.arange(6).reshape(3, 2)
+        for table in (rows, rows.astype(str).astype(object)):
+            starts = np.cumsum([0, *sizes])
+            arrays = [
+                table[start : start + size]
+                for start, size in zip(starts, sizes, strict=False)
+            ]
+            merged = tensor_batch.merge(arrays, num_rows)
+            self.assertEqual(merged.tolist(), table[expected].tolist())
+            self.assertEqual(merged.dtype, table.dtype)
+
+    def test_merged_numbers_are_aligned(self) -> None:
+        """TensorFlow uses the memory of a merged batch without a copy."""
+        for size in range(1, 20):
+            merged = tensor_batch.merge([np.zeros([size, 3])] * 2, 2 * size + 1)
+            self.assertEqual(
+                merged.ctypes.data % aligned_array.ALIGNMENT, 0, size
+            )
 
     def test_outputs_with_all_rows_are_fine(self) -> None:
         """Whatever their other dimensions are."""

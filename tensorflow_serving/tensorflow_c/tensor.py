@@ -4,9 +4,9 @@ A tensor is a pointer to a TF_Tensor. Whoever got it from new_tensor() or from
 a run has it until take_array() or delete().
 
 - An array becomes a tensor without a copy if it is aligned as TensorFlow wants
-  it, to ALIGNMENT bytes, and not tiny. The tensor owns a reference to the array
-  and gives it back when the last one who uses the memory is done, which may be
-  a variable, long after the run. Otherwise the tensor is a copy.
+  it, like an aligned_array, and not tiny. The tensor owns a reference to the
+  array and gives it back when the last one who uses the memory is done, which
+  may be a variable, long after the run. Otherwise the tensor is a copy.
 - A tensor becomes an array without a copy if it is large and nobody else uses
   its memory, so that the array may be written to; the array owns the tensor.
   Otherwise, as for a constant of the graph, the array is a copy. To copy a
@@ -30,11 +30,9 @@ from tensorflow_serving.tensorflow_c import (
     status,
 )
 from tensorflow_serving.tensorflow_c.protos import tensor_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import aligned_array, errors
 
-# The memory of a tensor begins at a multiple of this. It is what
-# TF_TensorDefaultAlignment() says with AVX-512, and enough for other machines.
-ALIGNMENT: Final = 64
+_ALIGNMENT: Final = aligned_array.ALIGNMENT
 
 # Up to here a copy costs less than to lend memory and to get it back.
 _SMALL_BYTES: Final = 1 << 14
@@ -113,7 +111,9 @@ class Converter:
         size = array.nbytes
         address = _address(array)
         tensor: int
-        if size < _SMALL_BYTES or (size < _LARGE_BYTES and address % ALIGNMENT):
+        if size < _SMALL_BYTES or (
+            size < _LARGE_BYTES and address % _ALIGNMENT
+        ):
             tensor = self._allocate(self._number, dimensions, len(shape), size)
             if size:
                 ctypes.memmove(self._get_data(tensor), address, size)

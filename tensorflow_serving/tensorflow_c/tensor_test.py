@@ -8,7 +8,7 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.tensorflow_c import data_type, tensor
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import aligned_array, errors
 
 # Types with arrays, but for texts.
 _NUMBERS = [n for n in range(1, 34) if n not in (7, 20, 21)]
@@ -23,8 +23,8 @@ def _there_and_back(number: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _aligned(size: int, offset: int = 0) -> npt.NDArray[Any]:
     """Returns an array of float32 that is aligned, or off by some bytes."""
-    memory = np.zeros(4 * size + 2 * tensor.ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % tensor.ALIGNMENT + offset
+    memory = np.zeros(4 * size + 2 * aligned_array.ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % aligned_array.ALIGNMENT + offset
     return memory[start : start + 4 * size].view(np.float32)
 
 

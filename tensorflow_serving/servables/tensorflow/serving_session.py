@@ -48,8 +48,7 @@ class ServingSession:
 
         It takes arrays of the dtypes and shapes of tensor_spec(), in order, and
         raises what run() raises. It converts no dtype and checks no shape; that
-        is for its callers. An array whose memory is aligned to
-        tensor.ALIGNMENT bytes is not copied.
+        is for its callers. An aligned_array is not copied.
 
         Raises:
           InvalidArgumentError: A name is not in the graph. Permanent.
