@@ -81,8 +81,8 @@ class Caller(Protocol):
         Args:
           calls: At least one.
           outputs: Of shape [rows, ...], with the rows of the calls one after
-            the other; rows_of() takes them apart. A call that ran alone and
-            without padding may have outputs of other shapes.
+            the other; rows_of() takes them apart. A call that ran alone may
+            have outputs of other shapes.
           run: The run, of these calls and perhaps of other ones.
         """
 
@@ -122,9 +122,10 @@ class Call(batch_scheduler.BatchTask):
         """For BatchedFunction.call(), which checks the inputs."""
         self.function = function
         self.inputs = inputs
-        self.num_rows = num_rows = len(inputs[0])
-        # A call without rows takes up room as well, or any number would fit.
-        self.size = num_rows or 1
+        self.num_rows = num_rows = len(inputs[0]) if inputs[0].ndim else 1
+        # A call without rows takes up room as well, or any number would fit. A
+        # call that runs alone is never too large, and never split.
+        self.size = 1 if function.runs_alone else num_rows or 1
         self.caller = caller
         self.deadline = deadline
         self.context: Any = context
@@ -140,6 +141,17 @@ class Call(batch_scheduler.BatchTask):
         """Ends the call with an error; of several, the first counts."""
         if self.whole is None or self.whole.end() is self:
             self.caller.fail([self], error)
+
+    def unsplit(self) -> "Call | None":
+        """Returns the call of which this is a part, to be run as a whole.
+
+        Returns:
+          This call if it is not a part; None if another part of the whole call
+          got it before, or the whole call has ended.
+        """
+        if isinstance(self.caller, _Whole):
+            return self.caller.end()
+        return self
 
     def split(self, sizes: Sequence[int]) -> list["Call"]:
         """See BatchTask; this call is done when the last part is."""
@@ -224,6 +236,12 @@ def _all(runs: Sequence[Run]) -> Run:
 class BatchedFunction:
     """A function of a session, with its inputs checked at the door.
 
+    Calls are merged only if each row of the outputs belongs to a row of the
+    inputs. What the shapes in the graph say of that is looked at once, here. If
+    the graph does not say it, the first batch whose outputs do not have its
+    rows shows it. From then on each call runs alone, so that what a call gets
+    never depends on the calls that happen to come with it.
+
     Thread-safe.
     """
 
@@ -243,8 +261,15 @@ class BatchedFunction:
         self.fetches = tuple(fetches)
         self._specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
+        # Whether calls must not be merged, split or padded.
+        self.runs_alone = any(
+            spec.fixes_num_rows
+            for spec in (*self._specs, *map(session.tensor_spec, fetches))
+        )
         # Whether all calls can share a batch.
-        self.has_fixed_rows = all(spec.has_fixed_rows for spec in self._specs)
+        self.has_rows_of_one_shape = all(
+            spec.has_rows_of_one_shape for spec in self._specs
+        )
 
     def to_arrays(
         self, inputs: Sequence[npt.ArrayLike]
@@ -252,7 +277,8 @@ class BatchedFunction:
         """Returns inputs of a call as arrays that fit the graph.
 
         Args:
-          inputs: An array of shape [rows, ...] for each of the feeds.
+          inputs: An array of shape [rows, ...] for each of the feeds; of any
+            shape that the graph allows if the function runs alone.
 
         Raises:
           InvalidArgumentError: The inputs do not have the dtypes and shapes
@@ -267,7 +293,9 @@ class BatchedFunction:
                 spec.to_array(value)
                 for spec, value in zip(specs, inputs, strict=True)
             ]
-        if len(arrays) != 1 or not arrays[0].ndim:
+        if not arrays or (
+            (len(arrays) != 1 or not arrays[0].ndim) and not self.runs_alone
+        ):
             names = [spec.name for spec in self._specs]
             tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
         return arrays
@@ -295,28 +323,38 @@ class BatchedFunction:
 
     def run(
         self, calls: Sequence[Call], taken_time: float, padding: Sequence[int]
-    ) -> Run:
+    ) -> Run | None:
         """Runs calls that fit together as one, and gives callers the outputs.
 
         Args:
-          calls: Calls of this function, with rows of the same shapes.
+          calls: One of the groups() of calls of this function.
           taken_time: When they left their queue.
           padding: The sizes to which a batch may be padded; ascending.
+
+        Returns:
+          The run; None if the outputs did not have the rows of the batch. Then
+          no caller got anything, and the calls are to be grouped and run again.
 
         Raises:
           ServingError: The run failed; no caller got anything.
         """
-        num_rows = sum([call.num_rows for call in calls])
-        num_padded = tensor_batch.padded_size(num_rows, padding)
-        inputs = _merged_inputs(calls, num_padded)
+        is_part = isinstance(calls[0].caller, _Whole)
+        is_alone = self.runs_alone and len(calls) == 1 and not is_part
+        num_rows = num_padded = sum([call.num_rows for call in calls])
+        if is_alone:
+            inputs = calls[0].inputs
+        else:
+            num_padded = tensor_batch.padded_size(num_rows, padding)
+            inputs = _merged_inputs(calls, num_padded)
         start_time = self.clock.now()
         outputs = self._run(*inputs)
         end_time = self.clock.now()
         result = Run(
             num_rows, num_padded - num_rows, taken_time, start_time, end_time
         )
-        if len(calls) > 1 or padding or isinstance(calls[0].caller, _Whole):
-            tensor_batch.require_rows(self.fetches, outputs, num_padded)
+        if not is_alone and (len(calls) > 1 or padding or is_part):
+            if not self._have_rows(outputs, num_padded):
+                return None
             if num_padded > num_rows:
                 outputs = [array[:num_rows] for array in outputs]
         start = 0
@@ -328,6 +366,22 @@ class BatchedFunction:
                 start = end
             _succeed(caller, own_calls, own_outputs, result)
         return result
+
+    def _have_rows(
+        self, outputs: Sequence[npt.NDArray[Any]], num_rows: int
+    ) -> bool:
+        """Returns whether outputs have a row for each row of their batch."""
+        name = tensor_batch.without_rows(self.fetches, outputs, num_rows)
+        if name is None:
+            return True
+        if not self.runs_alone:
+            self.runs_alone = True
+            logging.warning(
+                "Output tensor %s does not have a row for each row of a batch; "
+                "calls that fetch it run alone from now on",
+                name,
+            )
+        return False
 
 
 def rows_of(
@@ -345,16 +399,24 @@ def rows_of(
 
 
 def groups(calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
-    """Returns the calls in groups of those that can be run as one."""
+    """Returns the calls in groups of those that can be run as one.
+
+    Parts of a call that has to run alone are replaced by the whole call.
+    """
     function = calls[0].function
-    if function.has_fixed_rows and all(
-        call.function is function for call in calls
+    if (
+        function.has_rows_of_one_shape
+        and not function.runs_alone
+        and all(call.function is function for call in calls)
     ):
         return [calls]
     by_shape: dict[object, list[Call]] = {}
     for call in calls:
-        shapes = tuple(array.shape[1:] for array in call.inputs)
-        by_shape.setdefault((id(call.function), shapes), []).append(call)
+        if not call.function.runs_alone:
+            shapes = tuple(array.shape[1:] for array in call.inputs)
+            by_shape.setdefault((id(call.function), shapes), []).append(call)
+        elif (whole := call.unsplit()) is not None:
+            by_shape[id(whole)] = [whole]
     return list(by_shape.values())
 
 

@@ -3,7 +3,7 @@
 import gc
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,9 +83,10 @@ class _Fixture:
         fetches: Sequence[str] = ("y:0",),
         feeds: Sequence[str] = ("x:0",),
         shape: tuple[int | None, ...] | None = None,
+        output_shapes: Mapping[str, tuple[int | None, ...]] = {},
     ) -> None:
         self.clock = fake_clock.FakeClock()
-        self.session = fake_session.FakeSession(shape)
+        self.session = fake_session.FakeSession(shape, output_shapes)
         self.function = batched_function.BatchedFunction(
             self.session, fetches, feeds, self.clock
         )
@@ -112,7 +113,7 @@ class _Fixture:
         """Makes a call whose result the caller keeps."""
         return self.function.call(inputs, self.caller, deadline)
 
-    def run(self, *calls: batched_function.Call) -> batched_function.Run:
+    def run(self, *calls: batched_function.Call) -> batched_function.Run | None:
         """Runs calls as one, without padding."""
         return self.function.run(calls, 0.0, ())
 
@@ -195,6 +196,89 @@ class GroupsTest(absltest.TestCase):
         self.assertEqual(len(batched_function.groups(calls)), 2)
 
 
+class RunsAloneTest(parameterized.TestCase):
+    """Functions whose calls must not be merged, split or padded."""
+
+    @parameterized.named_parameters(
+        ("input_of_one_row", (1, 2), {}, True),
+        ("input_of_many_rows", (64, 2), {}, True),
+        ("scalar_input", (), {}, True),
+        ("scalar_output", (None, 2), {"y:0": ()}, True),
+        ("output_of_fixed_rows", (None, 2), {"y:0": (10, 2)}, True),
+        ("rows", (None, 2), {"y:0": (None, 2)}, False),
+        ("rows_of_any_shape", (None, None), {"y:0": (None, None)}, False),
+        ("unknown_shapes", None, {}, False),
+    )
+    def test_graph_says_whether_calls_run_alone(
+        self,
+        shape: tuple[int | None, ...] | None,
+        output_shapes: Mapping[str, tuple[int | None, ...]],
+        expected: bool,
+    ) -> None:
+        """A size of the 0th dimension, or its absence, forbids batches."""
+        function = _Fixture(shape=shape, output_shapes=output_shapes).function
+        self.assertEqual(function.runs_alone, expected)
+
+    def test_calls_are_never_grouped(self) -> None:
+        """Each call is a group, whatever comes with it."""
+        fixture = _Fixture(shape=(1, 2))
+        calls = [fixture.call(np.zeros([1, 2])) for _ in range(3)]
+        self.assertEqual(
+            batched_function.groups(calls), [[call] for call in calls]
+        )
+
+    def test_call_is_not_padded(self) -> None:
+        """The graph gets the size that it fixes, and the caller its outputs."""
+        fixture = _Fixture(shape=(1, 2))
+        call = fixture.call([[2.0, 4.0]])
+        run = fixture.function.run([call], 0.0, (4, 8))
+        np.testing.assert_array_equal(fixture.session.inputs, [[[2, 4]]])
+        np.testing.assert_array_equal(fixture.outputs, [[[[3, 4]]]])
+        assert run is not None
+        self.assertEqual((run.num_rows, run.num_padding_rows), (1, 0))
+
+    def test_call_takes_the_room_of_one_row(self) -> None:
+        """It fits into any queue and is not split, however many rows it has."""
+        call = _Fixture(shape=(64, 2)).call(np.zeros([64, 2]))
+        self.assertEqual((call.num_rows, call.size), (64, 1))
+
+    def test_inputs_need_no_common_rows(self) -> None:
+        """A scalar beside rows is fine, where the graph wants that."""
+        fixture = _Fixture(["sum:0"], output_shapes={"sum:0": ()})
+        fixture.run(fixture.call(np.array(4.0)))
+        self.assertEqual(fixture.outputs, [[4.0]])
+
+    def test_rows_must_be_those_that_the_graph_fixes(self) -> None:
+        """Another number of rows is refused before anything is scheduled."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must have shape \\[1, 2\\]; got"
+        ):
+            _Fixture(shape=(1, 2)).call(np.zeros([3, 2]))
+
+    @parameterized.parameters(1, 3)
+    def test_parts_become_the_whole_again(self, num_others: int) -> None:
+        """A call that was split before its function was known runs once."""
+        fixture = _Fixture(["sum:0"])
+        whole = fixture.call([1.0, 2.0, 3.0])
+        parts = whole.split([1, 2])
+        others = [fixture.call([5.0]) for _ in range(num_others)]
+        self.assertIsNone(fixture.run(parts[0], *others))
+        for group in batched_function.groups([parts[0], *others]):
+            fixture.run(*group)
+        self.assertEqual(fixture.done, [whole, *others])
+        self.assertEqual(fixture.outputs[0], [6.0])
+        self.assertEqual(batched_function.groups([parts[1]]), [])
+
+    def test_whole_that_has_ended_is_not_run(self) -> None:
+        """Its parts are dropped when nobody waits for them."""
+        fixture = _Fixture(["sum:0"])
+        whole = fixture.call([1.0, 2.0])
+        parts = whole.split([1, 1])
+        whole.fail(errors.CancelledError("gone"))
+        self.assertIsNone(fixture.run(parts[0]))
+        self.assertEqual(batched_function.groups(parts), [])
+
+
 class RunTest(parameterized.TestCase):
     """Several calls that are run as one."""
 
@@ -204,6 +288,7 @@ class RunTest(parameterized.TestCase):
         first = fixture.call([[0.0]], [[0.0]])
         second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
         run = fixture.run(first, second)
+        assert run is not None
         self.assertEqual(fixture.done, [first, second])
         np.testing.assert_array_equal(fixture.outputs[0][0], [[2]])
         np.testing.assert_array_equal(fixture.outputs[1][0], [[3], [4]])
@@ -217,6 +302,7 @@ class RunTest(parameterized.TestCase):
         fixture = _Fixture()
         calls = [fixture.call([5.0]), fixture.call([1.0])]
         run = fixture.function.run(calls, 0.0, (1, 4))
+        assert run is not None
         np.testing.assert_array_equal(fixture.session.inputs, [[5, 1, 5, 5]])
         np.testing.assert_array_equal(fixture.outputs[1], [[2.5]])
         self.assertEqual((run.num_rows, run.num_padding_rows), (2, 2))
@@ -226,6 +312,7 @@ class RunTest(parameterized.TestCase):
         fixture = _Fixture()
         fixture.clock.advance_micros(5_000_000)
         run = fixture.function.run([fixture.call([1.0])], 3.0, ())
+        assert run is not None
         self.assertEqual(
             (run.taken_time, run.start_time, run.end_time), (3, 5, 5)
         )
@@ -240,15 +327,24 @@ class RunTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("padded", 1, (4,)), ("of_two", 2, ()), ("both", 2, (4,))
     )
-    def test_outputs_without_a_row_each_tell_nobody(
+    def test_batch_without_its_rows_shows_that_calls_run_alone(
         self, num_calls: int, padding: tuple[int, ...]
     ) -> None:
-        """FAILED_PRECONDITION, for the caller of run() to handle."""
+        """Nobody gets outputs of a batch whose rows are unknown; one line."""
         fixture = _Fixture(["y:0", "sum:0"])
         calls = [fixture.call([1.0, 2.0]) for _ in range(num_calls)]
-        with self.assertRaisesRegex(errors.FailedPreconditionError, "sum:0"):
-            fixture.function.run(calls, 0.0, padding)
+        self.assertFalse(fixture.function.runs_alone)
+        with self.assertLogs(level="WARNING") as logs:
+            self.assertIsNone(fixture.function.run(calls, 0.0, padding))
+        (text,) = logs.output
+        self.assertIn("sum:0", text)
         self.assertEqual(fixture.done, [])
+        self.assertTrue(fixture.function.runs_alone)
+
+        for group in batched_function.groups(calls):
+            fixture.function.run(group, 0.0, padding)
+        self.assertEqual(fixture.done, calls)
+        np.testing.assert_array_equal(fixture.outputs[0][1], 3)
 
     def test_error_of_the_session_tells_nobody(self) -> None:
         """It is for the caller of run() to handle."""
@@ -410,8 +506,8 @@ class SplitTest(parameterized.TestCase):
         """Though it is alone in its batch: its outputs are put together."""
         fixture = _Fixture(["sum:0"])
         (part, _) = fixture.call([0.0, 2.0]).split([1, 1])
-        with self.assertRaises(errors.FailedPreconditionError):
-            fixture.run(part)
+        self.assertIsNone(fixture.run(part))
+        self.assertEqual(fixture.done, [])
 
     def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
         """FAILED_PRECONDITION, rather than a call that never ends."""

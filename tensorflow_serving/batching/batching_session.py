@@ -302,38 +302,39 @@ class BatchingSession:
         if batch.empty:
             return seconds
         taken_time = self._clock.now()
-        # What is still to run, the last one first, and whether it was run in a
-        # larger group.
-        groups = [
-            (calls, False)
-            for calls in reversed(batched_function.groups(batch.tasks))
-        ]
+        # What is still to run, the last one first.
+        groups = _to_run(batched_function.groups(batch.tasks))
         while groups:
-            calls, is_rerun = groups.pop()
+            group = groups.pop()
             try:
-                run_seconds, error = self._run(calls, taken_time)
+                run_seconds, again = self._run(group, taken_time)
             except BaseException as error:
-                for lost_calls, _ in [(calls, False), *groups]:
-                    batched_function.fail_all(lost_calls, error)
+                for lost in [group, *groups]:
+                    batched_function.fail_all(lost.calls, error)
                 raise
             seconds += run_seconds
-            if error is None:
-                continue
-            if len(calls) == 1 or not self._should_rerun(error):
-                batched_function.fail_all(calls, error)
-                continue
-            if not is_rerun:
-                self._record_rerun(calls, error)
-            middle = len(calls) // 2
-            groups += [(calls[middle:], True), (calls[:middle], True)]
+            groups += again
         return seconds
 
-    def _should_rerun(self, error: Exception) -> bool:
-        """Returns whether one of several calls may be at fault."""
+    def _after_failure(
+        self, group: "_Group", error: Exception
+    ) -> "list[_Group]":
+        """Fails the calls of a group, or returns its halves to run again."""
+        calls = group.calls
         is_transient = isinstance(
             error, errors.ServingError
         ) and errors.is_transient(error)
-        return self._options.rerun_failed_batches and not is_transient
+        if (
+            len(calls) == 1
+            or is_transient
+            or not self._options.rerun_failed_batches
+        ):
+            batched_function.fail_all(calls, error)
+            return []
+        if not group.is_half:
+            self._record_rerun(calls, error)
+        middle = len(calls) // 2
+        return _to_run([calls[:middle], calls[middle:]], is_half=True)
 
     def _record_rerun(
         self, calls: Sequence[batched_function.Call], error: Exception
@@ -347,12 +348,14 @@ class BatchingSession:
             self._num_rerun_calls += len(calls)
 
     def _run(
-        self, calls: Sequence[batched_function.Call], taken_time: float
-    ) -> tuple[float, Exception | None]:
+        self, group: "_Group", taken_time: float
+    ) -> "tuple[float, list[_Group]]":
         """Runs calls as one.
 
-        Returns how long that took, and the error, which no call has got yet.
+        Returns:
+          How long that took, and what has to be run again.
         """
+        calls = group.calls
         sizes = self._options.allowed_batch_sizes
         start_time = self._clock.now()
         try:
@@ -360,7 +363,11 @@ class BatchingSession:
         except Exception as error:
             with self._lock:
                 self._num_failed_runs += 1
-            return self._clock.now() - start_time, error
+            again = self._after_failure(group, error)
+            return self._clock.now() - start_time, again
+        if run is None:
+            again = _to_run(batched_function.groups(calls))
+            return self._clock.now() - start_time, again
         if sizes and run.num_rows > sizes[-1]:
             logging.error(
                 "Batch size must be at most the last of allowed_batch_sizes "
@@ -371,7 +378,23 @@ class BatchingSession:
         with self._lock:
             self._num_rows += run.num_rows
             self._num_padding_rows += run.num_padding_rows
-        return run.end_time - run.start_time, None
+        return run.end_time - run.start_time, []
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Calls to run as one."""
+
+    calls: Sequence[batched_function.Call]
+    # Whether they failed in a larger group.
+    is_half: bool = False
+
+
+def _to_run(
+    groups: Sequence[Sequence[batched_function.Call]], is_half: bool = False
+) -> list[_Group]:
+    """Returns groups, the first one at the end, where pop() takes it."""
+    return [_Group(calls, is_half) for calls in reversed(groups)]
 
 
 def _require_tensors(fetches: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Tests for batching_session."""
 
 import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,9 @@ class _Fixture:
         allowed_batch_sizes: tuple[int, ...] = (),
         *,
         shape: tuple[int | None, ...] | None = None,
+        output_shapes: Mapping[str, tuple[int | None, ...]] = {},
     ) -> None:
-        self.wrapped = fake_session.FakeSession(shape)
+        self.wrapped = fake_session.FakeSession(shape, output_shapes)
         self.session = batching_session.BatchingSession(
             batching_session.Options(allowed_batch_sizes),
             self.wrapped,
@@ -192,14 +193,37 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertIsInstance(bad.exception(), errors.DataLossError)
         np.testing.assert_array_equal(good.result(), [[2]])
 
-    def test_output_without_a_row_for_each_input_fails_the_batch(self) -> None:
-        """FAILED_PRECONDITION: the model cannot be batched."""
-        fixture = _Fixture()
-        calls = [fixture.call(["sum:0"], x=[1.0]) for _ in range(2)]
+    @parameterized.named_parameters(
+        ("known", {"sum:0": ()}, (), 3),
+        ("found_out", {}, (), 4),
+        ("found_out_by_padding", {}, (8,), 4),
+    )
+    def test_outputs_without_rows_do_not_depend_on_the_load(
+        self,
+        output_shapes: Mapping[str, tuple[int | None, ...]],
+        allowed_batch_sizes: tuple[int, ...],
+        num_runs: int,
+    ) -> None:
+        """Each call gets what it would get alone, from the first batch on."""
+        fixture = _Fixture(allowed_batch_sizes, output_shapes=output_shapes)
+        calls = [
+            fixture.call(["sum:0"], x=x) for x in ([1.0, 5.0], [2.0], [4.0])
+        ]
         fixture.process()
-        for call in calls:
-            with self.assertRaises(errors.FailedPreconditionError):
-                call.result()
+        self.assertEqual([call.result() for call in calls], [[6], [2], [4]])
+        self.assertEqual(len(fixture.wrapped.inputs), num_runs)
+        self.assertEqual(fixture.session.statistics().num_failed_runs, 0)
+
+    def test_inputs_of_fixed_rows_are_not_merged(self) -> None:
+        """What the graph wants as one row never comes as two, or padded."""
+        fixture = _Fixture((8,), shape=(1, 2))
+        calls = [fixture.call(["y:0"], x=[[x, x]]) for x in (0.0, 2.0)]
+        fixture.process()
+        for call, y in zip(calls, (2.0, 3.0), strict=True):
+            np.testing.assert_array_equal(call.result(), [[[y, y]]])
+        self.assertEqual(
+            [x.shape for x in fixture.wrapped.inputs], [(1, 2)] * 2
+        )
 
     def test_all_calls_of_a_batch_fail_together(self) -> None:
         """Unless the option says so; a run costs time."""

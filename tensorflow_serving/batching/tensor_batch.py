@@ -24,14 +24,25 @@ class TensorSpec:
     shape: tuple[int | None, ...] | None
 
     @property
-    def has_fixed_rows(self) -> bool:
+    def has_rows_of_one_shape(self) -> bool:
         """Whether all rows have one shape."""
         return self.shape is not None and None not in self.shape[1:]
+
+    @property
+    def fixes_num_rows(self) -> bool:
+        """Whether the number of rows is not that of a batch.
+
+        A scalar has no rows, and a 0th dimension of fixed size is a promise of
+        the graph: with any other size its results are wrong.
+        """
+        return self.shape is not None and (
+            not self.shape or self.shape[0] is not None
+        )
 
     @functools.cached_property
     def _usual_row_shape(self) -> tuple[int | None, ...] | None:
         """The shape of rows, if nothing else is to be checked."""
-        if self.shape and self.shape[0] is None and self.has_fixed_rows:
+        if self.shape and self.shape[0] is None and self.has_rows_of_one_shape:
             return self.shape[1:]
         return None
 
@@ -159,20 +170,18 @@ def merge(
     return merged
 
 
-def require_rows(
+def without_rows(
     names: Sequence[str], outputs: Sequence[npt.NDArray[Any]], num_rows: int
-) -> None:
-    """Checks that outputs have a row for each row of the inputs.
+) -> str | None:
+    """Returns the name of an output that does not have this many rows.
 
-    Raises:
-      FailedPreconditionError: One has not: the model cannot be batched.
+    Returns:
+      The first of them; None if each output has a row for each row of a batch.
     """
     for name, array in zip(names, outputs, strict=True):
         if array.ndim == 0 or array.shape[0] != num_rows:
-            raise errors.FailedPreconditionError(
-                f"Batched output tensor {name} must have 0th-dimension size "
-                f"{num_rows}, that of the batch; got shape {list(array.shape)}"
-            )
+            return name
+    return None
 
 
 def _shape_text(shape: Sequence[int | None]) -> str:

@@ -112,7 +112,21 @@ class TensorSpecTest(parameterized.TestCase):
         self, shape: tuple[int | None, ...] | None, fixed: bool
     ) -> None:
         """The number of rows does not matter."""
-        self.assertEqual(_spec(shape=shape).has_fixed_rows, fixed)
+        self.assertEqual(_spec(shape=shape).has_rows_of_one_shape, fixed)
+
+    @parameterized.parameters(
+        (None, False),
+        ((None,), False),
+        ((None, 3), False),
+        ((), True),
+        ((1, 3), True),
+        ((2, None), True),
+    )
+    def test_number_of_rows_is_fixed_by_the_0th_dimension(
+        self, shape: tuple[int | None, ...] | None, fixed: bool
+    ) -> None:
+        """A scalar, or a 0th dimension with a size, cannot be batched."""
+        self.assertEqual(_spec(shape=shape).fixes_num_rows, fixed)
 
 
 class TensorBatchTest(parameterized.TestCase):
@@ -178,27 +192,26 @@ class TensorBatchTest(parameterized.TestCase):
             )
 
     def test_outputs_with_all_rows_are_fine(self) -> None:
-        """Whatever their other dimensions are."""
-        tensor_batch.require_rows(
-            ["y:0", "z:0"], [np.zeros([3]), np.zeros([3, 0])], 3
+        """The other dimensions of an output may have any size."""
+        self.assertIsNone(
+            tensor_batch.without_rows(
+                ["y:0", "z:0"], [np.zeros([3]), np.zeros([3, 0])], 3
+            )
         )
 
     @parameterized.named_parameters(
-        ("scalar", np.float32(1), "\\[\\]"),
-        ("rows", np.zeros([2, 3]), "\\[2, 3\\]"),
+        ("scalar", np.float32(1)), ("other_rows", np.zeros([2, 3]))
     )
-    def test_outputs_with_other_rows_are_refused(
-        self, output: npt.NDArray[Any], shape: str
+    def test_output_with_other_rows_is_named(
+        self, output: npt.NDArray[Any]
     ) -> None:
-        """FAILED_PRECONDITION: this model cannot be batched."""
-        with self.assertRaisesRegex(
-            errors.FailedPreconditionError,
-            "Batched output tensor z:0 must have 0th-dimension size 3, that of "
-            f"the batch; got shape {shape}",
-        ):
-            tensor_batch.require_rows(
+        """The first output that does not have the rows of the batch is it."""
+        self.assertEqual(
+            tensor_batch.without_rows(
                 ["y:0", "z:0"], [np.zeros([3]), output], 3
-            )
+            ),
+            "z:0",
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A session that computes half plus two, and fails when a test wants it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,19 @@ class FakeSession:
     Thread-safe.
     """
 
-    def __init__(self, shape: tuple[int | None, ...] | None = None) -> None:
+    def __init__(
+        self,
+        shape: tuple[int | None, ...] | None = None,
+        output_shapes: Mapping[str, tuple[int | None, ...]] = {},
+    ) -> None:
         """Makes an open session.
 
         Args:
-          shape: That of both inputs; None for any.
+          shape: The shape of both inputs; None for any.
+          output_shapes: The shapes of outputs that the graph knows, by name.
         """
         self._shape = shape
+        self._output_shapes = output_shapes
         self._lock = threading.Lock()
         # What x:0 was in each run, also in those that failed. Guarded by _lock.
         self.inputs: list[npt.NDArray[Any]] = []
@@ -62,9 +68,12 @@ class FakeSession:
 
     def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
         """See batched_function.Session."""
+        shape = self._shape
         if name not in _FEEDS:
-            raise errors.InvalidArgumentError(f"no such feed: {name}")
-        return tensor_batch.TensorSpec(name, np.dtype(np.float64), self._shape)
+            if name not in _OUTPUTS:
+                raise errors.InvalidArgumentError(f"no such tensor: {name}")
+            shape = self._output_shapes.get(name)
+        return tensor_batch.TensorSpec(name, np.dtype(np.float64), shape)
 
     def close(self) -> None:
         """Sets closed."""

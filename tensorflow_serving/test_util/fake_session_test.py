@@ -50,11 +50,17 @@ class FakeSessionTest(parameterized.TestCase):
             self.assertEqual(spec.shape, shape)
             self.assertEqual(spec.dtype, np.float64)
 
+    def test_shapes_of_outputs_are_those_given(self) -> None:
+        """An output may have any shape unless a test says otherwise."""
+        session = fake_session.FakeSession((1,), {"sum:0": ()})
+        self.assertEqual(session.tensor_spec("sum:0").shape, ())
+        self.assertIsNone(session.tensor_spec("y:0").shape)
+
     def test_unknown_names_are_invalid(self) -> None:
         """As they are for a real session."""
         session = fake_session.FakeSession()
         with self.assertRaises(errors.InvalidArgumentError):
-            session.tensor_spec("y:0")
+            session.tensor_spec("unknown:0")
         with self.assertRaises(errors.InvalidArgumentError):
             session.make_callable(["z:0"], ["x:0"])
 
