@@ -1,9 +1,8 @@
 """Tests for batched_function."""
 
 import gc
-import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,46 +10,11 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batched_function
-from tensorflow_serving.test_util import fake_clock, fake_session
+from tensorflow_serving.test_util import call_recorder
 from tensorflow_serving.util import errors
 
 
-class _Caller:
-    """Keeps the results of calls, in the order in which they were done."""
-
-    def __init__(self) -> None:
-        self.done: list[batched_function.Call] = []
-        self.outputs: list[Sequence[npt.NDArray[Any]]] = []
-        self.runs: list[batched_function.Run] = []
-        self.errors: list[errors.ServingError] = []
-        # How many calls ended at the same time.
-        self.num_calls: list[int] = []
-
-    def succeed(
-        self,
-        calls: Sequence[batched_function.Call],
-        outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
-    ) -> None:
-        """Keeps the outputs of each call."""
-        self.num_calls.append(len(calls))
-        for call, own_outputs in batched_function.rows_of(calls, outputs):
-            self.done.append(call)
-            self.outputs.append(own_outputs)
-            self.runs.append(run)
-
-    def fail(
-        self,
-        calls: Sequence[batched_function.Call],
-        error: errors.ServingError,
-    ) -> None:
-        """Keeps the error of each call."""
-        self.num_calls.append(len(calls))
-        self.done += calls
-        self.errors += [error] * len(calls)
-
-
-class _BadCaller(_Caller):
+class _BadCaller(call_recorder.CallRecorder):
     """Raises when calls are done, and keeps their errors."""
 
     def succeed(
@@ -75,55 +39,12 @@ class _WorseCaller(_BadCaller):
         raise ValueError("worse caller")
 
 
-class _Fixture:
-    """A function of a session, and a caller."""
-
-    def __init__(
-        self,
-        fetches: Sequence[str] = ("y:0",),
-        feeds: Sequence[str] = ("x:0",),
-        shape: tuple[int | None, ...] | None = None,
-        output_shapes: Mapping[str, tuple[int | None, ...]] = {},
-    ) -> None:
-        self.clock = fake_clock.FakeClock()
-        self.session = fake_session.FakeSession(shape, output_shapes)
-        self.function = batched_function.BatchedFunction(
-            self.session, fetches, feeds, self.clock
-        )
-        self.caller = _Caller()
-
-    @property
-    def done(self) -> list[batched_function.Call]:
-        """The calls that are done."""
-        return self.caller.done
-
-    @property
-    def outputs(self) -> list[Sequence[npt.NDArray[Any]]]:
-        """The outputs of the calls that were run."""
-        return self.caller.outputs
-
-    @property
-    def errors(self) -> list[errors.ServingError]:
-        """The errors of the calls that failed."""
-        return self.caller.errors
-
-    def call(
-        self, *inputs: npt.ArrayLike, deadline: float = math.inf
-    ) -> batched_function.Call:
-        """Makes a call whose result the caller keeps."""
-        return self.function.call(inputs, self.caller, deadline)
-
-    def run(self, *calls: batched_function.Call) -> batched_function.Run | None:
-        """Runs calls as one, without padding."""
-        return self.function.run(calls, 0.0, ())
-
-
 class CallTest(parameterized.TestCase):
     """What is checked at the door."""
 
     def test_call_knows_its_rows_and_times(self) -> None:
         """The deadline is the caller's; the arrival is now."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         fixture.clock.advance_micros(3_000_000)
         call = fixture.call(np.zeros([4, 2]), deadline=7.0)
         self.assertEqual((call.num_rows, call.size), (4, 4))
@@ -132,7 +53,7 @@ class CallTest(parameterized.TestCase):
 
     def test_call_without_rows_takes_up_room(self) -> None:
         """Or any number of them would be accepted."""
-        call = _Fixture().call(np.zeros([0, 1]))
+        call = call_recorder.RecordedFunction().call(np.zeros([0, 1]))
         self.assertEqual((call.num_rows, call.size), (0, 1))
 
     @parameterized.named_parameters(
@@ -151,20 +72,22 @@ class CallTest(parameterized.TestCase):
         self, feeds: list[str], inputs: list[npt.NDArray[Any]], text: str
     ) -> None:
         """INVALID_ARGUMENT, before there is anything to schedule."""
-        fixture = _Fixture(feeds=feeds, shape=(None, 2))
+        fixture = call_recorder.RecordedFunction(feeds=feeds, shape=(None, 2))
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             fixture.call(*inputs)
 
     def test_scalar_is_refused_where_any_shape_fits(self) -> None:
         """It has no rows."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "a scalar"):
-            _Fixture().call(np.array(1.0))
+            call_recorder.RecordedFunction().call(np.array(1.0))
 
     @parameterized.parameters("x:0", "unknown:0")
     def test_unknown_names_are_refused(self, feed: str) -> None:
         """INVALID_ARGUMENT of the session."""
         with self.assertRaises(errors.InvalidArgumentError):
-            _Fixture(["y:0" if feed != "x:0" else "unknown:0"], [feed])
+            call_recorder.RecordedFunction(
+                ["y:0" if feed != "x:0" else "unknown:0"], [feed]
+            )
 
 
 class GroupsTest(absltest.TestCase):
@@ -172,13 +95,16 @@ class GroupsTest(absltest.TestCase):
 
     def test_calls_with_fixed_rows_fit_together(self) -> None:
         """As they are; nobody compares their shapes."""
-        fixture = _Fixture(shape=(None, 2))
+        fixture = call_recorder.RecordedFunction(shape=(None, 2))
         calls = [fixture.call(np.zeros([n, 2])) for n in (1, 2, 3)]
         self.assertEqual(batched_function.groups(calls), [calls])
 
     def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
         """In the order in which they came, within a group."""
-        one, other = _Fixture(), _Fixture(["x:0"])
+        one, other = (
+            call_recorder.RecordedFunction(),
+            call_recorder.RecordedFunction(["x:0"]),
+        )
         a = one.call(np.zeros([1, 2]))
         b = one.call(np.zeros([1, 3]))
         c = other.call(np.zeros([1, 2]))
@@ -191,92 +117,12 @@ class GroupsTest(absltest.TestCase):
     def test_functions_with_fixed_rows_run_apart(self) -> None:
         """Their shapes do not make them one."""
         calls = [
-            _Fixture(shape=(None, 2)).call(np.zeros([1, 2])) for _ in range(2)
+            call_recorder.RecordedFunction(shape=(None, 2)).call(
+                np.zeros([1, 2])
+            )
+            for _ in range(2)
         ]
         self.assertEqual(len(batched_function.groups(calls)), 2)
-
-
-class RunsAloneTest(parameterized.TestCase):
-    """Functions whose calls must not be merged, split or padded."""
-
-    @parameterized.named_parameters(
-        ("input_of_one_row", (1, 2), {}, True),
-        ("input_of_many_rows", (64, 2), {}, True),
-        ("scalar_input", (), {}, True),
-        ("scalar_output", (None, 2), {"y:0": ()}, True),
-        ("output_of_fixed_rows", (None, 2), {"y:0": (10, 2)}, True),
-        ("rows", (None, 2), {"y:0": (None, 2)}, False),
-        ("rows_of_any_shape", (None, None), {"y:0": (None, None)}, False),
-        ("unknown_shapes", None, {}, False),
-    )
-    def test_graph_says_whether_calls_run_alone(
-        self,
-        shape: tuple[int | None, ...] | None,
-        output_shapes: Mapping[str, tuple[int | None, ...]],
-        expected: bool,
-    ) -> None:
-        """A size of the 0th dimension, or its absence, forbids batches."""
-        function = _Fixture(shape=shape, output_shapes=output_shapes).function
-        self.assertEqual(function.runs_alone, expected)
-
-    def test_calls_are_never_grouped(self) -> None:
-        """Each call is a group, whatever comes with it."""
-        fixture = _Fixture(shape=(1, 2))
-        calls = [fixture.call(np.zeros([1, 2])) for _ in range(3)]
-        self.assertEqual(
-            batched_function.groups(calls), [[call] for call in calls]
-        )
-
-    def test_call_is_not_padded(self) -> None:
-        """The graph gets the size that it fixes, and the caller its outputs."""
-        fixture = _Fixture(shape=(1, 2))
-        call = fixture.call([[2.0, 4.0]])
-        run = fixture.function.run([call], 0.0, (4, 8))
-        np.testing.assert_array_equal(fixture.session.inputs, [[[2, 4]]])
-        np.testing.assert_array_equal(fixture.outputs, [[[[3, 4]]]])
-        assert run is not None
-        self.assertEqual((run.num_rows, run.num_padding_rows), (1, 0))
-
-    def test_call_takes_the_room_of_one_row(self) -> None:
-        """It fits into any queue and is not split, however many rows it has."""
-        call = _Fixture(shape=(64, 2)).call(np.zeros([64, 2]))
-        self.assertEqual((call.num_rows, call.size), (64, 1))
-
-    def test_inputs_need_no_common_rows(self) -> None:
-        """A scalar beside rows is fine, where the graph wants that."""
-        fixture = _Fixture(["sum:0"], output_shapes={"sum:0": ()})
-        fixture.run(fixture.call(np.array(4.0)))
-        self.assertEqual(fixture.outputs, [[4.0]])
-
-    def test_rows_must_be_those_that_the_graph_fixes(self) -> None:
-        """Another number of rows is refused before anything is scheduled."""
-        with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "must have shape \\[1, 2\\]; got"
-        ):
-            _Fixture(shape=(1, 2)).call(np.zeros([3, 2]))
-
-    @parameterized.parameters(1, 3)
-    def test_parts_become_the_whole_again(self, num_others: int) -> None:
-        """A call that was split before its function was known runs once."""
-        fixture = _Fixture(["sum:0"])
-        whole = fixture.call([1.0, 2.0, 3.0])
-        parts = whole.split([1, 2])
-        others = [fixture.call([5.0]) for _ in range(num_others)]
-        self.assertIsNone(fixture.run(parts[0], *others))
-        for group in batched_function.groups([parts[0], *others]):
-            fixture.run(*group)
-        self.assertEqual(fixture.done, [whole, *others])
-        self.assertEqual(fixture.outputs[0], [6.0])
-        self.assertEqual(batched_function.groups([parts[1]]), [])
-
-    def test_whole_that_has_ended_is_not_run(self) -> None:
-        """Its parts are dropped when nobody waits for them."""
-        fixture = _Fixture(["sum:0"])
-        whole = fixture.call([1.0, 2.0])
-        parts = whole.split([1, 1])
-        whole.fail(errors.CancelledError("gone"))
-        self.assertIsNone(fixture.run(parts[0]))
-        self.assertEqual(batched_function.groups(parts), [])
 
 
 class RunTest(parameterized.TestCase):
@@ -284,7 +130,7 @@ class RunTest(parameterized.TestCase):
 
     def test_each_call_gets_its_rows(self) -> None:
         """Of every output; the session ran once."""
-        fixture = _Fixture(["y:0", "x:0"], ["x:0", "z:0"])
+        fixture = call_recorder.RecordedFunction(["y:0", "x:0"], ["x:0", "z:0"])
         first = fixture.call([[0.0]], [[0.0]])
         second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
         run = fixture.run(first, second)
@@ -299,7 +145,7 @@ class RunTest(parameterized.TestCase):
 
     def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
         """Of which no call sees the output."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         calls = [fixture.call([5.0]), fixture.call([1.0])]
         run = fixture.function.run(calls, 0.0, (1, 4))
         assert run is not None
@@ -309,7 +155,7 @@ class RunTest(parameterized.TestCase):
 
     def test_run_says_when(self) -> None:
         """It was taken, began and was done."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         fixture.clock.advance_micros(5_000_000)
         run = fixture.function.run([fixture.call([1.0])], 3.0, ())
         assert run is not None
@@ -319,7 +165,7 @@ class RunTest(parameterized.TestCase):
 
     def test_lone_call_may_have_outputs_of_any_shape(self) -> None:
         """If it is not padded."""
-        fixture = _Fixture(["sum:0"])
+        fixture = call_recorder.RecordedFunction(["sum:0"])
         call = fixture.call([1.0, 2.0])
         fixture.run(call)
         self.assertEqual(fixture.outputs, [[3]])
@@ -331,7 +177,7 @@ class RunTest(parameterized.TestCase):
         self, num_calls: int, padding: tuple[int, ...]
     ) -> None:
         """Nobody gets outputs of a batch whose rows are unknown; one line."""
-        fixture = _Fixture(["y:0", "sum:0"])
+        fixture = call_recorder.RecordedFunction(["y:0", "sum:0"])
         calls = [fixture.call([1.0, 2.0]) for _ in range(num_calls)]
         self.assertFalse(fixture.function.runs_alone)
         with self.assertLogs(level="WARNING") as logs:
@@ -348,14 +194,14 @@ class RunTest(parameterized.TestCase):
 
     def test_error_of_the_session_tells_nobody(self) -> None:
         """It is for the caller of run() to handle."""
-        fixture = _Fixture(["lost:0"])
+        fixture = call_recorder.RecordedFunction(["lost:0"])
         with self.assertRaises(errors.DataLossError):
             fixture.run(fixture.call([1.0]))
         self.assertEqual(fixture.done, [])
 
     def test_caller_gets_the_result_of_a_batch_in_one_go(self) -> None:
         """Its calls are in the order of the rows."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         calls = [fixture.call([1.0]), fixture.call([]), fixture.call([1.0] * 2)]
         fixture.run(*calls)
         self.assertEqual(fixture.caller.num_calls, [3])
@@ -367,7 +213,10 @@ class RunTest(parameterized.TestCase):
         self, *padding: int
     ) -> None:
         """The calls of one caller that come in a row end together."""
-        fixture, other = _Fixture(), _Caller()
+        fixture, other = (
+            call_recorder.RecordedFunction(),
+            call_recorder.CallRecorder(),
+        )
         calls = [
             fixture.function.call([[x, x + 1]], caller)
             for x, caller in (
@@ -387,7 +236,7 @@ class RunTest(parameterized.TestCase):
 
     def test_caller_finds_its_context_again(self) -> None:
         """A call carries whatever object its caller gave it."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         context = object()
         fixture.run(
             fixture.function.call([[1.0]], fixture.caller, context=context)
@@ -396,7 +245,7 @@ class RunTest(parameterized.TestCase):
 
     def test_calls_whose_caller_raises_fail(self) -> None:
         """INTERNAL, once and in the log; the calls of others succeed."""
-        fixture, bad = _Fixture(), _BadCaller()
+        fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
         calls = [fixture.function.call([[1.0]], bad) for _ in range(2)]
         good = fixture.call([1.0])
         with self.assertLogs(level="ERROR") as logs:
@@ -414,7 +263,7 @@ class RunTest(parameterized.TestCase):
         self, failed: bool
     ) -> None:
         """Neither after a run nor after an error; the log has it."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         bad = fixture.function.call([[1.0]], _WorseCaller())
         good = fixture.call([1.0])
         with self.assertLogs(level="ERROR") as logs:
@@ -427,7 +276,7 @@ class RunTest(parameterized.TestCase):
 
     def test_calls_of_one_caller_share_an_error(self) -> None:
         """The caller hears once that all of them failed."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         calls = [fixture.call([1.0]) for _ in range(2)]
         batched_function.fail_all(calls, errors.DataLossError("gone"))
         self.assertEqual(fixture.caller.num_calls, [2])
@@ -440,7 +289,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_parts_are_rows_in_order(self) -> None:
         """With the times of the whole."""
-        fixture = _Fixture(feeds=["x:0", "z:0"])
+        fixture = call_recorder.RecordedFunction(feeds=["x:0", "z:0"])
         whole = fixture.call([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
         parts = whole.split([1, 2])
         self.assertEqual([part.size for part in parts], [1, 2])
@@ -451,7 +300,7 @@ class SplitTest(parameterized.TestCase):
     @parameterized.parameters((0, 1, 2), (2, 1, 0), (1, 2, 0))
     def test_outputs_come_back_in_order(self, *order: int) -> None:
         """Whatever the order in which the parts are done."""
-        fixture = _Fixture(["y:0", "x:0"])
+        fixture = call_recorder.RecordedFunction(["y:0", "x:0"])
         whole = fixture.call([0.0, 2.0, 4.0, 6.0, 8.0])
         parts = whole.split([2, 2, 1])
         for index in order:
@@ -465,7 +314,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
         """From the first start to the last end; the largest batch counts."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         whole = fixture.call([0.0, 0.0, 0.0])
         small, large = whole.split([1, 2])
         fixture.clock.advance_micros(2_000_000)
@@ -478,7 +327,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
         """With its error, at once; the other parts no longer matter."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         whole = fixture.call([0.0, 2.0, 4.0])
         parts = whole.split([1, 1, 1])
         fixture.run(parts[0])
@@ -492,7 +341,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_whole_that_is_given_up_ignores_its_parts(self) -> None:
         """It was cancelled while some of them ran."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         whole = fixture.call([0.0, 2.0])
         parts = whole.split([1, 1])
         fixture.run(parts[0])
@@ -504,14 +353,14 @@ class SplitTest(parameterized.TestCase):
 
     def test_part_is_not_passed_through(self) -> None:
         """Though it is alone in its batch: its outputs are put together."""
-        fixture = _Fixture(["sum:0"])
+        fixture = call_recorder.RecordedFunction(["sum:0"])
         (part, _) = fixture.call([0.0, 2.0]).split([1, 1])
         self.assertIsNone(fixture.run(part))
         self.assertEqual(fixture.done, [])
 
     def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
         """FAILED_PRECONDITION, rather than a call that never ends."""
-        fixture = _Fixture(["wide:0"])
+        fixture = call_recorder.RecordedFunction(["wide:0"])
         whole = fixture.call([0.0, 2.0, 4.0])
         for part in whole.split([1, 2]):
             fixture.run(part)
@@ -524,7 +373,7 @@ class SplitTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
     def test_inputs_are_free_when_the_call_is_done(self, failed: bool) -> None:
         """Large ones must not wait for a collection of garbage."""
-        fixture = _Fixture()
+        fixture = call_recorder.RecordedFunction()
         array = np.zeros([4, 1000])
         reference = weakref.ref(array)
         whole = fixture.call(array)
@@ -543,7 +392,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_whole_whose_caller_raises_fails(self) -> None:
         """It would hang, if the failure were that of the last part alone."""
-        fixture, bad = _Fixture(), _BadCaller()
+        fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
         whole = fixture.function.call([[0.0, 2.0]], bad)
         with self.assertLogs(level="ERROR"):
             fixture.run(*whole.split([1, 1]))

@@ -1,0 +1,103 @@
+"""Tests for functions whose calls run alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.batching import batched_function
+from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.util import errors
+
+
+class RunsAloneTest(parameterized.TestCase):
+    """Functions whose calls must not be merged, split or padded."""
+
+    @parameterized.named_parameters(
+        ("input_of_one_row", (1, 2), {}, True),
+        ("input_of_many_rows", (64, 2), {}, True),
+        ("scalar_input", (), {}, True),
+        ("scalar_output", (None, 2), {"y:0": ()}, True),
+        ("output_of_fixed_rows", (None, 2), {"y:0": (10, 2)}, True),
+        ("rows", (None, 2), {"y:0": (None, 2)}, False),
+        ("rows_of_any_shape", (None, None), {"y:0": (None, None)}, False),
+        ("unknown_shapes", None, {}, False),
+    )
+    def test_graph_says_whether_calls_run_alone(
+        self,
+        shape: tuple[int | None, ...] | None,
+        output_shapes: Mapping[str, tuple[int | None, ...]],
+        expected: bool,
+    ) -> None:
+        """A size of the 0th dimension, or its absence, forbids batches."""
+        function = call_recorder.RecordedFunction(
+            shape=shape, output_shapes=output_shapes
+        ).function
+        self.assertEqual(function.runs_alone, expected)
+
+    def test_calls_are_never_grouped(self) -> None:
+        """Each call is a group, whatever comes with it."""
+        fixture = call_recorder.RecordedFunction(shape=(1, 2))
+        calls = [fixture.call(np.zeros([1, 2])) for _ in range(3)]
+        self.assertEqual(
+            batched_function.groups(calls), [[call] for call in calls]
+        )
+
+    def test_call_is_not_padded(self) -> None:
+        """The graph gets the size that it fixes, and the caller its outputs."""
+        fixture = call_recorder.RecordedFunction(shape=(1, 2))
+        call = fixture.call([[2.0, 4.0]])
+        run = fixture.function.run([call], 0.0, (4, 8))
+        np.testing.assert_array_equal(fixture.session.inputs, [[[2, 4]]])
+        np.testing.assert_array_equal(fixture.outputs, [[[[3, 4]]]])
+        assert run is not None
+        self.assertEqual((run.num_rows, run.num_padding_rows), (1, 0))
+
+    def test_call_takes_the_room_of_one_row(self) -> None:
+        """It fits into any queue and is not split, however many rows it has."""
+        call = call_recorder.RecordedFunction(shape=(64, 2)).call(
+            np.zeros([64, 2])
+        )
+        self.assertEqual((call.num_rows, call.size), (64, 1))
+
+    def test_inputs_need_no_common_rows(self) -> None:
+        """A scalar beside rows is fine, where the graph wants that."""
+        fixture = call_recorder.RecordedFunction(
+            ["sum:0"], output_shapes={"sum:0": ()}
+        )
+        fixture.run(fixture.call(np.array(4.0)))
+        self.assertEqual(fixture.outputs, [[4.0]])
+
+    def test_rows_must_be_those_that_the_graph_fixes(self) -> None:
+        """Another number of rows is refused before anything is scheduled."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must have shape \\[1, 2\\]; got"
+        ):
+            call_recorder.RecordedFunction(shape=(1, 2)).call(np.zeros([3, 2]))
+
+    @parameterized.parameters(1, 3)
+    def test_parts_become_the_whole_again(self, num_others: int) -> None:
+        """A call that was split before its function was known runs once."""
+        fixture = call_recorder.RecordedFunction(["sum:0"])
+        whole = fixture.call([1.0, 2.0, 3.0])
+        parts = whole.split([1, 2])
+        others = [fixture.call([5.0]) for _ in range(num_others)]
+        self.assertIsNone(fixture.run(parts[0], *others))
+        for group in batched_function.groups([parts[0], *others]):
+            fixture.run(*group)
+        self.assertEqual(fixture.done, [whole, *others])
+        self.assertEqual(fixture.outputs[0], [6.0])
+        self.assertEqual(batched_function.groups([parts[1]]), [])
+
+    def test_whole_that_has_ended_is_not_run(self) -> None:
+        """Its parts are dropped when nobody waits for them."""
+        fixture = call_recorder.RecordedFunction(["sum:0"])
+        whole = fixture.call([1.0, 2.0])
+        parts = whole.split([1, 1])
+        whole.fail(errors.CancelledError("gone"))
+        self.assertIsNone(fixture.run(parts[0]))
+        self.assertEqual(batched_function.groups(parts), [])
+
+
+if __name__ == "__main__":
+    absltest.main()

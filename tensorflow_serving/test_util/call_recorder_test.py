@@ -1,0 +1,37 @@
+"""Tests for call_recorder."""
+
+import numpy as np
+from absl.testing import absltest
+
+from tensorflow_serving.batching import batched_function
+from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.util import errors
+
+
+class RecordedFunctionTest(absltest.TestCase):
+    """What is kept of calls."""
+
+    def test_outputs_are_kept_by_call(self) -> None:
+        """Calls that end together are counted, with their own rows."""
+        function = call_recorder.RecordedFunction()
+        calls = [function.call([x]) for x in (0.0, 2.0)]
+        run = function.run(*calls)
+        self.assertEqual(function.done, calls)
+        np.testing.assert_array_equal(function.outputs, [[[2]], [[3]]])
+        self.assertEqual(function.caller.runs, [run, run])
+        self.assertEqual(function.caller.num_calls, [2])
+        self.assertEqual(function.errors, [])
+
+    def test_errors_are_kept_by_call(self) -> None:
+        """A call that failed is done and has no outputs."""
+        function = call_recorder.RecordedFunction()
+        calls = [function.call([x]) for x in (0.0, 2.0)]
+        error = errors.DataLossError("gone")
+        batched_function.fail_all(calls, error)
+        self.assertEqual(function.done, calls)
+        self.assertEqual(function.errors, [error, error])
+        self.assertEqual(function.outputs, [])
+
+
+if __name__ == "__main__":
+    absltest.main()
