@@ -42,7 +42,12 @@ class TensorSpec:
     @functools.cached_property
     def _usual_row_shape(self) -> tuple[int | None, ...] | None:
         """The shape of rows, if nothing else is to be checked."""
-        if self.shape and self.shape[0] is None and self.has_rows_of_one_shape:
+        if (
+            self.shape
+            and not self.fixes_num_rows
+            and self.has_rows_of_one_shape
+            and self.dtype.kind != "O"
+        ):
             return self.shape[1:]
         return None
 
@@ -50,7 +55,8 @@ class TensorSpec:
         """Returns a value as an array of this dtype and shape.
 
         An array must have the dtype; what Python lists hold is converted. Texts
-        become objects, as arrays of texts of both kinds cannot be merged.
+        become objects that are bytes, each of which was looked at: one that is
+        not a text must not reach the calls that share its batch.
 
         Raises:
           InvalidArgumentError: The value does not fit. Permanent.
@@ -89,13 +95,28 @@ class TensorSpec:
 
     def _to_texts(self, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if value.dtype.kind in "SU":
-            return value.astype(object)
+            value = value.astype(object)
         if value.dtype != self.dtype:
             raise self._wrong_dtype(value.dtype)
-        for text in value.flat:
-            if not isinstance(text, str | bytes):
-                raise self._wrong_dtype(type(text).__name__)
-        return value
+        texts = value.ravel().tolist()
+        types = {*map(type, texts)}
+        if types <= {bytes}:
+            return value
+        for each in types:
+            if not issubclass(each, str | bytes):
+                raise self._wrong_dtype(each.__name__)
+        encoded = np.empty(len(texts), object)
+        try:
+            encoded[:] = [
+                text.encode() if isinstance(text, str) else bytes(text)
+                for text in texts
+            ]
+        except UnicodeEncodeError:
+            raise errors.InvalidArgumentError(
+                f"Input tensor {self.name} must hold texts that have a UTF-8 "
+                "form; got one with half of a surrogate pair"
+            ) from None
+        return encoded.reshape(value.shape)
 
     def _wrong_dtype(self, dtype: object) -> errors.InvalidArgumentError:
         expected = "string" if self.dtype.kind == "O" else self.dtype

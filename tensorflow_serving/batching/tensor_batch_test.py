@@ -85,6 +85,30 @@ class TensorSpecTest(parameterized.TestCase):
         ):
             _spec(dtype).to_array(value)
 
+    @parameterized.product(
+        shape=[None, (), (None,), (2,), (None, None)],
+        bad=[1, None, 2.5, np.bytes_, "\ud800", "a\udfff"],
+    )
+    def test_what_is_not_a_text_is_refused_in_any_shape(
+        self, shape: tuple[int | None, ...] | None, bad: object
+    ) -> None:
+        """Every element is looked at before the call meets others."""
+        sizes = [2] * len((None,) if shape is None else shape)
+        value = np.full(sizes, b"good", object)
+        value[(-1,) * len(sizes)] = bad
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^Input tensor x:0 must"
+        ):
+            _spec(object, shape).to_array(value)
+
+    @parameterized.parameters((), (3,), (2, 2))
+    def test_texts_keep_their_shape(self, *sizes: int) -> None:
+        """Each text becomes bytes, in its place."""
+        texts = np.full(sizes, "\xe9", object)
+        array = _spec(object, (None,) * len(sizes)).to_array(texts)
+        self.assertEqual(array.shape, sizes)
+        self.assertEqual({*array.ravel().tolist()}, {b"\xc3\xa9"})
+
     def test_texts_keep_their_zero_bytes(self) -> None:
         """Serialized messages may end with them."""
         values = [b"a\0", b"b\0\0"]
@@ -99,7 +123,7 @@ class TensorSpecTest(parameterized.TestCase):
                 spec.to_array(np.array(["\xe4"])),
             ]
         )
-        self.assertEqual(list(merged), [b"\xff", "\xe4"])
+        self.assertEqual(list(merged), [b"\xff", b"\xc3\xa4"])
 
     @parameterized.parameters(
         (None, False),
