@@ -8,6 +8,7 @@ _RELOCATED_IMPORTS = "//tools/proto:relocated_imports.py"
 
 def serving_proto_library_py(
         name,
+        protos = [],
         has_services = False,
         imports_tensorflow = False,
         visibility = None):
@@ -18,13 +19,25 @@ def serving_proto_library_py(
     Args:
       name: <stem>_pb2, where <stem>.proto is the source in the same package.
         Names the py_library; the one of the stubs is <name>_grpc.
+      protos: the labels, made with this macro, of the other files that the
+        file imports.
       has_services: whether the file defines gRPC services.
-      imports_tensorflow: whether the file imports .proto files of TensorFlow;
-        the modules then import those of tensorflow_c/protos.
+      imports_tensorflow: whether the file, or one that it imports, imports
+        .proto files of TensorFlow; the modules then import those of
+        tensorflow_c/protos.
       visibility: of the py_library targets.
     """
     src = name[:-len("_pb2")] + ".proto"
-    srcs = [src, "//tools/python:requirements_lock.txt"]
+    native.filegroup(
+        name = name + "_protos",
+        srcs = [src] + [label + "_protos" for label in protos],
+        visibility = ["//tensorflow_serving:internal"],
+    )
+    srcs = [
+        src,
+        ":" + name + "_protos",
+        "//tools/python:requirements_lock.txt",
+    ]
     outs = [name + ".py", name + ".pyi"]
     flags = [
         "-I.",
@@ -32,7 +45,7 @@ def serving_proto_library_py(
         "--plugin=%s/protoc-gen-mypy" % BIN,
         "--mypy_out=quiet:$(GENDIR)",
     ]
-    deps = ["@pip//:protobuf"]
+    deps = ["@pip//:protobuf"] + protos
     if imports_tensorflow:
         srcs += [_DESCRIPTORS, _RELOCATED_IMPORTS]
         flags.append("--descriptor_set_in=$(location %s)" % _DESCRIPTORS)

@@ -4,8 +4,10 @@
 PACKAGES = [
     "",
     "tensorflow_serving",
+    "tensorflow_serving/apis",
     "tensorflow_serving/batching",
     "tensorflow_serving/benchmarks",
+    "tensorflow_serving/config",
     "tensorflow_serving/core",
     "tensorflow_serving/example",
     "tensorflow_serving/g3doc",
