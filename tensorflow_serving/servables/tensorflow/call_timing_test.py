@@ -73,6 +73,7 @@ class CallTimingTest(absltest.TestCase):
         taken_time = clock.now()
         clock.advance_micros(7)
         run = function.run([first, second], taken_time, padding=[4])
+        assert run is not None
         clock.advance_micros(5)
         self.assertEqual(
             dict(call_timing.trailing_metadata(first, run)),
