@@ -3,45 +3,31 @@
 A rule takes a SourceTree and yields a line of text for each violation.
 """
 
+import difflib
 import os
-import sys
 from collections.abc import Iterator
 
-from tools.lint import python_rules, source_tree
-
-# Which package of requirements.in a module belongs to, where the names differ.
-_PACKAGES = {
-    "absl": "absl-py",
-    "google.protobuf": "protobuf",
-    "grpc": "grpcio",
-    "grpc_health": "grpcio-health-checking",
-    "grpc_reflection": "grpcio-reflection",
-    "grpc_tools": "grpcio-tools",
-    "typing_extensions": "typing-extensions",
-    "ml_dtypes": "ml-dtypes",
-}
-# Run by hand, with a package that nothing else needs.
-_WITHOUT_TARGET = {"tensorflow_serving/example/digits/make_digits.py"}
-
-_PYTHON_RULES = ("py_library", "py_binary", "py_test")
-_PROTO_RULES = ("serving_proto_library_py", "tensorflow_proto_py")
+from tools.lint import build_files, source_tree
 
 
 def modules_have_targets(tree: source_tree.SourceTree) -> Iterator[str]:
     """Each module has a target with its name, and is in no other."""
     owners: dict[str, list[source_tree.Target]] = {}
-    for target in _python_targets(tree):
+    for target in build_files.python_targets(tree):
         for src in target.strings("srcs"):
             owners.setdefault(os.path.join(target.package, src), []).append(
                 target
             )
     for path in tree.modules:
-        if path in _WITHOUT_TARGET:
+        if path in build_files.WITHOUT_TARGET:
             continue
         stem = os.path.basename(path).removesuffix(".py")
         names = [target.name for target in owners.get(path, [])]
         if names != [stem]:
-            yield f"{path}: module must be in the target {stem}; got {names}"
+            yield (
+                f"{path}: module must be in the target {stem} only; got "
+                f"{names}; `{build_files.COMMAND}` adds what is missing"
+            )
 
 
 def tests_stand_below_their_libraries(
@@ -96,25 +82,14 @@ def python_targets_have_no_globs(
 
 
 def deps_are_the_imports(tree: source_tree.SourceTree) -> Iterator[str]:
-    """A target depends on what its module imports, and on nothing else."""
-    known = {target.label for target in _python_targets(tree)}
-    for target in tree.targets:
-        if target.rule in _PROTO_RULES:
-            known |= {target.label, f"{target.label}_grpc"}
-    for target in _python_targets(tree):
-        wanted = {
-            label
-            for src in target.strings("srcs")
-            if (module := tree.modules.get(os.path.join(target.package, src)))
-            for name in python_rules.imported_modules(module)
-            if (label := _label(name, known))
-        }
-        where = f"{target.package}/BUILD:{target.line}: {target.name}"
-        found = set(target.dep_labels)
-        if wanted - found:
-            yield f"{where}: deps must have {sorted(wanted - found)}"
-        if found - wanted:
-            yield f"{where}: deps must not have {sorted(found - wanted)}"
+    """Each module has a target whose deps are what the module imports."""
+    for path, text in build_files.updated(tree).items():
+        changes = difflib.ndiff(tree.text(path).splitlines(), text.splitlines())
+        lines = "\n".join(line for line in changes if line[0] in "+-")
+        yield (
+            f"{path}: targets and deps must be those of the modules; got "
+            f"others, which `{build_files.COMMAND}` repairs:\n{lines}"
+        )
 
 
 def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
@@ -123,7 +98,7 @@ def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
         folder, name = os.path.split(path)
         if not folder.startswith("tensorflow_serving/"):
             continue
-        if name.endswith("_test.py") or path in _WITHOUT_TARGET:
+        if name.endswith("_test.py") or path in build_files.WITHOUT_TARGET:
             continue
         readme = f"{folder}/README.md"
         stem = name.removesuffix(".py")
@@ -131,24 +106,3 @@ def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
             yield f"{folder}: package must have a README.md"
         elif f"`{stem}`" not in tree.text(readme):
             yield f"{readme}: text must name `{stem}`"
-
-
-def _python_targets(
-    tree: source_tree.SourceTree,
-) -> Iterator[source_tree.Target]:
-    return (target for target in tree.targets if target.rule in _PYTHON_RULES)
-
-
-def _label(name: str, known: set[str]) -> str | None:
-    """Returns the label that provides a module; None for what needs none."""
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names:
-        return None
-    if top in ("tensorflow_serving", "tools"):
-        folder, _, stem = name.replace(".", "/").rpartition("/")
-        label = f"//{folder}:{stem}"
-        return label if label in known else None
-    for prefix, package in _PACKAGES.items():
-        if name == prefix or name.startswith(f"{prefix}."):
-            return f"@pip//:{package}"
-    return None if top == "google" else f"@pip//:{top}"

@@ -160,6 +160,11 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         },
     ),
     (
+        "module_without_deps_or_target",
+        build_rules.deps_are_the_imports,
+        {"tensorflow_serving/util/two.py": ""},
+    ),
+    (
         "module_without_readme",
         build_rules.readmes_name_the_modules,
         {"tensorflow_serving/util/README.md": "nothing"},
@@ -195,6 +200,13 @@ class HouseRulesTest(parameterized.TestCase):
     def test_bad_tree_fails(self, rule: _Rule, files: dict[str, str]) -> None:
         """Each rule finds what it is for, once."""
         self.assertEqual(len(list(rule(self._tree(_GOOD | files)))), 1)
+
+    def test_wrong_deps_name_the_command_that_repairs_them(self) -> None:
+        """The message on wrong deps shows them, and what writes the right."""
+        tree = self._tree(_GOOD | {"tensorflow_serving/util/BUILD": _build()})
+        (violation,) = build_rules.deps_are_the_imports(tree)
+        self.assertIn("bazel run //tools/lint:write_build_files", violation)
+        self.assertIn('+     deps = ["@pip//:absl-py"],', violation)
 
     def test_every_package_is_checked(self) -> None:
         """A package with a BUILD file has its files in this test.

@@ -55,12 +55,19 @@ class SourceTree:
     @functools.cached_property
     def files(self) -> list[str]:
         """The paths of all files that people write, relative to the root."""
-        return sorted(
-            os.path.relpath(path, self.root)
-            for folder, _, names in os.walk(self.root)
-            for name in names
-            if not _is_generated(path := os.path.join(folder, name))
-        )
+        files = []
+        for folder, folders, names in os.walk(self.root):
+            # Repositories, environments and caches are in hidden folders.
+            folders[:] = [
+                name for name in folders if name[0] != "." or name == ".ci"
+            ]
+            paths = [os.path.join(folder, name) for name in names]
+            files += [
+                os.path.relpath(path, self.root)
+                for path in paths
+                if not _is_generated(path)
+            ]
+        return sorted(files)
 
     @functools.cached_property
     def modules(self) -> dict[str, ast.Module]:
