@@ -233,6 +233,14 @@ class ServerReplyTest(_ServerReplyTestCase):
                 begun.reply(b"y", sent)
             self.assertLessEqual(set(sent), set(call.trailing_metadata()))
 
+    def test_metadata_may_have_space_around_it(self) -> None:
+        """The call begins, whether or not the space arrives with it."""
+        call = self._call(metadata=[("key", " a b ")])
+        begun = self._begun()
+        self.assertEqual(str(dict(begun.metadata)["key"]).strip(), "a b")
+        begun.reply(b"")
+        self.assertIs(call.code(), grpc.StatusCode.OK)
+
     def test_metadata_may_repeat_a_key(self) -> None:
         """The values keep their order."""
         sent: call_lib.Metadata = [

@@ -22,6 +22,9 @@ _MAX_REMEMBERED_BYTES = 1024
 # RFC 9113, 8.2.1: no upper case, no control characters, no colon but the first.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
+# 8.2.1 forbids it around a value. Clients of gRPC send it all the same, and its
+# protocol lets a server remove it.
+_SPACE = b" \t"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 # 8.2.2: these belong to HTTP/1.
 _OF_ONE_HOP = frozenset(
@@ -101,7 +104,7 @@ class Decoder:
         return all(
             _NAME.fullmatch(name)
             and name not in _OF_ONE_HOP
-            and not _BAD_VALUE.search(value)
+            and not _BAD_VALUE.search(value.strip(_SPACE))
             for name, value in fields
         )
 
@@ -159,13 +162,14 @@ def read(fields: Sequence[Field]) -> Head:
             if regular or name in pseudo or name not in _KNOWN_PSEUDO:
                 return Head(is_malformed=True)
             pseudo[name] = value
-        elif (
-            not _NAME.fullmatch(name)
-            or name in _OF_ONE_HOP
-            or (name == b"te" and value != b"trailers")
-        ):
-            return Head(is_malformed=True)
         else:
+            value = value.strip(_SPACE)
+            if (
+                not _NAME.fullmatch(name)
+                or name in _OF_ONE_HOP
+                or (name == b"te" and value != b"trailers")
+            ):
+                return Head(is_malformed=True)
             regular.append((name, value))
             if name == b"content-length":
                 lengths.add(value)

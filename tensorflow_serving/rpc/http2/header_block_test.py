@@ -37,6 +37,13 @@ class DecoderTest(parameterized.TestCase):
         block = header_block.encode(_POST)
         self.assertIs(decoder.decode(block), decoder.decode(block))
 
+    def test_space_around_a_value_is_removed(self) -> None:
+        """Clients of gRPC send it, and no layer above wants it."""
+        fields = [*_POST, (b"a", b" b\t"), (b"c", b" ")]
+        head = _decoder().decode(header_block.encode(fields))
+        self.assertFalse(head.is_malformed)
+        self.assertEqual(list(head.fields), [(b"a", b"b"), (b"c", b"")])
+
     def test_block_after_an_insertion_is_decoded_again(self) -> None:
         """The same bytes mean another field when the table has changed."""
         decoder = _decoder()
