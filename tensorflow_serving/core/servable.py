@@ -6,6 +6,7 @@ model, a lookup table. The core knows no more of it.
 
 import dataclasses
 import enum
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from tensorflow_serving.util import errors
@@ -46,11 +47,29 @@ class ServableData(Generic[T]):
     data: T | None = None
     # Of failed().
     error: errors.ServingError | None = None
+    # Stands for what the data refer to, such as the state of files below a
+    # path. Another token, compared by equality, is other content, for which a
+    # manager loads the version anew. None: unknown, never loaded anew.
+    content: Hashable | None = dataclasses.field(default=None, kw_only=True)
 
     @classmethod
-    def ok(cls, servable_id: ServableId, data: T) -> "ServableData[T]":
-        """Returns a version that can be served."""
-        return cls(servable_id, data)
+    def ok(
+        cls,
+        servable_id: ServableId,
+        data: T,
+        content: Hashable | None = None,
+    ) -> "ServableData[T]":
+        """Returns a version that can be served.
+
+        Raises:
+          InvalidArgumentError: The data are None.
+        """
+        if data is None:
+            raise errors.InvalidArgumentError(
+                f"data of {servable_id} must be what it is served from; got "
+                "None"
+            )
+        return cls(servable_id, data, content=content)
 
     @classmethod
     def failed(

@@ -47,6 +47,24 @@ class ServableDataTest(absltest.TestCase):
         self.assertEqual(data.data_or_raise(), "path")
         self.assertIsNone(data.error)
 
+    def test_data_that_are_none_are_refused(self) -> None:
+        """An adapter that forgets to return something gets an error."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "^data of {name: a version: 1} must be what it is served from; "
+            "got None$",
+        ):
+            servable.ServableData.ok(servable.ServableId("a", 1), None)
+
+    def test_content_is_unknown_unless_it_is_given(self) -> None:
+        """Data with other content are other data."""
+        servable_id = servable.ServableId("a", 1)
+        unknown = servable.ServableData.ok(servable_id, "path")
+        known = servable.ServableData.ok(servable_id, "path", content=7)
+        self.assertIsNone(unknown.content)
+        self.assertEqual(known.content, 7)
+        self.assertNotEqual(unknown, known)
+
     def test_failed_raises_its_error(self) -> None:
         """That very error."""
         error = errors.NotFoundError("no such path")

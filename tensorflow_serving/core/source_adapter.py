@@ -43,6 +43,8 @@ class SourceAdapter(
     ) -> Sequence[servable.ServableData[OutT]]:
         """Returns what to tell the target instead.
 
+        The content of each version is carried on as it is.
+
         Must not raise: an error belongs to the version that has it.
 
         Args:
@@ -106,12 +108,16 @@ class UnarySourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):
         if version.error is not None:
             return servable.ServableData.failed(version.id, version.error)
         try:
-            data = self.convert(version.data_or_raise())
+            return servable.ServableData.ok(
+                version.id,
+                self.convert(version.data_or_raise()),
+                version.content,
+            )
         except errors.ServingError as error:
             # A copy: the stack would live as long as the error.
             copy = type(error)(str(error))
             return servable.ServableData.failed(version.id, copy)
-        except Exception as error:
+        except BaseException as error:
             logging.exception("Converting the data of %s failed", version.id)
             return servable.ServableData.failed(
                 version.id,
@@ -120,7 +126,6 @@ class UnarySourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):
                     f"{type(error).__name__}; see the log"
                 ),
             )
-        return servable.ServableData.ok(version.id, data)
 
 
 class ErrorInjectingSourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):

@@ -44,6 +44,8 @@ class _Lengths(source_adapter.UnarySourceAdapter[str, int]):
             raise errors.NotFoundError("text must be there; got nothing")
         if data == "bug":
             raise ValueError("secret")
+        if data == "exit":
+            raise SystemExit
         return len(data)
 
 
@@ -163,6 +165,14 @@ class UnarySourceAdapterTest(absltest.TestCase):
                 ],
             )
 
+    def test_content_is_carried_on(self) -> None:
+        """What the data stand for is the same after a conversion."""
+        data = servable.ServableData.ok(_IDS[0], "abc", content=("file", 3))
+        self.assertEqual(
+            _Lengths().adapt("name", [data]),
+            [servable.ServableData.ok(_IDS[0], 3, content=("file", 3))],
+        )
+
     def test_no_versions_stay_no_versions(self) -> None:
         """Which ends all that are served."""
         with _Lengths() as adapter:
@@ -207,6 +217,13 @@ class UnarySourceAdapterTest(absltest.TestCase):
             "ValueError; see the log$",
         ):
             failed.data_or_raise()
+
+    def test_exit_of_a_conversion_does_not_end_the_source(self) -> None:
+        """Whatever a conversion raises is an error of its version alone."""
+        with self.assertLogs(level="ERROR"):
+            exited, other = _Lengths().adapt("name", _versions("exit", "abc"))
+        self.assertIsInstance(exited.error, errors.InternalError)
+        self.assertEqual(other.data, 3)
 
 
 class ErrorInjectingSourceAdapterTest(absltest.TestCase):
