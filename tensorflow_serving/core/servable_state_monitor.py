@@ -125,13 +125,13 @@ class ServableStateMonitor:
         Args:
           requests: A certain version must be available itself; for the latest,
             any version of the servable.
-          timeout_seconds: None to wait for ever.
+          timeout_seconds: None to wait forever.
 
         Raises:
           DeadlineExceededError: The time is over; the text says what is
             missing, and why. Transient.
           FailedPreconditionError: A certain version came to an end with an
-            error. Permanent.
+            error that is not transient. Permanent.
           CancelledError: The monitor is closed.
         """
         deadline = (
@@ -202,7 +202,7 @@ class ServableStateMonitor:
             state = self._versions(request).get(request.version)
             if state is None or state.manager_state is not _END:
                 continue
-            if state.error is not None:
+            if state.error and not errors.is_transient(state.error):
                 raise errors.FailedPreconditionError(
                     f"servable must be AVAILABLE; got {state}"
                 )

@@ -167,7 +167,9 @@ class WaitUntilAvailableTest(parameterized.TestCase):
             wait.result(timeout=60)
 
     @parameterized.parameters(
-        (_ManagerState.END, None), (_ManagerState.START, _BROKEN)
+        (_ManagerState.END, None),
+        (_ManagerState.END, errors.UnavailableError("files must be whole")),
+        (_ManagerState.START, _BROKEN),
     )
     def test_version_that_may_still_come_is_waited_for(
         self,
