@@ -12,14 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
 
-from tensorflow_serving.session_bundle import graph_check
+from tensorflow_serving.session_bundle import (
+    graph_check,
+    signature_runs,
+    variable_check,
+)
 from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c import (
     library,
     session,
     wire_format,
 )
-from tensorflow_serving.tensorflow_c.protos import config_pb2, saver_pb2
+from tensorflow_serving.tensorflow_c.protos import (
+    config_pb2,
+    meta_graph_pb2,
+    saver_pb2,
+)
 from tensorflow_serving.util import errors
 
 # The operation that does nothing.
@@ -53,14 +61,20 @@ class Graph:
     path: str
     # A GraphDef.
     graph_def: wire_format.Message
-    # Names the operation and the tensor that restore variables.
-    saver_def: saver_pb2.SaverDef
+    # Names the operation and the tensor that restore variables, and the
+    # signatures that are served.
+    meta_graph_def: meta_graph_pb2.MetaGraphDef
     # None if there is nothing to restore.
     variables: Variables | None
     # The path of each asset, by the name of its tensor.
     assets: Mapping[str, str]
     # Run after restoring; None for none.
     init_op: str | None
+
+    @property
+    def saver_def(self) -> saver_pb2.SaverDef:
+        """Names the operation and the tensor that restore variables."""
+        return self.meta_graph_def.saver_def
 
 
 def open_session(
@@ -101,11 +115,18 @@ def open_session(
         graph.close()
         raise
     try:
+        check = variable_check.VariableCheck(
+            graph,
+            signature_runs.signature_runs(
+                loaded.meta_graph_def, loaded.path, graph
+            ),
+        )
         _log_devices(opened)
         _place(opened, loaded)
         if loaded.variables is not None:
             _restore(opened, loaded, loaded.variables)
         _run_init_op(opened, loaded)
+        _require_set(opened, loaded, check)
     except BaseException:
         opened.close()
         raise
@@ -165,7 +186,7 @@ def _import_graph(loaded: Graph) -> graph_lib.Graph:
     try:
         try:
             graph.import_graph_def(loaded.graph_def)
-            graph.add_no_op(_NOTHING)
+            graph.add_operation("NoOp", _NOTHING)
         except errors.DataLossError as error:
             raise errors.DataLossError(f"{error}: {loaded.path}") from None
         except errors.ServingError as error:
@@ -263,6 +284,18 @@ def _restore(
         raise errors.from_code(
             code, f"Variables must be restored; got {cause}: {files}"
         ) from None
+
+
+def _require_set(
+    opened: session.Session,
+    loaded: Graph,
+    check: variable_check.VariableCheck,
+) -> None:
+    prefix = loaded.variables.filename if loaded.variables else None
+    try:
+        check.require_set(opened, prefix)
+    except errors.FailedPreconditionError as error:
+        raise type(error)(f"{error}: {loaded.path}") from None
 
 
 def _run_init_op(opened: session.Session, loaded: Graph) -> None:

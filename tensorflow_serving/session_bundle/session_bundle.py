@@ -103,7 +103,7 @@ def load_session_bundle_from_path(
         graph_session.Graph(
             _meta_path(export_dir),
             graph,
-            meta_graph_def.saver_def,
+            meta_graph_def,
             variables,
             assets,
             _init_op(export_dir, meta_graph_def),

@@ -2,7 +2,7 @@
 
 import ctypes
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
 from tensorflow_serving.tensorflow_c import (
@@ -105,17 +105,39 @@ class Graph:
         finally:
             functions.TF_DeleteImportGraphDefOptions(options)
 
-    def add_no_op(self, name: str) -> None:
-        """Adds an operation that does nothing.
+    def add_operation(
+        self,
+        op: str,
+        name: str,
+        inputs: Sequence[str] = (),
+        types: Mapping[str, int] = {},
+    ) -> None:
+        """Adds an operation.
+
+        Args:
+          op: The type of the operation, which TensorFlow must know.
+          name: Of the operation.
+          inputs: Names of tensors of the graph.
+          types: Attributes that are data types, by name; others have their
+            defaults, or follow from the inputs.
 
         Raises:
-          InvalidArgumentError: There is one with the name. Permanent.
+          InvalidArgumentError: There is an operation with the name, or an input
+            is not in the graph, or of the wrong type. Permanent.
         """
+        functions = self._functions
+        outputs = [self.output(each) for each in inputs]
         with status.Status() as added:
-            description = self._functions.TF_NewOperation(
-                self.pointer, b"NoOp", name.encode()
+            description = functions.TF_NewOperation(
+                self.pointer, op.encode(), name.encode()
             )
-            self._functions.TF_FinishOperation(description, added.pointer)
+            for output in outputs:
+                functions.TF_AddInput(description, output)
+            for attribute, number in types.items():
+                functions.TF_SetAttrType(
+                    description, attribute.encode(), number
+                )
+            functions.TF_FinishOperation(description, added.pointer)
             added.check()
 
     def has_operation(self, name: str) -> bool:
@@ -210,12 +232,50 @@ class Graph:
           NotFoundError: A function has an operation that TensorFlow does not
             know. Permanent.
         """
-        ops, called = self._reached(fetches, feeds)
+        ops: set[str] = set()
+        called: set[str] = set()
+        definitions: dict[str, op_definition.OpDefinition] = {}
+        for operation, op in self._reached(fetches, feeds):
+            ops.add(op)
+            if op not in definitions:
+                definitions[op] = self.op_definition(op)
+            for attribute in definitions[op].function_attributes:
+                called.update(self._functions_of(operation, attribute))
         functions = self.content.functions.keys()
         ops |= self.content.closure(called | (ops & functions))
         return frozenset(
             op for op in ops - functions if self.op_definition(op).is_stateful
         )
+
+    def attribute(self, name: str, attribute: str) -> attr_value_pb2.AttrValue:
+        """Returns an attribute of an operation.
+
+        Raises:
+          InvalidArgumentError: There is no such operation or attribute.
+            Permanent.
+        """
+        return self._attribute(self.operation(name), attribute)
+
+    def reached(
+        self, fetches: Sequence[str], feeds: Sequence[str], ops: Set[str]
+    ) -> list[str]:
+        """Returns the names of operations of some types that a run may run.
+
+        Operations of functions are not among them.
+
+        Args:
+          fetches: Names of tensors or operations.
+          feeds: Names of tensors; what leads to them only is not run.
+          ops: Types of operations.
+
+        Raises:
+          InvalidArgumentError: There is no such tensor or operation. Permanent.
+        """
+        return [
+            self._functions.TF_OperationName(operation).decode()
+            for operation, op in self._reached(fetches, feeds)
+            if op in ops
+        ]
 
     def close(self) -> None:
         """Frees it, once no session has it. Idempotent."""
@@ -233,10 +293,10 @@ class Graph:
 
     def _reached(
         self, fetches: Sequence[str], feeds: Sequence[str]
-    ) -> tuple[set[str], set[str]]:
-        """Returns the types of operations of a run, and the functions called.
+    ) -> Iterator[tuple[int, str]]:
+        """Yields each operation of a run, with its type.
 
-        Not those that functions call, and not what is in them.
+        What functions hold is not part of it.
         """
         fed = {
             (output.operation, output.index)
@@ -248,22 +308,16 @@ class Graph:
             if name not in feeds
         ]
         seen = set(waiting)
-        ops: set[str] = set()
-        called: set[str] = set()
-        definitions: dict[str, op_definition.OpDefinition] = {}
         while waiting:
             operation = waiting.pop()
-            op = _text(self._functions.TF_OperationOpType(operation))
-            ops.add(op)
-            if op not in definitions:
-                definitions[op] = self.op_definition(op)
-            for attribute in definitions[op].function_attributes:
-                called.update(self._functions_of(operation, attribute))
+            yield (
+                operation,
+                _text(self._functions.TF_OperationOpType(operation)),
+            )
             for before in self._inputs(operation, fed):
                 if before not in seen:
                     seen.add(before)
                     waiting.append(before)
-        return ops, called
 
     def _require_plausible(self) -> None:
         """Checks what TensorFlow does not check before it makes use of it."""
@@ -332,14 +386,19 @@ class Graph:
 
     def _functions_of(self, operation: int, attribute: str) -> set[str]:
         """Returns the names of functions in an attribute."""
+        value = self._attribute(operation, attribute)
+        listed = {function.name for function in value.list.func}
+        return listed | ({value.func.name} if value.HasField("func") else set())
+
+    def _attribute(
+        self, operation: int, attribute: str
+    ) -> attr_value_pb2.AttrValue:
         with status.Status() as got, buffer.output() as found:
             self._functions.TF_OperationGetAttrValueProto(
                 operation, attribute.encode(), found, got.pointer
             )
             got.check()
-            value = attr_value_pb2.AttrValue.FromString(buffer.to_bytes(found))
-        listed = {function.name for function in value.list.func}
-        return listed | ({value.func.name} if value.HasField("func") else set())
+            return attr_value_pb2.AttrValue.FromString(buffer.to_bytes(found))
 
 
 def _wrong_name(name: str, found: str) -> errors.InvalidArgumentError:

@@ -149,10 +149,10 @@ class GraphTest(parameterized.TestCase):
     def test_operation_can_be_added(self) -> None:
         """Its name must be new."""
         graph = self._graph()
-        graph.add_no_op("nothing")
+        graph.add_operation("NoOp", "nothing")
         self.assertEqual(graph.op_type("nothing"), "NoOp")
         with self.assertRaises(errors.InvalidArgumentError):
-            graph.add_no_op("x")
+            graph.add_operation("NoOp", "x")
 
     @parameterized.parameters(
         (["y:0"], [], {"VarHandleOp", "ReadVariableOp"}),

@@ -92,6 +92,7 @@ _SLOW: dict[str, _Signature] = {
 # These return at once. To let the GIL go and take it back would cost more than
 # they do, and with other threads about it would cost a switch interval.
 _QUICK: dict[str, _Signature] = {
+    "TF_AddInput": (None, (_POINTER, Output)),
     "TF_AllocateTensor": (_POINTER, (_INT, _POINTER, _INT, _SIZE)),
     "TF_DeleteBuffer": (None, (_BUFFER,)),
     "TF_DeleteDeviceList": (None, (_POINTER,)),
@@ -135,6 +136,7 @@ _QUICK: dict[str, _Signature] = {
     "TF_OperationNumOutputs": (_INT, (_POINTER,)),
     "TF_OperationOpType": (_TEXT, (_POINTER,)),
     "TF_OperationOutputType": (_INT, (Output,)),
+    "TF_SetAttrType": (None, (_POINTER, _TEXT, _INT)),
     "TF_SetConfig": (None, (_POINTER, _TEXT, _SIZE, _POINTER)),
     "TF_SetTarget": (None, (_POINTER, _TEXT)),
     "TF_StringGetDataPointer": (_POINTER, (_POINTER,)),

@@ -83,7 +83,7 @@ def load_saved_model_from_path(
         graph_session.Graph(
             file,
             meta_graph.graph,
-            meta_graph_def.saver_def,
+            meta_graph_def,
             variables,
             assets,
             _init_op(file, meta_graph_def),
