@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tensorflow_serving.example import (
+    mnist_batches,
     mnist_batching_flags,
     mnist_classifier,
     mnist_newest_version,
@@ -66,11 +67,12 @@ def main(argv: Sequence[str]) -> None:
         if versions.wait_until_available(termination) is not None:
             return
         service = stack.enter_context(
-            mnist_newest_version.serving(
-                versions.manager,
-                _SERVABLE_NAMES[0],
+            mnist_batches.serving(
+                mnist_newest_version.NewestVersion(
+                    versions.manager, _SERVABLE_NAMES[0]
+                ).classify,
+                [mnist_batches.SCORES, mnist_batches.VERSION],
                 scheduler_options,
-                mnist_batching_flags.SESSION_OPTIONS,
             )
         )
         mnist_server.serve(service, termination)

@@ -5,6 +5,8 @@ Example:
     basic_batch_scheduler.BasicBatchScheduler(
         mnist_batching_flags.scheduler_options(), process_batch
     )
+
+Imports nothing that serves, so that a supervisor stays small.
 """
 
 import os
@@ -14,10 +16,8 @@ from absl import flags
 from tensorflow_serving.batching import (
     basic_batch_scheduler,
     batch_queue,
-    batching_session,
     shared_batch_scheduler,
 )
-from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
 
 MAX_BATCH_SIZE = flags.DEFINE_integer(
     "max_batch_size", 64, "The most images in a batch.", lower_bound=1
@@ -50,10 +50,6 @@ NUM_BATCH_THREADS = flags.DEFINE_integer(
 
 _THREAD_POOL_NAME = "mnist_service_batch_threads"
 
-# Calls are run again also so that nobody sees an error that is about the image
-# of another.
-SESSION_OPTIONS = batching_session.Options(rerun_failed_batches=True)
-
 
 def scheduler_options() -> basic_batch_scheduler.Options:
     """Returns what the flags say, for a batch scheduler."""
@@ -69,18 +65,3 @@ def scheduler_options() -> basic_batch_scheduler.Options:
             thread_pool_name=_THREAD_POOL_NAME,
         ),
     )
-
-
-def batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
-    """Returns the same with SESSION_OPTIONS, for a session bundle factory."""
-    queue = scheduler_options().queue
-    threads = scheduler_options().threads
-    parameters = session_bundle_config_pb2.BatchingParameters()
-    parameters.max_batch_size.value = queue.max_batch_size
-    parameters.batch_timeout_micros.value = queue.batch_timeout_micros
-    parameters.max_enqueued_batches.value = queue.max_enqueued_batches
-    parameters.idle_means_go.value = queue.idle_means_go
-    parameters.num_batch_threads.value = threads.num_batch_threads
-    parameters.thread_pool_name.value = threads.thread_pool_name
-    parameters.rerun_failed_batches.value = SESSION_OPTIONS.rerun_failed_batches
-    return parameters

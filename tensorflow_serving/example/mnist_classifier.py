@@ -21,6 +21,7 @@ from tensorflow_serving.util import errors
 
 # Instead of 5 ms.
 _SWITCH_SECONDS = 0.0001
+_NO_SCORES = np.zeros([0, mnist_input_data.NUM_CLASSES], np.float32)
 
 
 class Session(session.Session, batched_function.Session, Protocol):
@@ -31,8 +32,11 @@ class MnistClassifier:
     """Tells how likely each digit is on each of some images.
 
     Made of a loaded export, which is checked and warmed up first: a model that
-    does not take images, or does not return scores, is found out before it is
-    served, and the first call takes no longer than others.
+    does not take images, does not return scores, or cannot run is found out
+    before it is served, and the first call takes no longer than others.
+
+    A model whose graph says that it takes one image at a time gets them one
+    after the other.
 
     A context manager that closes itself. Thread-safe.
     """
@@ -52,9 +56,11 @@ class MnistClassifier:
 
         Raises:
           FailedPreconditionError: The model has no classification signature
-            with scores, or not one from images, float32 [?, 784], to scores,
-            floats [?, 10]. Permanent.
-          ServingError: What the session raised for images of zeros.
+            with scores, or not one from images, float32 [?, 784] or [1, 784],
+            to scores, floats [?, 10]; or it fails on images of zeros, and it is
+            its own fault. Permanent.
+          ServingError: What the session raised for images of zeros, if that is
+            nobody's fault.
         """
         classification = classification_signature(bundle.meta_graph_def)
         self._bundle = bundle
@@ -74,7 +80,9 @@ class MnistClassifier:
                 f"got one of which it is said: {error}"
             ) from None
         _require_scores(scores.dtype, scores.shape, None)
-        for size in sorted({1, max_batch_size}):
+        self._takes_one = bool(images.shape and images.shape[0] == 1)
+        sizes = {1} if self._takes_one else {1, max_batch_size}
+        for size in sorted(sizes):
             self._warm_up(images, size)
 
     def classify(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -89,6 +97,9 @@ class MnistClassifier:
         Raises:
           ServingError: What the session raised.
         """
+        if self._takes_one and len(images) != 1:
+            rows = [self.classify(images[[row]]) for row in range(len(images))]
+            return np.concatenate([_NO_SCORES, *rows])
         (scores,) = self._run(images)
         return scores.astype(np.float32, copy=False)
 
@@ -114,7 +125,14 @@ class MnistClassifier:
                 f"model must take images, float32 {list(zeros.shape)}; got one "
                 f"of which it is said: {error}"
             ) from None
-        (scores,) = self._run(images)
+        try:
+            (scores,) = self._run(images)
+        except errors.InvalidArgumentError as error:
+            raise errors.FailedPreconditionError(
+                "model must give scores for images of zeros without any other "
+                "input (a placeholder that nobody feeds needs a default, as "
+                f"that of placeholder_with_default); got {error}"
+            ) from None
         _require_scores(scores.dtype, scores.shape, size)
 
 

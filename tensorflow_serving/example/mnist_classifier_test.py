@@ -92,6 +92,27 @@ class MnistClassifierTest(parameterized.TestCase):
             scores = classifier.classify(batch)
             np.testing.assert_array_equal(scores, batch[:, :10])
 
+    @parameterized.parameters(0, 1, 3)
+    def test_model_that_takes_one_image_gets_one_at_a_time(
+        self, num_images: int
+    ) -> None:
+        """Each image has the row that it has alone."""
+
+        def model(x: tf.Tensor) -> tf.Tensor:
+            return x[:, :10] - tf.reduce_mean(x)
+
+        with mnist_classifier.MnistClassifier(
+            self._bundle(model, (tf.float32, [1, 784])), max_batch_size=4
+        ) as classifier:
+            batch = np.random.default_rng(0).random(
+                [num_images, 784], np.float32
+            )
+            np.testing.assert_allclose(
+                classifier.classify(batch),
+                batch[:, :10] - batch.mean(axis=1, keepdims=True),
+                rtol=1e-4,
+            )
+
     def test_scores_of_another_float_become_float32(self) -> None:
         """Whatever the model computes in."""
         with mnist_classifier.MnistClassifier(
@@ -145,10 +166,10 @@ class MnistClassifierTest(parameterized.TestCase):
             r"must take images, .*shape \[\?, 783\]; got \[1, 784\]",
         ),
         (
-            "one_image_at_a_time",
+            "four_images_at_a_time",
             _first_pixels,
-            (tf.float32, [1, 784]),
-            r"must take images, .*shape \[1, 784\]; got \[4, 784\]",
+            (tf.float32, [4, 784]),
+            r"must take images, .*shape \[4, 784\]; got \[1, 784\]",
         ),
         (
             "scores_of_another_dtype",
@@ -185,7 +206,8 @@ class MnistClassifierTest(parameterized.TestCase):
         bundle = self._bundle(model, images)
         with self.assertRaisesRegex(errors.FailedPreconditionError, text):
             mnist_classifier.MnistClassifier(bundle, max_batch_size=4)
-        bundle.session.run(["x:0"], {"x:0": np.zeros([1, images[1][1] or 0])})
+        zeros = np.zeros([size or 1 for size in images[1]])
+        bundle.session.run(["x:0"], {"x:0": zeros})
 
     @parameterized.named_parameters(
         ("no_scores", "", "signature with scores; got one without"),
@@ -211,14 +233,27 @@ class MnistClassifierTest(parameterized.TestCase):
         ):
             mnist_classifier.MnistClassifier(bundle, max_batch_size=1)
 
-    def test_error_of_the_warm_up_is_passed_on(self) -> None:
+    def test_model_that_needs_another_input_is_refused(self) -> None:
+        """It is not the fault of a caller; the text says what to do."""
+
+        def model(x: tf.Tensor) -> tf.Tensor:
+            return x[:, :10] * tf1.placeholder(tf.float32, name="keep_prob")
+
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "needs a default.*'keep_prob'"
+        ):
+            mnist_classifier.MnistClassifier(
+                self._bundle(model), max_batch_size=1
+            )
+
+    def test_other_error_of_the_warm_up_is_passed_on(self) -> None:
         """With its code."""
 
         def model(x: tf.Tensor) -> tf.Tensor:
-            indices = tf.where(x[:, 0] > 0)[:1, 0]
-            return x[:, :10] + tf.gather(x[:, 0], indices[0])
+            variable = tf1.get_variable("w", [10], use_resource=True)
+            return x[:, :10] + variable
 
-        with self.assertRaises(errors.InvalidArgumentError):
+        with self.assertRaisesRegex(errors.FailedPreconditionError, "w"):
             mnist_classifier.MnistClassifier(
                 self._bundle(model), max_batch_size=1
             )

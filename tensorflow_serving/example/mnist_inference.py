@@ -12,15 +12,14 @@ leaves the queue; a call that finds the queue full gets UNAVAILABLE at once.
 """
 
 import contextlib
-import re
-import sys
+import gc
 from collections.abc import Sequence
 
 from absl import app, flags
 
-from tensorflow_serving.example import mnist_server_flags
+from tensorflow_serving.example import mnist_batching_flags, mnist_server_flags
 from tensorflow_serving.rpc import shared_port, supervisor, worker
-from tensorflow_serving.util import errors, program, signals
+from tensorflow_serving.util import program, signals
 
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
@@ -28,72 +27,47 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "How many processes serve on the port, each with a copy of the model.",
     lower_bound=1,
 )
+_ENABLE_BATCHING = flags.DEFINE_bool(
+    "enable_batching", True, "Whether to run concurrent calls as batches."
+)
+flags.adopt_module_key_flags(mnist_batching_flags)
 flags.adopt_module_key_flags(mnist_server_flags)
 
-_HELP = re.compile(r"--?(help|helpfull|helpshort|helpxml|\?)(=.*)?")
 
-
-def main() -> None:
+def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
-    try:
-        this_worker = worker.Worker.from_environment()
-    except errors.FailedPreconditionError as error:
-        sys.exit(f"ERROR: {error}")
-    arguments = None if this_worker else _arguments_for_workers()
-    if arguments is None:
-        _serve(this_worker)
-    else:
-        _supervise(arguments)
+    export_dir = _export_dir(argv[1:])
+    this_worker = worker.Worker.from_environment()
+    if this_worker is None and _NUM_WORKERS.value > 1:
+        return _supervise()
+    _serve(export_dir, this_worker)
+    return 0
 
 
-def _arguments_for_workers() -> Sequence[str] | None:
-    """Returns the arguments if other processes are to serve; otherwise None.
+def _supervise() -> int:
+    """Keeps processes that serve until a signal comes; returns the exit code.
 
-    This process then never imports what serves, which takes ten times the
-    memory of all the rest. The flags that it does not know are among the
-    arguments; workers check them. Help is for all flags.
+    This process never imports what serves, which takes ten times the memory of
+    all the rest.
     """
-    try:
-        arguments = flags.FLAGS(sys.argv, known_only=True)[1:]
-    except flags.Error:  # reported when all flags are known
-        return None
-    if (
-        _NUM_WORKERS.value == 1
-        or flags.FLAGS.only_check_args
-        or any(map(_HELP.fullmatch, arguments))
-    ):
-        return None
-    return arguments
-
-
-def _supervise(arguments: Sequence[str]) -> None:
-    """Keeps processes that serve until a signal comes."""
-
-    def keep_workers(argv: Sequence[str]) -> int:
-        if not any(each.startswith("-") for each in arguments):
-            _export_dir(arguments)
-        termination = signals.Termination()
-        with contextlib.ExitStack() as stack:
-            with mnist_server_flags.port_named():
-                port = stack.enter_context(
-                    shared_port.SharedPort(mnist_server_flags.address())
-                ).port
-            workers = stack.enter_context(
-                supervisor.Supervisor(
-                    supervisor.own_command([f"--port={port}"]),
-                    _supervisor_options(),
-                    termination,
-                )
+    termination = signals.Termination()
+    with contextlib.ExitStack() as stack:
+        with mnist_server_flags.port_named():
+            port = stack.enter_context(
+                shared_port.SharedPort(mnist_server_flags.address())
+            ).port
+        workers = stack.enter_context(
+            supervisor.Supervisor(
+                supervisor.own_command([f"--port={port}"]),
+                _supervisor_options(),
+                termination,
             )
-            return workers.run(
-                lambda: mnist_server_flags.say_running(port),
-                mnist_server_flags.DRAIN_DELAY_SECONDS.value
-                + mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value,
-            )
-
-    # The flags that are known have their values.
-    del sys.argv[1:]
-    program.run(keep_workers)
+        )
+        return workers.run(
+            lambda: mnist_server_flags.say_running(port),
+            mnist_server_flags.DRAIN_DELAY_SECONDS.value
+            + mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value,
+        )
 
 
 def _supervisor_options() -> supervisor.Options:
@@ -105,7 +79,7 @@ def _supervisor_options() -> supervisor.Options:
     return supervisor.Options(_NUM_WORKERS.value)
 
 
-def _serve(this_worker: worker.Worker | None) -> None:
+def _serve(export_dir: str, this_worker: worker.Worker | None) -> None:
     """Serves in this process until a signal comes."""
     termination = signals.Termination(ignores_the_next=this_worker is not None)
     with this_worker or contextlib.nullcontext():
@@ -113,14 +87,13 @@ def _serve(this_worker: worker.Worker | None) -> None:
             # Late, for the sake of a supervisor, and of a signal meanwhile.
             from tensorflow_serving.example import mnist_static_server
 
-        def serve(argv: Sequence[str]) -> None:
-            mnist_static_server.serve(
-                _export_dir(argv[1:]), termination, this_worker
-            )
-
-        flags.adopt_module_key_flags(mnist_static_server)
-        flags.FLAGS.unparse_flags()
-        program.run(serve)
+            gc.freeze()  # see program.run()
+        mnist_static_server.serve(
+            export_dir,
+            termination,
+            this_worker,
+            enables_batching=_ENABLE_BATCHING.value,
+        )
 
 
 def _export_dir(arguments: Sequence[str]) -> str:
@@ -134,4 +107,4 @@ def _export_dir(arguments: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    program.run(main)

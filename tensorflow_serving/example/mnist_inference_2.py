@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from tensorflow_serving.example import (
+    mnist_batches,
     mnist_batching_flags,
     mnist_classifier,
     mnist_newest_version,
@@ -105,11 +106,12 @@ def main(argv: Sequence[str]) -> None:
             _leave_loads(versions)
             return
         service = stack.enter_context(
-            mnist_newest_version.serving(
-                versions.manager,
-                _SERVABLE_NAME,
+            mnist_batches.serving(
+                mnist_newest_version.NewestVersion(
+                    versions.manager, _SERVABLE_NAME
+                ).classify,
+                [mnist_batches.SCORES, mnist_batches.VERSION],
                 scheduler_options,
-                mnist_batching_flags.SESSION_OPTIONS,
             )
         )
         mnist_server.serve(service, termination)

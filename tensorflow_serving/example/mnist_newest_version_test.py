@@ -13,6 +13,7 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.core import manager as manager_lib
 from tensorflow_serving.core import servable, servable_handle, static_manager
 from tensorflow_serving.example import (
+    mnist_batches,
     mnist_classifier,
     mnist_newest_version,
 )
@@ -31,7 +32,6 @@ from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 _BINDING = manifest_pb2.TensorBinding
-_FETCHES = [mnist_newest_version.SCORES, mnist_newest_version.VERSION]
 _IMAGES = np.full([3, 784], 0.5, np.float32)
 
 
@@ -105,8 +105,7 @@ class NewestVersionTest(parameterized.TestCase):
         newest = mnist_newest_version.NewestVersion(
             self._manager(self._classifiers(2, 10, 9)), "default"
         )
-        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
-        scores, version = run(_IMAGES)
+        scores, version = newest.classify(_IMAGES)
         np.testing.assert_array_equal(scores, np.full([3, 10], 10.0))
         np.testing.assert_array_equal(version, [10, 10, 10])
 
@@ -114,25 +113,21 @@ class NewestVersionTest(parameterized.TestCase):
         """And lets go of it, or the first manager could not be closed."""
         manager = _Switch(self._manager(self._classifiers(1)))
         newest = mnist_newest_version.NewestVersion(manager, "default")
-        run = newest.make_callable(
-            [mnist_newest_version.VERSION], [mnist_newest_version.IMAGES]
-        )
-        self.assertEqual(run(_IMAGES)[0][0], 1)
+        self.assertEqual(newest.classify(_IMAGES)[1][0], 1)
         manager.close()
         with self.assertRaisesRegex(
             errors.UnavailableError, "no version of default is available"
         ):
-            run(_IMAGES)
+            newest.classify(_IMAGES)
         manager.now = self._manager(self._classifiers(2))
-        self.assertEqual(run(_IMAGES)[0][0], 2)
+        self.assertEqual(newest.classify(_IMAGES)[1][0], 2)
 
     def test_error_of_the_version_is_passed_on(self) -> None:
         """And the handle is given back."""
         manager = self._manager(self._classifiers(1))
         newest = mnist_newest_version.NewestVersion(manager, "default")
-        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
         with self.assertRaises(errors.InvalidArgumentError):
-            run(2 * _IMAGES + 1)
+            newest.classify(2 * _IMAGES + 1)
         manager.close()
 
     def test_servable_of_another_class_is_an_error(self) -> None:
@@ -140,37 +135,20 @@ class NewestVersionTest(parameterized.TestCase):
         newest = mnist_newest_version.NewestVersion(
             self._manager({1: "a text"}), "default"
         )
-        run = newest.make_callable(_FETCHES, [mnist_newest_version.IMAGES])
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must be a MnistClassifier; got a str"
         ):
-            run(_IMAGES)
-
-    @parameterized.parameters(
-        (["y:0"], ["images:0"], "fetches must be .*; got y:0"),
-        (["scores:0"], ["x:0"], "feeds must be .*; got .*x:0"),
-        (["scores:0"], [], "feeds must be"),
-    )
-    def test_other_tensors_are_refused(
-        self, fetches: list[str], feeds: list[str], text: str
-    ) -> None:
-        """INVALID_ARGUMENT, with those that there are."""
-        newest = mnist_newest_version.NewestVersion(
-            self._manager({}), "default"
-        )
-        with self.assertRaisesRegex(errors.InvalidArgumentError, text):
-            newest.make_callable(fetches, feeds)
-        with self.assertRaisesRegex(errors.InvalidArgumentError, "one of"):
-            newest.tensor_spec("y:0")
+            newest.classify(_IMAGES)
 
     def test_images_can_be_batched(self) -> None:
         """They are checked at the door; a bad one fails alone."""
         newest = mnist_newest_version.NewestVersion(
             self._manager(self._classifiers(1)), "default"
         )
+        outputs = [mnist_batches.SCORES, mnist_batches.VERSION]
         session = batching_session.BatchingSession(
             batching_session.Options(rerun_failed_batches=True),
-            newest,
+            mnist_batches.FunctionSession(newest.classify, outputs),
             functools.partial(
                 basic_batch_scheduler.BasicBatchScheduler,
                 basic_batch_scheduler.Options(),
@@ -180,9 +158,9 @@ class NewestVersionTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, r"shape \[\?, 784\]; got \[3, 783\]"
         ):
-            session.run(_FETCHES, {"images:0": _IMAGES[:, 1:]})
+            session.run(outputs, {"images:0": _IMAGES[:, 1:]})
         good, bad, empty = (
-            session.run_async(_FETCHES, {"images:0": images})
+            session.run_async(outputs, {"images:0": images})
             for images in (_IMAGES, _IMAGES + 1, _IMAGES[:0])
         )
         scores, version = good.result()

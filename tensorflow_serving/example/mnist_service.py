@@ -5,31 +5,15 @@ does the same without.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.batching import (
-    batch_scheduler,
-    batched_function,
-    batching_session,
-)
-from tensorflow_serving.example import (
-    mnist_classifier,
-    mnist_codec,
-    mnist_inference_pb2,
-    mnist_input_data,
-)
+from tensorflow_serving.batching import batch_scheduler, batched_function
+from tensorflow_serving.example import mnist_codec, mnist_inference_pb2
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import call_timing
-from tensorflow_serving.session_bundle import (
-    manifest_pb2,
-    session,
-    session_bundle,
-    signature,
-)
 from tensorflow_serving.util import errors
 
 _VERSION_KEY = "serving-version"
@@ -37,30 +21,22 @@ _SERVICE = mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"]
 
 
 class MnistService:
-    """Answers with the classification signature of a session bundle.
+    """Answers each call with a run of a function.
 
-    Each call blocks its thread until its row of a batch is done.
+    Each call blocks its thread until the function returns.
 
     Thread-safe.
     """
 
     def __init__(
-        self, bundle: session_bundle.SessionBundle[session.Session]
+        self, classify: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
     ) -> None:
-        """Takes a bundle of a session_bundle_factory, which the caller closes.
+        """Takes a function, such as MnistClassifier.classify().
 
-        If the bundle has no classification signature, each call says so.
+        Args:
+          classify: From an image, float32 [1, 784], to scores, float [1, 10].
         """
-        self._session = bundle.session
-        self._signature: (
-            manifest_pb2.ClassificationSignature | errors.ServingError
-        )
-        try:
-            self._signature = signature.get_classification_signature(
-                bundle.meta_graph_def
-            )
-        except errors.ServingError as error:
-            self._signature = error
+        self._classify = classify
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -73,18 +49,10 @@ class MnistService:
 
         Raises:
           InvalidArgumentError: The image has not 784 values. Permanent.
-          FailedPreconditionError: The model has no classification signature.
-            Permanent.
           InternalError: The model does not return [1, 10] floats. Permanent.
-          ServingError: What the session raised.
+          ServingError: What the function raised.
         """
-        image = mnist_codec.image_of(request)
-        if isinstance(self._signature, errors.ServingError):
-            raise type(self._signature)(str(self._signature))
-        scores = signature.run_classification(
-            self._signature, image, self._session, scores=True
-        ).scores
-        assert scores is not None
+        scores = self._classify(mnist_codec.image_of(request))
         (response,) = mnist_codec.encode_scores(scores, 1).messages()
         return mnist_inference_pb2.MnistResponse.FromString(response)
 
@@ -102,7 +70,7 @@ class AsyncMnistService:
     def __init__(
         self,
         scheduler: batch_scheduler.BatchScheduler[batched_function.Call],
-        function: batched_function.BatchedFunction | errors.ServingError,
+        function: batched_function.BatchedFunction,
     ) -> None:
         """Takes what the caller closes after the server.
 
@@ -110,30 +78,13 @@ class AsyncMnistService:
           scheduler: Runs calls of the function.
           function: From images, float32 [batch, 784], to scores, float [batch,
             10], and, if it has a second output, the version that answered,
-            int64 [batch]. An error: each call gets it.
+            int64 [batch].
         """
         self._scheduler = scheduler
         self._function = function
         # Of the thread of the server that begins calls.
         self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
         self._has_more = False
-
-    @classmethod
-    def of_bundle(
-        cls,
-        bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
-    ) -> "AsyncMnistService":
-        """Takes a bundle of a session_bundle_factory, which the caller closes.
-
-        If the bundle has no classification signature that fits, each call says
-        so.
-        """
-        function: batched_function.BatchedFunction | errors.ServingError
-        try:
-            function = _classification(bundle)
-        except errors.ServingError as error:
-            function = error
-        return cls(bundle.session.scheduler, function)
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -145,10 +96,7 @@ class AsyncMnistService:
 
     def _begin(self, call: call_lib.Call) -> None:
         image = mnist_codec.decode_image(call.request)
-        function = self._function
-        if isinstance(function, errors.ServingError):
-            raise type(function)(str(function))
-        task = function.call([image], self, call.deadline, context=call)
+        task = self._function.call([image], self, call.deadline, context=call)
         call.on_cancelled = functools.partial(self._scheduler.cancel, task)
         self._arrived.append((call, task))
 
@@ -188,33 +136,6 @@ class AsyncMnistService:
         """See batched_function.Caller."""
         for call in calls:
             call.context.fail(error)
-
-
-def _classification(
-    bundle: session_bundle.SessionBundle[batching_session.BatchingSession],
-) -> batched_function.BatchedFunction:
-    """Returns the function from images to scores.
-
-    Raises:
-      FailedPreconditionError: The model has no classification signature with
-        scores, or not one of images. Permanent.
-    """
-    classification = mnist_classifier.classification_signature(
-        bundle.meta_graph_def
-    )
-    image = np.zeros([1, mnist_input_data.IMAGE_PIXELS], np.float32)
-    try:
-        function = bundle.session.function(
-            [classification.scores.tensor_name],
-            [classification.input.tensor_name],
-        )
-        function.to_arrays([image])
-    except errors.InvalidArgumentError as error:
-        raise errors.FailedPreconditionError(
-            f"model must take images, float32 {list(image.shape)}; got one of "
-            f"which it is said: {error}"
-        ) from None
-    return function
 
 
 def _reply_with_metadata(

@@ -1,8 +1,9 @@
 """Tests for mnist_service, with a session that is made up."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -18,55 +19,10 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.example import mnist_inference_pb2, mnist_service
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import gate
-from tensorflow_serving.session_bundle import (
-    manifest_pb2,
-    session_bundle,
-    signature,
-)
-from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.test_util import puppet_batch_scheduler
 from tensorflow_serving.util import errors
 
-_CLASSIFICATION = manifest_pb2.Signature(
-    classification_signature=manifest_pb2.ClassificationSignature(
-        input=manifest_pb2.TensorBinding(tensor_name="x:0"),
-        scores=manifest_pb2.TensorBinding(tensor_name="y:0"),
-    )
-)
 _IMAGE = np.linspace(0, 1, 784, dtype=np.float32)
-
-
-class _Session:
-    """Returns given scores; keeps the image."""
-
-    def __init__(self, scores: npt.NDArray[Any] | errors.ServingError) -> None:
-        self._scores = scores
-        self.images: list[npt.NDArray[Any]] = []
-
-    def run(
-        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
-    ) -> list[npt.NDArray[Any]]:
-        """Returns the scores, or raises the error."""
-        assert list(fetches) == ["y:0"]
-        self.images.append(feed_dict["x:0"])
-        if isinstance(self._scores, errors.ServingError):
-            raise self._scores
-        return [self._scores]
-
-    def close(self) -> None:
-        """Has nothing to free."""
-
-
-def _service(
-    session: _Session, default: manifest_pb2.Signature | None = _CLASSIFICATION
-) -> mnist_service.MnistService:
-    meta_graph_def = meta_graph_pb2.MetaGraphDef()
-    signature.set_signatures(
-        manifest_pb2.Signatures(default_signature=default), meta_graph_def
-    )
-    return mnist_service.MnistService(
-        session_bundle.SessionBundle(session, meta_graph_def)
-    )
 
 
 def _request(image: Iterable[float]) -> mnist_inference_pb2.MnistRequest:
@@ -79,61 +35,45 @@ class MnistServiceTest(parameterized.TestCase):
     def test_image_goes_in_and_scores_come_out(self) -> None:
         """The image is float32 [1, 784], unchanged."""
         scores = np.arange(10, dtype=np.float32)[None]
-        session = _Session(scores)
-        response = _service(session).classify(_request(_IMAGE))
+        classify = mock.Mock(return_value=scores)
+        service = mnist_service.MnistService(classify)
+        response = service.classify(_request(_IMAGE))
         np.testing.assert_array_equal(response.value, scores[0])
-        np.testing.assert_array_equal(session.images[0], [_IMAGE])
-        self.assertEqual(session.images[0].dtype, np.float32)
+        (image,) = classify.call_args.args
+        np.testing.assert_array_equal(image, [_IMAGE])
+        self.assertEqual(image.dtype, np.float32)
 
     @parameterized.parameters(0, 1, 783, 785)
     def test_image_of_another_size_is_invalid(self, num_pixels: int) -> None:
-        """INVALID_ARGUMENT, and the session is not run."""
-        session = _Session(np.zeros([1, 10]))
+        """INVALID_ARGUMENT, and the function is not called."""
+        classify = mock.Mock()
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, f"784 values; got {num_pixels}"
         ):
-            _service(session).classify(_request([0.5] * num_pixels))
-        self.assertEqual(session.images, [])
+            mnist_service.MnistService(classify).classify(
+                _request([0.5] * num_pixels)
+            )
+        classify.assert_not_called()
 
-    @parameterized.named_parameters(
-        ("missing", None, "Expected a default signature"),
-        (
-            "regression",
-            manifest_pb2.Signature(
-                regression_signature=manifest_pb2.RegressionSignature()
-            ),
-            "Expected a classification signature",
-        ),
-    )
-    def test_model_without_the_signature_fails_each_call(
-        self, default: manifest_pb2.Signature | None, text: str
-    ) -> None:
-        """FAILED_PRECONDITION, but the service starts."""
-        service = _service(_Session(np.zeros([1, 10])), default)
-        for _ in range(2):
-            with self.assertRaisesRegex(errors.FailedPreconditionError, text):
-                service.classify(_request(_IMAGE))
-
-    def test_error_of_the_session_is_passed_on(self) -> None:
+    def test_error_of_the_function_is_passed_on(self) -> None:
         """With its code."""
-        session = _Session(errors.UnavailableError("full"))
+        classify = mock.Mock(side_effect=errors.UnavailableError("full"))
         with self.assertRaisesRegex(errors.UnavailableError, "full"):
-            _service(session).classify(_request(_IMAGE))
+            mnist_service.MnistService(classify).classify(_request(_IMAGE))
 
     def test_scores_of_another_shape_are_an_internal_error(self) -> None:
         """The fault is the model's."""
-        session = _Session(np.zeros([1, 9]))
+        classify = mock.Mock(return_value=np.zeros([1, 9]))
         with self.assertRaisesRegex(
             errors.InternalError, r"must have shape \[1, 10\]; got \[1, 9\]"
         ):
-            _service(session).classify(_request(_IMAGE))
+            mnist_service.MnistService(classify).classify(_request(_IMAGE))
 
 
 class _BatchableSession:
     """Returns ten times the first pixel of each image."""
 
-    def __init__(self, num_pixels: int = 784, num_scores: int = 10) -> None:
-        self._num_pixels = num_pixels
+    def __init__(self, num_scores: int = 10) -> None:
         self._num_scores = num_scores
         self.batch_sizes: list[int] = []
 
@@ -151,9 +91,7 @@ class _BatchableSession:
 
     def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
         """Tells the shape of the images."""
-        return tensor_batch.TensorSpec(
-            name, np.dtype(np.float32), (None, self._num_pixels)
-        )
+        return tensor_batch.TensorSpec(name, np.dtype(np.float32), (None, 784))
 
     def close(self) -> None:
         """Has nothing to free."""
@@ -230,13 +168,8 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         batching = batching_session.BatchingSession(
             batching_session.Options(), session, create_scheduler
         )
-        meta_graph_def = meta_graph_pb2.MetaGraphDef()
-        signature.set_signatures(
-            manifest_pb2.Signatures(default_signature=_CLASSIFICATION),
-            meta_graph_def,
-        )
-        service = mnist_service.AsyncMnistService.of_bundle(
-            session_bundle.SessionBundle(batching, meta_graph_def)
+        service = mnist_service.AsyncMnistService(
+            batching.scheduler, batching.function(["y:0"], ["x:0"])
         ).service()
         for call in calls:
             gate.begin(service.async_methods["Classify"], call)
@@ -310,23 +243,13 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         self.assertEqual(session.batch_sizes, [1])
         self.assertIsNotNone(other.response)
 
-    @parameterized.named_parameters(
-        ("pixels", 783, 10, errors.FailedPreconditionError, "must take images"),
-        ("scores", 784, 9, errors.InternalError, r"\[1, 10\]; got \[1, 9\]"),
-    )
-    def test_model_of_another_shape_fails_each_call(
-        self,
-        num_pixels: int,
-        num_scores: int,
-        error: type[errors.ServingError],
-        text: str,
-    ) -> None:
-        """The service starts, and says what is wrong."""
+    def test_scores_of_another_shape_are_an_internal_error(self) -> None:
+        """The fault is the model's."""
         call = _Call(_request([0.5] * 784).SerializeToString())
-        scheduler = self._serve(_BatchableSession(num_pixels, num_scores), call)
-        scheduler.process_tasks(scheduler.num_enqueued_tasks())
-        self.assertIsInstance(call.error, error)
-        self.assertRegex(str(call.error), text)
+        scheduler = self._serve(_BatchableSession(num_scores=9), call)
+        scheduler.process_tasks(1)
+        self.assertIsInstance(call.error, errors.InternalError)
+        self.assertRegex(str(call.error), r"\[1, 10\]; got \[1, 9\]")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
 """Serves one export of MNIST in this process, which is a worker or alone.
 
 Example:
-    flags.adopt_module_key_flags(mnist_static_server)  # shows them in --help
-    mnist_static_server.serve(export_dir, signals.Termination(), None)
+    mnist_static_server.serve(
+        export_dir, signals.Termination(), None, enables_batching=True
+    )
 """
 
 import contextlib
 from typing import cast
 
-from absl import flags
-
-from tensorflow_serving.batching import batching_session
 from tensorflow_serving.example import (
+    mnist_batches,
     mnist_batching_flags,
     mnist_classifier,
     mnist_server,
@@ -20,50 +19,42 @@ from tensorflow_serving.example import (
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import worker
-from tensorflow_serving.servables.tensorflow import (
-    session_bundle_config_pb2,
-    session_bundle_factory,
-)
-from tensorflow_serving.session_bundle import session, session_bundle
+from tensorflow_serving.servables.tensorflow import session_bundle_factory
+from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.util import signals
-
-_ENABLE_BATCHING = flags.DEFINE_bool(
-    "enable_batching", True, "Whether to run concurrent calls as batches."
-)
-flags.adopt_module_key_flags(mnist_batching_flags)
 
 
 def serve(
     export_dir: str,
     termination: signals.Termination,
     this_worker: worker.Worker | None,
+    *,
+    enables_batching: bool,
 ) -> None:
     """Serves an export until a signal comes.
 
-    A signal during the load ends the process at once, with exit code 0; an end
-    that takes longer than --shutdown_grace_seconds and 2 s is cut short, with
-    exit code 1.
+    The model is checked and warmed up before the port is opened. A signal until
+    then ends the process at once, with exit code 0; an end that takes longer
+    than --shutdown_grace_seconds and 2 s is cut short, with exit code 1.
 
     Args:
       export_dir: The folder of the version.
       termination: Waits for the signal.
       this_worker: The worker that this process is, which then shares the port
         with others; None if it is alone.
+      enables_batching: Whether to run concurrent calls as batches.
 
     Raises:
-      ServingError: The export cannot be loaded, or the port is in use.
+      ServingError: The export cannot be loaded, its model cannot answer, or the
+        port is in use.
     """
     termination.end_within(mnist_server_flags.max_seconds_to_end())
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             mnist_classifier.prepare_process()
-            factory = stack.enter_context(
-                session_bundle_factory.SessionBundleFactory.create(_config())
+            service = _service(
+                stack, stack.enter_context(_load(export_dir)), enables_batching
             )
-            bundle = stack.enter_context(
-                factory.create_session_bundle(export_dir)
-            )
-            service = _service(bundle)
 
         def say_running(port: int) -> None:
             if this_worker:
@@ -80,23 +71,37 @@ def serve(
         )
 
 
-def _config() -> session_bundle_config_pb2.SessionBundleConfig:
+def _load(export_dir: str) -> mnist_classifier.MnistClassifier:
+    """Returns the model of an export, which has answered a batch."""
     config = mnist_classifier.session_bundle_config()
-    if _ENABLE_BATCHING.value:
-        config.batching_parameters.CopyFrom(
-            mnist_batching_flags.batching_parameters()
+    with contextlib.ExitStack() as stack:
+        factory = stack.enter_context(
+            session_bundle_factory.SessionBundleFactory.create(config)
         )
-    return config
+        bundle = stack.enter_context(factory.create_session_bundle(export_dir))
+        options = mnist_batching_flags.scheduler_options()
+        classifier = mnist_classifier.MnistClassifier(
+            cast(
+                session_bundle.SessionBundle[mnist_classifier.Session], bundle
+            ),
+            max_batch_size=options.queue.batch_size_limit,
+        )
+        # The bundle is the classifier's from here on, and outlives the factory.
+        stack.pop_all()
+    return classifier
 
 
 def _service(
-    bundle: session_bundle.SessionBundle[session.Session],
+    stack: contextlib.ExitStack,
+    classifier: mnist_classifier.MnistClassifier,
+    enables_batching: bool,
 ) -> call_lib.Service:
-    if not _ENABLE_BATCHING.value:
-        return mnist_service.MnistService(bundle).service()
-    return mnist_service.AsyncMnistService.of_bundle(
-        cast(
-            session_bundle.SessionBundle[batching_session.BatchingSession],
-            bundle,
+    if not enables_batching:
+        return mnist_service.MnistService(classifier.classify).service()
+    return stack.enter_context(
+        mnist_batches.serving(
+            lambda images: [classifier.classify(images)],
+            [mnist_batches.SCORES],
+            mnist_batching_flags.scheduler_options(),
         )
-    ).service()
+    )
