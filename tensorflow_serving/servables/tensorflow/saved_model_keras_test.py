@@ -60,7 +60,7 @@ class SavedModelKerasTest(parameterized.TestCase):
     def test_variables_of_one_name_are_not_guessed(self) -> None:
         """A model is refused if a name does not tell which value is meant."""
 
-        class Twins(tf.keras.Model):
+        class Twins(tf.keras.Model):  # type: ignore[misc]
             """Has two layers that are called the same."""
 
             def __init__(self) -> None:
