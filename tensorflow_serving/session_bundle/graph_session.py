@@ -7,13 +7,13 @@ what the files hold.
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
 
 from tensorflow_serving.session_bundle import (
     graph_check,
+    model_folder,
     signature_runs,
     variable_check,
 )
@@ -48,9 +48,17 @@ _CODES_OF_BROKEN_VARIABLES = {
 class Variables:
     """A checkpoint."""
 
+    # Stays open until the variables are restored.
+    folder: model_folder.ModelFolder
     # What the restore op takes: a file, a pattern, or a prefix.
     filename: str
+    # The names of its files.
     files: Sequence[str]
+
+    @property
+    def path(self) -> str:
+        """What the restore op takes, as a path."""
+        return self.folder.plain_path(self.filename)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +72,9 @@ class Graph:
     # Names the operation and the tensor that restore variables, and the
     # signatures that are served.
     meta_graph_def: meta_graph_pb2.MetaGraphDef
-    # None if there is nothing to restore.
+    # None if there is no file of variables, of which this is the path.
     variables: Variables | None
+    variables_path: str
     # The path of each asset, by the name of its tensor.
     assets: Mapping[str, str]
     # Run after restoring; None for none.
@@ -147,40 +156,6 @@ def storage_errors_converted(path: str) -> Iterator[None]:
         ) from None
 
 
-def find_shards(folder: str, prefix: str) -> list[str]:
-    """Returns the paths <prefix>00000-of-0000n and so on; all must exist.
-
-    Raises:
-      NotFoundError: One is missing. Permanent.
-      DataLossError: They are of several checkpoints. Permanent.
-    """
-    found = {
-        name: int(match[1])
-        for name in sorted(os.listdir(folder))
-        if (
-            match := re.fullmatch(re.escape(prefix) + r"\d{5}-of-(\d{5})", name)
-        )
-    }
-    path = os.path.join(folder, prefix)
-    if not found:
-        raise errors.NotFoundError(
-            f"Expected variables file missing: Not found: {path}?????-of-?????"
-        )
-    if len(counts := set(found.values())) > 1:
-        raise errors.DataLossError(
-            "Variables files must be of one export; got numbers of files "
-            f"{sorted(counts)}: {path}?????-of-?????"
-        )
-    (count,) = counts
-    paths = [f"{path}{shard:05d}-of-{count:05d}" for shard in range(count)]
-    for shard_path in paths:
-        if os.path.basename(shard_path) not in found:
-            raise errors.NotFoundError(
-                f"Expected variables file missing: Not found: {shard_path}"
-            )
-    return paths
-
-
 def _import_graph(loaded: Graph) -> graph_lib.Graph:
     graph = graph_lib.Graph()
     try:
@@ -260,18 +235,22 @@ def _restore(
     opened: session.Session, loaded: Graph, variables: Variables
 ) -> None:
     saver_def = loaded.saver_def
-    files = ", ".join(variables.files)
+    files = ", ".join(
+        os.path.join(variables.folder.path, name) for name in variables.files
+    )
     try:
         opened.run(
             [saver_def.restore_op_name],
             {
-                saver_def.filename_tensor_name: os.fsencode(variables.filename),
+                saver_def.filename_tensor_name: os.fsencode(variables.path),
                 **_encoded(loaded.assets),
             },
         )
     except errors.ServingError as error:
         # The reader guesses at another format, which is not the point.
-        cause = str(error).partition(": perhaps your file")[0]
+        cause, _, _ = variables.folder.readable(str(error)).partition(
+            ": perhaps your file"
+        )
         if error.code in _CODES_OF_BROKEN_VARIABLES:
             raise errors.DataLossError(
                 "Variables files must be whole and of this export; got "
@@ -291,11 +270,18 @@ def _require_set(
     loaded: Graph,
     check: variable_check.VariableCheck,
 ) -> None:
-    prefix = loaded.variables.filename if loaded.variables else None
+    variables = loaded.variables
     try:
-        check.require_set(opened, prefix)
+        check.require_set(opened, variables.path if variables else None)
     except errors.FailedPreconditionError as error:
-        raise type(error)(f"{error}: {loaded.path}") from None
+        if variables is None:
+            raise errors.NotFoundError(
+                "Expected variables file missing: Not found: "
+                f"{loaded.variables_path} ({error})"
+            ) from None
+        raise errors.FailedPreconditionError(
+            f"{variables.folder.readable(str(error))}: {loaded.path}"
+        ) from None
 
 
 def _run_init_op(opened: session.Session, loaded: Graph) -> None:

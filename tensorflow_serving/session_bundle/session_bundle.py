@@ -6,7 +6,6 @@ Example:
 """
 
 import dataclasses
-import glob
 import os
 from typing import Generic, TypeVar
 
@@ -18,6 +17,7 @@ from tensorflow_serving.session_bundle import (
     graph_session,
     manifest_pb2,
     meta_graph_file,
+    model_folder,
 )
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.tensorflow_c import graph as graph_lib
@@ -86,54 +86,64 @@ def load_session_bundle_from_path(
         fit together. Permanent.
       UnavailableError: The storage failed. Transient.
     """
-    export_dir = os.path.abspath(export_dir)
-    if export_dir.endswith(constants.UNFINISHED_SUFFIX):
+    path = os.path.abspath(export_dir)
+    if path.endswith(constants.UNFINISHED_SUFFIX):
         raise errors.FailedPreconditionError(
             "Export must be finished, with a name without "
-            f'"{constants.UNFINISHED_SUFFIX}"; got {export_dir}'
+            f'"{constants.UNFINISHED_SUFFIX}"; got {path}'
         )
-    with graph_session.storage_errors_converted(export_dir):
-        meta_graph = _read(_meta_path(export_dir))
+    with (
+        graph_session.storage_errors_converted(path),
+        _open(export_dir) as folder,
+    ):
+        meta_graph = _read(folder)
         meta_graph_def = meta_graph.meta_graph_def
-        variables = _find_variables(export_dir)
-        assets = _find_assets(export_dir, meta_graph_def)
-    graph = _served_graph(_meta_path(export_dir), meta_graph)
-    _require_restore_op(meta_graph_def, _meta_path(export_dir))
-    session = graph_session.open_session(
-        graph_session.Graph(
-            _meta_path(export_dir),
-            graph,
+        loaded = graph_session.Graph(
+            _meta_path(path),
+            _served_graph(_meta_path(path), meta_graph),
             meta_graph_def,
-            variables,
-            assets,
-            _init_op(export_dir, meta_graph_def),
-        ),
-        target,
-        config,
-    )
-    return SessionBundle(session, meta_graph_def, export_dir, session.graph)
+            _find_variables(folder),
+            os.path.join(path, constants.VARIABLES_FILENAME),
+            _find_assets(folder, meta_graph_def),
+            _init_op(path, meta_graph_def),
+        )
+        _require_restore_op(meta_graph_def, _meta_path(path))
+        session = graph_session.open_session(loaded, target, config)
+    return SessionBundle(session, meta_graph_def, path, session.graph)
 
 
 def _meta_path(export_dir: str) -> str:
     return os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
 
 
-def _read(path: str) -> meta_graph_file.MetaGraph:
+def _open(export_dir: str | os.PathLike[str]) -> model_folder.ModelFolder:
+    """Returns the folder of an export, open."""
+    try:
+        return model_folder.ModelFolder(export_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(os.path.abspath(export_dir)) from None
+
+
+def _missing(path: str) -> errors.NotFoundError:
+    return errors.NotFoundError(
+        "Expected meta graph file missing: Not found: "
+        f"{_meta_path(path)}{model_folder.hint(path)}"
+    )
+
+
+def _read(folder: model_folder.ModelFolder) -> meta_graph_file.MetaGraph:
     """Returns export.meta."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = folder.read(constants.META_GRAPH_DEF_FILENAME)
         return meta_graph_file.MetaGraph.parse(
             wire_format.Message.whole(content)
         )
     except (FileNotFoundError, NotADirectoryError):
-        raise errors.NotFoundError(
-            f"Expected meta graph file missing: Not found: {path}"
-        ) from None
+        raise _missing(folder.path) from None
     except wire_format.MalformedError:
         raise errors.DataLossError(
             "Meta graph file must hold a MetaGraphDef; got a corrupt or "
-            f"truncated file: {path}"
+            f"truncated file: {_meta_path(folder.path)}"
         ) from None
 
 
@@ -173,58 +183,61 @@ def _unpack_all(
         raise errors.FailedPreconditionError(f"{error}: {path}") from None
 
 
-def _find_variables(export_dir: str) -> graph_session.Variables:
+def _find_variables(
+    folder: model_folder.ModelFolder,
+) -> graph_session.Variables:
     """Returns the checkpoint: V1 unsharded, V2, or V1 sharded."""
-    prefix = os.path.join(export_dir, constants.VARIABLES_FILENAME)
-    if os.path.isfile(prefix):
-        return graph_session.Variables(prefix, [prefix])
-    index = os.path.join(export_dir, constants.VARIABLES_INDEX_FILENAME)
-    if os.path.isfile(index):
-        return graph_session.Variables(
-            prefix,
-            [index, *graph_session.find_shards(export_dir, "export.data-")],
-        )
-    # A folder may have a name that reads as a pattern.
-    pattern = os.path.join(
-        glob.escape(export_dir), constants.VARIABLES_FILENAME_PATTERN
-    )
-    return graph_session.Variables(
-        pattern, graph_session.find_shards(export_dir, "export-")
-    )
+    name = constants.VARIABLES_FILENAME
+    if folder.has(name):
+        files = [name]
+    elif folder.has(constants.VARIABLES_INDEX_FILENAME):
+        files = [
+            constants.VARIABLES_INDEX_FILENAME,
+            *folder.shards(f"{name}.data-"),
+        ]
+    else:
+        files = folder.shards(f"{name}-")
+        name = constants.VARIABLES_FILENAME_PATTERN
+    for file in files:
+        folder.require_regular(file)
+    return graph_session.Variables(folder, name, files)
 
 
 def _find_assets(
-    export_dir: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
+    folder: model_folder.ModelFolder,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
 ) -> dict[str, str]:
     """Returns the path of each asset, by the name of its tensor.
 
-    Without an assets folder the files are expected elsewhere: the exporter had
-    no callback that copies them. A folder without one of its files is an
-    export that was copied in part.
+    Without an assets folder the model may do without them, as one of the
+    original exporter does whose assets were never published. A folder without
+    one of its files is an export that was copied in part.
     """
+    meta_path = _meta_path(folder.path)
     asset_files = _unpack_all(
-        _meta_path(export_dir),
+        meta_path,
         meta_graph_def,
         constants.ASSETS_KEY,
         manifest_pb2.AssetFile,
     )
-    folder = os.path.join(export_dir, constants.ASSETS_DIRECTORY)
-    assets = {
-        asset.tensor_binding.tensor_name: os.path.join(folder, asset.filename)
-        for asset in asset_files
-    }
-    if assets and not os.path.isdir(folder):
+    has_folder = folder.has(constants.ASSETS_DIRECTORY)
+    if asset_files and not has_folder:
         logging.warning(
             "Assets should be in the export; got no folder %s for %s",
-            folder,
+            os.path.join(folder.path, constants.ASSETS_DIRECTORY),
             ", ".join(asset.filename for asset in asset_files),
         )
-        return assets
-    for path in assets.values():
-        if not os.path.isfile(path):
+    assets = {}
+    for asset in asset_files:
+        name = model_folder.asset_name(
+            constants.ASSETS_DIRECTORY, asset.filename, meta_path
+        )
+        path = os.path.join(folder.path, name)
+        if has_folder and not folder.has_regular(name):
             raise errors.NotFoundError(
                 f"Expected asset file missing: Not found: {path}"
             )
+        assets[asset.tensor_binding.tensor_name] = path
     return assets
 
 

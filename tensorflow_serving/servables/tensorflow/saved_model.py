@@ -6,6 +6,7 @@ Example:
         bundle.session.run([signature.outputs["y"].name], ...)
 """
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from tensorflow_serving.session_bundle import (
     constants,
     graph_session,
     meta_graph_file,
+    model_folder,
     session_bundle,
 )
 from tensorflow_serving.tensorflow_c import session, wire_format
@@ -29,7 +31,9 @@ from tensorflow_serving.util import errors
 # https://www.tensorflow.org/guide/saved_model
 _SAVED_MODEL_FILENAME = "saved_model.pb"
 _TEXT_FILENAME = "saved_model.pbtxt"
-_VARIABLES_PREFIX = os.path.join("variables", "variables")
+_VARIABLES_DIRECTORY = "variables"
+_VARIABLES_FILENAME = "variables"
+_VARIABLES_INDEX = "variables.index"
 _ASSETS_DIRECTORY = "assets"
 _ASSETS_KEY = "saved_model_assets"
 # TensorFlow 2 has a signature for the init op, TensorFlow 1 a collection.
@@ -72,53 +76,66 @@ def load_saved_model_from_path(
         content does not fit together. Permanent.
       UnavailableError: The storage failed. Transient.
     """
-    path = os.path.abspath(path)
-    with graph_session.storage_errors_converted(path):
-        file = _find_file(path)
-        meta_graph = _choose(file, _read(file), tags)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            graph_session.storage_errors_converted(os.path.abspath(path))
+        )
+        folder = stack.enter_context(_open(path))
+        name = _find_file(folder)
+        file = os.path.join(folder.path, name)
+        meta_graph = _choose(file, _read(folder, name), tags)
         meta_graph_def = meta_graph.meta_graph_def
-        variables = _find_variables(path, meta_graph_def)
-        assets = _find_assets(path, meta_graph_def)
-    opened = graph_session.open_session(
-        graph_session.Graph(
+        loaded = graph_session.Graph(
             file,
             meta_graph.graph,
             meta_graph_def,
-            variables,
-            assets,
+            _find_variables(folder, meta_graph_def, stack),
+            os.path.join(folder.path, _VARIABLES_DIRECTORY, _VARIABLES_INDEX),
+            _find_assets(folder, meta_graph_def, file),
             _init_op(file, meta_graph_def),
-        ),
-        target,
-        config,
-    )
+        )
+        opened = graph_session.open_session(loaded, target, config)
     return session_bundle.SessionBundle(
-        opened, meta_graph_def, path, opened.graph
+        opened, meta_graph_def, folder.path, opened.graph
     )
 
 
-def _find_file(path: str) -> str:
-    """Returns the path of the file with the graphs."""
-    names = _names(path)
+def _open(path: str | os.PathLike[str]) -> model_folder.ModelFolder:
+    """Returns the folder of a SavedModel, open."""
+    try:
+        return model_folder.ModelFolder(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(os.path.abspath(path)) from None
+
+
+def _missing(path: str) -> errors.NotFoundError:
+    return errors.NotFoundError(
+        "Expected SavedModel file missing: Not found: "
+        f"{os.path.join(path, _SAVED_MODEL_FILENAME)}{model_folder.hint(path)}"
+    )
+
+
+def _find_file(folder: model_folder.ModelFolder) -> str:
+    """Returns the name of the file with the graphs."""
     for name in (_SAVED_MODEL_FILENAME, _TEXT_FILENAME):
-        if name in names:
-            return os.path.join(path, name)
-    if constants.META_GRAPH_DEF_FILENAME in names:
+        if folder.has(name):
+            return name
+    if folder.has(constants.META_GRAPH_DEF_FILENAME):
         raise errors.FailedPreconditionError(
             f"SavedModel must have a {_SAVED_MODEL_FILENAME}; got a session "
-            f"bundle, which is for the SessionBundleFactory: {path}"
+            f"bundle, which is for the SessionBundleFactory: {folder.path}"
         )
-    raise errors.NotFoundError(
-        "Expected SavedModel file missing: Not found: "
-        f"{os.path.join(path, _SAVED_MODEL_FILENAME)}"
-    )
+    raise _missing(folder.path)
 
 
-def _read(file: str) -> list[meta_graph_file.MetaGraph]:
+def _read(
+    folder: model_folder.ModelFolder, name: str
+) -> list[meta_graph_file.MetaGraph]:
     """Returns the graphs of a SavedModel."""
+    file = os.path.join(folder.path, name)
     try:
-        with open(file, "rb") as opened:
-            content = opened.read()
-        if os.path.basename(file) == _TEXT_FILENAME:
+        content = folder.read(name)
+        if name == _TEXT_FILENAME:
             saved_model = saved_model_pb2.SavedModel()
             text_format.Parse(content.decode(), saved_model)
             content = saved_model.SerializeToString()
@@ -142,14 +159,6 @@ def _read(file: str) -> list[meta_graph_file.MetaGraph]:
             f"SavedModel file must hold a graph; got none: {file}"
         )
     return meta_graphs
-
-
-def _names(folder: str) -> list[str]:
-    """Returns the names in a folder; none if there is no such folder."""
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _choose(
@@ -177,42 +186,58 @@ def _choose(
 
 
 def _find_variables(
-    path: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
+    folder: model_folder.ModelFolder,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
+    stack: contextlib.ExitStack,
 ) -> graph_session.Variables | None:
-    """Returns the checkpoint; None if the graph has no variables."""
+    """Returns the checkpoint; None if there is none, or nothing to restore.
+
+    A graph without variables may have a restore op all the same, and no
+    checkpoint. If it has variables, they are found to be unset.
+
+    Args:
+      folder: The folder of the SavedModel.
+      meta_graph_def: Names the restore op.
+      stack: Closes the folder of the checkpoint.
+    """
     if not meta_graph_def.saver_def.restore_op_name:
         return None
-    prefix = os.path.join(path, _VARIABLES_PREFIX)
-    folder, name = os.path.split(prefix)
-    index = f"{prefix}.index"
-    if os.path.basename(index) not in _names(folder):
+    if not folder.has(_VARIABLES_DIRECTORY):
+        return None
+    variables = stack.enter_context(
+        model_folder.ModelFolder(_VARIABLES_DIRECTORY, parent=folder)
+    )
+    if not variables.has_any(f"{_VARIABLES_FILENAME}."):
+        return None
+    if not variables.has_regular(_VARIABLES_INDEX):
         raise errors.NotFoundError(
-            f"Expected variables file missing: Not found: {index}"
+            "Expected variables file missing: Not found: "
+            f"{os.path.join(variables.path, _VARIABLES_INDEX)}"
         )
-    shards = graph_session.find_shards(folder, f"{name}.data-")
-    return graph_session.Variables(prefix, [index, *shards])
+    shards = variables.shards(f"{_VARIABLES_FILENAME}.data-")
+    return graph_session.Variables(
+        variables, _VARIABLES_FILENAME, [_VARIABLES_INDEX, *shards]
+    )
 
 
 def _find_assets(
-    path: str, meta_graph_def: meta_graph_pb2.MetaGraphDef
+    folder: model_folder.ModelFolder,
+    meta_graph_def: meta_graph_pb2.MetaGraphDef,
+    file: str,
 ) -> dict[str, str]:
     """Returns the path of each asset, by the name of its tensor."""
     asset_files = list(meta_graph_def.asset_file_def) or collection.unpack_all(
         meta_graph_def, _ASSETS_KEY, meta_graph_pb2.AssetFileDef
     )
-    if not asset_files:
-        return {}
-    folder = os.path.join(path, _ASSETS_DIRECTORY)
     assets = {}
     for asset in asset_files:
-        asset_path = os.path.join(folder, asset.filename)
-        try:
-            os.stat(asset_path)
-        except (FileNotFoundError, NotADirectoryError):
+        name = model_folder.asset_name(_ASSETS_DIRECTORY, asset.filename, file)
+        path = os.path.join(folder.path, name)
+        if not folder.has_regular(name):
             raise errors.NotFoundError(
-                f"Expected asset file missing: Not found: {asset_path}"
-            ) from None
-        assets[asset.tensor_info.name] = asset_path
+                f"Expected asset file missing: Not found: {path}"
+            )
+        assets[asset.tensor_info.name] = path
     return assets
 
 
