@@ -18,7 +18,8 @@ import grpc
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.example import mnist_inference_pb2
+from tensorflow_serving.example import constant_model, mnist_inference_pb2
+from tensorflow_serving.session_bundle import constants
 from tensorflow_serving.session_bundle import exporter as exporter_lib
 from tensorflow_serving.test_util import server_process
 
@@ -30,6 +31,9 @@ _CLASSIFY = "/tensorflow.serving.MnistService/Classify"
 _REQUEST = mnist_inference_pb2.MnistRequest(
     image_data=[0.5] * 784
 ).SerializeToString()
+
+# Makes a version in a folder of a model, and returns its own folder.
+_Make = Callable[[str, int], str]
 
 
 @functools.cache
@@ -62,6 +66,29 @@ def _copy(version: int, base_path: str, name: str = "") -> str:
     return shutil.copytree(
         path, os.path.join(base_path, name or os.path.basename(path))
     )
+
+
+def _changed(file_name: str, change: Callable[[bytes], bytes]) -> _Make:
+    """Returns what makes a version with a changed file."""
+
+    def make(base_path: str, version: int) -> str:
+        path = _copy(2, base_path, str(version))
+        with open(os.path.join(path, file_name), "rb+") as file:
+            content = file.read()
+            file.seek(0)
+            file.write(change(content))
+            file.truncate()
+        return path
+
+    return make
+
+
+def _without_signatures(content: bytes) -> bytes:
+    """Returns a meta graph without its signatures."""
+    meta_graph_def = tf1.MetaGraphDef.FromString(content)
+    del meta_graph_def.collection_def[constants.SIGNATURES_KEY]
+    serialized: bytes = meta_graph_def.SerializeToString()
+    return serialized
 
 
 def _export_endless(base_path: str) -> None:
@@ -119,6 +146,7 @@ class _Load:
         self._version = version
         self._threads = [threading.Thread(target=self._call) for _ in range(10)]
         self._lock = threading.Lock()
+        self._is_given_up = False  # guarded by _lock
         # Answers by version, and failed calls by code; guarded by _lock.
         self.counts: collections.Counter[object] = collections.Counter()
 
@@ -130,21 +158,30 @@ class _Load:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Waits until each thread got an answer of it, or an error."""
+        """Waits until each thread got an answer of it, or an error.
+
+        After an exception, the version may never come.
+        """
+        with self._lock:
+            self._is_given_up = exc_info[0] is not None
         for thread in self._threads:
             thread.join()
 
     def _call(self) -> None:
-        result: object = None
-        while result != self._version and not isinstance(
-            result, grpc.StatusCode
-        ):
+        is_over = False
+        while not is_over:
+            result: object
             try:
                 result = self._client.version()
             except grpc.RpcError as error:
                 result = error.code()
             with self._lock:
                 self.counts[result] += 1
+                is_over = (
+                    result == self._version
+                    or isinstance(result, grpc.StatusCode)
+                    or self._is_given_up
+                )
 
 
 def _error_rate(address: str) -> float:
@@ -241,41 +278,61 @@ class VersionsTest(parameterized.TestCase):
     @parameterized.named_parameters(
         (
             "truncated_variables",
-            "export-00000-of-00001",
-            lambda content: content[: len(content) // 2],
+            _changed("export-00000-of-00001", lambda file: file[:500]),
             "UNAVAILABLE: .*export-00000-of-00001",
         ),
         (
             "garbage_in_the_variables",
-            "export-00000-of-00001",
-            lambda content: bytes(9999) + content[9999:],
+            _changed(
+                "export-00000-of-00001", lambda file: bytes(9999) + file[9999:]
+            ),
             "DATA_LOSS: Variables files must be whole",
         ),
         (
             "garbage_for_a_graph",
-            "export.meta",
-            lambda content: b"garbage",
+            _changed("export.meta", lambda file: b"garbage"),
             "[A-Z_]+: .*export.meta",
+        ),
+        (
+            "no_signature",
+            _changed("export.meta", _without_signatures),
+            "FAILED_PRECONDITION: .*exactly one signatures",
+        ),
+        (
+            "images_of_int64",
+            lambda base, version: constant_model.export(
+                base, version, tf.int64
+            ),
+            "FAILED_PRECONDITION: .*dtype int64",
+        ),
+        (
+            "images_of_float64",
+            lambda base, version: constant_model.export(
+                base, version, tf.float64
+            ),
+            "FAILED_PRECONDITION: .*dtype float64",
         ),
     )
     def test_broken_version_takes_nobodys_place(
-        self, file_name: str, change: Callable[[bytes], bytes], reason: str
+        self, make: _Make, reason: str
     ) -> None:
-        """The log says why, and the next good one is served."""
+        """The log says why a version is broken, and the next one is served.
+
+        Until then, the version before answers every call.
+        """
         type(self).newest += 1
         broken = self.newest
-        source = self.create_tempdir().full_path
-        path = _copy(2, source, str(broken))
-        with open(os.path.join(path, file_name), "rb") as file:
-            content = file.read()
-        with open(os.path.join(path, file_name), "wb") as file:
-            file.write(change(content))
-        shutil.copytree(path, os.path.join(self.monitored, str(broken)))
-        self._wait_for(broken, f"END: {reason}")
-        self.assertEqual(self.client.version(), self.served)
+        path = make(self.create_tempdir().full_path, broken)
         with _Load(self.client, broken + 1) as load:
+            shutil.copytree(path, os.path.join(self.monitored, str(broken)))
+            self._wait_for(broken, f"END: {reason}")
+            self.assertEqual(self.client.version(), self.served)
             self._next()
         self.assertEqual(set(load.counts), {self.served, self.newest})
+        self.assertNotRegex(
+            "\n".join(self.server.log_lines),
+            rf"version: {broken}\}} is AVAILABLE",
+        )
 
     def test_folders_that_are_no_versions_are_left_alone(self) -> None:
         """Such as one that is being copied under another name."""
