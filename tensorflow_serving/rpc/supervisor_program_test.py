@@ -88,6 +88,18 @@ class ProgramTest(puppet_connection.PuppetTestCase):
             while worker.read():
                 pass
 
+    def test_workers_that_hang_end_when_the_supervisor_is_killed(self) -> None:
+        """Even if they are ready, and no thread of them runs Python."""
+        self._start_program()
+        self._make_ready()
+        for worker in self.workers:
+            self.addCleanup(_kill, os.pidfd_open(worker.pid))
+            worker.send("hang")
+        self.program.kill()
+        for worker in self.workers:
+            while worker.read():
+                pass
+
     def test_workers_drain_on_ctrl_c(self) -> None:
         """They get nothing but the SIGTERM of the supervisor."""
         self._start_program()

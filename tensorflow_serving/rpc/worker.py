@@ -41,6 +41,10 @@ HEARTBEAT: Final = b"H"
 
 # See prctl(2).
 _PR_SET_PDEATHSIG: Final = 1
+# What the system sends to a worker that is ready when its supervisor ends. Its
+# number, 12, is also for how many seconds the worker may run no Python then:
+# as many as a supervisor gives to one that sends no heartbeat.
+_ALONE: Final = signal.SIGUSR2
 
 _STDERR: Final = 2
 
@@ -55,7 +59,8 @@ class Worker:
     - Until it is ready, the system kills it at that moment. It has nothing to
       finish, and may hang in a load that does not let any Python run.
     - From then on it drains: it sends SIGTERM to itself. What limits the time
-      for that is signals.Termination.end_within(), as after any SIGTERM.
+      for that is signals.Termination.end_within(), as after any SIGTERM. If it
+      hangs so that no Python runs, SIGALRM ends it 12 s later.
 
     It also has SIGABRT write the stacks of all threads to standard error; the
     supervisor sends that to a worker whose heartbeats stop.
@@ -137,6 +142,7 @@ class Worker:
     def __enter__(self) -> "Worker":
         """Begins to watch the supervisor; returns itself."""
         faulthandler.enable(_STDERR)
+        _set_alarm_when_alone()
         self._thread.start()
         self._watches.wait()
         return self
@@ -158,6 +164,7 @@ class Worker:
         try:
             if self._is_alone():
                 logging.warning("The supervisor is gone; stopping")
+                signal.alarm(0)  # Python runs; see _set_alarm_when_alone()
                 os.kill(os.getpid(), signal.SIGTERM)
         finally:
             self._may_drain.set()
@@ -175,7 +182,7 @@ class Worker:
             if self._looks.fileno() in descriptors:
                 self._looks.recv(4096)
                 if self._is_ready.is_set():
-                    _set_parent_death_signal(0)
+                    _set_parent_death_signal(_ALONE)
                     self._may_drain.set()
             elif self._socket.fileno() in descriptors:
                 return True
@@ -190,3 +197,15 @@ def _set_parent_death_signal(number: int) -> None:
     for this process to end.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def _set_alarm_when_alone() -> None:
+    """Has _ALONE set an alarm, without Python, in as many seconds.
+
+    A handler gets the number of its signal, and alarm() of the C library takes
+    seconds: it can be the handler. Python may be stuck for good by then.
+    """
+    library = ctypes.CDLL(None)
+    library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    library.signal.restype = ctypes.c_void_p
+    library.signal(_ALONE, ctypes.cast(library.alarm, ctypes.c_void_p))
