@@ -85,24 +85,26 @@ def main(argv: Sequence[str]) -> None:
     mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
-        versions = stack.enter_context(
-            mnist_versions.MnistVersions(
-                (
-                    file_system_storage_path_source.ServableToMonitor(
-                        _SERVABLE_NAME,
-                        base_path,
-                        version_check=version_check.session_bundle,
+        with termination.ending_at_once():
+            versions = stack.enter_context(
+                mnist_versions.MnistVersions(
+                    (
+                        file_system_storage_path_source.ServableToMonitor(
+                            _SERVABLE_NAME,
+                            base_path,
+                            version_check=version_check.session_bundle,
+                        ),
                     ),
-                ),
-                file_system_poll_wait_seconds=(
-                    _FILE_SYSTEM_POLL_WAIT_SECONDS.value
-                ),
-                max_batch_size=scheduler_options.queue.batch_size_limit,
+                    file_system_poll_wait_seconds=(
+                        _FILE_SYSTEM_POLL_WAIT_SECONDS.value
+                    ),
+                    max_batch_size=scheduler_options.queue.batch_size_limit,
+                )
             )
-        )
         name = versions.wait_until_available(termination)
         if name is not None:
             logging.info("Stopping because of %s", name)
+            mnist_server.end_soon(termination)
             _leave_loads(versions)
             return
         service = stack.enter_context(

@@ -33,7 +33,8 @@ def serve(
     """Serves until a signal comes, then finishes the calls that it has.
 
     If they take longer than --shutdown_grace_seconds, the process ends here,
-    with 1.
+    with 1. Otherwise the caller has two seconds for what is left to do; see
+    end_soon().
 
     Args:
       service: What to serve, beside health and reflection.
@@ -66,6 +67,15 @@ def serve(
         on_running(server.port)
         logging.info("Stopping because of %s", termination.wait())
         _stop(server)
+        end_soon(termination)
+
+
+def end_soon(termination: signals.Termination) -> None:
+    """Ends the process in two seconds, with 0; for one without calls.
+
+    Nobody waits for what is left. Storage may hang in it, or a model.
+    """
+    termination.end_within(mnist_server_flags.EXIT_SECONDS, exit_code=0)
 
 
 def _stop(server: server_lib.Server) -> None:

@@ -75,8 +75,8 @@ SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
     lower_bound=0.0,
 )
 
-# How long the process may go on once the time for its calls is over.
-_EXIT_SECONDS = 2.0
+# How long the process may go on without calls, or once their time is over.
+EXIT_SECONDS = 2.0
 
 
 def _are_ssl_flags_complete(values: Mapping[str, Any]) -> bool:
@@ -131,7 +131,7 @@ def tls_options() -> options_lib.TlsOptions | None:
 def max_seconds_to_end() -> float:
     """Returns how long the process may go on after the first signal."""
     return (
-        DRAIN_DELAY_SECONDS.value + SHUTDOWN_GRACE_SECONDS.value + _EXIT_SECONDS
+        DRAIN_DELAY_SECONDS.value + SHUTDOWN_GRACE_SECONDS.value + EXIT_SECONDS
     )
 
 

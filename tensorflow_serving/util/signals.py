@@ -75,6 +75,7 @@ class Termination:
         self._ends_at_once = False  # guarded by _lock
         # Both guarded by _lock; the deadline is set after the first signal.
         self._end_seconds: float | None = None
+        self._exit_code = 1  # of an end by the deadline; guarded by _lock
         self._deadline: float | None = None
         self._is_closed = False  # guarded by _lock
         # The system writes to it, whichever thread a signal comes to. A Python
@@ -143,12 +144,12 @@ class Termination:
             with self._lock:
                 self._ends_at_once = False
 
-    def end_within(self, seconds: float) -> None:
+    def end_within(self, seconds: float, *, exit_code: int = 1) -> None:
         """Limits how long the process may go on after the first signal.
 
-        What is left by then is ended with exit code 1, after the stacks of all
-        threads and a line that says why. The time counts from the signal; from
-        now, if there was one already. The last call wins.
+        What is left by then is ended, after the stacks of all threads and a
+        line that says why. The time counts from the signal; from now, if there
+        was one already. The last call wins.
 
         There are three ways, as each of them may hang:
 
@@ -157,9 +158,15 @@ class Termination:
            but a standard error that can be written. Its line is "Timeout".
         3. Half a second after that, SIGALRM, whose default action needs
            nothing. It writes nothing. (The system spares process 1 from it.)
+
+        Args:
+          seconds: How long.
+          exit_code: That of the first way; 0 if what is left by then is no
+            loss. The second way has 1.
         """
         with self._lock:
             self._end_seconds = min(max(0.0, seconds), _MAX_SECONDS)
+            self._exit_code = exit_code
             self._arm_if_signalled()
         self._have_watcher_look()
 
@@ -260,12 +267,13 @@ class Termination:
             if self._deadline is None or time.monotonic() < self._deadline:
                 return
             name, seconds = self._first.name, self._end_seconds
+            exit_code = self._exit_code
         faulthandler.dump_traceback(_STDERR, all_threads=True)
         _write(
             f"The end must take at most {seconds:g} s after {name}; ending the "
             "process with what its threads do above"
         )
-        os._exit(1)
+        os._exit(exit_code)
 
     def _have_watcher_look(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it will look anyway

@@ -249,6 +249,14 @@ class HangingProgramTest(parameterized.TestCase):
             log.splitlines()[-1], "^The end must take at most 0.1 s after SIGT"
         )
 
+    def test_what_hangs_in_the_end_may_be_no_loss(self) -> None:
+        """Then the exit code is 0, and the log names what hung."""
+        program = self._start("stop_clean", "hang_in_c", "0.1")
+        program.send_signal(signal.SIGTERM)
+        code, log = self._end(program)
+        self.assertEqual(code, 0)
+        self.assertIn("in _hang_in_c\n", log)
+
     def test_stuck_interpreter_does_not_keep_the_program(self) -> None:
         """A thread without Python ends it, and the stacks are in the log."""
         program = self._start("stop", "hang_with_interpreter", "0.1")
@@ -378,6 +386,8 @@ def _run_program(how: str, hang: str, seconds: str = "1000") -> None:
         print("stopping", flush=True)
         if how == "stop_late":
             termination.end_within(float(seconds))
+        elif how == "stop_clean":
+            termination.end_within(float(seconds), exit_code=0)
     _HANGS[hang]()
 
 
