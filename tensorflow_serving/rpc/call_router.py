@@ -87,10 +87,16 @@ class CallRouter:
         self._inflater.shutdown(wait=False, cancel_futures=True)
 
     def drain(self, calls: Sequence[wire_call.AnyWireCall]) -> None:
-        """Tells services that calls are to end, now and from now on."""
+        """Tells services that calls are to end, now and from now on.
+
+        Requests that are not whole have less time to become so.
+        """
         self._is_draining = True
         for call in calls:
-            if isinstance(call, wire_call.WireStreamCall) and call.is_active:
+            if isinstance(call, wire_call.WireCall):
+                if call.is_awaited:
+                    self._limit_request(call)
+            elif call.is_active:
                 self._guard(call, call.on_drain)
 
     def resume(self, call: wire_call.WireStreamCall) -> None:
@@ -197,12 +203,7 @@ class CallRouter:
         """Says how much is to come before there is something to do."""
         if not call.is_awaited:
             call.is_awaited = True
-            seconds = self._options.limits.message_seconds
-            ticket = self._loop.call_at(
-                self._loop.now + seconds,
-                functools.partial(self._give_up, call, seconds),
-            )
-            call.tickets += (ticket,)
+            self._limit_request(call)
         if stream.num_received_bytes < message_frame.PREFIX_BYTES:
             stream.wanted_bytes = message_frame.PREFIX_BYTES
             return
@@ -213,12 +214,30 @@ class CallRouter:
             if stream.num_received_bytes > size:
                 call.fail(_one_message_error("more"))
 
-    def _give_up(self, call: wire_call.WireCall, seconds: float) -> None:
-        call.abort(
-            errors.DeadlineExceededError(
-                f"request must arrive within {seconds:g} s; it did not"
-            )
+    def _limit_request(self, call: wire_call.WireCall) -> None:
+        """Limits how long a request may take to arrive, from now."""
+        limits = self._options.limits
+        seconds = limits.message_seconds
+        if self._is_draining:
+            seconds = min(seconds, limits.drain_message_seconds)
+        ticket = self._loop.call_at(
+            self._loop.now + seconds, functools.partial(self._give_up, call)
         )
+        call.tickets += (ticket,)
+
+    def _give_up(self, call: wire_call.WireCall) -> None:
+        """Ends a call whose request did not arrive in time."""
+        if call.is_begun:
+            return
+        if self._is_draining:
+            call.abort(gate.stopping_error())
+        else:
+            seconds = self._options.limits.message_seconds
+            call.abort(
+                errors.DeadlineExceededError(
+                    f"request must arrive within {seconds:g} s; it did not"
+                )
+            )
 
     def _checked_size(
         self, call: wire_call.AnyWireCall, stream: stream_lib.Stream

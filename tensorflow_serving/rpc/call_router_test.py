@@ -231,6 +231,37 @@ class UnaryCallTest(_RouterTest):
         self.assertIn("within 5 s", answer.fields["grpc-message"])
         self.assertTrue(self.calls[0].is_active)
 
+    def test_call_whose_message_came_in_time_goes_on(self) -> None:
+        """Although its message was not all there at first."""
+        self._start(limits=limits_lib.Limits(message_seconds=5))
+        self._send(
+            raw_client.head(1, _UNARY),
+            frame_script.data(1, _frame(b"x"), ends=True),
+        )
+        self._go_on(5.1)
+        self.calls[0].reply(b"y")
+        self.assertEqual(self._answer().data, _frame(b"y"))
+
+    def test_half_a_message_does_not_hold_up_a_stop(self) -> None:
+        """It has little time then, whether it came before the stop or after."""
+        self._start(
+            limits=limits_lib.Limits(
+                message_seconds=30, drain_message_seconds=2
+            )
+        )
+        self._send(
+            raw_client.request(1, _UNARY, b"x"), raw_client.head(3, _UNARY)
+        )
+        for each in self.lane.peers:
+            self.lane.router.drain(each.calls())
+        self._send(raw_client.head(5, _UNARY), raw_client.head(7, _UNARY))
+        self._send(frame_script.data(7, _frame(b"x"), ends=True))
+        self._go_on(2.1)
+        for stream_id in (3, 5):
+            self.assertEqual(self._answer(stream_id).status, _Code.UNAVAILABLE)
+        for call in self.calls:
+            self.assertTrue(call.is_active)
+
     def _go_on(self, seconds: float) -> None:
         """Lets time pass for the loop."""
         with mock.patch.object(

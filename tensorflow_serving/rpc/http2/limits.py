@@ -57,6 +57,9 @@ class Limits:
     # network needs for the largest message; a slot that is held with half a
     # message is a slot that others do not have.
     message_seconds: float = 30.0
+    # How long the rest of it may take once the server stops. The caller is told
+    # to try elsewhere then, so that half a message does not hold up the stop.
+    drain_message_seconds: float = 1.0
     # How long a peer may take for the handshake and the first frame.
     handshake_seconds: float = 10.0
     # After this time without a sign of the peer, it is sent a PING; 0: never.

@@ -21,6 +21,7 @@ class LimitsTest(parameterized.TestCase):
         ("message_room", {"message_room_bytes": 0}),
         ("write_buffer", {"write_buffer_bytes": 0}),
         ("message_time", {"message_seconds": -1.0}),
+        ("drain_message_time", {"drain_message_seconds": -1.0}),
         ("handshake_time", {"handshake_seconds": float("nan")}),
         ("keep_alive", {"keep_alive_seconds": -1.0}),
         ("keep_alive_timeout", {"keep_alive_timeout_seconds": -1.0}),
