@@ -251,8 +251,17 @@ class BatchedFunction:
         fetches: Sequence[str],
         feeds: Sequence[str],
         clock: clock_lib.Clock,
+        *,
+        runs_alone: bool = False,
     ) -> None:
         """Looks the tensors up.
+
+        Args:
+          session: Runs the function.
+          fetches: Names of tensors.
+          feeds: Names of tensors.
+          clock: Tells when calls arrive and run.
+          runs_alone: Whether calls must not be merged, whatever the shapes.
 
         Raises:
           InvalidArgumentError: A tensor is not in the graph. Permanent.
@@ -262,7 +271,7 @@ class BatchedFunction:
         self._specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
         # Whether calls must not be merged, split or padded.
-        self.runs_alone = any(
+        self.runs_alone = runs_alone or any(
             spec.fixes_num_rows
             for spec in (*self._specs, *map(session.tensor_spec, fetches))
         )

@@ -43,6 +43,9 @@ class Options:
     # only those fail that are at fault. Not after a transient error, of which
     # no call is the reason.
     rerun_failed_batches: bool = False
+    # Whether each call runs alone, as in a session without batching; the
+    # threads of the scheduler run several at the same time.
+    never_merges: bool = False
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -164,13 +167,19 @@ class BatchingSession:
         return self._scheduler
 
     def function(
-        self, fetches: Sequence[str], feeds: Sequence[str]
+        self,
+        fetches: Sequence[str],
+        feeds: Sequence[str],
+        *,
+        runs_alone: bool = False,
     ) -> batched_function.BatchedFunction:
         """Returns the function from some tensors to others.
 
         Args:
           fetches: Names of tensors ("y:0"), of shape [rows, ...].
           feeds: Names of tensors, of shape [rows, ...].
+          runs_alone: Whether its calls must not be merged, for a reason that
+            the shapes in the graph do not tell.
 
         Raises:
           PermissionDeniedError: A fetch names an operation, not a tensor: which
@@ -184,7 +193,11 @@ class BatchingSession:
             return function
         _require_tensors(fetches)
         function = batched_function.BatchedFunction(
-            self._session, fetches, feeds, self._clock
+            self._session,
+            fetches,
+            feeds,
+            self._clock,
+            runs_alone=runs_alone or self._options.never_merges,
         )
         with self._lock:
             while len(self._functions) >= _MAX_FUNCTIONS:

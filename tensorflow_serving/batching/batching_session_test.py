@@ -214,6 +214,26 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(len(fixture.wrapped.inputs), num_runs)
         self.assertEqual(fixture.session.statistics().num_failed_runs, 0)
 
+    def test_calls_of_a_session_that_never_merges_run_alone(self) -> None:
+        """Without batching each call is a run of its own."""
+        wrapped = fake_session.FakeSession()
+        session = batching_session.BatchingSession(
+            batching_session.Options(never_merges=True),
+            wrapped,
+            _Puppet,
+        )
+        scheduler = session.scheduler
+        assert isinstance(
+            scheduler, puppet_batch_scheduler.PuppetBatchScheduler
+        )
+        futures = [
+            session.run_async(["y:0"], {"x:0": [x, x]}) for x in (0.0, 2.0)
+        ]
+        scheduler.process_tasks(2)
+        for future, y in zip(futures, (2.0, 3.0), strict=True):
+            np.testing.assert_array_equal(future.result(), [[y, y]])
+        self.assertEqual(len(wrapped.inputs), 2)
+
     def test_inputs_of_fixed_rows_are_not_merged(self) -> None:
         """What the graph wants as one row never comes as two, or padded."""
         fixture = _Fixture((8,), shape=(1, 2))

@@ -10,17 +10,9 @@ Example:
 
 import os
 import re
-from typing import Any
 
-from tensorflow_serving.batching import (
-    batch_queue,
-    batch_scheduler,
-    batch_scheduler_retrier,
-    batched_function,
-    batching_session,
-    shared_batch_scheduler,
-)
 from tensorflow_serving.servables.tensorflow import (
+    batch_threads,
     serving_session,
     session_bundle_config_pb2,
 )
@@ -68,9 +60,11 @@ class SessionBundleFactory:
         self._config.CopyFrom(config)
         for path in config.op_libraries:
             op_libraries.load(path)
-        self._batching: _Batching | None = None
+        self._batching: batch_threads.BatchThreads | None = None
         if config.HasField("batching_parameters"):
-            self._batching = _Batching(config.batching_parameters)
+            self._batching = batch_threads.BatchThreads(
+                config.batching_parameters
+            )
         self._closed = False
 
     def create_session_bundle(
@@ -96,7 +90,7 @@ class SessionBundleFactory:
         session: session_lib.Session = serving
         try:
             if self._batching:
-                session = self._batching.wrap(serving)
+                session = self._batching.session(serving)
         except errors.ServingError:
             # The factory was closed in the meantime.
             bundle.close()
@@ -137,7 +131,7 @@ class SessionBundleFactory:
         """Makes no more bundles; those that are open go on. Idempotent."""
         self._closed = True
         if self._batching:
-            self._batching.scheduler.close()
+            self._batching.close()
 
     def __enter__(self) -> "SessionBundleFactory":
         """Returns itself."""
@@ -154,65 +148,3 @@ class SessionBundleFactory:
         return session_bundle.load_session_bundle_from_path(
             path, self._config.session_target, self._config.session_config
         )
-
-
-class _Batching:
-    """What the batching sessions of a factory have in common."""
-
-    def __init__(
-        self, parameters: session_bundle_config_pb2.BatchingParameters
-    ) -> None:
-        """Checks the parameters, then starts the batch threads."""
-        self._queue = batch_queue.QueueOptions(
-            **_set_fields(
-                parameters,
-                "max_batch_size",
-                "batch_timeout_micros",
-                "max_enqueued_batches",
-                "idle_means_go",
-                "enable_large_batch_splitting",
-                "max_execution_batch_size",
-            )
-        )
-        self._retrier = batch_scheduler_retrier.Options(
-            **_set_fields(parameters, "max_time_micros", "retry_delay_micros")
-        )
-        self._session = batching_session.Options(
-            tuple(parameters.allowed_batch_sizes),
-            **_set_fields(parameters, "rerun_failed_batches"),
-        )
-        self._session.require_max_batch_size(self._queue.batch_size_limit)
-        self.scheduler = shared_batch_scheduler.SharedBatchScheduler(
-            shared_batch_scheduler.Options(
-                **_set_fields(
-                    parameters, "num_batch_threads", "thread_pool_name"
-                )
-            )
-        )
-
-    def wrap(
-        self, session: batched_function.Session
-    ) -> batching_session.BatchingSession:
-        """Returns a batching session with a queue of its own."""
-        return batching_session.BatchingSession(
-            self._session, session, self._create_queue
-        )
-
-    def _create_queue(
-        self,
-        process_batch: batch_scheduler.ProcessBatch[batched_function.Call],
-    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
-        return batch_scheduler_retrier.BatchSchedulerRetrier(
-            self._retrier, self.scheduler.add_queue(self._queue, process_batch)
-        )
-
-
-def _set_fields(
-    parameters: session_bundle_config_pb2.BatchingParameters, *names: str
-) -> dict[str, Any]:
-    """Returns the fields that are set; the options know the defaults."""
-    return {
-        field.name: wrapper.value
-        for field, wrapper in parameters.ListFields()
-        if field.name in names
-    }
