@@ -11,14 +11,16 @@ A filter takes a list of Path and returns those that match, sorted:
 
 Exporter.export(exports_to_keep=keep) deletes what a filter does not match.
 
-A Path whose version is None matches only negations.
+A Path whose version is None matches only negations. Each filter below raises
+InvalidArgumentError when it is made with an n below 1.
 """
 
 import heapq
-import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
+
+from tensorflow_serving.util import errors
 
 
 class Path(NamedTuple):
@@ -33,6 +35,7 @@ Filter = Callable[[list[Path]], list[Path]]
 
 def largest_export_versions(n: int) -> Filter:
     """Returns a filter that matches the n highest versions."""
+    errors.require_at_least(1, n=n)
 
     def keep(paths: list[Path]) -> list[Path]:
         return sorted(heapq.nlargest(n, _with_version(paths), key=_version))
@@ -45,11 +48,13 @@ def one_of_every_n_export_versions(n: int) -> Filter:
 
     The intervals are [0, n], (n, 2n], (2n, 3n] and so on.
     """
+    errors.require_at_least(1, n=n)
 
     def keep(paths: list[Path]) -> list[Path]:
         highest: dict[int, Path] = {}
         for path in sorted(_with_version(paths), key=_version):
-            highest[max(1, math.ceil(_version(path) / n))] = path
+            # Rounded up, in integers: a float holds no version above 2**53.
+            highest[max(1, -(-_version(path) // n))] = path
         return sorted(highest.values())
 
     return keep
@@ -57,6 +62,7 @@ def one_of_every_n_export_versions(n: int) -> Filter:
 
 def mod_export_version(n: int) -> Filter:
     """Returns a filter that matches the versions that n divides."""
+    errors.require_at_least(1, n=n)
 
     def keep(paths: list[Path]) -> list[Path]:
         return sorted(

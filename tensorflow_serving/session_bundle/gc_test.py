@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.session_bundle import gc
+from tensorflow_serving.util import errors
 
 
 def _paths(*versions: int | None) -> list[gc.Path]:
@@ -84,6 +86,30 @@ class FilterTest(parameterized.TestCase):
         paths = _paths(None, 3)
         self.assertEqual(_versions(keep(paths)), [3])
         self.assertEqual(_versions(gc.negation(keep)(paths)), [None])
+
+    @parameterized.parameters(
+        gc.largest_export_versions,
+        gc.mod_export_version,
+        gc.one_of_every_n_export_versions,
+    )
+    def test_n_must_be_at_least_1(
+        self, make_filter: Callable[[int], gc.Filter]
+    ) -> None:
+        """The error comes with the filter, before anything is exported."""
+        for n in (0, -1):
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, f"n must be at least 1; got {n}"
+            ):
+                make_filter(n)
+
+    def test_intervals_of_large_versions_are_exact(self) -> None:
+        """Nanoseconds since 1970 are above what a float can hold."""
+        ends_one, begins_next = 1732525664123456780, 1732525664123456781
+        keep = gc.one_of_every_n_export_versions(10)
+        self.assertEqual(
+            _versions(keep(_paths(ends_one, begins_next))),
+            [ends_one, begins_next],
+        )
 
 
 class GetPathsTest(absltest.TestCase):
