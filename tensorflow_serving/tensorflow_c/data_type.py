@@ -50,6 +50,7 @@ _NAMES: Final = {
     32: "uint2",
     33: "float4_e2m1fn",
 }
+_NUMBERS: Final = {name: number for number, name in _NAMES.items()}
 # They refer to something in the process.
 _WITHOUT_ARRAYS = {"resource", "variant"}
 # An element of what is fed is a structure with one field, as in Python's
@@ -113,3 +114,21 @@ def to_numpy(number: int) -> np.dtype[Any]:
     raise errors.InvalidArgumentError(
         f"tensors must have a dtype of arrays; got {found}"
     )
+
+
+@functools.cache
+def from_numpy(dtype: np.dtype[Any]) -> int:
+    """Returns the number of the type whose values an array of a dtype holds.
+
+    Raises:
+      InvalidArgumentError: TensorFlow does not have such a type. Permanent.
+    """
+    if dtype.kind in "OSU":
+        return STRING
+    found = dtype.names[0] if dtype.names else dtype.name
+    number = _NUMBERS.get(found, 0)
+    if not number or to_numpy(number) != dtype.newbyteorder("="):
+        raise errors.InvalidArgumentError(
+            f"dtype of an array must be one that TensorFlow has; got {dtype}"
+        )
+    return number

@@ -22,6 +22,27 @@ class DataTypeTest(parameterized.TestCase):
             data_type.to_numpy(number), np.dtype(expected.as_numpy_dtype)
         )
 
+    @parameterized.parameters(_WITH_ARRAYS)
+    def test_number_comes_back_from_the_dtype(self, number: int) -> None:
+        """An array says by its dtype which tensor it becomes."""
+        dtype = data_type.to_numpy(number)
+        self.assertEqual(data_type.from_numpy(dtype), number)
+
+    @parameterized.parameters(("U3", 7), ("S3", 7), (">f4", 1))
+    def test_number_ignores_how_values_are_stored(
+        self, dtype: str, number: int
+    ) -> None:
+        """Texts of a fixed size and other byte orders have the same type."""
+        self.assertEqual(data_type.from_numpy(np.dtype(dtype)), number)
+
+    @parameterized.parameters("M8[s]", "V3", "float128", "i4,i4")
+    def test_dtype_that_no_tensor_has_is_invalid(self, dtype: str) -> None:
+        """The error names the dtype."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "one that TensorFlow has; got"
+        ):
+            data_type.from_numpy(np.dtype(dtype))
+
     @parameterized.parameters(
         (11, np.int8), (12, np.uint8), (13, np.int32), (1, np.float32)
     )

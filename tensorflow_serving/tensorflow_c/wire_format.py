@@ -71,20 +71,20 @@ def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         if tag < 0x80:
             position += 1
         else:
-            tag, position = _varint(data, position, end)
+            tag, position = varint(data, position, end)
         kind = tag & 7
         if kind == _BYTES:
             size = data[position] if position < end else 0x80
             if size < 0x80:
                 position += 1
             else:
-                size, position = _varint(data, position, end)
+                size, position = varint(data, position, end)
             start_of_value = position
             position += size
             if position <= end:
                 yield tag >> 3, start_of_value, position
         elif kind == _VARINT:
-            _, position = _varint(data, position, end)
+            _, position = varint(data, position, end)
         elif kind == _FIXED32:
             position += 4
         elif kind == _FIXED64:
@@ -101,12 +101,16 @@ def number(data: bytes, start: int, end: int) -> int:
     Raises:
       MalformedError: It does not end before data[end].
     """
-    value, _ = _varint(data, start, end)
+    value, _ = varint(data, start, end)
     return value - (value >> 63 << 64)
 
 
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Returns a number, and where it ends."""
+def varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """Returns the number that begins at data[position], and where it ends.
+
+    Raises:
+      MalformedError: It does not end before data[end].
+    """
     value = 0
     for shift in range(0, 7 * _MAX_VARINT_BYTES, 7):
         if position >= end:

@@ -23,7 +23,7 @@ _LAYERS: dict[str, set[str]] = {
     "util": set(),
     "rpc": {"rpc/http2", "util"},
     "rpc/http2": {"util"},
-    "apis": {"config", "tensorflow_c"},
+    "apis": {"config", "tensorflow_c", "util"},
     "batching": {"util"},
     "config": {"tensorflow_c"},
     "session_bundle": {"tensorflow_c", "util"},
