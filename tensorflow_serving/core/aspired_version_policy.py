@@ -7,8 +7,23 @@ asked again after each of its actions, so that it decides one step at a time.
 import dataclasses
 import enum
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tensorflow_serving.core import loader_harness, servable
+
+_State = loader_harness.State
+
+_LOADING_STATES: Final = frozenset(
+    {_State.LOAD_REQUESTED, _State.LOAD_APPROVED, _State.LOADING}
+)
+_UNLOADING_STATES: Final = frozenset(
+    {
+        _State.UNLOAD_REQUESTED,
+        _State.QUIESCING,
+        _State.QUIESCED,
+        _State.UNLOADING,
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +34,8 @@ class VersionSnapshot:
     state: loader_harness.State
     # Whether the source wants it to be served.
     is_aspired: bool
+    # Whether it is READY, aspired, and the source has other content for it.
+    is_stale: bool = False
 
 
 class ActionKind(enum.Enum):
@@ -26,6 +43,9 @@ class ActionKind(enum.Enum):
 
     LOAD = "load"
     UNLOAD = "unload"
+    # Of a stale version: to load its other content beside it, and to have that
+    # take its place.
+    RELOAD = "reload"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +69,14 @@ def availability_preserving_policy(
 
     Unloads the lowest version that is ready and not aspired, if nothing is
     aspired, or an aspired version is ready, or there is more than one such
-    version. Else loads the highest new version that is aspired.
+    version. Else loads the highest version that is aspired and new, or stale:
+    what serves it is unloaded once its other content is loaded.
     """
     aspired = [version for version in versions if version.is_aspired]
     unwanted = _unwanted(versions)
     if unwanted and (
         not aspired
-        or any(each.state is loader_harness.State.READY for each in aspired)
+        or any(each.state is _State.READY for each in aspired)
         or len(unwanted) > 1
     ):
         return _unload_lowest(unwanted)
@@ -68,15 +89,16 @@ def resource_preserving_policy(
     """Unloads the old version first, and loads the new one when it is gone.
 
     There is never a version in memory that is not wanted; for a while there is
-    none that serves.
+    none that serves. A stale version is not wanted: it is unloaded, and then
+    new.
     """
     unwanted = _unwanted(versions)
+    unwanted += [version for version in versions if version.is_stale]
     if unwanted:
         return _unload_lowest(unwanted)
     if any(
-        not version.is_aspired
-        and version.state not in loader_harness.FINAL_STATES
-        and version.state is not loader_harness.State.NEW
+        version.state in _UNLOADING_STATES
+        or (not version.is_aspired and version.state in _LOADING_STATES)
         for version in versions
     ):
         return None
@@ -88,8 +110,7 @@ def _unwanted(versions: Sequence[VersionSnapshot]) -> list[VersionSnapshot]:
     return [
         version
         for version in versions
-        if not version.is_aspired
-        and version.state is loader_harness.State.READY
+        if not version.is_aspired and version.state is _State.READY
     ]
 
 
@@ -98,9 +119,13 @@ def _unload_lowest(unwanted: Sequence[VersionSnapshot]) -> Action:
 
 
 def _load_highest(aspired: Sequence[VersionSnapshot]) -> Action | None:
-    new = [
-        version.id
+    wanted = [
+        version
         for version in aspired
-        if version.state is loader_harness.State.NEW
+        if version.is_stale or version.state is _State.NEW
     ]
-    return Action(ActionKind.LOAD, max(new)) if new else None
+    if not wanted:
+        return None
+    highest = max(wanted, key=lambda version: version.id)
+    kind = ActionKind.RELOAD if highest.is_stale else ActionKind.LOAD
+    return Action(kind, highest.id)

@@ -21,6 +21,12 @@ _RESOURCE = aspired_version_policy.resource_preserving_policy
 _POLICIES = (("availability", _AVAILABILITY), ("resource", _RESOURCE))
 
 # States of versions that take memory, or are about to.
+_ON_THE_WAY_OUT = {
+    _State.UNLOAD_REQUESTED,
+    _State.QUIESCING,
+    _State.QUIESCED,
+    _State.UNLOADING,
+}
 _UNFINISHED = set(_State) - loader_harness.FINAL_STATES - {_State.NEW}
 
 
@@ -189,11 +195,12 @@ class PropertyTest(parameterized.TestCase):
                 )
 
     def test_resource_preserving_loads_when_all_others_are_gone(self) -> None:
-        """Not while a version takes memory that is no more aspired."""
+        """It waits while a version takes memory that it will not keep."""
         for versions in _all_versions():
             action = _RESOURCE(versions)
             is_waiting = any(
-                each.state in _UNFINISHED and not each.is_aspired
+                each.state in _UNFINISHED
+                and (not each.is_aspired or each.state in _ON_THE_WAY_OUT)
                 for each in versions
             )
             is_loading = action is not None and action.kind is _LOAD

@@ -1,9 +1,8 @@
 """A manager that keeps to what sources aspire."""
 
-import concurrent.futures
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import logging
 
@@ -15,15 +14,18 @@ from tensorflow_serving.core import (
     servable,
     servable_handle,
     source,
+    version_steps,
+    worker_threads,
 )
 from tensorflow_serving.core import loader as loader_lib
+from tensorflow_serving.core import manager_news as news_lib
 from tensorflow_serving.resources import resource_tracker as tracker_lib
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import event_bus
+from tensorflow_serving.util import errors, event_bus
 
-_Aspired = Sequence[servable.ServableData[loader_lib.Loader]]
-_State = loader_harness.State
+_Data = servable.ServableData[loader_lib.Loader]
 _ActionKind = aspired_version_policy.ActionKind
+_Step = version_steps.Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,51 @@ class Options:
     starts_thread: bool = True
 
 
+@dataclasses.dataclass
+class _Version:
+    """What the manager knows of a version that is aspired."""
+
+    data: _Data
+    # See version_steps.Aspired.
+    has_changed: bool = False
+    due_time: float = 0.0
+    # How often it failed since its content is what it is.
+    num_failures: int = 0
+    # Whether the failure that there is was counted.
+    is_counted: bool = False
+
+    def aspired(self) -> version_steps.Aspired:
+        """Returns what a step is decided from."""
+        return version_steps.Aspired(self.data, self.has_changed, self.due_time)
+
+    def report(self, data: _Data) -> None:
+        """Records what the source says now."""
+        if data.error is not None:
+            self.has_changed = True
+        elif data.content != self.data.content:
+            self.num_failures = 0
+        self.data = data
+
+    def begins_anew(self) -> None:
+        """Records that the manager gets the data to load."""
+        self.has_changed = self.data.error is not None
+        self.is_counted = False
+
+    def fails(self, now: float) -> bool:
+        """Records that it has failed; returns whether that is news."""
+        if self.is_counted:
+            return False
+        self.is_counted = True
+        if self.data.error is not None:
+            self.due_time = now + version_steps.SECONDS_BETWEEN_REASONS
+        else:
+            self.num_failures += 1
+            self.due_time = now + version_steps.backoff_seconds(
+                self.num_failures
+            )
+        return True
+
+
 class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
     """Loads and unloads versions until they are those that are aspired.
 
@@ -52,18 +99,23 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             with manager.get_servable_handle(request, Classifier) as handle:
                 ...
 
-    Any number of sources may tell it of any number of servables, but each
-    servable should have one source. A policy decides the order; unloads come
-    before loads. Nothing is unloaded because of an error: a version that is
-    loaded stays as long as it is aspired, even if its source reports it with
-    one. A version whose load has failed is loaded again when its source
-    reported it with an error in the meantime and then with data: its files have
-    changed. One that is not aspired any more is not tried again, and forgotten.
+    Any number of sources may call for any number of servables, but each
+    servable should have one source. A policy decides what of a servable is
+    loaded next, when a thread is free for it; servables take turns. Nothing is
+    unloaded because of an error: a version that is loaded stays as long as it
+    is aspired, even if its source reports it with one.
 
-    A version that is aspired again while it is still there stays; while it is
-    being unloaded, that is finished first.
+    What a source calls other content is loaded anew, as a new version would be.
+    A load that is no longer wanted, or whose files change while it runs, does
+    not become available; it goes on if it is wanted again in time.
 
-    Its thread sleeps until a source calls, or a load or an unload has ended.
+    A version that has failed is tried again with other content; after a
+    transient error and NOT_FOUND also by itself, after 5 s and then more and
+    more seldom, down to every 5 minutes; and for lack of memory as soon as some
+    was freed.
+
+    Its thread sleeps until a source says something new, a load or an unload has
+    ended, or another try is due. It looks only at the servables concerned.
 
     Thread-safe.
     """
@@ -75,11 +127,13 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         event_bus: event_bus.EventBus[servable.ServableState] | None = None,
         resource_tracker: tracker_lib.ResourceTracker | None = None,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
-        load_executor: concurrent.futures.Executor | None = None,
-        unload_executor: concurrent.futures.Executor | None = None,
+        load_executor: worker_threads.Workers | None = None,
+        unload_executor: worker_threads.Workers | None = None,
     ) -> None:
         """Starts without servables; see BasicManager for the arguments."""
         self._policy = options.policy
+        self._clock = clock
+        self._news = news_lib.News(clock)
         self._basic = basic_manager.BasicManager(
             options.manager,
             event_bus=event_bus,
@@ -87,21 +141,15 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             clock=clock,
             load_executor=load_executor,
             unload_executor=unload_executor,
+            listener=self._news.add_name,
         )
-        self._clock = clock
-        self._lock = threading.Lock()
-        # There may be something to do, or the manager is closed. Wakes the
-        # thread.
-        self._news = threading.Condition(self._lock)
-        # All guarded by _lock: whether there may be something to do; what
-        # sources said last and is not done yet, by the name of the servable.
-        self._has_news = False
-        self._requests: dict[str, _Aspired] = {}
-        self._closed = False
-        # Of the thread that manages: which versions are aspired, and those
-        # whose source reported an error that they have not been loaded after.
-        self._aspired: set[servable.ServableId] = set()
-        self._reported: set[servable.ServableId] = set()
+        # All of the thread that manages: the aspired versions of each servable;
+        # servables with something to load, whose turn comes in this order; and
+        # those of which something failed for lack of memory.
+        self._aspired: dict[str, dict[int, _Version]] = {}
+        self._to_load: dict[str, None] = {}
+        self._exhausted: set[str] = set()
+        self._num_steps = 0
         self._thread = threading.Thread(target=self._run, name="manage_state")
         if options.starts_thread:
             self._thread.start()
@@ -123,26 +171,40 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         return self._basic.get_untyped_servable_handle(request)
 
     def manage_state_once(self) -> bool:
-        """Takes one step, and returns whether there was one to take.
+        """Deals with all news, and returns whether something was done.
 
-        It takes note of what sources said, forgets what has ended, and begins
-        at most one load or unload. To be called by one thread at a time; the
+        Unloads come before loads. To be called by one thread at a time; the
         thread of the manager does, if there is one.
         """
-        has_changed = self._take_requests()
-        has_changed |= self._forget_ended()
-        return self._act() or has_changed
+        num_steps = self._num_steps
+        batch = self._news.take()
+        names = {**dict.fromkeys(batch.requests), **dict.fromkeys(batch.names)}
+        for name, versions in batch.requests.items():
+            self._aspire(name, versions)
+        if batch.has_freed:
+            for name in self._exhausted:
+                self._retry_at_once(name)
+                names[name] = None
+            self._exhausted.clear()
+        for name in names:
+            self._guard(name, self._manage)
+        while self._to_load and self._basic.num_free_load_threads > 0:
+            # Whose turn it was is last in line if it has more to load.
+            name = next(iter(self._to_load))
+            del self._to_load[name]
+            self._guard(name, self._begin_load)
+        return self._num_steps > num_steps
 
     def close(self) -> None:
-        """See Manager. Calls of sources have no more effect."""
-        with self._lock:
-            self._closed = True
-            self._news.notify_all()
+        """See Manager. Calls of sources have no effect from now on."""
+        self._news.close()
         if self._thread.ident is not None:
             self._thread.join()
         self._basic.close()
 
-    def _set_aspired_versions(self, name: str, versions: _Aspired) -> None:
+    def _set_aspired_versions(
+        self, name: str, versions: Sequence[_Data]
+    ) -> None:
         for version in versions:
             if version.id.name != name:
                 logging.error(
@@ -152,186 +214,131 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
                     version.id,
                 )
                 return
-        with self._lock:
-            if self._closed:
-                return
-            self._requests[name] = versions
-        self._wake()
-
-    def _wake(self, _: object = None) -> None:
-        with self._lock:
-            self._has_news = True
-            self._news.notify_all()
+        self._news.add_request(name, versions)
 
     def _run(self) -> None:
         """Runs on the thread of the manager."""
-        while self._wait_for_news():
-            try:
-                while self.manage_state_once():
-                    pass
-            except Exception:
-                logging.exception("Managing servables failed; going on")
+        while self._news.wait():
+            self.manage_state_once()
 
-    def _wait_for_news(self) -> bool:
-        """Returns True if there may be something to do, False at the end."""
-        with self._lock:
-            while not self._has_news and not self._closed:
-                self._clock.wait_until(self._news, None)
-            self._has_news = False
-            return not self._closed
+    def _guard(self, name: str, manage: Callable[[str], None]) -> None:
+        """Keeps an error of one servable, such as a policy's, from others."""
+        try:
+            manage(name)
+        except BaseException:
+            logging.exception("Managing servable %s failed; going on", name)
+            self._news.add_time(
+                self._clock.now() + version_steps.MAX_BACKOFF_SECONDS, name
+            )
 
-    def _take_requests(self) -> bool:
-        """Takes note of what sources said; returns whether that was news."""
-        with self._lock:
-            requests, self._requests = self._requests, {}
-        has_changed = False
-        for name, versions in requests.items():
-            request = _Request(self._basic, self._aspired, self._reported)
-            request.apply(name, versions)
-            has_changed |= request.has_changed
-            if request.has_to_wait:
-                with self._lock:
-                    # Unless the source has called again.
-                    self._requests.setdefault(name, versions)
-        return has_changed
+    def _aspire(self, name: str, versions: Sequence[_Data]) -> None:
+        """Records what a source said."""
+        before = self._aspired.pop(name, {})
+        after = {}
+        for data in versions:
+            number = data.id.version
+            version = after[number] = before.get(number) or _Version(data)
+            version.report(data)
+        if after:
+            self._aspired[name] = after
 
-    def _forget_ended(self) -> bool:
-        """Forgets versions that nobody wants; returns whether there were."""
-        has_changed = False
-        for snapshot in self._snapshots():
-            if snapshot.id not in self._aspired and snapshot.state in (
-                _State.NEW,
-                _State.ERROR,
-            ):
-                self._basic.stop_managing_servable(snapshot.id)
-                has_changed = True
-        return has_changed
+    def _retry_at_once(self, name: str) -> None:
+        for version in self._aspired.get(name, {}).values():
+            version.due_time = min(version.due_time, self._clock.now())
 
-    def _act(self) -> bool:
-        """Begins one load or unload; returns whether there was one to begin."""
-        actions = [
-            action
-            for name in self._basic.managed_servable_names()
-            if (action := self._policy(self._versions(name)))
-        ]
-        # False comes first.
-        actions.sort(key=lambda action: action.kind is _ActionKind.LOAD)
-        for action in actions[:1]:
-            if action.kind is _ActionKind.LOAD:
-                future = self._basic.load_servable(action.id)
-            else:
-                future = self._basic.unload_servable(action.id)
-            future.add_done_callback(self._wake)
-        return bool(actions)
+    def _manage(self, name: str) -> None:
+        """Does what there is to do about a servable, but for loads."""
+        self._take_steps(name)
+        self._to_load.pop(name, None)
+        while action := self._policy(self._policy_snapshots(name)):
+            if action.kind is not _ActionKind.UNLOAD:
+                self._to_load[name] = None
+                break
+            self._basic.unload_servable(action.id)
+            self._num_steps += 1
 
-    def _versions(
+    def _begin_load(self, name: str) -> None:
+        """Loads what the policy says now that a thread is free."""
+        action = self._policy(self._policy_snapshots(name))
+        if action is None:
+            return
+        version = self._aspired.get(name, {}).get(action.id.version)
+        if action.kind is _ActionKind.LOAD:
+            self._basic.load_servable(action.id)
+        elif action.kind is _ActionKind.RELOAD and version is not None:
+            version.begins_anew()
+            self._basic.reload_servable(version.data)
+        self._num_steps += 1
+        self._manage(name)
+
+    def _take_steps(self, name: str) -> None:
+        aspired = self._aspired.get(name, {})
+        managed = {each.id: each for each in self._basic.snapshots(name)}
+        ids = {version.data.id for version in aspired.values()}
+        for servable_id in sorted(ids | managed.keys()):
+            version = aspired.get(servable_id.version)
+            snapshot = managed.get(servable_id)
+            if version is not None and snapshot is not None:
+                self._note_failure(version, snapshot)
+            step = version_steps.next_step(
+                None if version is None else version.aspired(),
+                snapshot,
+                self._clock.now(),
+            )
+            if step is not None:
+                self._take_step(step, servable_id, version)
+
+    def _note_failure(
+        self, version: _Version, snapshot: loader_harness.Snapshot
+    ) -> None:
+        """Sees to it that a version that has failed is looked at in time."""
+        failed = version_steps.failed_part(snapshot)
+        if failed is None:
+            if snapshot.state is loader_harness.State.READY:
+                version.num_failures = 0
+            return
+        if version.fails(self._clock.now()):
+            self._news.add_time(version.due_time, snapshot.id.name)
+        if isinstance(failed.error, errors.ResourceExhaustedError):
+            self._exhausted.add(snapshot.id.name)
+
+    def _take_step(
+        self,
+        step: _Step,
+        servable_id: servable.ServableId,
+        version: _Version | None,
+    ) -> None:
+        self._num_steps += 1
+        if step is _Step.CANCEL:
+            self._basic.cancel_load(servable_id)
+        elif step is _Step.UNCANCEL:
+            self._basic.uncancel_load(servable_id)
+        else:
+            if step is not _Step.MANAGE:
+                self._basic.stop_managing_servable(servable_id)
+            if version is not None:
+                self._basic.manage_servable(version.data)
+                version.begins_anew()
+                if version.data.error is not None:
+                    version.fails(self._clock.now())
+                    self._news.add_time(version.due_time, servable_id.name)
+
+    def _policy_snapshots(
         self, name: str
     ) -> list[aspired_version_policy.VersionSnapshot]:
+        aspired = self._aspired.get(name, {})
+        now = self._clock.now()
         return [
             aspired_version_policy.VersionSnapshot(
-                snapshot.id, snapshot.state, snapshot.id in self._aspired
+                snapshot.id,
+                snapshot.state,
+                version is not None,
+                version_steps.is_stale(
+                    None if version is None else version.aspired(),
+                    snapshot,
+                    now,
+                ),
             )
             for snapshot in self._basic.snapshots(name)
+            for version in [aspired.get(snapshot.id.version)]
         ]
-
-    def _snapshots(self) -> list[loader_harness.Snapshot]:
-        return [
-            snapshot
-            for name in self._basic.managed_servable_names()
-            for snapshot in self._basic.snapshots(name)
-        ]
-
-
-class _Request:
-    """What a source said of one servable, being put into effect.
-
-    To apply a request again changes nothing.
-    """
-
-    def __init__(
-        self,
-        basic: basic_manager.BasicManager,
-        aspired: set[servable.ServableId],
-        reported: set[servable.ServableId],
-    ) -> None:
-        self._basic = basic
-        self._aspired = aspired
-        self._reported = reported
-        # Whether anything was different before.
-        self.has_changed = False
-        # Whether it must be applied again when what is under way has ended.
-        self.has_to_wait = False
-
-    def apply(self, name: str, versions: _Aspired) -> None:
-        managed = {each.id: each for each in self._basic.snapshots(name)}
-        wanted = {each.id for each in versions}
-        for servable_id in managed:
-            if servable_id in self._aspired and servable_id not in wanted:
-                self._aspired.remove(servable_id)
-                self._reported.discard(servable_id)
-                self._basic.cancel_load_servable_retry(servable_id)
-                self.has_changed = True
-        for data in versions:
-            snapshot = managed.get(data.id)
-            if snapshot is None:
-                self._manage(data)
-            elif data.id in self._aspired:
-                self._report(data, snapshot)
-            else:
-                self._aspire_again(data, snapshot)
-
-    def _manage(self, data: servable.ServableData[loader_lib.Loader]) -> None:
-        self._basic.manage_servable(data)
-        self._aspired.add(data.id)
-        self._note(data)
-        self.has_changed = True
-
-    def _manage_anew(
-        self, data: servable.ServableData[loader_lib.Loader]
-    ) -> None:
-        self._basic.stop_managing_servable(data.id)
-        self._manage(data)
-
-    def _note(self, data: servable.ServableData[loader_lib.Loader]) -> None:
-        """Takes note whether the source reports an error."""
-        if data.error is not None:
-            self._reported.add(data.id)
-        else:
-            self._reported.discard(data.id)
-
-    def _aspire_again(
-        self,
-        data: servable.ServableData[loader_lib.Loader],
-        snapshot: loader_harness.Snapshot,
-    ) -> None:
-        """A version that was on its way out is wanted again."""
-        if snapshot.state in (_State.NEW, _State.ERROR):
-            self._manage_anew(data)
-        elif snapshot.state is _State.READY:
-            self._aspired.add(data.id)
-            self.has_changed = True
-        else:
-            # Its load is not tried again, or it is being unloaded.
-            self.has_to_wait = True
-
-    def _report(
-        self,
-        data: servable.ServableData[loader_lib.Loader],
-        snapshot: loader_harness.Snapshot,
-    ) -> None:
-        """A version that is aspired is reported once more."""
-        if snapshot.state is _State.ERROR:
-            if data.error is not None:
-                if str(data.error) != str(snapshot.error):
-                    self._manage_anew(data)
-                self._note(data)
-            elif data.id in self._reported:
-                self._manage_anew(data)
-        elif snapshot.state is _State.NEW:
-            if data.error is not None:
-                self._manage_anew(data)
-        elif snapshot.state is _State.READY:
-            self._reported.discard(data.id)
-        elif data.error is not None:
-            # What is being loaded has changed.
-            self._note(data)

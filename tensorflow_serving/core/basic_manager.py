@@ -1,21 +1,24 @@
-"""A manager that does what it is told: load this version, unload that one."""
+"""A manager that does what its caller decides: load this, unload that."""
 
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import logging
 
+from tensorflow_serving.core import alarm as alarm_lib
 from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import (
     loader_harness,
+    loads,
     manager,
     servable,
     servable_handle,
     serving_map,
+    unloads,
+    worker_threads,
 )
 from tensorflow_serving.resources import resource_tracker as tracker_lib
 from tensorflow_serving.util import clock as clock_lib
@@ -23,6 +26,8 @@ from tensorflow_serving.util import errors, event_bus
 
 _Harness = loader_harness.LoaderHarness
 _ManagerState = servable.ManagerState
+_State = loader_harness.State
+_Future = concurrent.futures.Future[None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +40,19 @@ class Options:
 
     # How many versions are loaded at the same time.
     num_load_threads: int = 1
-    # How many are unloaded at the same time. An unload that waits for a handle
-    # takes up one of these.
+    # How many are unloaded at the same time. One that waits for a handle does
+    # not count.
     num_unload_threads: int = 4
     # How often a load is tried again after a transient error.
     max_num_load_retries: int = 5
-    # How long it waits before it is tried again.
+    # How long until it is tried again.
     load_retry_interval_micros: int = 60_000_000
+    # After how long a load is slow: the log says so, each time that it has
+    # taken as long again, and another load may run beside it, in addition to
+    # num_load_threads; there are never more than twice as many.
+    slow_load_micros: int = 60_000_000
+    # How long close() waits for loads, and for handles and unloads.
+    close_timeout_micros: int = 30_000_000
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -49,30 +60,38 @@ class Options:
             1,
             num_load_threads=self.num_load_threads,
             num_unload_threads=self.num_unload_threads,
+            slow_load_micros=self.slow_load_micros,
         )
         errors.require_at_least(
             0,
             max_num_load_retries=self.max_num_load_retries,
             load_retry_interval_micros=self.load_retry_interval_micros,
+            close_timeout_micros=self.close_timeout_micros,
         )
 
 
+def _nothing(name: str, has_freed: bool) -> None:
+    pass
+
+
 class BasicManager(manager.Manager):
-    """Loads, serves and unloads versions, each when it is told to.
+    """Loads, serves and unloads versions, each when its caller says so.
 
         basic.manage_servable(ServableData.ok(id, loader))
         basic.load_servable(id).result()
         with basic.get_servable_handle(request, Classifier) as handle: ...
         basic.unload_servable(id).result()
 
-    Loads and unloads run on threads of their own. A load first reserves what
-    its loader estimates, in the order in which loads were asked for: if there
-    is too little, it waits for the loads and unloads that are under way, and
-    fails with RESOURCE_EXHAUSTED if that does not help. An unload waits until
-    the last handle is closed, so that a servable ends on a thread of the
-    manager and never on that of a request.
+    Loads and unloads run on threads of their own. Nothing that waits holds a
+    thread: a load that has to be tried again is queued at its time; one that
+    needs memory which a load or an unload under way may free is queued when
+    that has ended, and others pass it; an unload is queued when the last handle
+    is closed. So a servable ends on a thread of the manager and never on that
+    of a request.
 
-    Each change of a state is published and logged.
+    Each change of a state is published and logged, before snapshots() show it.
+    The futures of loads and unloads cannot be cancelled: cancel() returns
+    False.
 
     Thread-safe.
     """
@@ -84,8 +103,9 @@ class BasicManager(manager.Manager):
         event_bus: event_bus.EventBus[servable.ServableState] | None = None,
         resource_tracker: tracker_lib.ResourceTracker | None = None,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
-        load_executor: concurrent.futures.Executor | None = None,
-        unload_executor: concurrent.futures.Executor | None = None,
+        load_executor: worker_threads.Workers | None = None,
+        unload_executor: worker_threads.Workers | None = None,
+        listener: Callable[[str, bool], None] = _nothing,
     ) -> None:
         """Starts without servables.
 
@@ -94,35 +114,47 @@ class BasicManager(manager.Manager):
           event_bus: Hears of each change of a state.
           resource_tracker: The budget; None if there is no limit.
           clock: Decides when a load is tried again.
-          load_executor: Runs loads, first in, first out, and not on the
-            thread that submits them; closed with the manager. For tests; None
-            for threads as options say.
+          load_executor: Runs loads, not on the thread that submits them; shut
+            down with the manager. For tests; None for threads as options say.
           unload_executor: The same for unloads.
+          listener: Called with the name of a servable when a load or an unload
+            of it has ended or does not hold a thread for now, and with whether
+            that released memory. Must be quick.
         """
+        self._options = options
         self._harness_options = loader_harness.Options(
             options.max_num_load_retries, options.load_retry_interval_micros
         )
         self._event_bus = event_bus
         self._tracker = resource_tracker
         self._clock = clock
+        self._listener = listener
         self._serving_map = serving_map.ServingMap()
-        threads = concurrent.futures.ThreadPoolExecutor
-        self._load_executor = load_executor or threads(
-            options.num_load_threads, "load"
+        self._alarm = alarm_lib.Alarm(clock)
+        self._load_workers = load_executor or worker_threads.WorkerThreads(
+            "load", loads.MAX_LOADS_PER_THREAD * options.num_load_threads
         )
-        self._unload_executor = unload_executor or threads(
-            options.num_unload_threads, "unload"
+        self._unload_workers = unload_executor or worker_threads.WorkerThreads(
+            "unload", options.num_unload_threads
+        )
+        self._loads = self._make_loads()
+        self._unloads = unloads.Unloads(
+            self,
+            clock=clock,
+            alarm=self._alarm,
+            workers=self._unload_workers,
         )
         self._lock = threading.Lock()
-        # A decision was made, or what may free resources has ended. Wakes loads
-        # that wait to decide.
-        self._news = threading.Condition(self._lock)
-        # All below are guarded by _lock.
-        self._harnesses: dict[servable.ServableId, _Harness] = {}
-        self._next_turn = self._turn = 0
-        # Approved loads, and unloads.
-        self._num_executing = self._num_executed = 0
+        # All below are guarded by _lock. Versions by name and number.
+        self._harnesses: dict[str, dict[int, _Harness]] = {}
+        # What is to take the place of a version, or has failed to.
+        self._replacements: dict[servable.ServableId, _Harness] = {}
         self._closed = False
+
+    @property
+    def num_free_load_threads(self) -> int:
+        """How many further loads would begin at once; may be below 0."""
+        return self._loads.num_free_threads
 
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
         """See Manager."""
@@ -137,7 +169,7 @@ class BasicManager(manager.Manager):
     def manage_servable(
         self, data: servable.ServableData[loader_lib.Loader]
     ) -> None:
-        """Takes note of a version, without loading it.
+        """Records a version, without loading it.
 
         One that is managed already stays as it is. One with an error ends at
         once with that error.
@@ -145,16 +177,12 @@ class BasicManager(manager.Manager):
         Raises:
           FailedPreconditionError: The manager is closed.
         """
-        harness = _Harness(
-            data.id, data.data, self._harness_options, self._clock
-        )
-        if data.error is not None:
-            harness.fail(data.error)
+        harness = _Harness(data, self._harness_options)
         with self._lock:
             self._require_open(data.id)
-            if data.id in self._harnesses:
+            versions = self._harnesses.setdefault(data.id.name, {})
+            if versions.setdefault(data.id.version, harness) is not harness:
                 return
-            self._harnesses[data.id] = harness
         if data.error is not None:
             self._publish(data.id, _ManagerState.END, data.error)
         else:
@@ -170,20 +198,18 @@ class BasicManager(manager.Manager):
         with self._lock:
             harness = self._managed(servable_id)
             state = harness.state
-            if state is not loader_harness.State.NEW and (
+            if state is not _State.NEW and (
                 state not in loader_harness.FINAL_STATES
             ):
                 raise errors.FailedPreconditionError(
                     f"{servable_id} must not be loaded to be forgotten; got "
                     f"state {state.name}"
                 )
-            del self._harnesses[servable_id]
-        if state is loader_harness.State.NEW:
+            self._forget(harness)
+        if state is _State.NEW:
             self._publish(servable_id, _ManagerState.END)
 
-    def load_servable(
-        self, servable_id: servable.ServableId
-    ) -> concurrent.futures.Future[None]:
+    def load_servable(self, servable_id: servable.ServableId) -> _Future:
         """Has a version loaded; returns a future that ends when it is.
 
         The future raises why it was not: ResourceExhaustedError if the budget
@@ -196,17 +222,50 @@ class BasicManager(manager.Manager):
         """
         with self._lock:
             self._require_open(servable_id)
-            harness = self._managed(servable_id)
-            harness.load_requested()
-            turn, self._next_turn = self._next_turn, self._next_turn + 1
-            return self._load_executor.submit(self._load, harness, turn)
+            load = loads.Load(self._managed(servable_id))
+            load.harness.load_requested()
+            self._loads.request(load)
+        self._loads.start()
+        return load.future
 
-    def unload_servable(
-        self, servable_id: servable.ServableId
-    ) -> concurrent.futures.Future[None]:
+    def reload_servable(
+        self, data: servable.ServableData[loader_lib.Loader]
+    ) -> _Future:
+        """Has other content of an available version loaded beside it.
+
+        Once that is loaded, requests get it, and what served before is unloaded
+        after its last handle. If it fails, that is published as an error of the
+        version, which stays AVAILABLE, and the future raises it.
+
+        Raises:
+          NotFoundError: The version is not managed.
+          FailedPreconditionError: It is not available, or is being loaded anew
+            already. Or the manager is closed.
+        """
+        harness = _Harness(data, self._harness_options)
+        with self._lock:
+            self._require_open(data.id)
+            replaced = self._managed(data.id)
+            current = self._replacements.get(data.id)
+            if replaced.state is not _State.READY or (
+                current is not None and self._loads.is_loading(current)
+            ):
+                raise errors.FailedPreconditionError(
+                    f"{data.id} must be READY, and not be loaded anew already, "
+                    f"to be loaded anew; got {replaced.state.name}"
+                )
+            load = loads.Load(harness, replaced)
+            harness.load_requested()
+            self._loads.request(load)
+            self._replacements[data.id] = harness
+        logging.info("Loading other content of %s", data.id)
+        self._loads.start()
+        return load.future
+
+    def unload_servable(self, servable_id: servable.ServableId) -> _Future:
         """Has a version unloaded and forgotten; the future ends after both.
 
-        New requests do not get it any more from about now on.
+        New requests do not get it from now on.
 
         Raises:
           NotFoundError: It is not managed.
@@ -215,50 +274,196 @@ class BasicManager(manager.Manager):
         with self._lock:
             harness = self._managed(servable_id)
             harness.unload_requested()
-            self._num_executing += 1
-            return self._unload_executor.submit(self._unload, harness)
+            shared = self._serving_map.remove(servable_id)
+            unload = unloads.Unload(harness, shared)
+            self._unloads.add(unload)
+            replacement = self._replacements.pop(servable_id, None)
+        self._publish(servable_id, _ManagerState.UNLOADING)
+        self._unloads.request(unload)
+        if replacement is not None:
+            self._loads.cancel(replacement)
+        return unload.future
 
-    def cancel_load_servable_retry(
-        self, servable_id: servable.ServableId
-    ) -> None:
-        """Tries no more to load a version, beyond a try that runs.
+    def cancel_load(self, servable_id: servable.ServableId) -> None:
+        """Gives a load up, that of a replacement if there is one.
+
+        One that waits ends now; one that runs is unloaded when it has ended,
+        without having been available.
 
         Raises:
-          NotFoundError: It is not managed.
+          NotFoundError: The version is not managed.
         """
-        with self._lock:
-            harness = self._managed(servable_id)
-        harness.cancel_load_retry()
+        self._loads.cancel(self._harness_to_load(servable_id))
+
+    def uncancel_load(self, servable_id: servable.ServableId) -> None:
+        """Takes cancel_load() back, for a load that has not ended.
+
+        Raises:
+          NotFoundError: The version is not managed.
+        """
+        self._harness_to_load(servable_id).uncancel_load()
 
     def managed_servable_names(self) -> Sequence[str]:
         """Returns the names of all servables with a version, sorted."""
         with self._lock:
-            return sorted({each.name for each in self._harnesses})
+            return sorted(self._harnesses)
 
     def snapshots(self, name: str) -> Sequence[loader_harness.Snapshot]:
         """Returns the versions of a servable, lowest first."""
         with self._lock:
-            harnesses = sorted(
-                (id_.version, harness)
-                for id_, harness in self._harnesses.items()
-                if id_.name == name
-            )
-        return [harness.snapshot() for _, harness in harnesses]
+            return [
+                harness.snapshot(
+                    replacement.snapshot()
+                    if (replacement := self._replacements.get(harness.id))
+                    else None
+                )
+                for _, harness in sorted(self._harnesses.get(name, {}).items())
+            ]
 
     def close(self) -> None:
-        """See Manager. Loads that have begun are finished first."""
+        """See Manager. Loads that have begun are finished first.
+
+        Returns after the time of the options at the latest; the log then says
+        what is left behind. It is still unloaded if the program goes on.
+        """
+        deadline = self._clock.now() + self._options.close_timeout_micros / 1e6
         with self._lock:
             self._closed = True
-            harnesses = list(self._harnesses.values())
-        for harness in harnesses:
-            harness.cancel_load_retry()
-        self._load_executor.shutdown()
+        self._loads.cancel_all()
+        self._load_workers.shutdown()
+        for load in self._loads.wait(deadline):
+            logging.error("The load of %s hangs; left behind", load.harness)
         for servable_id in self._serving_map.ids():
-            try:
+            with contextlib.suppress(errors.ServingError):
                 self.unload_servable(servable_id)
-            except errors.ServingError:
-                continue  # it is being unloaded already
-        self._unload_executor.shutdown()
+        if self._unloads.wait_for_handles(deadline):
+            self._unload_workers.shutdown()
+        for unload in self._unloads.wait(deadline):
+            logging.error(
+                "The unload of %s has not ended, with %d open handles; left "
+                "behind",
+                unload.harness,
+                unload.shared.num_handles,
+            )
+        self._alarm.close()
+
+    def announce_load(self, load: loads.Load) -> None:
+        """See loads.Owner."""
+        if load.replaced is None:
+            self._publish(load.harness.id, _ManagerState.LOADING)
+
+    def make_available(self, load: loads.Load) -> None:
+        """See loads.Owner.
+
+        Whoever sees the state and unloads an older version leaves no gap.
+        """
+        harness = load.harness
+        shared = servable_handle.SharedServable(harness.id, harness.servable())
+        if load.replaced is None:
+            self._serving_map.add(shared)
+            unload = None
+        else:
+            unload = self._swap(harness, load.replaced, shared)
+        self._publish(harness.id, _ManagerState.AVAILABLE)
+        if unload is not None:
+            self._unloads.request(unload)
+
+    def load_ended(
+        self, load: loads.Load, error: errors.ServingError | None
+    ) -> None:
+        """See loads.Owner."""
+        servable_id = load.harness.id
+        if error is None:
+            logging.info("Loaded %s", servable_id)
+        elif load.harness.snapshot().is_cancelled:
+            logging.info("Gave up loading %s: %s", servable_id, error)
+            if load.replaced is None:
+                self._publish(servable_id, _ManagerState.END)
+        elif load.replaced is None:
+            self._publish(servable_id, _ManagerState.END, error)
+        elif load.replaced.state is _State.READY:
+            # The version itself is as available as before.
+            self._publish(servable_id, _ManagerState.AVAILABLE, error)
+
+    def has_changed(self, load: loads.Load, *, has_freed: bool) -> None:
+        """See loads.Owner."""
+        self._listener(load.harness.id.name, has_freed)
+
+    def may_free_memory(self) -> bool:
+        """See loads.Owner."""
+        return self._unloads.num > 0
+
+    def unload_ended(
+        self, unload: unloads.Unload, error: errors.ServingError | None
+    ) -> None:
+        """See unloads.Owner."""
+        harness = unload.harness
+        if self._tracker is not None:
+            self._tracker.release(harness)
+        if not unload.is_replaced:
+            self._publish(harness.id, _ManagerState.END, error)
+        elif error is not None:
+            logging.warning(
+                "Unloading the old content of %s failed: %s", harness, error
+            )
+        if error is None:
+            with self._lock:
+                self._forget(harness)
+
+    def is_unloaded(self, unload: unloads.Unload) -> None:
+        """See unloads.Owner."""
+        self._listener(unload.harness.id.name, self._tracker is not None)
+        self._loads.memory_may_be_free()
+
+    def _swap(
+        self,
+        harness: _Harness,
+        replaced: _Harness,
+        shared: servable_handle.SharedServable,
+    ) -> unloads.Unload:
+        """Has another object serve a version; returns the unload of the old.
+
+        Raises:
+          FailedPreconditionError: The old one is being unloaded already.
+        """
+        with self._lock:
+            replaced.unload_requested()
+            old = self._serving_map.replace(shared)
+            self._harnesses[harness.id.name][harness.id.version] = harness
+            del self._replacements[harness.id]
+            unload = unloads.Unload(replaced, old, is_replaced=True)
+            self._unloads.add(unload)
+        return unload
+
+    def _harness_to_load(self, servable_id: servable.ServableId) -> _Harness:
+        with self._lock:
+            harness = self._managed(servable_id)
+            return self._replacements.get(servable_id, harness)
+
+    def _forget(self, harness: _Harness) -> None:
+        """Forgets a version, but not one in its place; needs the lock."""
+        name, version = harness.id.name, harness.id.version
+        versions = self._harnesses.get(name, {})
+        if versions.get(version) is harness:
+            del versions[version]
+            if not versions:
+                del self._harnesses[name]
+
+    def _make_loads(self) -> loads.Loads:
+        options = self._options
+        return loads.Loads(
+            self,
+            loads.Options(
+                num_threads=options.num_load_threads,
+                retry_interval_seconds=options.load_retry_interval_micros / 1e6,
+                max_num_retries=options.max_num_load_retries,
+                slow_load_seconds=options.slow_load_micros / 1e6,
+            ),
+            tracker=self._tracker,
+            clock=self._clock,
+            alarm=self._alarm,
+            workers=self._load_workers,
+        )
 
     def _require_open(self, servable_id: servable.ServableId) -> None:
         """Raises FailedPreconditionError if it is closed; needs the lock."""
@@ -269,127 +474,13 @@ class BasicManager(manager.Manager):
 
     def _managed(self, servable_id: servable.ServableId) -> _Harness:
         """Returns the harness of a version; needs the lock."""
-        harness = self._harnesses.get(servable_id)
+        versions = self._harnesses.get(servable_id.name, {})
+        harness = versions.get(servable_id.version)
         if harness is None:
             raise errors.NotFoundError(
                 f"Servable must be managed; {servable_id} is not being managed"
             )
         return harness
-
-    def _load(self, harness: _Harness, turn: int) -> None:
-        """Runs on a thread of the load executor."""
-        try:
-            self._decide(harness, turn)
-        except errors.ServingError as error:
-            self._end(harness, error)
-            raise
-        start = self._clock.now()
-        try:
-            self._publish(harness.id, _ManagerState.LOADING)
-            harness.load(functools.partial(self._make_available, harness))
-        except errors.ServingError as error:
-            self._end(harness, error)
-            raise
-        else:
-            logging.info(
-                "Loaded %s in %.2f s", harness.id, self._clock.now() - start
-            )
-        finally:
-            self._executed()
-
-    def _decide(self, harness: _Harness, turn: int) -> None:
-        """Reserves what a load needs, when it is its turn.
-
-        Raises:
-          ServingError: It must not be loaded.
-        """
-        try:
-            self._reserve(harness, turn)
-            harness.load_approved()
-            with self._lock:
-                if self._closed:
-                    raise errors.CancelledError(
-                        "loading was given up, as the manager was closed"
-                    )
-                self._num_executing += 1
-        finally:
-            self._wait_for_turn(turn)
-            with self._lock:
-                self._turn += 1
-                self._news.notify_all()
-
-    def _wait_for_turn(self, turn: int) -> None:
-        with self._lock:
-            while self._turn != turn:
-                self._clock.wait_until(self._news, None)
-
-    def _reserve(self, harness: _Harness, turn: int) -> None:
-        """Waits for what is under way as long as that may help."""
-        if self._tracker is None:
-            return
-        estimate = harness.with_retries(harness.estimate_resources)
-        self._wait_for_turn(turn)
-        while True:
-            with self._lock:
-                num_executed = self._num_executed
-            try:
-                self._tracker.reserve(harness.id, estimate)
-                return
-            except errors.ResourceExhaustedError:
-                with self._lock:
-                    while num_executed == self._num_executed:
-                        if not self._num_executing:
-                            raise
-                        self._clock.wait_until(self._news, None)
-
-    def _make_available(self, harness: _Harness) -> None:
-        """Is called once a version is loaded, before its state says so.
-
-        Whoever sees the state and unloads an older version leaves no gap.
-        """
-        if self._tracker is not None:
-            # An estimate may be smaller now; one that has grown is too late.
-            with contextlib.suppress(errors.ServingError):
-                self._tracker.reserve(harness.id, harness.estimate_resources())
-        self._serving_map.add(
-            servable_handle.SharedServable(harness.id, harness.servable())
-        )
-        self._publish(harness.id, _ManagerState.AVAILABLE)
-
-    def _unload(self, harness: _Harness) -> None:
-        """Runs on a thread of the unload executor."""
-        try:
-            self._publish(harness.id, _ManagerState.UNLOADING)
-            shared = self._serving_map.remove(harness.id)
-            harness.start_quiescing()
-            shared.retire(self._clock)
-            harness.done_quiescing()
-            harness.unload()
-        except errors.ServingError as error:
-            self._end(harness, error)
-            raise
-        else:
-            self._end(harness, None)
-            with self._lock:
-                del self._harnesses[harness.id]
-        finally:
-            self._executed()
-
-    def _end(
-        self, harness: _Harness, error: errors.ServingError | None
-    ) -> None:
-        """Takes note that a version is not loaded, or not any more."""
-        if error is not None:
-            harness.fail(error)
-        if self._tracker is not None:
-            self._tracker.release(harness.id)
-        self._publish(harness.id, _ManagerState.END, harness.error)
-
-    def _executed(self) -> None:
-        with self._lock:
-            self._num_executing -= 1
-            self._num_executed += 1
-            self._news.notify_all()
 
     def _publish(
         self,

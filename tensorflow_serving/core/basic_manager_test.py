@@ -159,7 +159,8 @@ class BasicManagerTest(_ManagerTestCase):
             self.manager.load_servable,
             self.manager.unload_servable,
             self.manager.stop_managing_servable,
-            self.manager.cancel_load_servable_retry,
+            self.manager.cancel_load,
+            self.manager.uncancel_load,
         ):
             with self.assertRaisesRegex(
                 errors.NotFoundError, "is not being managed"
@@ -402,12 +403,12 @@ class ResourcesTest(_ManagerTestCase):
             estimate_error=errors.UnavailableError("no storage")
         )
         load = self.manager.load_servable(self.manage(1, loader))
-        thread = threading.Thread(target=self.loads.run_all)
-        thread.start()
+        self.loads.run_all()
         for _ in range(2):
             self.clock.settle(threads=1)
             self.clock.advance_micros(60_000_000)
-        thread.join()
+            self.loads.wait_for_work(1)
+            self.loads.run_all()
         with self.assertRaisesRegex(errors.UnavailableError, "no storage"):
             load.result()
         self.assertEqual(loader.calls, ["estimate"] * 3)
@@ -421,6 +422,8 @@ class OptionsTest(parameterized.TestCase):
         {"num_unload_threads": 0},
         {"max_num_load_retries": -1},
         {"load_retry_interval_micros": -1},
+        {"slow_load_micros": 0},
+        {"close_timeout_micros": -1},
     )
     def test_values_out_of_range_are_refused(self, **options: int) -> None:
         """The error names the option."""

@@ -76,8 +76,8 @@ class ThreadsTest(absltest.TestCase):
         unload.result()
         load.result()
 
-    def test_decisions_are_made_in_the_order_of_the_calls(self) -> None:
-        """A small load does not overtake a large one that waits."""
+    def test_load_that_waits_for_memory_lets_others_pass(self) -> None:
+        """A small one goes on beside a large one that does not fit yet."""
         manager = self.manager(num_load_threads=3)
         first = fake_loader.FakeLoader(
             ram_in_bytes=80, errors=[errors.DataLossError("broken")]
@@ -89,10 +89,11 @@ class ThreadsTest(absltest.TestCase):
         small = fake_loader.FakeLoader(ram_in_bytes=10)
         large_load = manager.load_servable(self.manage(manager, 2, large))
         small_load = manager.load_servable(self.manage(manager, 3, small))
+        small_load.result()
+        self.assertFalse(large_load.done())
         first.may_load.set()
-        large_load.result()
         with self.assertRaises(errors.ResourceExhaustedError):
-            small_load.result()
+            large_load.result()
 
     def test_unload_waits_for_the_last_handle(self) -> None:
         """And runs on a thread of the manager, not on that of the handle."""
@@ -102,7 +103,6 @@ class ThreadsTest(absltest.TestCase):
         manager.load_servable(servable_id).result()
         handle = manager.get_servable_handle(_Request.latest("a"), str)
         unload = manager.unload_servable(servable_id)
-        self.clock.settle(threads=1)
         with self.assertRaises(errors.NotFoundError):
             manager.get_servable_handle(_Request.latest("a"), str)
         self.assertEqual(handle.servable, "the servable")
@@ -134,6 +134,8 @@ class ThreadsTest(absltest.TestCase):
             errors=[errors.UnavailableError("no storage")] * 9
         )
         load = manager.load_servable(self.manage(manager, 1, loader))
+        # The alarm waits for the retry.
+        self.clock.settle(threads=1)
         loader.load_started.wait()
         manager.close()
         with self.assertRaisesRegex(errors.CancelledError, "no storage"):

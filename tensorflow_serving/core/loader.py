@@ -15,7 +15,8 @@ class Loader(abc.ABC):
 
     A manager calls, from threads of its own and one after the other,
     estimate_resources(), load(), again and again if that fails and is worth
-    another try, and at the end, if load() succeeded, unload().
+    another try, and at the end, if load() succeeded, unload(). If the version
+    is wanted once more after that, all of it begins again.
     """
 
     @abc.abstractmethod

@@ -3,13 +3,14 @@
 NEW -> LOAD_REQUESTED -> LOAD_APPROVED -> LOADING -> READY
     -> UNLOAD_REQUESTED -> QUIESCING -> QUIESCED -> UNLOADING -> DISABLED
 
-or ERROR, from any of them.
+or ERROR, from any of them; or from LOADING back to LOAD_REQUESTED, if it is
+tried again.
 """
 
 import dataclasses
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from absl import logging
@@ -17,7 +18,6 @@ from absl import logging
 from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import servable
 from tensorflow_serving.resources import resource_tracker
-from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class State(enum.Enum):
     """Where a version is in its life."""
 
     NEW = "new"  # nothing was done yet
-    LOAD_REQUESTED = "load requested"  # somebody wants it loaded
+    LOAD_REQUESTED = "load requested"  # waits for a thread, memory, a retry
     LOAD_APPROVED = "load approved"  # there are resources for it
     LOADING = "loading"
     READY = "ready"  # its servable can be used
@@ -53,7 +53,7 @@ class Options:
 
     # How often a load is tried again after a transient error.
     max_num_load_retries: int = 0
-    # How long it waits before it is tried again.
+    # How long until it is tried again.
     load_retry_interval_micros: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +72,14 @@ class Snapshot:
     id: servable.ServableId
     state: State
     # Why the state is ERROR; None if it is not.
-    error: errors.ServingError | None
+    error: errors.ServingError | None = None
+    # Of the data that it is loaded from; see ServableData.
+    content: Hashable | None = None
+    # Whether its load was cancelled, and the servable never became ready.
+    is_cancelled: bool = False
+    # The load that is to take its place, with other content, under way or
+    # failed; None if there is none.
+    replacement: "Snapshot | None" = None
 
 
 def _nothing() -> None:
@@ -84,37 +91,36 @@ class LoaderHarness:
 
     Each method checks that the version is in the state that comes before, so
     that of several callers the first one succeeds and the others get
-    FAILED_PRECONDITION.
+    FAILED_PRECONDITION. Whatever the loader raises, an exit included, becomes
+    an error of util/errors.py here; if it is a bug, its stack is logged.
 
     Thread-safe.
     """
 
     def __init__(
         self,
-        servable_id: servable.ServableId,
-        loader: loader_lib.Loader | None,
+        data: servable.ServableData[loader_lib.Loader],
         options: Options = Options(),
-        clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Starts as NEW.
-
-        Args:
-          servable_id: Which version.
-          loader: How it is loaded; None for one that fails before that.
-          options: See Options.
-          clock: Decides when a load is tried again.
-        """
-        self.id = servable_id
-        self._loader = loader
+        """Starts as NEW, or with the error of the data as ERROR."""
+        self.id = data.id
+        self._loader = data.data
+        self._content = data.content
         self._options = options
-        self._clock = clock
         self._lock = threading.Lock()
-        # Retries were cancelled. Wakes load().
-        self._cancelled = threading.Condition(self._lock)
         # All guarded by _lock.
         self._state = State.NEW
         self._error: errors.ServingError | None = None
-        self._is_retry_cancelled = False
+        self._num_retries = 0
+        self._is_cancelled = False
+        # Whether a cancelled load was given up: it is too late to go on.
+        self._is_given_up = False
+        if data.error is not None:
+            self.fail(data.error)
+
+    def __str__(self) -> str:
+        """Returns the id."""
+        return str(self.id)
 
     @property
     def state(self) -> State:
@@ -123,37 +129,50 @@ class LoaderHarness:
             return self._state
 
     @property
+    def num_retries(self) -> int:
+        """How often a load that failed was to be tried again."""
+        with self._lock:
+            return self._num_retries
+
+    @property
     def error(self) -> errors.ServingError | None:
         """Why the state is ERROR; None if it is not."""
         with self._lock:
             return self._error
 
-    def snapshot(self) -> Snapshot:
-        """Returns state and error of one moment."""
+    def snapshot(self, replacement: Snapshot | None = None) -> Snapshot:
+        """Returns everything of one moment, with another one beside it."""
         with self._lock:
-            return Snapshot(self.id, self._state, self._error)
+            return Snapshot(
+                self.id,
+                self._state,
+                self._error,
+                self._content,
+                self._is_cancelled or self._is_given_up,
+                replacement,
+            )
 
     def estimate_resources(self) -> resource_tracker.ResourceAllocation:
         """Returns what the loader estimates.
 
         Raises:
-          ServingError: It cannot tell. INTERNAL for an exception that is none
-            of util/errors.py.
+          ServingError: It cannot tell.
         """
         assert self._loader is not None
-        try:
-            return self._loader.estimate_resources()
-        except Exception as error:
-            raise _as_serving_error("estimating", self.id, error) from None
+        return self._call("estimating", self._loader.estimate_resources)
 
     # Any: what it is, only its users know.
     def servable(self) -> Any:
-        """Returns the servable that is loaded."""
+        """Returns the servable that is loaded.
+
+        Raises:
+          ServingError: The loader does not have it.
+        """
         assert self._loader is not None
-        return self._loader.servable()
+        return self._call("loading", self._loader.servable)
 
     def load_requested(self) -> None:
-        """Takes note that the version is wanted.
+        """Records that the version is wanted.
 
         Raises:
           FailedPreconditionError: It is not NEW.
@@ -161,73 +180,89 @@ class LoaderHarness:
         self._transition(State.NEW, State.LOAD_REQUESTED)
 
     def load_approved(self) -> None:
-        """Takes note that there are resources for it.
+        """Records that there are resources for it.
 
         Raises:
           FailedPreconditionError: It is not LOAD_REQUESTED.
+          CancelledError: The load was cancelled.
         """
+        self.require_wanted()
         self._transition(State.LOAD_REQUESTED, State.LOAD_APPROVED)
 
     def load(self, before_ready: Callable[[], None] = _nothing) -> None:
-        """Loads; ends as READY, or as ERROR with what is raised.
+        """Tries to load; ends as READY.
 
-        After a transient error it is tried again, unless retries are cancelled.
+        After an error the state is still LOADING: ask should_retry(), or call
+        fail(). A servable that was loaded is unloaded before the error is
+        raised.
 
         Args:
-          before_ready: Called once the servable is loaded, before the state
-            says so; must not raise.
+          before_ready: Called once the servable is loaded and wanted, before
+            the state says so.
 
         Raises:
           FailedPreconditionError: It is not LOAD_APPROVED.
-          ServingError: It could not be loaded. INTERNAL for an exception that
-            is none of util/errors.py.
+          CancelledError: The load was cancelled before the servable was ready.
+          ServingError: It could not be loaded, or what before_ready raised.
         """
         self._transition(State.LOAD_APPROVED, State.LOADING)
+        self.require_wanted()
+        assert self._loader is not None
+        self._call("loading", self._loader.load)
         try:
-            self.with_retries(self._load)
-        except errors.ServingError as error:
-            self.fail(error)
+            self.require_wanted()
+            self._call("loading", before_ready)
+        except errors.ServingError:
+            self._unload_quietly()
             raise
-        before_ready()
         self._transition(State.LOADING, State.READY)
 
-    def with_retries(self, step: Callable[[], T]) -> T:
-        """Returns what a step of loading returns.
+    def should_retry(self, error: errors.ServingError) -> bool:
+        """Returns whether a load that failed is to be tried again.
 
-        After a transient error it is tried again, unless retries are cancelled.
+        If so, the version is LOAD_REQUESTED once more: the caller has it loaded
+        after the interval of the options.
+        """
+        with self._lock:
+            if (
+                self._is_cancelled
+                or not errors.is_transient(error)
+                or self._num_retries >= self._options.max_num_load_retries
+            ):
+                return False
+            self._num_retries += 1
+            self._state = State.LOAD_REQUESTED
+        return True
+
+    def require_wanted(self) -> None:
+        """Gives a load up for good if it was cancelled.
 
         Raises:
-          ServingError: What the step raised.
+          CancelledError: It was.
         """
-        for num_retries in range(1, self._options.max_num_load_retries + 1):
-            try:
-                return step()
-            except errors.ServingError as error:
-                if not errors.is_transient(error):
-                    raise
-                reason = str(error)
-            logging.warning(
-                "Loading %s failed: %s. Retry %d of %d follows in %g s",
-                self.id,
-                reason,
-                num_retries,
-                self._options.max_num_load_retries,
-                self._options.load_retry_interval_micros / 1e6,
-            )
-            if not self._wait_for_retry():
-                raise errors.CancelledError(
-                    f"loading was given up, as it is no more wanted: {reason}"
-                )
-        return step()
-
-    def cancel_load_retry(self) -> None:
-        """Tries no more to load, beyond a try that runs."""
         with self._lock:
-            self._is_retry_cancelled = True
-            self._cancelled.notify_all()
+            if not self._is_cancelled:
+                return
+            self._is_given_up = True
+        raise errors.CancelledError(
+            "loading was given up, as it is no longer wanted"
+        )
+
+    def cancel_load(self) -> None:
+        """Has a load given up: before it begins, or as soon as it has ended.
+
+        Its servable never becomes ready. No effect on one that is ready.
+        """
+        with self._lock:
+            self._is_cancelled = True
+
+    def uncancel_load(self) -> None:
+        """Has a load go on, unless it was given up already."""
+        with self._lock:
+            self._is_cancelled = False
 
     def unload_requested(self) -> None:
-        """Takes note that the version is no more wanted.
+        """Records that the version is no longer wanted.
 
         Raises:
           FailedPreconditionError: It is not READY.
@@ -235,7 +270,7 @@ class LoaderHarness:
         self._transition(State.READY, State.UNLOAD_REQUESTED)
 
     def start_quiescing(self) -> None:
-        """Takes note that no more handles are given out.
+        """Records that no further handles are given out.
 
         Raises:
           FailedPreconditionError: It is not UNLOAD_REQUESTED.
@@ -243,7 +278,7 @@ class LoaderHarness:
         self._transition(State.UNLOAD_REQUESTED, State.QUIESCING)
 
     def done_quiescing(self) -> None:
-        """Takes note that all handles are closed.
+        """Records that all handles are closed.
 
         Raises:
           FailedPreconditionError: It is not QUIESCING.
@@ -251,20 +286,15 @@ class LoaderHarness:
         self._transition(State.QUIESCING, State.QUIESCED)
 
     def unload(self) -> None:
-        """Unloads; ends as DISABLED, or as ERROR with what is raised.
+        """Unloads. After an error the state is UNLOADING: call fail().
 
         Raises:
           FailedPreconditionError: It is not QUIESCED.
           ServingError: The loader failed, and may not have freed all.
         """
         self._transition(State.QUIESCED, State.UNLOADING)
-        try:
-            assert self._loader is not None
-            self._loader.unload()
-        except Exception as caught:
-            error = _as_serving_error("unloading", self.id, caught)
-            self.fail(error)
-            raise error from None
+        assert self._loader is not None
+        self._call("unloading", self._loader.unload)
         self._transition(State.UNLOADING, State.DISABLED)
 
     def fail(self, error: errors.ServingError) -> None:
@@ -274,24 +304,27 @@ class LoaderHarness:
             # A copy: the stack of the error may hold half a model.
             self._error = errors.from_code(error.code, str(error))
 
-    def _load(self) -> None:
+    def _unload_quietly(self) -> None:
+        """Frees a servable that never became ready."""
         assert self._loader is not None
         try:
-            self._loader.load()
-        except Exception as error:
-            raise _as_serving_error("loading", self.id, error) from None
+            self._call("unloading", self._loader.unload)
+        except errors.ServingError as error:
+            logging.warning("Unloading %s failed: %s", self.id, error)
 
-    def _wait_for_retry(self) -> bool:
-        """Returns whether to try again, when it is time to."""
-        deadline = (
-            self._clock.now() + self._options.load_retry_interval_micros / 1e6
-        )
-        with self._lock:
-            while not self._is_retry_cancelled:
-                if self._clock.now() >= deadline:
-                    return True
-                self._clock.wait_until(self._cancelled, deadline)
-        return False
+    def _call(self, what: str, function: Callable[[], T]) -> T:
+        """Returns what somebody else's function returns."""
+        try:
+            return function()
+        except errors.ServingError:
+            raise
+        except BaseException as error:
+            logging.error("%s %s failed", what.title(), self.id, exc_info=error)
+            internal = errors.InternalError(
+                f"{what} {self.id} failed with a {type(error).__name__}; see "
+                "the log"
+            )
+        raise internal
 
     def _transition(self, before: State, after: State) -> None:
         with self._lock:
@@ -301,16 +334,3 @@ class LoaderHarness:
                     f"got {self._state.name}"
                 )
             self._state = after
-
-
-def _as_serving_error(
-    what: str, servable_id: servable.ServableId, error: Exception
-) -> errors.ServingError:
-    """Returns an error that may be shown; a bug is logged with its stack."""
-    if isinstance(error, errors.ServingError):
-        return error
-    logging.error("%s %s failed", what.title(), servable_id, exc_info=error)
-    return errors.InternalError(
-        f"{what} {servable_id} failed with a {type(error).__name__}; see the "
-        "log"
-    )

@@ -1,5 +1,6 @@
 """Tests for loader_harness: which step may follow which."""
 
+import sys
 import threading
 from concurrent import futures
 
@@ -34,7 +35,7 @@ class _Harness:
     def __init__(self, loader: fake_loader.FakeLoader | None = None) -> None:
         self.loader = loader or fake_loader.FakeLoader()
         self.harness = loader_harness.LoaderHarness(
-            servable.ServableId("a", 1), self.loader
+            servable.ServableData.ok(servable.ServableId("a", 1), self.loader)
         )
 
     def step(self, name: str) -> None:
@@ -154,13 +155,25 @@ class TransitionTest(parameterized.TestCase):
         self.assertEqual(seen, [(_State.LOADING, a.loader.servable())])
         self.assertIs(a.harness.state, _State.READY)
 
-    def test_nothing_comes_before_an_error(self) -> None:
-        """A load that fails is over."""
+    def test_nothing_becomes_available_after_an_error(self) -> None:
+        """What comes before READY is not called for a load that failed."""
         a = _Harness(fake_loader.FakeLoader(errors=[errors.DataLossError("x")]))
         a.go_to(_State.LOAD_APPROVED, self)
         with self.assertRaises(errors.DataLossError):
             a.harness.load(self.fail)
-        self.assertIs(a.harness.state, _State.ERROR)
+        self.assertIs(a.harness.state, _State.LOADING)
+
+    def test_servable_that_cannot_become_ready_is_unloaded(self) -> None:
+        """Whatever fails after the load, a bug or an exit, frees the memory."""
+        a = _Harness()
+        a.go_to(_State.LOAD_APPROVED, self)
+        with (
+            self.assertLogs(level="ERROR"),
+            self.assertRaises(errors.InternalError),
+        ):
+            a.harness.load(sys.exit)
+        self.assertEqual(a.loader.calls, ["load", "unload"])
+        self.assertFalse(a.loader.is_loaded)
 
     def test_snapshot_is_of_one_moment(self) -> None:
         """It does not change with the harness."""
@@ -168,7 +181,7 @@ class TransitionTest(parameterized.TestCase):
         before = a.harness.snapshot()
         a.go_to(_State.ERROR, self)
         self.assertEqual(
-            before, loader_harness.Snapshot(a.harness.id, _State.NEW, None)
+            before, loader_harness.Snapshot(a.harness.id, _State.NEW)
         )
         self.assertEqual(
             a.harness.snapshot(),
@@ -177,13 +190,16 @@ class TransitionTest(parameterized.TestCase):
             ),
         )
 
-    def test_harness_without_a_loader_can_fail(self) -> None:
+    def test_data_with_an_error_begin_as_error(self) -> None:
         """A version whose source could not make a loader has a harness too."""
         harness = loader_harness.LoaderHarness(
-            servable.ServableId("a", 1), None
+            servable.ServableData.failed(
+                servable.ServableId("a", 1),
+                errors.NotFoundError("no such file"),
+            )
         )
-        harness.fail(errors.NotFoundError("no such file"))
         self.assertIs(harness.state, _State.ERROR)
+        self.assertIsInstance(harness.error, errors.NotFoundError)
 
     def test_final_states_wait_for_nothing(self) -> None:
         """All others wait for a step, or for the loader."""
@@ -218,6 +234,7 @@ class FailureTest(parameterized.TestCase):
         try:
             a.harness.load()
         except errors.DataLossError as raised:
+            a.harness.fail(raised)
             self.assertEqual(str(raised), "bad file")
             self.assertIsNotNone(raised.__traceback__)
             error = a.harness.error
@@ -241,9 +258,6 @@ class FailureTest(parameterized.TestCase):
         ):
             a.harness.load()
         self.assertIn("private", "".join(log.output))
-        self.assertIs(a.harness.state, _State.ERROR)
-        self.assertIsInstance(a.harness.error, errors.InternalError)
-        self.assertNotIn("private", str(a.harness.error))
 
     def test_estimate_is_that_of_the_loader(self) -> None:
         """It may be asked for in any state."""
@@ -270,16 +284,15 @@ class FailureTest(parameterized.TestCase):
             a.harness.estimate_resources()
         self.assertIs(a.harness.state, _State.NEW)
 
-    def test_unload_that_fails_ends_as_error(self) -> None:
-        """With the error of the loader."""
+    def test_unload_that_fails_raises_the_error_of_the_loader(self) -> None:
+        """The manager publishes it, and has the version end as ERROR."""
         a = _Harness(
             fake_loader.FakeLoader(unload_error=errors.UnavailableError("busy"))
         )
         a.go_to(_State.QUIESCED, self)
         with self.assertRaisesRegex(errors.UnavailableError, "^busy$"):
             a.harness.unload()
-        self.assertIs(a.harness.state, _State.ERROR)
-        self.assertIsInstance(a.harness.error, errors.UnavailableError)
+        self.assertIs(a.harness.state, _State.UNLOADING)
         self.assertEqual(a.loader.calls, ["load", "unload"])
 
     def test_error_of_an_unload_that_is_none_of_ours_is_internal(self) -> None:
@@ -296,7 +309,6 @@ class FailureTest(parameterized.TestCase):
         ):
             a.harness.unload()
         self.assertIn("private", "".join(log.output))
-        self.assertIs(a.harness.state, _State.ERROR)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Tests for servable_handle."""
 
+import gc
+import threading
 import weakref
 from concurrent import futures
 
 from absl.testing import absltest
 
 from tensorflow_serving.core import servable, servable_handle
-from tensorflow_serving.test_util import fake_clock
 
 _ID = servable.ServableId("a", 1)
 
@@ -23,9 +24,11 @@ class ServableHandleTest(absltest.TestCase):
         super().setUp()
         self.servable = _Servable()
         self.shared = servable_handle.SharedServable(_ID, self.servable)
-        self.clock = fake_clock.FakeClock()
-        self.executor = futures.ThreadPoolExecutor(1)
-        self.addCleanup(self.executor.shutdown)
+        self.num_released = 0
+
+    def _release(self) -> None:
+        """Counts the calls."""
+        self.num_released += 1
 
     def _acquire(self) -> servable_handle.ServableHandle[object]:
         handle = self.shared.acquire()
@@ -80,61 +83,104 @@ class ServableHandleTest(absltest.TestCase):
             self.assertNotEqual(handle, other)
             self.assertNotEqual(handle, self.servable)
 
-    def test_retire_without_handles_returns_at_once(self) -> None:
-        """The clock stands still."""
+    def test_retire_without_handles_calls_back_at_once(self) -> None:
+        """Nothing holds the servable up."""
         self._acquire().close()
-        self.shared.retire(self.clock)
+        self.shared.retire(self._release)
+        self.assertEqual(self.num_released, 1)
 
     def test_retired_servable_gives_no_handle(self) -> None:
-        """From the moment that somebody waits for the last one."""
+        """Those that are open last until they are closed."""
         handle = self._acquire()
-        retire = self.executor.submit(self.shared.retire, self.clock)
-        self.clock.settle(threads=1)
+        self.shared.retire(self._release)
         self.assertIsNone(self.shared.acquire())
+        self.assertEqual(self.num_released, 0)
         handle.close()
-        retire.result()
         self.assertIsNone(self.shared.acquire())
         self.assertEqual(self.shared.num_handles, 0)
+        self.assertEqual(self.num_released, 1)
 
-    def test_retire_returns_when_the_last_handle_is_closed(self) -> None:
-        """Not with the one before; open handles can be used until then."""
+    def test_last_handle_calls_back(self) -> None:
+        """The one before does not, and the last one does so once."""
         first, last = self._acquire(), self._acquire()
-        retire = self.executor.submit(self.shared.retire, self.clock)
-        self.clock.settle(threads=1)
+        self.shared.retire(self._release)
         first.close()
-        self.clock.settle(threads=1)
-        self.assertFalse(retire.done())
+        self.assertEqual(self.num_released, 0)
         self.assertIs(last.servable, self.servable)
         last.close()
-        retire.result()
+        last.close()
+        self.assertEqual(self.num_released, 1)
 
-    def test_retire_says_that_it_waits(self) -> None:
-        """Every 5 seconds, for how many handles, and since when."""
-        first, last = self._acquire(), self._acquire()
+    def test_dropped_handle_closes_itself(self) -> None:
+        """An unload does not wait for what nobody has."""
+        handle = self._acquire()
+        self.shared.retire(self._release)
+        del handle
+        gc.collect()
+        self.assertEqual(self.num_released, 1)
+
+    def test_log_says_where_a_dropped_handle_was_taken(self) -> None:
+        """The next acquire() writes it, as a finalizer must not log."""
+        handle = self._acquire()
+        del handle
+        gc.collect()
         with self.assertLogs(level="WARNING") as log:
-            retire = self.executor.submit(self.shared.retire, self.clock)
-            self.clock.settle(threads=1)
-            self.clock.advance_micros(4_999_999)
-            self.clock.settle(threads=1)
-            self.assertEqual(log.output, [])
-            self.clock.advance_micros(1)
-            self.clock.settle(threads=1)
-            first.close()
-            self.clock.advance_micros(4_999_999)
-            self.clock.settle(threads=1)
-            self.assertEqual(len(log.output), 1)
-            self.clock.advance_micros(1)
-            self.clock.settle(threads=1)
-            last.close()
-            retire.result()
-        self.assertEqual(
-            [record.getMessage() for record in log.records],
-            [
-                f"Unloading {{name: a version: 1}} waits for {handles} open "
-                f"handles, since {seconds} s"
-                for handles, seconds in ((2, 5), (1, 10))
-            ],
+            self._acquire().close()
+        (record,) = log.records
+        self.assertRegex(
+            record.getMessage(),
+            r"^A handle on {name: a version: 1} was dropped without being "
+            r"closed; it was taken at .*:\d+$",
         )
+
+    def test_handle_that_was_closed_is_not_forgotten(self) -> None:
+        """There is nothing to complain about."""
+        handle = self._acquire()
+        handle.close()
+        del handle
+        gc.collect()
+        with self.assertNoLogs(level="WARNING"):
+            self._acquire().close()
+
+    def test_places_are_those_of_open_handles(self) -> None:
+        """Each is listed once."""
+        self.assertEqual(self.shared.places(), "")
+        with self._acquire(), self._acquire():
+            self.assertRegex(self.shared.places(), r"^[^,]*:\d+$")
+
+    def test_handles_may_be_dropped_inside_of_any_call(self) -> None:
+        """The garbage collector may run while a handle is being taken."""
+        threshold = gc.get_threshold()
+        gc.set_threshold(1)
+        self.addCleanup(gc.set_threshold, *threshold)
+        for _ in range(100):
+            cycle: list[object] = [self._acquire()]
+            cycle.append(cycle)
+            del cycle
+            self._acquire().close()
+        gc.collect()
+        self.assertEqual(self.shared.num_handles, 0)
+
+    def test_threads_that_take_handles_lose_none(self) -> None:
+        """The callback comes once, after the last handle."""
+        taken: list[bool] = []
+        has_taken = threading.Event()
+
+        def take() -> None:
+            while (handle := self.shared.acquire()) is not None:
+                taken.append(handle.servable is self.servable)
+                handle.close()
+                if len(taken) >= 100:
+                    has_taken.set()
+
+        with futures.ThreadPoolExecutor(4) as executor:
+            takes = [executor.submit(take) for _ in range(4)]
+            self.assertTrue(has_taken.wait())
+            self.shared.retire(self._release)
+        for each in takes:
+            each.result()
+        self.assertTrue(all(taken))
+        self.assertEqual(self.num_released, 1)
 
     def test_nothing_keeps_a_retired_servable(self) -> None:
         """Neither a closed handle nor what counted it."""
@@ -143,7 +189,7 @@ class ServableHandleTest(absltest.TestCase):
         del self.servable
         handle.close()
         self.assertIsNotNone(watched())
-        self.shared.retire(self.clock)
+        self.shared.retire(self._release)
         self.assertIsNone(watched())
 
 

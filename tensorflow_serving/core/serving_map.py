@@ -34,6 +34,21 @@ class ServingMap:
                 name: dict(sorted(versions.items())),
             }
 
+    def replace(self, shared: _Shared) -> _Shared:
+        """Makes another object available under its id; returns the old one.
+
+        No request comes in between: it gets the one or the other.
+        """
+        name, version = shared.id.name, shared.id.version
+        with self._lock:
+            old = self._versions[name][version]
+            # In the order of before.
+            self._versions = {
+                **self._versions,
+                name: {**self._versions[name], version: shared},
+            }
+        return old
+
     def remove(self, servable_id: servable.ServableId) -> _Shared:
         """Makes a version unavailable; returns it."""
         with self._lock:

@@ -8,7 +8,6 @@ from concurrent import futures
 from absl.testing import absltest
 
 from tensorflow_serving.core import servable, servable_handle, serving_map
-from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _NUM_READERS = 3
@@ -50,7 +49,9 @@ class ServingMapStressTest(absltest.TestCase):
         self.versions.remove(version)
         shared = self.map.remove(servable.ServableId("a", version))
         unloaded = shared.servable
-        shared.retire(clock_lib.MONOTONIC)
+        released = threading.Event()
+        shared.retire(released.set)
+        released.wait()
         self.assertEqual(shared.num_handles, 0)
         unloaded.is_unloaded = True
 

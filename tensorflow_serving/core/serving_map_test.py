@@ -3,7 +3,6 @@
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.core import servable, servable_handle, serving_map
-from tensorflow_serving.test_util import fake_clock
 from tensorflow_serving.util import errors
 
 
@@ -24,7 +23,7 @@ class _Leaving(servable_handle.SharedServable):
     def acquire(self) -> servable_handle.ServableHandle[object] | None:
         """Comes too late."""
         self._map.remove(self.id)
-        self.retire(fake_clock.FakeClock())
+        self.retire(lambda: None)
         return super().acquire()
 
 
@@ -60,6 +59,18 @@ class ServingMapTest(parameterized.TestCase):
         """In whatever order they came."""
         self._add(*texts)
         self.assertEqual(self._find("a"), "a10")
+
+    def test_replaced_object_answers_no_further_request(self) -> None:
+        """The version is there all the time; handles keep what they have."""
+        self._add("a1", "a2")
+        with self.map.acquire(servable.ServableRequest("a")) as handle:
+            old = self.map.replace(
+                servable_handle.SharedServable(_id("a2"), "other")
+            )
+            self.assertEqual(handle.servable, "a2")
+            self.assertEqual(old.num_handles, 1)
+            self.assertEqual(self._find("a"), "other")
+        self.assertEqual(self._find("a", 1), "a1")
 
     def test_latest_falls_back_when_the_highest_is_removed(self) -> None:
         """To the highest of those that are left."""

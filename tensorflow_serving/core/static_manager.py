@@ -52,6 +52,10 @@ class StaticManager(manager.Manager):
             self._serving_map.add(shared)
         # What is in the serving map; guarded by _lock.
         self._listed: Sequence[servable.ServableId] = tuple(servables)
+        # A servable without handles was retired. Wakes close(). The lock lets a
+        # thread in twice, as a finalizer may close the last handle.
+        self._released = threading.Condition()
+        self._num_in_use = len(self._shared)  # guarded by _released
 
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
         """See Manager."""
@@ -67,7 +71,14 @@ class StaticManager(manager.Manager):
         """See Manager."""
         with self._lock:
             listed, self._listed = self._listed, ()
-            for servable_id in listed:
-                self._serving_map.remove(servable_id)
-        for shared in self._shared:
-            shared.retire(self._clock)
+        for servable_id in listed:
+            self._serving_map.remove(servable_id).retire(self._release)
+        with self._released:
+            while self._num_in_use:
+                self._clock.wait_until(self._released, None)
+
+    def _release(self) -> None:
+        """Runs on the thread that closes the last handle of a servable."""
+        with self._released:
+            self._num_in_use -= 1
+            self._released.notify_all()

@@ -32,6 +32,7 @@ class ResourceTracker:
         self._lock = threading.Lock()
         # Guarded by _lock.
         self._reserved: dict[Hashable, ResourceAllocation] = {}
+        self._used_bytes = 0
 
     def reserve(self, owner: Hashable, wanted: ResourceAllocation) -> None:
         """Sets aside what an owner takes, in the place of what it had before.
@@ -43,11 +44,8 @@ class ResourceTracker:
             how much. Transient: until others release theirs.
         """
         with self._lock:
-            others = sum(
-                allocation.ram_in_bytes
-                for other, allocation in self._reserved.items()
-                if other != owner
-            )
+            before = self._reserved.get(owner, ResourceAllocation())
+            others = self._used_bytes - before.ram_in_bytes
             free = self._total.ram_in_bytes - others
             if wanted.ram_in_bytes > free:
                 raise errors.ResourceExhaustedError(
@@ -57,16 +55,19 @@ class ResourceTracker:
                     f"{wanted.ram_in_bytes - free} too many"
                 )
             self._reserved[owner] = wanted
+            self._used_bytes = others + wanted.ram_in_bytes
 
-    def release(self, owner: Hashable) -> None:
-        """Gives back what an owner had reserved, if anything."""
+    def release(self, owner: Hashable) -> bool:
+        """Gives back what an owner had reserved; returns whether it had."""
         with self._lock:
-            self._reserved.pop(owner, None)
+            reserved = self._reserved.pop(owner, None)
+            if reserved is None:
+                return False
+            self._used_bytes -= reserved.ram_in_bytes
+            return True
 
     @property
     def used(self) -> ResourceAllocation:
         """What is reserved now."""
         with self._lock:
-            return ResourceAllocation(
-                sum(each.ram_in_bytes for each in self._reserved.values())
-            )
+            return ResourceAllocation(self._used_bytes)
