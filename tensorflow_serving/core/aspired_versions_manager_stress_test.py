@@ -70,7 +70,9 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
             errors=[errors.DataLossError("broken")] if fails else [],
         )
         self.loaders.append(servable_object.loader)
-        return _Data.ok(servable_id, servable_object.loader)
+        # Files that are replaced now and then, by one of a few contents.
+        content = rng.choice([None, "x", "x", "y", "z"])
+        return _Data.ok(servable_id, servable_object.loader, content)
 
     def read(
         self,
@@ -177,7 +179,9 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
         self.assertEqual(self.unusable, [])
         self.assertFalse(any(each.is_loaded for each in self.loaders))
         num_loads = [each.calls.count("load") for each in self.loaders]
-        self.assertEqual(max(num_loads), 1)
+        num_unloads = [each.calls.count("unload") for each in self.loaders]
+        # What was given up, or had no memory, may be tried again.
+        self.assertLessEqual(sum(num_unloads), sum(num_loads))
         self.assertGreater(sum(num_loads), len(_NAMES))
 
 

@@ -1,23 +1,16 @@
 """Tests for aspired_versions_manager: one step at a time, with fake loaders."""
 
 import queue
-from collections.abc import Sequence
 
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 from tensorflow_serving.core import (
     aspired_version_policy,
     aspired_versions_manager,
-    basic_manager,
     loader,
     servable,
 )
-from tensorflow_serving.resources import resource_tracker
-from tensorflow_serving.test_util import (
-    fake_clock,
-    fake_loader,
-    puppet_executor,
-)
+from tensorflow_serving.test_util import fake_loader, managed_test_case
 from tensorflow_serving.util import errors, event_bus
 
 _START = servable.ManagerState.START
@@ -27,104 +20,10 @@ _UNLOADING = servable.ManagerState.UNLOADING
 _END = servable.ManagerState.END
 
 _Data = servable.ServableData[loader.Loader]
-_CHANGING = errors.UnavailableError("files must be whole")
 _BROKEN = errors.DataLossError("broken")
 
 
-class _ManagerTestCase(parameterized.TestCase):
-    """A manager that takes a step when the test says so."""
-
-    policy: aspired_version_policy.AspiredVersionPolicy
-
-    def setUp(self) -> None:
-        """Makes the manager, and takes note of what it publishes."""
-        super().setUp()
-        self.states: list[servable.ServableState] = []
-        bus = event_bus.EventBus[servable.ServableState]()
-        bus.subscribe(lambda event: self.states.append(event.event))
-        self.clock = fake_clock.FakeClock()
-        self.loads = puppet_executor.PuppetExecutor()
-        self.unloads = puppet_executor.PuppetExecutor()
-        self.manager = aspired_versions_manager.AspiredVersionsManager(
-            aspired_versions_manager.Options(
-                type(self).policy,
-                basic_manager.Options(max_num_load_retries=3),
-                starts_thread=False,
-            ),
-            event_bus=bus,
-            resource_tracker=resource_tracker.ResourceTracker(
-                resource_tracker.ResourceAllocation(100)
-            ),
-            clock=self.clock,
-            load_executor=self.loads,
-            unload_executor=self.unloads,
-        )
-        self.addCleanup(self.manager.close)
-        # The last loader of each version.
-        self.loaders: dict[servable.ServableId, fake_loader.FakeLoader] = {}
-
-    def aspire(
-        self, *versions: int | _Data, name: str = "a", **options: object
-    ) -> None:
-        """Says what is aspired: versions that load, or data."""
-        self.manager.aspired_versions_callback()(
-            name,
-            [
-                self.data(version, name)
-                if isinstance(version, int)
-                else version
-                for version in versions
-            ],
-        )
-
-    def data(
-        self,
-        version: int,
-        name: str = "a",
-        load_errors: Sequence[Exception] = (),
-    ) -> _Data:
-        """Returns a version with a loader of its own."""
-        servable_id = servable.ServableId(name, version)
-        self.loaders[servable_id] = fake_loader.FakeLoader(
-            f"{name}{version}", errors=load_errors
-        )
-        return _Data.ok(servable_id, self.loaders[servable_id])
-
-    def failed(
-        self, version: int, error: errors.ServingError = _CHANGING
-    ) -> _Data:
-        """Returns a version that cannot be loaded."""
-        return _Data.failed(servable.ServableId("a", version), error)
-
-    def settle(self) -> None:
-        """Has everything done that there is to do."""
-        while (
-            self.manager.manage_state_once()
-            or self.loads.num_waiting
-            or self.unloads.num_waiting
-        ):
-            self.loads.run_all()
-            self.unloads.run_all()
-
-    def available(self) -> list[str]:
-        """Returns what can be asked for, such as "a1"."""
-        return [
-            f"{each.name}{each.version}"
-            for each in self.manager.list_available_servable_ids()
-        ]
-
-    def states_of(
-        self, version: int, name: str = "a"
-    ) -> list[servable.ManagerState]:
-        """Returns what was published of a version."""
-        return [
-            state.manager_state
-            for state in self.states
-            if state.id == servable.ServableId(name, version)
-        ]
-
-
-class AspiredVersionsManagerTest(_ManagerTestCase):
+class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
     """With the policy that keeps versions available."""
 
     policy = staticmethod(aspired_version_policy.availability_preserving_policy)
@@ -426,7 +325,7 @@ class AspiredVersionsManagerTest(_ManagerTestCase):
         self.manager.close()
 
 
-class ResourcePreservingTest(_ManagerTestCase):
+class ResourcePreservingTest(managed_test_case.ManagedTestCase):
     """With the policy that saves memory."""
 
     policy = staticmethod(aspired_version_policy.resource_preserving_policy)

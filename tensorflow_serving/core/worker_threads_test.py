@@ -1,5 +1,6 @@
 """Tests for worker_threads."""
 
+import functools
 import queue
 import threading
 
@@ -26,7 +27,7 @@ class WorkerThreadsTest(absltest.TestCase):
             lambda: self.results.put(threading.current_thread())
         )
         for number in range(3):
-            self.workers.submit(lambda number=number: self.results.put(number))
+            self.workers.submit(functools.partial(self.results.put, number))
         thread = self.results.get()
         assert isinstance(thread, threading.Thread)
         self.assertTrue(thread.daemon)
