@@ -131,7 +131,8 @@ class ServableStateMonitor:
           DeadlineExceededError: The time is over; the text says what is
             missing, and why. Transient.
           FailedPreconditionError: A certain version came to an end with an
-            error that is not transient. Permanent.
+            error that does not pass by itself: one that is permanent, or
+            for lack of memory. Permanent.
           CancelledError: The monitor is closed.
         """
         deadline = (
@@ -202,7 +203,7 @@ class ServableStateMonitor:
             state = self._versions(request).get(request.version)
             if state is None or state.manager_state is not _END:
                 continue
-            if state.error and not errors.is_transient(state.error):
+            if state.error is not None and not _may_pass(state.error):
                 raise errors.FailedPreconditionError(
                     f"servable must be AVAILABLE; got {state}"
                 )
@@ -230,6 +231,16 @@ class ServableStateMonitor:
         self, request: servable.ServableRequest
     ) -> Mapping[int, servable.ServableState]:
         return _by_version(self._states.get(request.name, {}).values())
+
+
+def _may_pass(error: errors.ServingError) -> bool:
+    """Returns whether a version with an error may become available by itself.
+
+    Lack of memory is transient, but nobody knows whether anyone frees some.
+    """
+    return errors.is_transient(error) and not isinstance(
+        error, errors.ResourceExhaustedError
+    )
 
 
 def _by_version(

@@ -146,6 +146,17 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         self._publish(1, _ManagerState.AVAILABLE)
         wait.result(timeout=60)
 
+    def test_version_that_does_not_fit_ends_the_wait(self) -> None:
+        """Whether anybody will free memory is not known."""
+        wait = self._wait(_ONE)
+        self._publish(
+            1, _ManagerState.END, errors.ResourceExhaustedError("too large")
+        )
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "RESOURCE_EXHAUSTED: too large"
+        ):
+            wait.result(timeout=60)
+
     @parameterized.parameters(False, True)
     def test_broken_version_ends_the_wait_at_once(
         self, is_known_before: bool
