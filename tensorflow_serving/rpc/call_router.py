@@ -231,6 +231,8 @@ class CallRouter:
             return
         if self._is_draining:
             call.abort(gate.stopping_error())
+        elif call.is_waiting_for_room:
+            self._limit_request(call)  # it is not the caller's fault
         else:
             seconds = self._options.limits.message_seconds
             call.abort(
@@ -261,7 +263,7 @@ class CallRouter:
             call.fail(error)
             return None
         size += message_frame.PREFIX_BYTES
-        call.peer.connection.need_room(stream, size)
+        call.peer.connection.incoming.need_room(stream, size)
         return size
 
     def _finish_request(
@@ -293,9 +295,7 @@ class CallRouter:
             data[message_frame.PREFIX_BYTES :],
             call,
             stream,
-            functools.partial(
-                self._begin_inflated, call, stream.head.meaning.unary
-            ),
+            functools.partial(self._begin_inflated, call, stream),
         )
 
     def _begin(
@@ -317,13 +317,20 @@ class CallRouter:
     def _begin_inflated(
         self,
         call: wire_call.WireCall,
-        method: call_lib.AsyncMethod,
+        stream: stream_lib.Stream,
         request: bytes | errors.ServingError,
     ) -> None:
         if isinstance(request, errors.ServingError):
             call.fail(request)
+        elif not call.peer.connection.incoming.take_room(stream, len(request)):
+            call.fail(
+                errors.ResourceExhaustedError(
+                    "compressed requests must leave room for others of their "
+                    "connection; got too many at a time. Try again later"
+                )
+            )
         elif call.is_active:
-            self._begin(call, method, request)
+            self._begin(call, stream.head.meaning.unary, request)
 
     def _inflate(
         self,

@@ -262,6 +262,30 @@ class UnaryCallTest(_RouterTest):
         for call in self.calls:
             self.assertTrue(call.is_active)
 
+    def test_request_that_waits_for_room_has_time(self) -> None:
+        """It is the service that lets it wait, with another call."""
+        self._start(
+            limits=limits_lib.Limits(
+                message_seconds=5,
+                stream_window_bytes=100,
+                message_room_bytes=1500,
+            )
+        )
+        message = _frame(bytes(1000))
+        self._send(
+            *(
+                raw_client.head(stream_id, _UNARY)
+                + frame_script.data(stream_id, message[:100])
+                for stream_id in (1, 3)
+            )
+        )
+        self._send(frame_script.data(1, message[100:], ends=True))
+        self._go_on(5.1)
+        self.calls[0].reply(b"y")
+        self.lane.turn()
+        self._send(frame_script.data(3, message[100:], ends=True))
+        self.assertEqual(self.calls[1].request, bytes(1000))
+
     def _go_on(self, seconds: float) -> None:
         """Lets time pass for the loop."""
         with mock.patch.object(
@@ -297,6 +321,22 @@ class CompressedMessageTest(_RouterTest):
         )
         self.lane.wait_until(lambda: bool(self.calls))
         self.assertEqual(self.calls[0].request, b"hello")
+
+    def test_inflated_messages_must_leave_room(self) -> None:
+        """Those of a connection together; a few bytes stand for many."""
+        self._start(limits=limits_lib.Limits(message_room_bytes=100_000))
+        data = _compressed(gzip.compress(bytes(70_000)))
+        for stream_id in (1, 3):
+            self._send(
+                raw_client.head(stream_id, _UNARY, _GZIP)
+                + frame_script.data(stream_id, data, ends=True)
+            )
+        self.lane.wait_until(
+            lambda: sum(len(each.calls()) for each in self.lane.peers) == 1
+        )
+        self.assertEqual(self._answer(3).status, _Code.RESOURCE_EXHAUSTED)
+        self.calls[0].reply(b"y")
+        self.assertEqual(self._answer().data, _frame(b"y"))
 
     @parameterized.named_parameters(
         ("bomb", gzip.compress(bytes(1 << 20)), _Code.RESOURCE_EXHAUSTED),

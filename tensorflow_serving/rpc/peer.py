@@ -86,6 +86,8 @@ class Peer:
         self.blocked_calls: dict[wire_call.WireStreamCall, None] = {}
         self._unsent: collections.deque[memoryview] = collections.deque()
         self._num_unsent_bytes = 0
+        # How much of replies was in the output that was taken so far.
+        self._num_taken_bytes = 0
         self._is_to_flush = False
         self._is_first_read = True
         self._read_bytes = _FIRST_READ_BYTES
@@ -117,12 +119,24 @@ class Peer:
         """Whether the peer takes what it is sent."""
         return self._num_unsent_bytes <= self._owner.limits.write_buffer_bytes
 
+    def has_room_for(self, num_bytes: int) -> bool:
+        """Returns whether a reply can wait here until the peer takes it."""
+        connection = self.connection
+        num_waiting_bytes = (
+            connection.num_waiting_bytes
+            + (connection.num_written_bytes - self._num_taken_bytes)
+            + self._num_unsent_bytes
+        )
+        limit = self._owner.limits.reply_room_bytes
+        return not num_waiting_bytes or num_waiting_bytes + num_bytes <= limit
+
     def flush(self) -> None:
         """Sends what there is, as far as the socket takes it."""
         self._is_to_flush = False
         if self._is_closed:
             return
         data = self.connection.take_output()
+        self._num_taken_bytes = self.connection.num_written_bytes
         try:
             if data and not self._unsent:
                 # Nearly always all of it goes.

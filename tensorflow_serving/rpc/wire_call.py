@@ -34,6 +34,9 @@ class Peer(Protocol):
     def is_writable(self) -> bool:
         """Whether the client takes what it is sent."""
 
+    def has_room_for(self, num_bytes: int) -> bool:
+        """Returns whether a reply can wait here until the client takes it."""
+
     def wants_to_send(self) -> None:
         """Sends the output of the connection at the end of this round."""
 
@@ -156,6 +159,9 @@ class WireCall(_OnTheWire, call.Call):
     def _send(self, data: bytes, trailers: bytes) -> None:
         if not self._is_active:
             return
+        if not self.peer.has_room_for(len(data)):
+            self._fail(_no_room_block(False))
+            return
         self._end()
         connection = self.peer.connection
         connection.send_headers(self._stream, response_blocks.HEAD)
@@ -168,6 +174,11 @@ class WireCall(_OnTheWire, call.Call):
             self._end()
             self.peer.connection.send_end(self._stream, block)
             self.peer.wants_to_send()
+
+    @property
+    def is_waiting_for_room(self) -> bool:
+        """Whether the request waits for others to make room for it."""
+        return self.peer.connection.incoming.is_waiting(self._stream)
 
     @override
     def _end(self) -> None:
@@ -230,7 +241,11 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
         )
 
     def _send(self, data: bytes) -> None:
-        if self._is_active:
+        if self._is_active and not self.peer.has_room_for(len(data)):
+            on_cancelled = self.on_cancelled
+            self._fail(*map(_no_room_block, (False, True)))
+            gate.notify(on_cancelled)
+        elif self._is_active:
             self._begin_response()
             self.peer.connection.send_data(self._stream, data)
             self.peer.wants_to_send()
@@ -276,6 +291,17 @@ def encode_failure(
     except Exception:
         logging.exception("An error could not be encoded")
         return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
+
+
+def _no_room_block(is_begun: bool) -> bytes:
+    """Returns the end of a call whose reply is too much."""
+    return response_blocks.failure(
+        errors.ResourceExhaustedError(
+            "replies must be read as they come; got too many bytes that wait "
+            "for the client"
+        ),
+        is_begun=is_begun,
+    )
 
 
 def _send_all(

@@ -16,12 +16,15 @@ from tensorflow_serving.rpc import (
     puppet_lane,
     raw_client,
 )
+from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc.http2 import frames
+from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.util import errors
 
 _UNARY = "/a.B/Unary"
 _STREAM = "/a.B/Stream"
 _Code = errors.StatusCode
+_REPLY_ROOM = 1_000_000
 
 
 class _CallTest(parameterized.TestCase):
@@ -38,7 +41,10 @@ class _CallTest(parameterized.TestCase):
                     {_UNARY: self.calls.append},
                     {_STREAM: self.streams.append},
                     call_lib.do_nothing_when_idle,
-                )
+                ),
+                options_lib.Options(
+                    limits=limits_lib.Limits(reply_room_bytes=_REPLY_ROOM)
+                ),
             )
         )
         self.client = self.lane.connect()
@@ -66,6 +72,42 @@ class _CallTest(parameterized.TestCase):
 
 class WireCallTest(_CallTest):
     """Calls with one response."""
+
+    @parameterized.named_parameters(
+        ("windows_are_closed", 0), ("socket_is_full", 1 << 30)
+    )
+    def test_replies_that_nobody_reads_have_a_limit(self, window: int) -> None:
+        """Of all replies of a connection; one has any size."""
+        client = self.lane.connect({frames.INITIAL_WINDOW_SIZE: window})
+        calls = [self._call(stream_id, client) for stream_id in (1, 3, 5)]
+        client.send(raw_client.head(7, _STREAM))
+        self.lane.turn()
+        left = mock.Mock()
+        self.streams[0].on_cancelled = left
+        calls[0].reply(bytes(2 * _REPLY_ROOM))
+        self.lane.turn()
+        calls[1].reply(b"more")
+        self.streams[0].send(b"more")
+        self._turn_with(client)
+        left.assert_called_once_with()
+        for stream_id in (3, 7):
+            self.assertEqual(
+                client.answer(stream_id).status, _Code.RESOURCE_EXHAUSTED
+            )
+        client.send(
+            frames.rst_stream(1, frames.ErrorCode.CANCEL)
+            + frames.window_update(5, 100)
+        )
+        self._turn_with(client)
+        calls[2].reply(b"more")
+        self._turn_with(client)
+        self.assertEqual(client.answer(5).status, 0)
+
+    def _turn_with(self, client: raw_client.RawClient) -> None:
+        """Lets a client read all that it may be sent."""
+        for _ in range(100):
+            self.lane.turn(1)
+            client.poll()
 
     @parameterized.parameters(
         (b"bytes", b"bytes"),

@@ -49,12 +49,12 @@ class Connection:
         "_decoder",
         "_end",
         "_expected_kind",
-        "_incoming",
         "_now",
         "_out",
         "_reader",
         "_table",
         "fault",
+        "incoming",
         "is_ping_unanswered",
     )
 
@@ -87,10 +87,9 @@ class Connection:
                 }
             )
         )
-        self._incoming = incoming.Incoming(limits, self._out)
-        self._table = stream_table.StreamTable(
-            limits, self._out, self._incoming
-        )
+        # How much the peer may still send, and room for large messages.
+        self.incoming = incoming.Incoming(limits, self._out)
+        self._table = stream_table.StreamTable(limits, self._out, self.incoming)
         self._end = graceful_end.GracefulEnd(self._table, self._out)
         # The only type that the next frame may have; None for any.
         self._expected_kind: int | None = frames.SETTINGS
@@ -179,7 +178,7 @@ class Connection:
         """Adds the data of a frame, which with its padding has num_bytes."""
         if ends:
             stream.is_ended = True
-        self._incoming.count(stream, num_bytes)
+        self.incoming.count(stream, num_bytes)
         if data:
             stream.add(data)
         elif not ends:
@@ -203,12 +202,12 @@ class Connection:
         if stream is None or stream.is_ended:
             self._table.require_known(stream_id, "DATA")
             self._spend_other()
-            self._incoming.count_unheld(len(payload))
+            self.incoming.count_unheld(len(payload))
             self._table.refuse_closed(stream_id)
             return
         self._add_data(stream, data, len(payload), flags & frames.END_STREAM)
         if len(data) < len(payload):
-            self._incoming.free_padding(stream, len(payload) - len(data))
+            self.incoming.free_padding(stream, len(payload) - len(data))
 
     def _on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         """6.2: trailers, and blocks that are padded, prioritized, continued."""
@@ -368,6 +367,16 @@ class Connection:
         return self._out.has_frames
 
     @property
+    def num_waiting_bytes(self) -> int:
+        """How much data of responses waits for windows of the peer."""
+        return self._out.num_waiting_bytes
+
+    @property
+    def num_written_bytes(self) -> int:
+        """How much data of responses was put into the output so far."""
+        return self._out.num_sent_bytes
+
+    @property
     def is_over(self) -> bool:
         """Whether the socket is to be closed, once the output is sent."""
         return self.fault is not None or self._end.is_over
@@ -424,22 +433,13 @@ class Connection:
         self._out.write_at_once(rendered, data_bytes * len(streams))
         self._table.end_whole(streams)
 
-    def need_room(self, stream: stream_lib.Stream, message_bytes: int) -> None:
-        """Lets a message arrive that is larger than the window of its stream.
-
-        Args:
-          stream: Its stream.
-          message_bytes: Its size with its prefix.
-        """
-        self._incoming.need_room(stream, message_bytes)
-
     def consume(self, stream: stream_lib.Stream) -> None:
         """Lets a stream go on with another message after one was taken.
 
         Without effect on a stream that is ended or closed.
         """
         if not stream.is_closed and not stream.is_ended:
-            self._incoming.consume(stream)
+            self.incoming.consume(stream)
 
     def reset(self, stream: stream_lib.Stream, code: ErrorCode) -> None:
         """Ends a stream without a response. Without effect on a closed one."""

@@ -232,7 +232,7 @@ class _BothSides(stateful.RuleBasedStateMachine):
         """The server finds that a message is large."""
         if (found := self._pick(number, self._answerable())) is not None:
             stream = self._streams[found[0]]
-            self._server.need_room(stream, max(size, 1))
+            self._server.incoming.need_room(stream, max(size, 1))
 
     @stateful.rule(number=_NUMBERS)
     def take(self, number: int) -> None:

@@ -130,7 +130,7 @@ class ResponseTest(absltest.TestCase):
         self._connection.send_data(self._stream, b"abc")
         self._connection.send_end(self._stream, _TRAILERS)
         self._connection.reset(self._stream, frames.ErrorCode.CANCEL)
-        self._connection.need_room(self._stream, 1 << 20)
+        self._connection.incoming.need_room(self._stream, 1 << 20)
         self._connection.consume(self._stream)
         self.assertFalse(self._connection.has_output)
 
@@ -171,7 +171,7 @@ class ResponseTest(absltest.TestCase):
     def test_large_message_gets_room(self) -> None:
         """A message beyond the window of its stream may be asked for."""
         self._client.send(headers(3), data(3, bytes(5)))
-        self._connection.need_room(self._client.streams[3], 100_005)
+        self._connection.incoming.need_room(self._client.streams[3], 100_005)
         self.assertEqual(
             self._client.read(),
             [

@@ -160,7 +160,7 @@ class _Server:
         elif what < 0.7:
             size = random_.choice((1_000, 4_000, 20_000))
             if not stream.room_bytes:
-                subject.need_room(stream, size)
+                subject.incoming.need_room(stream, size)
         elif what < 0.8 and not stream.room_bytes:
             stream.take(random_.randint(0, stream.num_received_bytes))
             subject.consume(stream)

@@ -8,7 +8,9 @@ of the connection is as large as those of all streams together. Stream windows
 that fit the largest message would let a peer fill the memory, and smaller ones
 that are given back at once would not bound it either. So a message that is
 larger waits until there is room for all of it, behind those that came before
-it, and then gets a window of its size. Whole messages always get on.
+it, and then gets a window of its size. Whole messages always get on. The room
+is that of the message until its stream is closed, so that what waits for a slow
+service is bounded, too.
 
 At all times, with the bytes that a stream holds counted negatively while it has
 room that it has not used,
@@ -86,7 +88,7 @@ class Incoming:
         else:
             stream.num_held_bytes += num_bytes
             if stream.is_ended:
-                self.release(stream)
+                self._finish(stream)
         if self._window < self._low_bytes:
             self._update_window()
 
@@ -138,15 +140,45 @@ class Incoming:
             self._needy[stream] = message_bytes
             self._give_room()
 
+    def is_waiting(self, stream: stream_lib.Stream) -> bool:
+        """Returns whether a message waits for its room."""
+        return stream in self._needy
+
+    def take_room(self, stream: stream_lib.Stream, message_bytes: int) -> bool:
+        """Takes room for what a message became when it was inflated.
+
+        Returns:
+          Whether there is room, or the message needs none.
+        """
+        if (
+            stream.is_closed
+            or message_bytes <= self._limits.stream_window_bytes
+        ):
+            return True
+        room_bytes = min(message_bytes, self._limits.message_room_bytes)
+        num_more = max(0, room_bytes - stream.room_bytes)
+        if num_more > self._room_bytes:
+            return False
+        self._room_bytes -= num_more
+        stream.room_bytes += num_more
+        return True
+
     def release(
         self, stream: stream_lib.Stream, num_kept_bytes: int = 0
     ) -> None:
-        """Gives back what a stream held: its message is whole, or it ended."""
+        """Gives back what a stream held: its message was taken, or it ended."""
         self.free(stream.num_held_bytes - num_kept_bytes)
         stream.num_held_bytes = num_kept_bytes
         if self._needy.pop(stream, None) is not None or stream.room_bytes:
             self._room_bytes += stream.room_bytes
             stream.room_bytes = 0
+            self._give_room()
+
+    def _finish(self, stream: stream_lib.Stream) -> None:
+        """Gives back what a stream held but its room; it is all there."""
+        self.free(stream.num_held_bytes)
+        stream.num_held_bytes = 0
+        if self._needy.pop(stream, None) is not None:
             self._give_room()
 
     def free(self, num_bytes: int) -> None:

@@ -255,11 +255,15 @@ class RoomTest(absltest.TestCase):
         self.assertEqual(self._peer.read(), [])
 
     def test_message_waits_until_there_is_room(self) -> None:
-        """A message gets its room when another one is whole."""
+        """A message gets its room when the call of another one is answered."""
         first = self._begin(6_000)
         second = self._begin(6_000)
-        self.assertEqual(second.room_bytes, 0)
         self._peer.send(first, 5_900, ends=True)
+        self.assertEqual(second.room_bytes, 0)
+        self.assertTrue(self._incoming.is_waiting(second))
+        self._incoming.release(first)
+        self._peer.read()
+        self.assertFalse(self._incoming.is_waiting(second))
         self.assertEqual(second.room_bytes, 6_000)
         self.assertEqual(self._peer.stream_windows[second.id], 5_900)
 
@@ -303,6 +307,25 @@ class RoomTest(absltest.TestCase):
         stream = self._begin(10 * _ROOM)
         self.assertEqual(stream.room_bytes, _ROOM)
         self.assertEqual(self._peer.stream_windows[stream.id], 10 * _ROOM - 100)
+
+    def test_inflated_message_takes_room(self) -> None:
+        """What it has already counts, and so does what others have."""
+        stream = self._begin(2_000)
+        other = self._begin(2_000)
+        self.assertTrue(self._incoming.take_room(stream, 8_000))
+        self.assertFalse(self._incoming.take_room(other, 2_001))
+        self.assertTrue(self._incoming.take_room(other, _STREAM))
+        self._incoming.release(stream)
+        self.assertTrue(self._incoming.take_room(other, 8_000))
+        self._incoming.release(other)
+        self.assertTrue(self._incoming.take_room(stream, 10 * _ROOM))
+
+    def test_closed_stream_takes_no_room(self) -> None:
+        """Nobody would give it back."""
+        stream = self._peer.open()
+        stream.is_closed = True
+        self.assertTrue(self._incoming.take_room(stream, _ROOM))
+        self.assertEqual(stream.room_bytes, 0)
 
     def test_room_that_was_not_used_does_not_add_up(self) -> None:
         """A peer that begins large messages, and ends them, gains nothing."""

@@ -46,12 +46,15 @@ class Limits:
     # the message is. Larger messages get room of their own. All streams of a
     # connection together hold up to 16 MiB of messages that are not whole.
     stream_window_bytes: int = 64 << 10
-    # For how many bytes of large messages there is room at the same time. A
-    # message waits for its room behind those that came before it; one that is
-    # larger has it all to itself.
-    message_room_bytes: int = 16 << 20
-    # How many bytes of replies may wait for the peer to read them. A peer that
-    # does not read is not read from.
+    # For how many bytes of large messages there is room at the same time, from
+    # their beginning to their answer. A message waits for its room behind those
+    # that came before it; one that is larger has it all to itself.
+    message_room_bytes: int = 64 << 20
+    # How many bytes of replies may wait for the peer to take them. A call whose
+    # reply would be more fails; one reply alone may have any size.
+    reply_room_bytes: int = 256 << 20
+    # How many bytes may wait for the socket to take them. A peer that does not
+    # read is not read from.
     write_buffer_bytes: int = 1 << 20
     # How long the message of a call may take to arrive. Longer than a slow
     # network needs for the largest message; a slot that is held with half a
@@ -96,6 +99,7 @@ class Limits:
             max_header_list_bytes=self.max_header_list_bytes,
             stream_window_bytes=self.stream_window_bytes,
             message_room_bytes=self.message_room_bytes,
+            reply_room_bytes=self.reply_room_bytes,
             write_buffer_bytes=self.write_buffer_bytes,
         )
         errors.require_at_least(

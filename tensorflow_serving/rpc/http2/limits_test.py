@@ -19,6 +19,7 @@ class LimitsTest(parameterized.TestCase):
         ("large_frame", {"max_frame_bytes": 1 << 24}),
         ("stream_window", {"stream_window_bytes": 0}),
         ("message_room", {"message_room_bytes": 0}),
+        ("reply_room", {"reply_room_bytes": 0}),
         ("write_buffer", {"write_buffer_bytes": 0}),
         ("message_time", {"message_seconds": -1.0}),
         ("drain_message_time", {"drain_message_seconds": -1.0}),

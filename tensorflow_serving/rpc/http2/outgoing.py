@@ -26,6 +26,7 @@ class Outgoing:
         "_waiting",
         "_window",
         "initial_window",
+        "num_waiting_bytes",
     )
 
     def __init__(self) -> None:
@@ -40,6 +41,8 @@ class Outgoing:
         # The bytes that the next header block must begin with.
         self._block_prefix = b""
         self._is_table_empty = False
+        # How much data waits for windows.
+        self.num_waiting_bytes = 0
         # An ordered set of the streams that wait for the connection's window.
         self._waiting: dict[stream_lib.Stream, None] = {}
 
@@ -90,6 +93,7 @@ class Outgoing:
         if stream.unsent is None:
             stream.unsent = collections.deque()
         stream.unsent.append(memoryview(data))
+        self.num_waiting_bytes += size
         self._send(stream, frames.MAX_WINDOW_BYTES)
 
     def may_write_at_once(self, num_bytes: int, num_streams: int) -> bool:
@@ -161,6 +165,10 @@ class Outgoing:
 
     def forget(self, stream: stream_lib.Stream) -> None:
         """Drops what a stream has not sent."""
+        if stream.unsent:
+            for part in stream.unsent:
+                if not isinstance(part, stream_lib.EndOfStream):
+                    self.num_waiting_bytes -= len(part)
         stream.unsent = None
         self._waiting.pop(stream, None)
 
@@ -208,6 +216,7 @@ class Outgoing:
                     return False
             self._window -= size
             stream.send_window -= size
+            self.num_waiting_bytes -= size
             max_bytes -= size
             self._frames.append(
                 frames.frame(frames.DATA, 0, stream.id, part[:size])

@@ -70,6 +70,18 @@ class OutgoingTest(parameterized.TestCase):
         self.assertFalse(self._out.open_stream_window(stream, 3))
         self.assertEqual(self._read(), ["DATA 1 3 bytes"])
 
+    def test_data_that_waits_is_counted(self) -> None:
+        """Until it is sent or forgotten."""
+        one, two = (self._stream(number, send_window=2) for number in (1, 3))
+        self._out.write_data(one, b"abcde")
+        self._out.write_data(two, b"abc")
+        self._out.write_headers(two, b"", ends=True)
+        self.assertEqual(self._out.num_waiting_bytes, 4)
+        self._out.open_stream_window(one, 3)
+        self.assertEqual(self._out.num_waiting_bytes, 1)
+        self._out.forget(two)
+        self.assertEqual(self._out.num_waiting_bytes, 0)
+
     def test_data_beyond_the_window_of_the_connection_waits(self) -> None:
         """What does not fit is sent when the connection gets more."""
         self._close_window()

@@ -231,10 +231,12 @@ class StreamTable:
         self.forget(stream)
 
     def end_whole(self, streams: Iterable[stream_lib.Stream]) -> None:
-        """Forgets streams that are ended, hold nothing and send no more."""
+        """Forgets streams that are ended and send no more."""
         for stream in streams:
             del self.by_id[stream.id]
             stream.is_closed = True
+            if stream.room_bytes:
+                self._incoming.release(stream)
 
     def forget(self, stream: stream_lib.Stream) -> None:
         """Forgets a stream, and gives back what it held."""
