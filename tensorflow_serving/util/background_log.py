@@ -1,12 +1,15 @@
 """Log lines that are written by a thread of their own.
 
 Standard error may be a pipe that nobody reads: then whoever writes to it waits.
-The thread that answers calls must not.
+The thread that answers calls must not. Nor may a fault that comes with each
+call fill a disk: see line_limit.
 """
 
 import logging
 import threading
 from typing import Final
+
+from tensorflow_serving.util import line_limit
 
 # How many lines wait to be written; later ones are dropped, and counted.
 _MAX_WAITING: Final = 1_000
@@ -17,6 +20,7 @@ _FLUSH_SECONDS: Final = 1.0
 class BackgroundHandler(logging.Handler):
     """Hands records to another handler, on a daemon thread.
 
+    Leaves out warnings and errors that repeat too often, but for their numbers.
     Never blocks whoever logs. Thread-safe.
     """
 
@@ -40,6 +44,7 @@ class BackgroundHandler(logging.Handler):
         self._waiting: list[logging.LogRecord] = []  # guarded by _lock
         self._num_dropped = 0  # guarded by _lock
         self._is_writing = False  # guarded by _lock
+        self._limit = line_limit.LineLimit()  # guarded by _lock
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -47,6 +52,11 @@ class BackgroundHandler(logging.Handler):
         # Arguments may change before it is written.
         record.msg, record.args = record.getMessage(), None
         with self._lock:
+            if record.levelno >= logging.WARNING:
+                line = self._limit.admit(record.msg, record.created)
+                if line is None:
+                    return
+                record.msg = line
             if len(self._waiting) >= self._max_waiting:
                 self._num_dropped += 1
                 return

@@ -59,6 +59,17 @@ class BackgroundLogTest(absltest.TestCase):
         )
         self.assertRegex(self.target.texts[4], "^7 lines were dropped")
 
+    def test_warnings_that_repeat_are_left_out(self) -> None:
+        """But not information, of which there is as much as is asked for."""
+        self.target.go_on.set()
+        for number in range(20):
+            self.logger.warning("Batch %d failed", number)
+            self.logger.info("Batch %d ran", number)
+            self.handler.flush()
+        texts = " ".join(self.target.texts)
+        self.assertEqual(texts.count("failed"), 10)
+        self.assertEqual(texts.count("ran"), 20)
+
     def test_root_logger_is_taken_over_once(self) -> None:
         """Each handler of the root logger is wrapped, and only once."""
         root = logging.getLogger()

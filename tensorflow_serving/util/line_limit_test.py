@@ -1,0 +1,62 @@
+"""Tests for line_limit."""
+
+from absl.testing import absltest
+
+from tensorflow_serving.util import line_limit
+
+
+class LineLimitTest(absltest.TestCase):
+    """Lines of many kinds."""
+
+    def setUp(self) -> None:
+        """Makes a limit."""
+        super().setUp()
+        self.limit = line_limit.LineLimit()
+
+    def _log(self, num_lines: int, now: float) -> list[str | None]:
+        return [
+            self.limit.admit(f"Batch {number} failed", now)
+            for number in range(num_lines)
+        ]
+
+    def test_ten_lines_of_a_kind_pass_in_ten_seconds(self) -> None:
+        """Lines of one kind differ in their numbers."""
+        lines = self._log(100, 5.0)
+        self.assertEqual(lines[0], "Batch 0 failed")
+        self.assertEqual(lines[9:11], ["Batch 9 failed", None])
+        self.assertEqual(lines.count(None), 90)
+        self.assertEqual(self._log(1, 14.9), [None])
+
+    def test_later_line_says_how_many_were_left_out(self) -> None:
+        """Once; and then ten may pass again."""
+        self._log(13, 5.0)
+        lines = self._log(11, 15.0)
+        self.assertEqual(
+            lines[:2],
+            [
+                "Batch 0 failed (left out before: 3 of this kind)",
+                "Batch 1 failed",
+            ],
+        )
+        self.assertEqual(lines.count(None), 1)
+
+    def test_other_kinds_pass(self) -> None:
+        """Each is counted by itself."""
+        self._log(100, 5.0)
+        self.assertEqual(self.limit.admit("Other", 5.0), "Other")
+
+    def test_clock_that_is_set_back_begins_anew(self) -> None:
+        """Otherwise nothing would be logged until it has caught up."""
+        self._log(100, 5_000.0)
+        self.assertIsNotNone(self._log(1, 1.0)[0])
+
+    def test_kinds_are_forgotten_when_there_are_too_many(self) -> None:
+        """What callers choose may be in a line."""
+        self._log(100, 5.0)
+        for number in range(1_000):
+            self.limit.admit("x" * number, 5.0)
+        self.assertEqual(self._log(1, 5.0), ["Batch 0 failed"])
+
+
+if __name__ == "__main__":
+    absltest.main()
