@@ -115,22 +115,6 @@ class ClientFaultsTest(_ServerTest):
         client.close()
         self.assertTrue(self.server.stop(60))
 
-    def test_watches_that_leave_at_the_end_do_not_keep_the_server(
-        self,
-    ) -> None:
-        """Clients leave when they hear NOT_SERVING, as balancers do."""
-        self._serve()
-        clients = [self._connect() for _ in range(10)]
-        for client in clients:
-            client.send(raw_client.request(1, _WATCH, b""))
-            client.wait_for(frames.DATA, 1)
-        stopper = threading.Thread(target=self.server.stop, args=(60,))
-        stopper.start()
-        for client in clients:
-            client.wait_for(frames.DATA, 1)
-            client.close()
-        stopper.join()
-
     @parameterized.parameters(_CHECK, _WATCH, _REFLECTION, _ECHO)
     def test_call_without_its_message_stops_nobody(self, path: str) -> None:
         """A client that dies between two packets holds nothing."""
