@@ -230,6 +230,21 @@ class ServerTest(absltest.TestCase):
         self.assertTrue(self.server.stop(0))
         self.assertTrue(self.server.stop(0))
 
+    def test_server_without_services_serves_health_and_stops(self) -> None:
+        """It has methods of its own."""
+        with server_lib.Server(
+            "127.0.0.1:0", [], lane_class=self.lane_class
+        ) as empty:
+            empty.start()
+            with grpc.insecure_channel(f"127.0.0.1:{empty.port}") as channel:
+                answer = health_pb2_grpc.HealthStub(channel).Check(
+                    health_pb2.HealthCheckRequest(), timeout=60
+                )
+            self.assertEqual(
+                answer.status, health_pb2.HealthCheckResponse.SERVING
+            )
+            self.assertTrue(empty.stop(60))
+
     def test_no_answer_is_lost_by_a_stop_under_load(self) -> None:
         """Every call that the method finished was answered with OK."""
         codes: collections.Counter[grpc.StatusCode] = collections.Counter()
