@@ -3,6 +3,7 @@
 Users take these names from file_system_storage_path_source.
 """
 
+import collections
 import dataclasses
 
 from tensorflow_serving.sources.storage_path import version_check as checks
@@ -102,10 +103,11 @@ class Config:
 
     def __post_init__(self) -> None:
         """Checks the names."""
-        names = [each.servable_name for each in self.servables]
-        for name in names:
-            if names.count(name) > 1:
+        counts = collections.Counter(
+            each.servable_name for each in self.servables
+        )
+        for name, count in counts.items():
+            if count > 1:
                 raise errors.InvalidArgumentError(
-                    f"servable_name must be unique; got {name} "
-                    f"{names.count(name)} times"
+                    f"servable_name must be unique; got {name} {count} times"
                 )
