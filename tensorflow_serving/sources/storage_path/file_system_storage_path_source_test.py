@@ -194,7 +194,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
             )
         self.assertEqual(self._fixture.poll(source), ["a: 1 2"])
         tiny_model.write(
-            os.path.join(self._fixture.base, "a", "2"), {"more": b""}
+            os.path.join(self._fixture.base, "a", "2"), {"assets/more": b""}
         )
         self.assertEqual(self._fixture.poll(source), ["a: 1 2!"])
         self.assertEqual(self._fixture.poll(source), ["a: 2"])
@@ -215,7 +215,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
                         version_check=each,
                     )
                     for name, each in {
-                        "a": check,
+                        "a": version_check.VersionCheck(check),
                         "b": version_check.any_content,
                     }.items()
                 ),

@@ -9,20 +9,43 @@ https://www.tensorflow.org/guide/saved_model
 """
 
 import contextlib
+import dataclasses
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from google.protobuf import empty_pb2, unknown_fields
-from google.protobuf import message as protobuf_message
-
-from tensorflow_serving.sources.storage_path import version_folder
+from tensorflow_serving.sources.storage_path import (
+    message_walk,
+    version_folder,
+)
 from tensorflow_serving.util import errors
 
 # Takes the path of the folder of a version, and what is in it. Raises an
 # UnavailableError that says what is missing.
-VersionCheck = Callable[[str, version_folder.Contents], None]
+_Require = Callable[[str, version_folder.Contents], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionCheck:
+    """A check of one format, and which files it is about.
+
+    Files that do not take part may come and go, grow, or be unreadable.
+    """
+
+    require_whole: _Require
+    # Matches relative paths; see version_folder.scan().
+    parts: re.Pattern[str] = version_folder.ANY_FILE
+
+    def __call__(self, path: str, contents: version_folder.Contents) -> None:
+        """Checks a version.
+
+        Raises:
+          UnavailableError: It is not whole; the text says what is missing.
+        """
+        self.require_whole(path, contents)
+
 
 # The last 8 bytes of every table of LevelDB, which is what TensorFlow's V1
 # checkpoints and the indices of its V2 checkpoints are.
@@ -35,78 +58,106 @@ _SAVED_MODEL_META_GRAPHS = 2
 _SAVER_DEF_RESTORE_OP_NAME = 3
 
 _RESTORE_OP_NAME_IN_TEXT = re.compile(rb'restore_op_name\s*:\s*"[^"]')
+# More than such a field takes, so that none is missed between two blocks.
+_OVERLAP_BYTES = 1 << 10
+_BLOCK_BYTES = 1 << 20
+
+_ASSETS = r"assets/.*"
+_BUNDLE_PARTS = (
+    r"checkpoint|export\.meta|export(\.index)?|export(-|\.data-)\d{5}-of-\d{5}"
+)
+_SAVED_MODEL_PARTS = (
+    r"saved_model\.pb(txt)?"
+    r"|variables/(variables\.(index|data-\d{5}-of-\d{5}))?"
+)
 
 
-def any_content(path: str, contents: version_folder.Contents) -> None:
-    """Wants one file at least; for formats of which nothing else is known."""
+def _require_any_content(path: str, contents: version_folder.Contents) -> None:
     if not contents:
         raise _incomplete("an empty folder", path)
 
 
-def session_bundle(path: str, contents: version_folder.Contents) -> None:
-    """Wants export.meta, whole, and the variables: V1 or V2, all shards.
-
-    Assets are left to the loader: an export may have none. So is the content of
-    the data files of V2, whose sizes are only in the index.
-    """
-    meta = os.path.join(path, "export.meta")
+def _require_session_bundle(
+    path: str, contents: version_folder.Contents
+) -> None:
+    # Names come first: they cost nothing.
     if "export.meta" not in contents:
+        if any(
+            os.path.exists(os.path.join(path, f"saved_model.{ending}"))
+            for ending in ("pb", "pbtxt")
+        ):
+            raise _incomplete(
+                "a SavedModel where an export is served, no export.meta", path
+            )
         raise _incomplete("no export.meta", path)
-    with _open(meta) as file:
-        fields = {field.field_number for field in _fields(file.read(), meta)}
-    # Fields are written in the order of their numbers, and a file that ends
-    # between two of them is a message as well.
-    if not {_META_GRAPH_DEF_GRAPH_DEF, _META_GRAPH_DEF_SAVER_DEF} <= fields:
-        raise _incomplete("a file without a graph or without a Saver", meta)
     if "export" in contents:
-        _require_table(os.path.join(path, "export"))
+        tables = [os.path.join(path, "export")]
     elif "export.index" in contents:
-        _require_table(os.path.join(path, "export.index"))
         _shards(path, "export.data-", contents)
+        tables = [os.path.join(path, "export.index")]
     else:
-        for shard in _shards(path, "export-", contents):
-            _require_table(shard)
+        tables = _shards(path, "export-", contents)
+    for table in tables:
+        _require_table(table)
+    _require_meta_graph(os.path.join(path, "export.meta"))
 
 
-def saved_model(path: str, contents: version_folder.Contents) -> None:
-    """Wants saved_model.pb or .pbtxt, whole, and the variables if it has any.
-
-    It has variables if one of its Savers has an op to restore them, or if one
-    of their files is there. A SavedModel without a Saver, the one of a graph
-    without variables, is whole without them.
-
-    Left to the loader: assets, the content of data files, and whether a .pbtxt
-    file is whole.
-    """
+def _require_saved_model(path: str, contents: version_folder.Contents) -> None:
+    has_variables = any(name.startswith("variables/") for name in contents)
+    # Names come first: they cost nothing.
+    if has_variables:
+        _require_variables(path, contents)
     if "saved_model.pb" in contents:
-        has_variables = _has_restore_op(os.path.join(path, "saved_model.pb"))
+        needs_variables = _has_restore_op(os.path.join(path, "saved_model.pb"))
     elif "saved_model.pbtxt" in contents:
-        has_variables = _has_restore_op_in_text(
+        needs_variables = not has_variables and _has_restore_op_in_text(
             os.path.join(path, "saved_model.pbtxt")
         )
     else:
         raise _incomplete("no saved_model.pb", path)
-    # An empty folder for them is there even if there are none.
-    if has_variables or any(name.startswith("variables/") for name in contents):
-        if "variables/variables.index" not in contents:
-            raise _incomplete("no variables/variables.index", path)
-        _require_table(os.path.join(path, "variables", "variables.index"))
-        _shards(path, "variables/variables.data-", contents)
+    if needs_variables and not has_variables:
+        _require_variables(path, contents)
 
 
-def tensorflow_model(path: str, contents: version_folder.Contents) -> None:
-    """Wants what session_bundle() or saved_model() want.
-
-    A folder that holds the main file of both must be whole as both.
-    """
+def _require_tensorflow_model(
+    path: str, contents: version_folder.Contents
+) -> None:
     is_bundle = "export.meta" in contents
     is_saved_model = bool({"saved_model.pb", "saved_model.pbtxt"} & {*contents})
     if not is_bundle and not is_saved_model:
         raise _incomplete("neither export.meta nor saved_model.pb", path)
     if is_bundle:
-        session_bundle(path, contents)
+        _require_session_bundle(path, contents)
     if is_saved_model:
-        saved_model(path, contents)
+        _require_saved_model(path, contents)
+
+
+# Wants one file at least; for formats of which nothing else is known. Hidden
+# files do not count.
+any_content = VersionCheck(_require_any_content)
+
+# Wants export.meta, whole, and the variables: V1 or V2, all shards. Assets are
+# left to the loader: an export may have none. So is the content of the data
+# files of V2, whose sizes are only in the index.
+session_bundle = VersionCheck(
+    _require_session_bundle, re.compile(f"{_BUNDLE_PARTS}|{_ASSETS}")
+)
+
+# Wants saved_model.pb or .pbtxt, whole, and the variables if it has any. It has
+# variables if one of its Savers has an op to restore them, or if one of their
+# files is there. A SavedModel without a Saver, the one of a graph without
+# variables, is whole without them. Left to the loader: assets, the content of
+# data files, and whether a .pbtxt file is whole.
+saved_model = VersionCheck(
+    _require_saved_model, re.compile(f"{_SAVED_MODEL_PARTS}|{_ASSETS}")
+)
+
+# Wants what session_bundle or saved_model want. A folder that holds the main
+# file of both must be whole as both.
+tensorflow_model = VersionCheck(
+    _require_tensorflow_model,
+    re.compile(f"{_BUNDLE_PARTS}|{_SAVED_MODEL_PARTS}|{_ASSETS}"),
+)
 
 
 def _incomplete(what: str, path: str) -> errors.UnavailableError:
@@ -115,12 +166,23 @@ def _incomplete(what: str, path: str) -> errors.UnavailableError:
     )
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Opens a file; of a named pipe without a writer it has no end."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
     """Opens a file; what goes wrong while it is read is an UnavailableError."""
     try:
-        with open(path, "rb") as file:
+        with open(
+            path, "rb", buffering=512, opener=_open_without_waiting
+        ) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _incomplete("what is no regular file", path)
             yield file
+    except message_walk.TruncatedError:
+        raise _incomplete("a truncated or corrupt file", path) from None
     except OSError as error:
         raise errors.UnavailableError(
             f"files of a version must be readable; got {error}"
@@ -134,8 +196,31 @@ def _require_table(path: str) -> None:
         file.seek(max(0, size - len(_TABLE_MAGIC)))
         if file.read() != _TABLE_MAGIC:
             raise _incomplete(
-                f"{size} bytes that do not end like a checkpoint", path
+                "a file that does not end like a checkpoint", path
             )
+
+
+def _require_meta_graph(path: str) -> None:
+    """Wants a graph and a Saver.
+
+    Fields are written in the order of their numbers, and a file that ends
+    between two of them is a message as well.
+    """
+    with _open(path) as file:
+        numbers = {
+            field.number
+            for field in message_walk.fields(file, message_walk.whole(file))
+        }
+    if not {_META_GRAPH_DEF_GRAPH_DEF, _META_GRAPH_DEF_SAVER_DEF} <= numbers:
+        raise _incomplete("a file without a graph or without a Saver", path)
+
+
+def _require_variables(path: str, contents: version_folder.Contents) -> None:
+    """Wants the variables of a SavedModel."""
+    if "variables/variables.index" not in contents:
+        raise _incomplete("no variables/variables.index", path)
+    _shards(path, "variables/variables.data-", contents)
+    _require_table(os.path.join(path, "variables", "variables.index"))
 
 
 def _shards(
@@ -165,43 +250,29 @@ def _shards(
 def _has_restore_op(path: str) -> bool:
     """Whether a graph of a SavedModel has variables to restore."""
     with _open(path) as file:
-        graphs = _submessages(file.read(), _SAVED_MODEL_META_GRAPHS, path)
-    if not graphs:
-        raise _incomplete("a SavedModel without a graph", path)
-    return any(
-        restore_op_name
-        for graph in graphs
-        for saver_def in _submessages(graph, _META_GRAPH_DEF_SAVER_DEF, path)
-        for restore_op_name in _submessages(
-            saver_def, _SAVER_DEF_RESTORE_OP_NAME, path
+        graphs = list(
+            message_walk.select(
+                file, [message_walk.whole(file)], _SAVED_MODEL_META_GRAPHS
+            )
         )
-    )
+        if not graphs:
+            raise _incomplete("a SavedModel without a graph", path)
+        saver_defs = message_walk.select(
+            file, graphs, _META_GRAPH_DEF_SAVER_DEF
+        )
+        return any(
+            len(restore_op_name)
+            for restore_op_name in message_walk.select(
+                file, saver_defs, _SAVER_DEF_RESTORE_OP_NAME
+            )
+        )
 
 
 def _has_restore_op_in_text(path: str) -> bool:
     with _open(path) as file:
-        return _RESTORE_OP_NAME_IN_TEXT.search(file.read()) is not None
-
-
-def _submessages(data: bytes, number: int, path: str) -> list[bytes]:
-    """Returns the fields of a message with a number, as bytes."""
-    return [
-        field.data
-        for field in _fields(data, path)
-        if field.field_number == number and isinstance(field.data, bytes)
-    ]
-
-
-def _fields(data: bytes, path: str) -> list[Any]:
-    """Returns the fields of a message whose class needs TensorFlow.
-
-    Raises:
-      UnavailableError: The file is truncated, or is no message.
-    """
-    try:
-        # Knows no field, and keeps them all.
-        message = empty_pb2.Empty.FromString(data)
-    except protobuf_message.DecodeError:
-        raise _incomplete("a truncated or corrupt file", path) from None
-    fields = unknown_fields.UnknownFieldSet(message)
-    return [fields[index] for index in range(len(fields))]
+        tail = b""
+        while block := file.read(_BLOCK_BYTES):
+            if _RESTORE_OP_NAME_IN_TEXT.search(tail + block) is not None:
+                return True
+            tail = block[-_OVERLAP_BYTES:]
+    return False

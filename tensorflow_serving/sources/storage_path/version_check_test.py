@@ -1,5 +1,7 @@
 """Tests for version_check."""
 
+import os
+
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.sources.storage_path import (
@@ -32,7 +34,7 @@ class VersionCheckTest(parameterized.TestCase):
     ) -> None:
         path = self.create_tempdir().full_path
         tiny_model.write(path, files)
-        check(path, version_folder.scan(path))
+        check(path, version_folder.scan(path, check.parts))
 
     @parameterized.named_parameters(
         ("v1", version_check.session_bundle, _V1),
@@ -144,6 +146,55 @@ class VersionCheckTest(parameterized.TestCase):
         """A copy begins with it."""
         with self.assertRaises(errors.UnavailableError):
             self._check(check, {})
+
+    def test_pipe_in_place_of_a_file_is_not_waited_for(self) -> None:
+        """A pipe without a writer would keep whoever opens it."""
+        for name in _V1.keys() - _NOT_CHECKED:
+            path = self.create_tempdir().full_path
+            tiny_model.write(path, _V1)
+            contents = version_folder.scan(path)
+            os.remove(os.path.join(path, name))
+            os.mkfifo(os.path.join(path, name))
+            with self.assertRaisesRegex(errors.UnavailableError, "no regular"):
+                version_check.session_bundle(path, contents)
+            with self.assertRaisesRegex(errors.UnavailableError, "got no "):
+                version_check.session_bundle(path, version_folder.scan(path))
+
+    def test_files_that_the_format_does_not_name_take_no_part(self) -> None:
+        """Logs may grow, and what is left behind may be unreadable."""
+        names = {"log.txt", ".nfs0001", "lost+found/x", "eval/y"}
+        path = self.create_tempdir().full_path
+        tiny_model.write(path, {**_V1, **dict.fromkeys(names, b"")})
+        self.assertEqual(
+            version_folder.scan(
+                path, version_check.session_bundle.parts
+            ).keys(),
+            _V1.keys(),
+        )
+
+    def test_frozen_model_beside_an_empty_folder_of_variables_is_whole(
+        self,
+    ) -> None:
+        """Git keeps such a folder by a hidden file."""
+        self._check(
+            version_check.saved_model,
+            {**tiny_model.saved_model(""), "variables/.gitkeep": b""},
+        )
+
+    def test_saved_model_in_place_of_an_export_is_named(self) -> None:
+        """Who gives one to a server of exports learns what is wrong."""
+        with self.assertRaisesRegex(errors.UnavailableError, "a SavedModel"):
+            self._check(version_check.session_bundle, _SAVED_MODEL)
+
+    def test_restore_op_is_found_anywhere_in_a_long_text(self) -> None:
+        """The text is read in blocks, and one may end within the name."""
+        op = b' restore_op_name: "restore"'
+        for num_bytes in ((1 << 20) - 10, 3 << 20):
+            with self.assertRaisesRegex(errors.UnavailableError, "variables"):
+                self._check(
+                    version_check.saved_model,
+                    {"saved_model.pbtxt": b" " * num_bytes + op},
+                )
 
     def test_file_that_vanishes_is_refused(self) -> None:
         """It may have been deleted since the folder was read."""

@@ -1,43 +1,55 @@
 """What is below a base path: the folders of versions, and their files.
 
 Storage that makes trouble must never look like storage that is empty, as then
-everything would be unloaded. So what cannot be read is an error here.
+everything would be unloaded. So what cannot be read is an error here: of the
+base path if its list cannot be had, else of one version.
 """
 
-import dataclasses
+import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, version_name
 
-_MAX_VERSION = 2**63 - 1
+# Every file, but not what file systems and tools leave behind.
+ANY_FILE: Final = re.compile(r"(?!\.|lost\+found/).*")
+
+# A folder without versions is described by this many of its names.
+_MAX_OTHER_NAMES = 3
+# What is in the folder of a version, and never in a base path.
+_MAIN_FILES = ("export.meta", "saved_model.pb", "saved_model.pbtxt")
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-@dataclasses.dataclass(frozen=True)
-class FileState:
+class FileState(NamedTuple):
     """What changes when somebody writes a file, or replaces it.
 
-    No inode: on storage in the cloud it may be another one at each look.
+    Neither the time of the last change of its attributes nor the count of its
+    links: a backup or a chmod changes those.
     """
 
     size_bytes: int
     mtime_ns: int
+    inode: int = 0
 
 
-# Of every file below the folder of a version, by its path relative to it, with
+# Of files below the folder of a version, by their paths relative to it, with
 # "/" between the parts. Contents that are equal are of files that are the same.
 Contents = Mapping[str, FileState]
 
 
-@dataclasses.dataclass(frozen=True)
-class Versions:
+class Versions(NamedTuple):
     """The versions below a base path."""
 
     # The path of the folder of each version.
     paths: Mapping[int, str]
     # Names of folders that lost against one with the same number, sorted.
     duplicates: tuple[str, ...] = ()
+    # A sentence on what is there in place of versions; "" if nothing is.
+    hint: str = ""
 
 
 def find_versions(base_path: str) -> Versions:
@@ -45,22 +57,23 @@ def find_versions(base_path: str) -> Versions:
 
     A number may have leading zeros and is below 2**63. Of names with the same
     number the first one in alphabetical order wins: the one with more zeros.
+    An entry that cannot be looked at is among them: scan() says what is wrong.
 
     Raises:
       InvalidArgumentError: There is no folder with that path. Permanent, but
         for storage that is not mounted yet.
       UnavailableError: The folder cannot be read. Transient.
     """
+    numbers: dict[str, int] = {}
+    others: list[str] = []
     try:
         with os.scandir(base_path) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if entry.name.isascii()
-                and entry.name.isdecimal()
-                and int(entry.name) <= _MAX_VERSION
-                and entry.is_dir()
-            )
+            for entry in entries:
+                number = version_name.parse(entry.name)
+                if number is not None and _may_be_folder(entry):
+                    numbers[entry.name] = number
+                else:
+                    others.append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
         raise errors.InvalidArgumentError(
             f"base path must be a folder; got none: {base_path}"
@@ -71,18 +84,24 @@ def find_versions(base_path: str) -> Versions:
         ) from None
     paths: dict[int, str] = {}
     duplicates = []
-    for name in names:
-        if int(name) in paths:
+    for name in sorted(numbers):
+        if numbers[name] in paths:
             duplicates.append(name)
         else:
-            paths[int(name)] = os.path.join(base_path, name)
-    return Versions(paths, tuple(duplicates))
+            paths[numbers[name]] = os.path.join(base_path, name)
+    return Versions(paths, tuple(duplicates), "" if paths else _hint(others))
 
 
-def scan(path: str) -> Contents:
-    """Returns the files of a version. Links are followed.
+def scan(path: str, parts: re.Pattern[str] = ANY_FILE) -> Contents:
+    """Returns the files of a version that matter. Links are followed.
 
-    A file that vanishes meanwhile, or a link to nothing, is no file.
+    A file that vanishes meanwhile, or a link to nothing or to itself, is no
+    file; nor is a named pipe, a socket or a device.
+
+    Args:
+      path: The folder of the version.
+      parts: Matches the relative paths of the files that matter, and those of
+        their folders with "/" at the end. Nothing else is looked at.
 
     Raises:
       NotFoundError: The folder is gone. Permanent.
@@ -90,7 +109,7 @@ def scan(path: str) -> Contents:
     """
     contents: dict[str, FileState] = {}
     try:
-        _scan_folder(path, "", contents, ())
+        _scan_folder(path, "", parts, contents, ())
     except (FileNotFoundError, NotADirectoryError):
         raise errors.NotFoundError(
             f"version must be a folder; got none: {path}"
@@ -102,9 +121,35 @@ def scan(path: str) -> Contents:
     return contents
 
 
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or cannot be looked at."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return True
+
+
+def _hint(names: list[str]) -> str:
+    main_file = next((each for each in _MAIN_FILES if each in names), None)
+    if main_file is not None:
+        return (
+            f"It holds {main_file}, so it is a version; give the folder that "
+            "it is in"
+        )
+    shown = sorted(name for name in names if not name.startswith("."))
+    if not shown:
+        return ""
+    return (
+        f"It holds {', '.join(map(ascii, shown[:_MAX_OTHER_NAMES]))}"
+        f"{' and more' if len(shown) > _MAX_OTHER_NAMES else ''}, but versions "
+        "are folders named by whole numbers, such as 1"
+    )
+
+
 def _scan_folder(
     path: str,
     prefix: str,
+    parts: re.Pattern[str],
     contents: dict[str, FileState],
     parents: tuple[tuple[int, int], ...],
 ) -> None:
@@ -113,21 +158,24 @@ def _scan_folder(
     key = (status.st_dev, status.st_ino)
     if key in parents:
         return
-    with os.scandir(path) as entries:
-        for entry in entries:
-            try:
-                # Not entry.stat(): some systems give it old values.
-                status = os.stat(entry.path)
-                if stat.S_ISDIR(status.st_mode):
+    for name in os.listdir(path):
+        relative = prefix + name
+        is_part = parts.fullmatch(relative) is not None
+        if not is_part and parts.fullmatch(f"{relative}/") is None:
+            continue
+        child = f"{path}/{name}"
+        try:
+            # Not what a listing knows: some systems give it old values.
+            status = os.stat(child)
+            if stat.S_ISDIR(status.st_mode):
+                if parts.fullmatch(f"{relative}/") is not None:
                     _scan_folder(
-                        entry.path,
-                        f"{prefix}{entry.name}/",
-                        contents,
-                        (*parents, key),
+                        child, f"{relative}/", parts, contents, (*parents, key)
                     )
-                    continue
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            contents[prefix + entry.name] = FileState(
-                status.st_size, status.st_mtime_ns
-            )
+            elif stat.S_ISREG(status.st_mode) and is_part:
+                contents[relative] = FileState(
+                    status.st_size, status.st_mtime_ns, status.st_ino
+                )
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise

@@ -1,6 +1,7 @@
 """Tests for version_folder."""
 
 import os
+import re
 from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
@@ -88,11 +89,34 @@ class FindVersionsTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.UnavailableError, "loop"):
             version_folder.find_versions(path)
 
-    def test_unreadable_version_is_transient(self) -> None:
-        """It is not taken for one that was deleted."""
-        os.symlink("1", os.path.join(self._base, "1"))
-        with self.assertRaises(errors.UnavailableError):
-            version_folder.find_versions(self._base)
+    def test_version_that_cannot_be_looked_at_is_one_with_an_error(
+        self,
+    ) -> None:
+        """The other versions are found all the same."""
+        self._make("1")
+        loop = os.path.join(self._base, "2")
+        os.symlink("2", loop)
+        versions = version_folder.find_versions(self._base)
+        self.assertEqual(versions.paths.keys(), {1, 2})
+        with self.assertRaisesRegex(errors.UnavailableError, "symbolic links"):
+            version_folder.scan(loop)
+
+    @parameterized.parameters(
+        ((), ""),
+        ((".hidden",), ""),
+        (("v1", "latest", "1.0"), "It holds '1.0', 'latest', 'v1', but"),
+        (("a", "b", "c", "d"), "It holds 'a', 'b', 'c' and more, but"),
+        (("a", "saved_model.pb"), "so it is a version; give the folder"),
+        (("1", "export.meta"), ""),
+    )
+    def test_hint_says_what_is_there_in_place_of_versions(
+        self, names: tuple[str, ...], hint: str
+    ) -> None:
+        """A base path with versions needs no hint."""
+        self._make(*names)
+        found = version_folder.find_versions(self._base).hint
+        self.assertIn(hint, found)
+        self.assertEqual(bool(found), bool(hint))
 
 
 class ScanTest(parameterized.TestCase):
@@ -163,11 +187,45 @@ class ScanTest(parameterized.TestCase):
         with self.assertRaises(errors.NotFoundError):
             version_folder.scan(os.path.join(self._path, "nowhere"))
 
-    def test_unreadable_file_is_transient(self) -> None:
-        """It is not taken for one that is not there."""
+    def test_link_to_itself_is_no_file(self) -> None:
+        """Nor is a named pipe, and neither hides the other files."""
         os.symlink("loop", os.path.join(self._path, "b", "loop"))
-        with self.assertRaisesRegex(errors.UnavailableError, "must be readab"):
-            version_folder.scan(self._path)
+        os.mkfifo(os.path.join(self._path, "pipe"))
+        self.assertEqual(version_folder.scan(self._path).keys(), {"a", "b/c/d"})
+
+    def test_only_parts_are_looked_at(self) -> None:
+        """A folder is entered if its path with a "/" is a part."""
+        tiny_model.write(self._path, {"b/x": b"", "other/y": b""})
+        self.assertEqual(
+            version_folder.scan(
+                self._path, re.compile("b/|b/x|a|other")
+            ).keys(),
+            {"a", "b/x"},
+        )
+
+    def test_hidden_files_are_no_parts_of_an_unknown_format(self) -> None:
+        """File systems leave them there, and lost+found."""
+        tiny_model.write(
+            self._path, {".nfs0001": b"", ".git/x": b"", "lost+found/x": b""}
+        )
+        self.assertEqual(version_folder.scan(self._path).keys(), {"a", "b/c/d"})
+
+    def test_replacement_by_a_file_that_looks_the_same_is_seen(self) -> None:
+        """Its size and its time may be the same; it is another file."""
+        before = version_folder.scan(self._path)
+        old, new = f"{self._path}/a", f"{self._path}/new"
+        _write(new, b"321")
+        status = os.stat(old)
+        os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.rename(new, old)
+        self.assertNotEqual(version_folder.scan(self._path), before)
+
+    def test_chmod_and_hard_links_are_no_change(self) -> None:
+        """Backups make them."""
+        before = version_folder.scan(self._path)
+        os.chmod(f"{self._path}/a", 0o600)
+        os.link(f"{self._path}/a", f"{self._path}/.backup")
+        self.assertEqual(version_folder.scan(self._path), before)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -84,7 +85,9 @@ class VersionTracker:
 
     def __init__(
         self,
-        scan: Callable[[str], version_folder.Contents] = version_folder.scan,
+        scan: Callable[
+            [str, re.Pattern[str]], version_folder.Contents
+        ] = version_folder.scan,
     ) -> None:
         """Takes what looks at a version; see version_folder.scan()."""
         self._scan = scan
@@ -130,7 +133,9 @@ class VersionTracker:
         present = found.paths.keys() - gone
         is_empty = not present or (gone and not look.num_versions)
         if is_empty and monitored.version_policy != _NOTHING:
-            return self._decide_without_versions(monitored, always_present)
+            return self._decide_without_versions(
+                monitored, always_present, found.hint
+            )
         self._has_seen_versions |= bool(present)
         look.hold()
         self._versions = {
@@ -171,7 +176,12 @@ class VersionTracker:
                 continue
             path = found.paths[number]
             try:
-                look.add(number, path, self._scan(path), None)
+                look.add(
+                    number,
+                    path,
+                    self._scan(path, monitored.version_check.parts),
+                    None,
+                )
             except errors.NotFoundError:
                 gone.add(number)
             except errors.UnavailableError as error:
@@ -182,11 +192,14 @@ class VersionTracker:
         self,
         monitored: storage_path_config.ServableToMonitor,
         always_present: bool,
+        hint: str,
     ) -> Decision:
         text = (
             f"Base path of servable {monitored.servable_name} must hold a "
             f"version; got none: {monitored.base_path}"
         )
+        if hint:
+            text += f". {hint}"
         if self._has_seen_versions and always_present:
             return Decision(None, warnings=(f"{text}. What is served stays",))
         self._versions.clear()

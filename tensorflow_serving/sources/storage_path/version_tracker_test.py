@@ -1,5 +1,6 @@
 """Tests for version_tracker."""
 
+import re
 from collections.abc import Mapping
 
 from absl.testing import absltest, parameterized
@@ -7,6 +8,7 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
     storage_path_config,
+    version_check,
     version_folder,
     version_tracker,
 )
@@ -18,10 +20,13 @@ _ALL = storage_path_config.All()
 _Policy = storage_path_config.VersionPolicy
 
 
-def _check(path: str, contents: version_folder.Contents) -> None:
+def _require_even(path: str, contents: version_folder.Contents) -> None:
     """Takes versions for whole that have an even size."""
     if contents["file"].size_bytes % 2:
         raise errors.UnavailableError("version must be complete; got half")
+
+
+_CHECK = version_check.VersionCheck(_require_even)
 
 
 class _Fixture:
@@ -48,7 +53,7 @@ class _Fixture:
         self._sizes = {paths[each]: sizes[each] for each in sizes}
         self.decision = self._tracker.decide(
             storage_path_config.ServableToMonitor(
-                "name", "/base", policy, _check
+                "name", "/base", policy, _CHECK
             ),
             version_folder.Versions(paths),
             now,
@@ -89,7 +94,9 @@ class _Fixture:
         """Publishes that a version could not be loaded."""
         self.publish(version, _State.END, errors.DataLossError("broken"))
 
-    def _scan(self, path: str) -> version_folder.Contents:
+    def _scan(
+        self, path: str, parts: re.Pattern[str]
+    ) -> version_folder.Contents:
         size = self._sizes[path]
         if size == -1:
             raise errors.UnavailableError("files must be readable; got smoke")
