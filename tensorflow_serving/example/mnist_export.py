@@ -6,21 +6,24 @@ writes EXPORT_DIR/00000001, the folder of version 1, for a server to load.
 """
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import tensorflow as tf
 from absl import app, flags
 
 from tensorflow_serving.example import mnist_data_flags, mnist_input_data
-from tensorflow_serving.session_bundle import constants, exporter
-from tensorflow_serving.util import program, progress
+from tensorflow_serving.session_bundle import export_folder, exporter
+from tensorflow_serving.util import program, progress, version_name
 
 _TRAINING_ITERATION = flags.DEFINE_integer(
     "training_iteration", 1000, "Number of training steps.", lower_bound=1
 )
 _EXPORT_VERSION = flags.DEFINE_integer(
-    "export_version", 1, "Version number of the model.", lower_bound=1
+    "export_version",
+    1,
+    "Version number of the model.",
+    lower_bound=1,
+    upper_bound=version_name.MAX_VERSION,
 )
 _SEED = flags.DEFINE_integer(
     "seed",
@@ -133,12 +136,7 @@ def main(argv: Sequence[str]) -> None:
     # The Saver warns of the format that the tutorial shows, at every export.
     tf1.logging.set_verbosity(tf1.logging.ERROR)
     # Before the training, not after it.
-    exporter.require_new(
-        os.path.join(
-            export_dir,
-            constants.VERSION_FORMAT_SPECIFIER % _EXPORT_VERSION.value,
-        )
-    )
+    export_folder.require_writable(export_dir, _EXPORT_VERSION.value)
     print("Training model...", flush=True)
     data = mnist_input_data.read_data_sets(
         mnist_data_flags.WORK_DIR.value,

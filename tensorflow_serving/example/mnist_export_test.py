@@ -59,11 +59,25 @@ class ProgramTest(absltest.TestCase):
         self.assertNotIn("Training", program.stdout)
         self.assertEqual(os.listdir(version), [])
 
+    def test_folder_that_cannot_be_written_ends_it_before_the_training(
+        self,
+    ) -> None:
+        """One line says why."""
+        for folder in ("/proc", self.create_tempfile().full_path, "gs://x/y"):
+            program = self._run(folder)
+            self.assertEqual(program.returncode, 1)
+            self.assertRegex(program.stderr, f"(?m)^ERROR: .*{folder}")
+            self.assertNotIn("Training", program.stdout)
+
     def test_wrong_flags_are_named(self) -> None:
         """All at once would be nice; absl names the first."""
         for arguments, text in (
             (["--training_iteration=0", "/x"], "--training_iteration=0"),
             (["--export_version=-1", "/x"], "--export_version=-1"),
+            (
+                ["--export_version=9223372036854775808", "/x"],
+                "--export_version",
+            ),
             ([], "EXPORT_DIR"),
         ):
             program = self._run(*arguments)

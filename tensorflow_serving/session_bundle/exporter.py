@@ -16,11 +16,10 @@ writes /models/mnist/00000001:
     assets/                 files that the graph reads, if any
 """
 
+import collections
 import contextlib
-import fcntl
+import errno
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -30,10 +29,19 @@ from google.protobuf import message
 from tensorflow_serving.session_bundle import (
     collection,
     constants,
+    export_folder,
     gc,
     manifest_pb2,
 )
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
+
+_COLLECTION_KEYS = (
+    constants.ASSETS_KEY,
+    constants.GRAPH_KEY,
+    constants.INIT_OP_KEY,
+    constants.SIGNATURES_KEY,
+)
 
 AssetsCallback = Callable[[Mapping[str, str], str], None]
 
@@ -117,6 +125,10 @@ class Exporter:
         self._initialized = False
         self._assets_callback: AssetsCallback | None = None
         self._assets_to_copy: dict[str, str] = {}
+        # Of this exporter alone: other exporters may share the graph.
+        self._collections: collections.defaultdict[
+            str, meta_graph_pb2.CollectionDef
+        ] = collections.defaultdict(meta_graph_pb2.CollectionDef)
 
     def init(
         self,
@@ -166,15 +178,16 @@ class Exporter:
             named_signatures=named_graph_signatures,
         )
         if graph_def is not None or clear_devices:
-            _add_to_collection(
+            self._add(
                 constants.GRAPH_KEY, _serving_graph(graph_def, clear_devices)
             )
         if init_op is not None:
-            tf.compat.v1.add_to_collection(constants.INIT_OP_KEY, init_op)
-        _add_to_collection(constants.SIGNATURES_KEY, signatures)
+            init_ops = self._collections[constants.INIT_OP_KEY].node_list
+            init_ops.value.append(init_op.name)
+        self._add(constants.SIGNATURES_KEY, signatures)
         for path, asset_file in assets:
             self._assets_to_copy[path] = asset_file.filename
-            _add_to_collection(constants.ASSETS_KEY, asset_file)
+            self._add(constants.ASSETS_KEY, asset_file)
         self._assets_callback = assets_callback
         self._initialized = True
 
@@ -189,20 +202,23 @@ class Exporter:
 
         The folder appears all at once, complete and on disk. A process that is
         killed leaves at most a folder that ends in "-tmp", which is not taken
-        for a version; the next export of the version replaces it.
+        for a version; an export some hours later removes it.
 
         Args:
           export_dir_base: The folder of the model.
           global_step_tensor: An integer scalar, or its name: the version.
           sess: Holds the variables; by default the default session.
           exports_to_keep: If given, versions that it does not match are
-            deleted after the export.
+            deleted after the export, but for the one that was exported.
 
         Raises:
           FailedPreconditionError: init() was not called, or there is no
             session. A RuntimeError.
           AlreadyExistsError: The version exists. A RuntimeError.
-          InvalidArgumentError: The version is negative.
+          InvalidArgumentError: The version is not an integer from 0 to
+            2**63-1, export_dir_base is not a path of a file system, or the
+            Saver has no variables.
+          ResourceExhaustedError: The disk is full. Transient.
           OSError: A file cannot be written.
         """
         if not self._initialized:
@@ -216,60 +232,73 @@ class Exporter:
                 "default session"
             )
         with sess.graph.as_default():
-            return self._export(
-                os.path.abspath(export_dir_base),
-                sess,
-                sess.graph.as_graph_element(global_step_tensor),
-                exports_to_keep,
+            step = sess.graph.as_graph_element(global_step_tensor)
+            export_dir = export_folder.path_of(
+                export_dir_base, _version(sess.run(step))
             )
-
-    def _export(
-        self,
-        base: str,
-        sess: tf.compat.v1.Session,
-        step: tf.Tensor,
-        exports_to_keep: gc.Filter | None,
-    ) -> str:
-        version = int(sess.run(step))
-        errors.require_at_least(0, version=version)
-        export_dir = os.path.join(
-            base, constants.VERSION_FORMAT_SPECIFIER % version
-        )
-        require_new(export_dir)
-        os.makedirs(base, exist_ok=True)
-        with _exclusive(base):
-            require_new(export_dir)
-            self._write(export_dir, sess)
-            if exports_to_keep is not None:
-                _delete_all_but(exports_to_keep, base)
+            with export_folder.publishing(export_dir) as unfinished_dir:
+                self._write(unfinished_dir, sess)
+        if exports_to_keep is not None:
+            export_folder.delete_all_but(exports_to_keep, export_dir)
         return export_dir
 
-    def _write(self, export_dir: str, sess: tf.compat.v1.Session) -> None:
-        unfinished_dir = export_dir + constants.UNFINISHED_SUFFIX
-        _remove_if_there(unfinished_dir)
-        os.mkdir(unfinished_dir)
-        self._saver.save(
-            sess,
-            os.path.join(unfinished_dir, constants.EXPORT_BASE_NAME),
-            meta_graph_suffix=constants.EXPORT_SUFFIX_NAME,
-        )
-        if self._assets_callback and self._assets_to_copy:
-            self._assets_callback(
-                self._assets_to_copy,
-                os.path.join(unfinished_dir, constants.ASSETS_DIRECTORY),
+    def _add(self, key: str, value: message.Message) -> None:
+        """Adds an item to a collection."""
+        values = self._collections[key].any_list.value
+        values.append(collection.pack(value))
+
+    def _write(self, folder: str, sess: tf.compat.v1.Session) -> None:
+        with _operating_system_errors(folder):
+            prefix = self._saver.save(
+                sess,
+                os.path.join(folder, constants.EXPORT_BASE_NAME),
+                write_meta_graph=False,
             )
-        _sync_tree(unfinished_dir)
-        os.rename(unfinished_dir, export_dir)
-        _sync(os.path.dirname(export_dir))
+        if prefix is None:
+            raise errors.InvalidArgumentError(
+                "Saver must have variables to write, as no loader takes an "
+                "export without; got allow_empty and none"
+            )
+        meta_graph_def = self._saver.export_meta_graph()
+        for key in _COLLECTION_KEYS:
+            if key in meta_graph_def.collection_def:
+                del meta_graph_def.collection_def[key]
+        for key, values in self._collections.items():
+            meta_graph_def.collection_def[key].MergeFromString(
+                values.SerializeToString()
+            )
+        path = os.path.join(folder, constants.META_GRAPH_DEF_FILENAME)
+        with open(path, "wb") as file:
+            file.write(meta_graph_def.SerializeToString())
+        if self._assets_callback and self._assets_to_copy:
+            with _operating_system_errors(folder):
+                self._assets_callback(
+                    self._assets_to_copy,
+                    os.path.join(folder, constants.ASSETS_DIRECTORY),
+                )
 
 
-def require_new(export_dir: str) -> None:
-    """Raises AlreadyExistsError if the folder of a version exists."""
-    if os.path.lexists(export_dir):
-        raise errors.AlreadyExistsError(
-            f"Export directory must not exist yet; got {export_dir}. Export "
-            "another version, or delete this one first"
+def _version(step: object) -> int:
+    """Returns a global step as a version."""
+    value = np.asarray(step)
+    if value.size != 1 or value.dtype.kind not in "iu":
+        raise errors.InvalidArgumentError(
+            "version must be one integer; got a tensor of dtype "
+            f"{value.dtype} and shape {list(value.shape)}"
         )
+    return int(value.item())
+
+
+@contextlib.contextmanager
+def _operating_system_errors(folder: str) -> Iterator[None]:
+    """Raises errors of files as OSError, which TensorFlow has as its own."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for number in errno.errorcode:
+            if f"; {os.strerror(number)}" in error.message:
+                raise OSError(number, os.strerror(number), folder) from error
+        raise
 
 
 def _binding(tensor: tf.Tensor) -> manifest_pb2.TensorBinding:
@@ -288,10 +317,6 @@ def _serving_graph(
         for node in copy.node:
             node.device = ""
     return copy
-
-
-def _add_to_collection(key: str, value: message.Message) -> None:
-    tf.compat.v1.add_to_collection(key, collection.pack(value))
 
 
 def _constant_path(tensor: tf.Tensor) -> str:
@@ -335,58 +360,3 @@ def _asset_files(
             f"asset files must have different names; got {sorted(paths)}"
         )
     return assets
-
-
-@contextlib.contextmanager
-def _exclusive(folder: str) -> Iterator[None]:
-    """Keeps other exporters out; the lock ends with the process.
-
-    A file system without locks is used without.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(folder: str) -> None:
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            _sync(os.path.join(directory, name))
-        _sync(directory)
-
-
-def _remove_if_there(folder: str) -> None:
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)
-
-
-def _delete_all_but(keep: gc.Filter, base: str) -> None:
-    """Deletes versions; a kill leaves none of them in part."""
-
-    def parser(path: gc.Path) -> gc.Path | None:
-        name = os.path.basename(path.path)
-        # As VERSION_FORMAT_SPECIFIER writes it.
-        is_version = re.fullmatch(r"[0-9]{8,}", name)
-        if not is_version or os.path.islink(path.path):
-            return None
-        if not os.path.isdir(path.path):
-            return None
-        return path._replace(export_version=int(name))
-
-    for path in gc.negation(keep)(gc.get_paths(base, parser)):
-        unfinished_dir = path.path + constants.UNFINISHED_SUFFIX
-        _remove_if_there(unfinished_dir)
-        os.rename(path.path, unfinished_dir)
-        shutil.rmtree(unfinished_dir)

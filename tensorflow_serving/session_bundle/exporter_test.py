@@ -1,7 +1,6 @@
 """Tests for exporter; session_bundle_test loads what it writes."""
 
 import os
-import threading
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -271,7 +270,6 @@ class ExportTest(_GraphTestCase):
             (tf.constant(9), "00000009"),
         ):
             export = self.exporter()
-            tf1.get_default_graph().clear_collection(constants.SIGNATURES_KEY)
             export.init()
             name = os.path.basename(
                 export.export(
@@ -304,62 +302,105 @@ class ExportTest(_GraphTestCase):
         with self.assertRaises(errors.InvalidArgumentError):
             export.export(self.base, tf.constant(-1))
 
-    def test_unfinished_export_is_replaced(self) -> None:
-        """With all that was in it."""
-        leftover = os.path.join(self.base, "00000001-tmp", "assets")
-        os.makedirs(leftover)
+    @parameterized.parameters(2**63, 2**64 - 1)
+    def test_version_above_int64_is_an_error(self, version: int) -> None:
+        """No source would find it."""
         export = self.exporter()
         export.init()
-        path = export.export(self.base, tf.constant(1))
-        self.assertEqual(os.listdir(self.base), ["00000001"])
-        self.assertNotIn("assets", os.listdir(path))
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            f"version must be at most {2**63 - 1}; got {version}",
+        ):
+            export.export(self.base, tf.constant(version, tf.uint64))
+        self.assertFalse(os.path.exists(self.base))
 
-    def test_exporters_below_one_folder_take_turns(self) -> None:
-        """The second one writes nothing until the first is done."""
-        asset = tf.constant("/some/where.txt")
-        first_writes, go_on = threading.Event(), threading.Event()
-        while_first_writes: list[list[str]] = []
+    @parameterized.parameters(2.9, [[1, 2]], "7")
+    def test_version_must_be_one_integer(self, version: object) -> None:
+        """A float is not rounded."""
+        export = self.exporter()
+        export.init()
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "version must be one integer"
+        ):
+            export.export(self.base, tf.constant(version))
 
-        def block(files: Mapping[str, str], folder: str) -> None:
-            first_writes.set()
-            go_on.wait()
-            while_first_writes.append(os.listdir(self.base))
+    def test_saver_without_variables_is_an_error(self) -> None:
+        """A loader would look for their file."""
+        with tf.Graph().as_default(), tf1.Session() as session:
+            export = exporter.Exporter(tf1.train.Saver(allow_empty=True))
+            export.init()
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "Saver must have variables"
+            ):
+                export.export(self.base, tf.constant(1), session)
+        self.assertEqual(os.listdir(self.base), [])
 
-        def export(
-            version: tf.Tensor, callback: exporter.AssetsCallback
-        ) -> None:
-            with self.session.graph.as_default():
-                tf1.get_default_graph().clear_collection(
-                    constants.SIGNATURES_KEY
+    def test_exporters_of_one_graph_write_their_own_collections(self) -> None:
+        """Also where the graph has collections of these names."""
+        tf1.add_to_collection(constants.INIT_OP_KEY, tf.no_op())
+        for version, tensor in ((1, self.x), (2, self.y)):
+            export = self.exporter()
+            export.init(
+                default_graph_signature=exporter.regression_signature(
+                    tensor, tensor
                 )
-                each = self.exporter()
-                each.init(assets_collection=[asset], assets_callback=callback)
-                each.export(self.base, version, self.session)
+            )
+            meta_graph_def = _read(
+                export.export(self.base, tf.constant(version))
+            )
+            signatures = signature.get_signatures(meta_graph_def)
+            self.assertEqual(
+                signatures.default_signature,
+                exporter.regression_signature(tensor, tensor),
+            )
+            self.assertNotIn(
+                constants.INIT_OP_KEY, meta_graph_def.collection_def
+            )
 
-        first = threading.Thread(target=export, args=(tf.constant(1), block))
-        second = threading.Thread(
-            target=export, args=(tf.constant(2), lambda files, folder: None)
+    def test_full_disk_is_a_sentence_with_what_to_do(self) -> None:
+        """Whether TensorFlow finds it or the assets callback; nothing stays."""
+
+        def fill(files: Mapping[str, str], folder: str) -> None:
+            raise tf.errors.ResourceExhaustedError(
+                None, None, "/x/export; No space left on device"
+            )
+
+        export = self.exporter()
+        export.init(
+            assets_collection=[tf.constant("/x/y")], assets_callback=fill
         )
-        first.start()
-        first_writes.wait()
-        second.start()
-        # Time enough for the second to write, if nothing kept it.
-        second.join(timeout=1.0)
-        self.assertTrue(second.is_alive())
-        go_on.set()
-        first.join()
-        second.join()
-        self.assertEqual(while_first_writes, [["00000001-tmp"]])
-        self.assertEqual(
-            sorted(os.listdir(self.base)), ["00000001", "00000002"]
-        )
+        with self.assertRaisesRegex(
+            errors.ResourceExhaustedError,
+            "must have room for .*00000001; got: No space.*Free some space",
+        ):
+            export.export(self.base, tf.constant(1))
+        self.assertEqual(os.listdir(self.base), [])
+
+    def test_version_that_another_exporter_writes_first_is_an_error(
+        self,
+    ) -> None:
+        """What is on disk is of the one that succeeded."""
+        asset = tf.constant("/some/where.txt")
+
+        def win(files: Mapping[str, str], folder: str) -> None:
+            other = self.exporter()
+            other.init()
+            other.export(self.base, tf.constant(1))
+
+        loser = self.exporter()
+        loser.init(assets_collection=[asset], assets_callback=win)
+        with self.assertRaises(errors.AlreadyExistsError):
+            loser.export(self.base, tf.constant(1))
+        self.assertEqual(os.listdir(self.base), ["00000001"])
+        meta_graph_def = _read(os.path.join(self.base, "00000001"))
+        self.assertNotIn(constants.ASSETS_KEY, meta_graph_def.collection_def)
 
     def test_exports_to_keep_deletes_the_others(self) -> None:
-        """Versions of any number of digits; what is no version stays."""
+        """Versions of any number of digits; other folders stay."""
         export = self.exporter()
         export.init()
         os.makedirs(os.path.join(self.base, "7"))
-        os.makedirs(os.path.join(self.base, "00000100-tmp", "leftover"))
+        os.makedirs(os.path.join(self.base, "20241125090744123456"))
         with open(os.path.join(self.base, "00000009"), "wb"):
             pass  # a file with the name of a version
         os.symlink("7", os.path.join(self.base, "00000008"))
@@ -371,7 +412,28 @@ class ExportTest(_GraphTestCase):
             )
         self.assertEqual(
             sorted(os.listdir(self.base)),
-            ["00000008", "00000009", "00000101", "100000000", "7"],
+            [
+                "00000008",
+                "00000009",
+                "00000101",
+                "100000000",
+                "20241125090744123456",
+                "7",
+            ],
+        )
+
+    def test_exports_to_keep_never_deletes_what_was_exported(self) -> None:
+        """An older version may be exported after a newer one."""
+        export = self.exporter()
+        export.init()
+        for number in (9, 5):
+            export.export(
+                self.base,
+                tf.constant(number),
+                exports_to_keep=gc.largest_export_versions(1),
+            )
+        self.assertEqual(
+            sorted(os.listdir(self.base)), ["00000005", "00000009"]
         )
 
 
