@@ -1,13 +1,18 @@
 """Running a program whose errors are for people, not for programmers."""
 
 import gc
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from absl import app, logging
 
 from tensorflow_serving.util import background_log, errors
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -15,14 +20,19 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
     An error of util/errors.py and one of the operating system become one line
     on standard error and the exit code 1, without a stack trace. So do errors
-    in flags, which absl names; raise app.UsageError for wrong arguments.
+    in flags, which absl names; raise app.UsageError for wrong arguments. After
+    Ctrl-C the exit code is 130, as shells have it.
+
+    Standard output takes any text: characters that its encoding does not have
+    are escaped.
 
     Log lines are written in the background, so that nobody waits for a standard
     error that is full. Under "bazel run", relative paths are those of the
     caller's folder.
     """
-    # Bazel starts programs in a folder of its own.
-    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    _go_to_the_callers_folder()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
     # What imports made stays. TensorFlow makes so much that going through it in
     # search of garbage would stop a server for a tenth of a second.
@@ -35,7 +45,22 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except (errors.ServingError, OSError) as error:
             print(f"ERROR: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            return _INTERRUPTED
         finally:
             background_log.flush()
 
     app.run(guarded_main)
+
+
+def _go_to_the_callers_folder() -> None:
+    """Leaves the folder in which "bazel run" starts programs."""
+    folder = os.environ.get("BUILD_WORKING_DIRECTORY", ".")
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        sys.exit(
+            "ERROR: BUILD_WORKING_DIRECTORY must be a folder that can be "
+            f"entered; got {folder}: {error.strerror}"
+        )

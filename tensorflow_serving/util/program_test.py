@@ -1,6 +1,7 @@
 """Tests for program: this file is also the program that is run."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,11 @@ def _main(argv: Sequence[str]) -> int:
             open("/no/such/file", "rb").close()
         case ["bug"]:
             raise ZeroDivisionError("a bug")
+        case ["interrupted"]:
+            signal.raise_signal(signal.SIGINT)
+        case ["print", text]:
+            print(text)
+            return 0
         case ["folder"]:
             raise errors.NotFoundError(os.getcwd())
         case ["code", number]:
@@ -63,6 +69,33 @@ class ProgramTest(parameterized.TestCase):
         with mock.patch.dict(os.environ, BUILD_WORKING_DIRECTORY=folder):
             self.assertEqual(self._run("folder"), (1, f"ERROR: {folder}\n"))
         self.assertEqual(self._run("folder"), (1, f"ERROR: {os.getcwd()}\n"))
+
+    def test_folder_of_the_caller_that_is_gone_is_one_line(self) -> None:
+        """The variable is named."""
+        with mock.patch.dict(os.environ, BUILD_WORKING_DIRECTORY="/no/such"):
+            self.assertEqual(
+                self._run("folder"),
+                (
+                    1,
+                    "ERROR: BUILD_WORKING_DIRECTORY must be a folder that can "
+                    "be entered; got /no/such: No such file or directory\n",
+                ),
+            )
+
+    def test_ctrl_c_is_one_line(self) -> None:
+        """The exit code is that of a shell command that SIGINT ended."""
+        self.assertEqual(self._run("interrupted"), (130, "Interrupted.\n"))
+
+    def test_output_that_cannot_be_encoded_is_escaped(self) -> None:
+        """A folder may have any name, whatever the terminal."""
+        with mock.patch.dict(os.environ, PYTHONIOENCODING="ascii"):
+            ended = subprocess.run(
+                [sys.executable, __file__, "program", "print", "\u044f"],
+                capture_output=True,
+                check=False,
+            )
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertEqual(ended.stdout, b"\\u044f\n")
 
     def test_exit_code_is_what_main_returns(self) -> None:
         """0 is success."""
