@@ -253,6 +253,7 @@ class BatchedFunction:
         clock: clock_lib.Clock,
         *,
         runs_alone: bool = False,
+        takes_any_shape: bool = False,
     ) -> None:
         """Looks the tensors up.
 
@@ -262,19 +263,24 @@ class BatchedFunction:
           feeds: Names of tensors.
           clock: Tells when calls arrive and run.
           runs_alone: Whether calls must not be merged, whatever the shapes.
+          takes_any_shape: Whether inputs may have other shapes than the graph
+            says, as for TensorFlow itself.
 
         Raises:
           InvalidArgumentError: A tensor is not in the graph. Permanent.
         """
         self.clock = clock
         self.fetches = tuple(fetches)
-        self._specs = [session.tensor_spec(name) for name in feeds]
+        specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
         # Whether calls must not be merged, split or padded.
         self.runs_alone = runs_alone or any(
             spec.fixes_num_rows
-            for spec in (*self._specs, *map(session.tensor_spec, fetches))
+            for spec in (*specs, *map(session.tensor_spec, fetches))
         )
+        if takes_any_shape:
+            specs = [dataclasses.replace(spec, shape=None) for spec in specs]
+        self._specs = specs
         # Whether all calls can share a batch.
         self.has_rows_of_one_shape = all(
             spec.has_rows_of_one_shape for spec in self._specs

@@ -6,7 +6,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batched_function
-from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.test_util import (
+    call_recorder,
+    fake_clock,
+    fake_session,
+)
 from tensorflow_serving.util import errors
 
 
@@ -41,6 +45,26 @@ class RunsAloneTest(parameterized.TestCase):
         calls = [fixture.call(np.zeros([1, 2])) for _ in range(3)]
         self.assertEqual(
             batched_function.groups(calls), [[call] for call in calls]
+        )
+
+    def test_inputs_of_any_shape_are_taken_if_the_caller_says_so(self) -> None:
+        """TensorFlow itself does not compare shapes with the graph either."""
+        session = fake_session.FakeSession((None, 1))
+        function = batched_function.BatchedFunction(
+            session,
+            ["y:0"],
+            ["x:0"],
+            fake_clock.FakeClock(),
+            takes_any_shape=True,
+        )
+        self.assertFalse(function.runs_alone)
+        self.assertEqual(function.to_arrays([np.zeros(3)])[0].shape, (3,))
+        calls = [
+            function.call([np.zeros(shape)], call_recorder.CallRecorder())
+            for shape in ([3], [2, 1], [1])
+        ]
+        self.assertEqual(
+            batched_function.groups(calls), [[calls[0], calls[2]], [calls[1]]]
         )
 
     def test_call_is_not_padded(self) -> None:

@@ -172,12 +172,15 @@ class BatchingSession:
         feeds: Sequence[str],
         *,
         runs_alone: bool = False,
+        takes_any_shape: bool = False,
     ) -> batched_function.BatchedFunction:
         """Returns the function from some tensors to others.
 
         Args:
           fetches: Names of tensors ("y:0"), of shape [rows, ...].
           feeds: Names of tensors, of shape [rows, ...].
+          takes_any_shape: Whether inputs may have other shapes than the graph
+            says. The first call for a function decides this and the next.
           runs_alone: Whether its calls must not be merged, for a reason that
             the shapes in the graph do not tell.
 
@@ -198,6 +201,7 @@ class BatchingSession:
             feeds,
             self._clock,
             runs_alone=runs_alone or self._options.never_merges,
+            takes_any_shape=takes_any_shape,
         )
         with self._lock:
             while len(self._functions) >= _MAX_FUNCTIONS:

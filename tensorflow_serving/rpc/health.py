@@ -5,7 +5,7 @@ Protocol: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import message
@@ -51,6 +51,32 @@ class Health:
             if self._is_draining:
                 return
         self._set(_Status.SERVING)
+
+    def set_states(self, states: Mapping[str, bool]) -> None:
+        """Answers for names whether they serve. Not after drain().
+
+        Args:
+          states: Whether each name serves. Names that were not known are known
+            from now on; names that are not in here stay as they are.
+        """
+        for name, is_serving in states.items():
+            state = _Status.SERVING if is_serving else _Status.NOT_SERVING
+            with self._lock:
+                if self._is_draining or self._states.get(name) == state:
+                    continue
+                self._states[name] = state
+                watches = list(self._watches.get(name, ()))
+            for watch in watches:
+                watch.update(state)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Answers for names as for those that were never known."""
+        for name in names:
+            with self._lock:
+                self._states.pop(name, None)
+                watches = list(self._watches.get(name, ()))
+            for watch in watches:
+                watch.update(_Status.SERVICE_UNKNOWN)
 
     def drain(self) -> None:
         """Answers NOT_SERVING from now on, and tells every watch."""

@@ -55,6 +55,9 @@ class Options:
     max_request_bytes: int = 4 << 20
     # None: no encryption.
     tls: TlsOptions | None = None
+    # Whether health is SERVING once calls are answered; if not, it is up to
+    # whoever calls Server.health.
+    starts_serving: bool = True
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
     # What one connection may ask for; the wire lane keeps to it.

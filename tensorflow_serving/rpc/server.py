@@ -75,12 +75,14 @@ class Server:
         """
         self._clock = clock
         names = [each.descriptor.full_name for each in services]
-        self._health = health.Health(names)
+        # Knows "" and the names of the services; a caller may add names.
+        self.health = health.Health(names)
+        self._starts_serving = options.starts_serving
         all_services = [
             *services,
-            self._health.service(),
+            self.health.service(),
             *reflection.Reflection(
-                [*names, self._health.service().descriptor.full_name]
+                [*names, self.health.service().descriptor.full_name]
             ).services(),
         ]
         self._blocking = blocking_methods.BlockingMethods(options.num_threads)
@@ -109,7 +111,8 @@ class Server:
         """
         self._blocking.start()
         self._lane.start()
-        self._health.set_serving()
+        if self._starts_serving:
+            self.health.set_serving()
 
     def stop(
         self, grace_seconds: float, *, drain_delay_seconds: float = 0.0
@@ -128,7 +131,7 @@ class Server:
           grace_seconds: How long calls may take to finish.
           drain_delay_seconds: How long load balancers take to look elsewhere.
         """
-        self._health.drain()
+        self.health.drain()
         if drain_delay_seconds > 0:
             self._clock.sleep(drain_delay_seconds)
         is_clean = self._lane.stop(grace_seconds)

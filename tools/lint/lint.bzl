@@ -11,6 +11,7 @@ PACKAGES = [
     "tensorflow_serving/core",
     "tensorflow_serving/example",
     "tensorflow_serving/g3doc",
+    "tensorflow_serving/model_servers",
     "tensorflow_serving/resources",
     "tensorflow_serving/rpc",
     "tensorflow_serving/rpc/http2",

@@ -14,10 +14,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar, overload
 
 from tensorflow_serving.core import simple_loader_source_adapter
-from tensorflow_serving.servables.tensorflow import (
-    session_bundle_factory,
-    warm_up,
-)
+from tensorflow_serving.servables.tensorflow import warm_up
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
 
@@ -27,6 +24,16 @@ class Closeable(Protocol):
 
     def close(self) -> None:
         """Frees what it holds, the bundle too."""
+
+
+class BundleFactory(Protocol):
+    """Loads bundles; the factories of this folder do."""
+
+    def create_session_bundle(self, path: str) -> "_Bundle":
+        """Loads what is in a folder."""
+
+    def estimate_resource_requirement(self, path: str) -> int:
+        """Returns how much memory it will take, in bytes."""
 
 
 ServableT = TypeVar("ServableT", bound=Closeable)
@@ -57,19 +64,19 @@ class SessionBundleSourceAdapter(
     @overload
     def __init__(
         self: "SessionBundleSourceAdapter[_Bundle]",
-        factory: session_bundle_factory.SessionBundleFactory,
+        factory: BundleFactory,
     ) -> None: ...
 
     @overload
     def __init__(
         self,
-        factory: session_bundle_factory.SessionBundleFactory,
+        factory: BundleFactory,
         prepare: Callable[[_Bundle], ServableT],
     ) -> None: ...
 
     def __init__(
         self,
-        factory: session_bundle_factory.SessionBundleFactory,
+        factory: BundleFactory,
         prepare: Callable[[_Bundle], Closeable] = warmed_up,
     ) -> None:
         """Takes what loads and what serves.

@@ -1,0 +1,62 @@
+"""GetModelStatus: what became of the versions of a model."""
+
+from typing import Final
+
+from tensorflow_serving.apis import get_model_status_pb2, status_pb2
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import server_core
+from tensorflow_serving.util import errors
+
+_Status = get_model_status_pb2.ModelVersionStatus
+
+_STATES: Final = {
+    servable.ManagerState.START: _Status.START,
+    servable.ManagerState.LOADING: _Status.LOADING,
+    servable.ManagerState.AVAILABLE: _Status.AVAILABLE,
+    servable.ManagerState.UNLOADING: _Status.UNLOADING,
+    servable.ManagerState.END: _Status.END,
+}
+
+
+def get_model_status(
+    core: server_core.ServerCore,
+    request: get_model_status_pb2.GetModelStatusRequest,
+) -> get_model_status_pb2.GetModelStatusResponse:
+    """Returns the states of the versions of a model, lowest version first.
+
+    Raises:
+      InvalidArgumentError: The request names no model. Permanent.
+      NotFoundError: Nothing is known of the model, or of the version that the
+        request names. Permanent.
+    """
+    if not request.HasField("model_spec"):
+        raise errors.InvalidArgumentError("Missing ModelSpec")
+    spec = request.model_spec
+    if not spec.name:
+        raise errors.InvalidArgumentError("ModelSpec has no name specified")
+    states = core.states(spec.name)
+    if spec.WhichOneof("version_choice") == "version":
+        version = spec.version.value
+        if version not in states:
+            raise errors.NotFoundError(
+                f"Could not find version {version} of model {spec.name}"
+            )
+        states = {version: states[version]}
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, state in states.items():
+        response.model_version_status.add(
+            version=version,
+            state=_STATES[state.manager_state],
+            status=status(state.error),
+        )
+    return response
+
+
+def status(error: errors.ServingError | None) -> status_pb2.StatusProto:
+    """Returns an error in the form of the protocol; None is OK."""
+    if error is None:
+        return status_pb2.StatusProto()
+    return status_pb2.StatusProto(
+        error_code=int(error.code),  # type: ignore[arg-type]
+        error_message=errors.short_text(error),
+    )

@@ -1,0 +1,162 @@
+"""Which models a server serves: from a ModelServerConfig to checked values.
+
+Example:
+    configs = model_configs.read("/etc/models.config")
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from google.protobuf import text_format
+
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.sources.storage_path import (
+    file_system_storage_path_source,
+    storage_path_config,
+)
+from tensorflow_serving.util import errors
+
+PLATFORM: Final = "tensorflow"
+
+_TENSORFLOW_TYPE: Final = model_server_config_pb2.TENSORFLOW
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A model to serve, and which of its versions.
+
+    Raises:
+      InvalidArgumentError: A name or path is not what it must be.
+    """
+
+    name: str
+    base_path: str
+    version_policy: storage_path_config.VersionPolicy = (
+        file_system_storage_path_source.Latest()
+    )
+    # Versions by label.
+    version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        if not self.name:
+            raise errors.InvalidArgumentError(
+                'name of a model must be a text, such as "mnist"; got none for '
+                f"the model in {self.base_path or 'no base_path'}"
+            )
+        if not os.path.isabs(self.base_path):
+            raise errors.InvalidArgumentError(
+                f"base_path of model {self.name} must be an absolute path of "
+                f'this machine, such as "/models/{self.name}"; got '
+                f'"{self.base_path}"'
+            )
+
+    @property
+    def monitored(self) -> file_system_storage_path_source.ServableToMonitor:
+        """What a source has to look after."""
+        return file_system_storage_path_source.ServableToMonitor(
+            self.name, self.base_path, self.version_policy
+        )
+
+
+def parse(
+    config: model_server_config_pb2.ModelServerConfig,
+) -> tuple[ModelConfig, ...]:
+    """Returns the models of a configuration.
+
+    Raises:
+      InvalidArgumentError: A value is not allowed, two models have one name,
+        or the configuration is not a list of models. Permanent.
+    """
+    if config.WhichOneof("config") == "custom_model_config":
+        raise errors.InvalidArgumentError(
+            "config must be a model_config_list; got a custom_model_config"
+        )
+    models = tuple(map(_parse_model, config.model_config_list.config))
+    seen: set[str] = set()
+    for model in models:
+        if model.name in seen:
+            raise errors.InvalidArgumentError(
+                f"name of a model must be unique; got {model.name} again"
+            )
+        seen.add(model.name)
+    return models
+
+
+def read(path: str) -> tuple[ModelConfig, ...]:
+    """Returns the models of a file in text format.
+
+    Raises:
+      InvalidArgumentError: It is not a ModelServerConfig, or see parse(); the
+        text names the file. Permanent.
+      NotFoundError: There is no such file. Permanent.
+      UnavailableError: It cannot be read. Transient.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise errors.NotFoundError(
+            f"model config file must be there; got {path}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UnavailableError(
+            f"model config file must be readable; got {error}"
+        ) from None
+    config = model_server_config_pb2.ModelServerConfig()
+    try:
+        text_format.Parse(text, config)
+        return parse(config)
+    except text_format.ParseError as error:
+        # What suites that start TensorFlow Serving look for.
+        raise errors.InvalidArgumentError(
+            "Error parsing text-format tensorflow.serving.ModelServerConfig: "
+            f"{path}:{error}"
+        ) from None
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(f"{error}: {path}") from None
+
+
+def _parse_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+    if config.model_type and config.model_platform:
+        raise errors.InvalidArgumentError(
+            f"model {config.name} must have a model_platform or the older "
+            "model_type; got both"
+        )
+    platform = config.model_platform
+    if config.model_type == _TENSORFLOW_TYPE:
+        platform = PLATFORM
+    if platform != PLATFORM:
+        raise errors.InvalidArgumentError(
+            f'model_platform of model {config.name} must be "{PLATFORM}"; got '
+            f'"{platform}"'
+        )
+    return ModelConfig(
+        config.name,
+        config.base_path,
+        _policy(config),
+        dict(config.version_labels),
+    )
+
+
+def _policy(
+    config: model_server_config_pb2.ModelConfig,
+) -> storage_path_config.VersionPolicy:
+    policy = config.model_version_policy
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return file_system_storage_path_source.All()
+    if kind == "specific":
+        return file_system_storage_path_source.Specific(
+            tuple(policy.specific.versions)
+        )
+    return file_system_storage_path_source.Latest(
+        policy.latest.num_versions or 1
+    )
+
+
+def names(models: Sequence[ModelConfig]) -> list[str]:
+    """Returns the names of models, in order."""
+    return [model.name for model in models]

@@ -1,0 +1,123 @@
+"""Tests for model_configs."""
+
+from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.model_servers import model_configs
+from tensorflow_serving.sources.storage_path import (
+    file_system_storage_path_source,
+)
+from tensorflow_serving.util import errors
+
+_M = 'name: "m" base_path: "/m" model_platform: "tensorflow"'
+
+
+def _parse(text: str) -> tuple[model_configs.ModelConfig, ...]:
+    return model_configs.parse(
+        text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    )
+
+
+class ParseTest(parameterized.TestCase):
+    """Tests of configurations in text format."""
+
+    @parameterized.named_parameters(
+        ("none", "", file_system_storage_path_source.Latest(1)),
+        ("latest", "latest {}", file_system_storage_path_source.Latest(1)),
+        (
+            "latest_two",
+            "latest { num_versions: 2 }",
+            file_system_storage_path_source.Latest(2),
+        ),
+        ("all", "all {}", file_system_storage_path_source.All()),
+        (
+            "specific",
+            "specific { versions: 3 versions: 5 }",
+            file_system_storage_path_source.Specific((3, 5)),
+        ),
+    )
+    def test_version_policy_is_that_of_the_source(
+        self, text: str, expected: object
+    ) -> None:
+        """Without one the latest version is served."""
+        (model,) = _parse(
+            "model_config_list { config { "
+            f"{_M} model_version_policy {{ {text} }} }} }}"
+        )
+        self.assertEqual(model.version_policy, expected)
+
+    def test_labels_are_versions_by_name(self) -> None:
+        """Each label names one version."""
+        (model,) = _parse(
+            f"model_config_list {{ config {{ {_M} version_labels "
+            '{ key: "stable" value: 3 } } }'
+        )
+        self.assertEqual(model.version_labels, {"stable": 3})
+
+    def test_older_model_type_is_taken(self) -> None:
+        """Files from before model_platform still work."""
+        (model,) = _parse(
+            'model_config_list { config { name: "m" base_path: "/m" '
+            "model_type: TENSORFLOW } }"
+        )
+        self.assertEqual(model.name, "m")
+
+    def test_no_models_are_allowed(self) -> None:
+        """A server may wait for its first configuration."""
+        self.assertEqual(_parse(""), ())
+
+    @parameterized.named_parameters(
+        ("name", _M.replace('"m"', '""'), "name of a model must be a text"),
+        ("path", _M.replace('"/m"', '"m"'), 'absolute path.*got "m"'),
+        ("url", _M.replace('"/m"', '"gs://b/m"'), "absolute path"),
+        ("platform", _M.replace('"tensorflow"', '"other"'), 'got "other"'),
+        ("no_platform", _M.replace("model_platform", "#"), 'got ""'),
+        ("both", f"{_M} model_type: TENSORFLOW", "got both"),
+        ("again", f"{_M} }} config {{ {_M}", "unique; got m again"),
+    )
+    def test_model_that_is_not_valid_is_refused(
+        self, text: str, expected: str
+    ) -> None:
+        """The text says which model and what is wrong with it."""
+        with self.assertRaisesRegex(errors.InvalidArgumentError, expected):
+            _parse(f"model_config_list {{ config {{ {text}\n }} }}")
+
+    def test_custom_configuration_is_refused(self) -> None:
+        """There is nobody who could read it."""
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "custom"):
+            _parse("custom_model_config {}")
+
+
+class ReadTest(absltest.TestCase):
+    """Tests of files."""
+
+    def test_file_is_read(self) -> None:
+        """Commas between messages are allowed."""
+        file = self.create_tempfile(
+            content=f"model_config_list {{ config: {{ {_M} }}, }}"
+        )
+        self.assertEqual(
+            model_configs.names(model_configs.read(file.full_path)), ["m"]
+        )
+
+    def test_error_names_file_line_and_field(self) -> None:
+        """It has the words that suites of other servers look for."""
+        file = self.create_tempfile(
+            content="model_config_list {\n  config { nam: 1 }\n}"
+        )
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "^Error parsing text-format tensorflow.serving.ModelServerConfig: "
+            f"{file.full_path}:2:.*nam",
+        ):
+            model_configs.read(file.full_path)
+
+    def test_missing_file_is_named(self) -> None:
+        """The path is in the text."""
+        with self.assertRaisesRegex(errors.NotFoundError, "/no/such/file"):
+            model_configs.read("/no/such/file")
+
+
+if __name__ == "__main__":
+    absltest.main()

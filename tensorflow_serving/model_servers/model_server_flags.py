@@ -1,0 +1,290 @@
+"""The flags of the model server: those of TensorFlow Serving, and some more.
+
+Example:
+    flags.adopt_module_key_flags(model_server_flags)  # shows them in --help
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from absl import flags, logging
+
+_MAX_PORT: Final = 65535
+
+PORT = flags.DEFINE_integer(
+    "port",
+    8500,
+    "TCP port for gRPC; 0: none, then --grpc_socket_path must be given.",
+    lower_bound=0,
+    upper_bound=_MAX_PORT,
+)
+GRPC_SOCKET_PATH = flags.DEFINE_string(
+    "grpc_socket_path", "", "UNIX socket for gRPC, in addition to --port."
+)
+HOST = flags.DEFINE_string(
+    "host",
+    "",
+    "Host name or address to listen on, such as localhost or ::1; empty: all "
+    "addresses of this machine, IPv4 and IPv6.",
+)
+MODEL_NAME = flags.DEFINE_string(
+    "model_name",
+    "default",
+    "Name in requests of the model of --model_base_path.",
+)
+MODEL_BASE_PATH = flags.DEFINE_string(
+    "model_base_path",
+    "",
+    "Folder with the versions of a model, such as /models/mnist. For several "
+    "models see --model_config_file.",
+)
+MODEL_CONFIG_FILE = flags.DEFINE_string(
+    "model_config_file",
+    "",
+    "File with a ModelServerConfig in text format; then --model_name and "
+    "--model_base_path are ignored.",
+)
+MODEL_CONFIG_FILE_POLL_WAIT_SECONDS = flags.DEFINE_integer(
+    "model_config_file_poll_wait_seconds",
+    0,
+    "How often to look whether --model_config_file has changed; 0: never.",
+    lower_bound=0,
+)
+ENABLE_BATCHING = flags.DEFINE_bool(
+    "enable_batching", False, "Whether concurrent calls are run as batches."
+)
+BATCHING_PARAMETERS_FILE = flags.DEFINE_string(
+    "batching_parameters_file",
+    "",
+    "File with BatchingParameters in text format; wants --enable_batching.",
+)
+ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS = flags.DEFINE_bool(
+    "allow_version_labels_for_unavailable_models",
+    False,
+    "Whether a new label may point at a version that is not available yet.",
+)
+FILE_SYSTEM_POLL_WAIT_SECONDS = flags.DEFINE_float(
+    "file_system_poll_wait_seconds",
+    1.0,
+    "How often to look for new versions; 0: only at the start; below 0: never.",
+)
+NUM_LOAD_THREADS = flags.DEFINE_integer(
+    "num_load_threads",
+    0,
+    "How many versions are loaded at the same time; 0: one for each CPU.",
+    lower_bound=0,
+)
+NUM_UNLOAD_THREADS = flags.DEFINE_integer(
+    "num_unload_threads",
+    0,
+    "How many versions are unloaded at the same time; 0: four.",
+    lower_bound=0,
+)
+MAX_NUM_LOAD_RETRIES = flags.DEFINE_integer(
+    "max_num_load_retries",
+    5,
+    "How often a load that failed for the moment is tried again.",
+    lower_bound=0,
+)
+LOAD_RETRY_INTERVAL_MICROS = flags.DEFINE_integer(
+    "load_retry_interval_micros",
+    60_000_000,
+    "Microseconds between two tries; below 0: none.",
+)
+MODEL_LOAD_TIMEOUT_SECONDS = flags.DEFINE_float(
+    "model_load_timeout_seconds",
+    0.0,
+    "How long HandleReloadConfigRequest waits for new models; 0: for as long "
+    "as it takes.",
+    lower_bound=0.0,
+)
+MAX_MEMORY_BYTES = flags.DEFINE_integer(
+    "max_memory_bytes",
+    0,
+    "What all models may take together, by their estimates; 0: any amount.",
+    lower_bound=0,
+)
+TENSORFLOW_SESSION_PARALLELISM = flags.DEFINE_integer(
+    "tensorflow_session_parallelism",
+    0,
+    "Threads within an operation, and between operations; 0: TensorFlow "
+    "decides.",
+    lower_bound=0,
+)
+TENSORFLOW_INTRA_OP_PARALLELISM = flags.DEFINE_integer(
+    "tensorflow_intra_op_parallelism",
+    0,
+    "Threads within an operation; 0: TensorFlow decides.",
+    lower_bound=0,
+)
+TENSORFLOW_INTER_OP_PARALLELISM = flags.DEFINE_integer(
+    "tensorflow_inter_op_parallelism",
+    0,
+    "Threads between operations; 0: TensorFlow decides.",
+    lower_bound=0,
+)
+TENSORFLOW_SESSION_CONFIG_FILE = flags.DEFINE_string(
+    "tensorflow_session_config_file",
+    "",
+    "File with a ConfigProto in text format, for all sessions.",
+)
+PER_PROCESS_GPU_MEMORY_FRACTION = flags.DEFINE_float(
+    "per_process_gpu_memory_fraction",
+    0.0,
+    "The share of GPU memory to take; 0: TensorFlow decides.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+SAVED_MODEL_TAGS = flags.DEFINE_string(
+    "saved_model_tags",
+    "serve",
+    "Tags of the graph of a SavedModel, separated by commas.",
+)
+ENABLE_MODEL_WARMUP = flags.DEFINE_bool(
+    "enable_model_warmup",
+    True,
+    "Whether signatures that have no effect are run once before they serve.",
+)
+LOAD_OP_LIBRARIES = flags.DEFINE_list(
+    "load_op_libraries",
+    [],
+    "Shared libraries with operations that are not TensorFlow's own.",
+)
+SSL_CONFIG_FILE = flags.DEFINE_string(
+    "ssl_config_file",
+    "",
+    "File with an SSLConfig in text format, which holds the PEM texts "
+    "themselves; connections are then encrypted.",
+)
+GRPC_MAX_MESSAGE_BYTES = flags.DEFINE_integer(
+    "grpc_max_message_bytes",
+    2**31 - 1,
+    "The largest request.",
+    lower_bound=1,
+    upper_bound=2**31 - 1,
+)
+GRPC_MAX_THREADS = flags.DEFINE_integer(
+    "grpc_max_threads",
+    0,
+    "How many calls run at the same time without batching; 0: four for each "
+    "CPU.",
+    lower_bound=0,
+)
+MAX_CONCURRENT_CALLS = flags.DEFINE_integer(
+    "max_concurrent_calls",
+    0,
+    "How many calls may be without an answer at the same time; more are "
+    "refused with RESOURCE_EXHAUSTED. 0: any number.",
+    lower_bound=0,
+)
+DRAIN_DELAY_SECONDS = flags.DEFINE_float(
+    "drain_delay_seconds",
+    0.0,
+    "How long to go on serving after SIGTERM or Ctrl-C, with a health of "
+    "NOT_SERVING: the time that load balancers take to look elsewhere.",
+    lower_bound=0.0,
+)
+SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
+    "shutdown_grace_seconds",
+    30.0,
+    "How long calls that run may take to finish after that.",
+    lower_bound=0.0,
+)
+VERSION = flags.DEFINE_bool("version", False, "Prints versions and exits.")
+
+# Flags of TensorFlow Serving that have no meaning here, with their defaults.
+_WITHOUT_MEANING: Final[Mapping[str, Any]] = {
+    "enable_grpc_healthcheck_service": False,
+    "enable_signature_method_name_check": False,
+    "flush_filesystem_caches": True,
+    "grpc_channel_arguments": "",
+    "mixed_precision": "",
+    "num_request_iterations_for_warmup": 0,
+    "num_tflite_interpreters_per_pool": 1,
+    "num_tflite_pools": 0,
+    "remove_unused_fields_from_bundle_metagraph": True,
+    "skip_initialize_tpu": False,
+    "thread_pool_factory_config_file": "",
+    "use_alts_credentials": False,
+    "xla_cpu_compilation_enabled": False,
+    "xla_gpu_compilation_enabled": False,
+}
+# Those that this server does not offer yet: to ignore them would surprise.
+_NOT_OFFERED: Final[Mapping[str, Any]] = {
+    "enable_per_model_batching_parameters": False,
+    "enable_serialization_as_tensor_content": False,
+    "monitoring_config_file": "",
+    "platform_config_file": "",
+    "prefer_tflite_model": False,
+    "rest_api_port": 0,
+}
+_OF_REST: Final[Mapping[str, Any]] = {
+    "rest_api_enable_cors_support": False,
+    "rest_api_num_threads": 0,
+    "rest_api_timeout_in_ms": 30_000,
+}
+
+
+def _define(values: Mapping[str, Any], text: str) -> None:
+    for name, default in values.items():
+        if isinstance(default, bool):
+            flags.DEFINE_bool(name, default, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, default, text)
+        else:
+            flags.DEFINE_string(name, default, text)
+
+
+_define(_WITHOUT_MEANING, "Accepted, and without meaning for this server.")
+_define(_OF_REST, "Accepted; this server has no REST API yet.")
+_define(_NOT_OFFERED, "Not offered by this server yet.")
+flags.DEFINE_bool(
+    "enable_profiler", True, "Accepted; there is no profiler service yet."
+)
+for _name, _default in _NOT_OFFERED.items():
+    flags.register_validator(
+        _name,
+        lambda value, default=_default: value == default,
+        "is not offered by this server yet",
+    )
+
+
+def warn_of_flags_without_meaning() -> None:
+    """Logs one line for each flag that was given and can mean nothing here."""
+    for name, default in {**_WITHOUT_MEANING, **_OF_REST}.items():
+        if flags.FLAGS[name].value != default:
+            logging.warning("--%s has no meaning for this server", name)
+
+
+def _is_socket_there(values: Mapping[str, Any]) -> bool:
+    return bool(values["port"] or values["grpc_socket_path"])
+
+
+def _are_parameters_used(values: Mapping[str, Any]) -> bool:
+    return values["enable_batching"] or not values["batching_parameters_file"]
+
+
+def _is_parallelism_clear(values: Mapping[str, Any]) -> bool:
+    return not all(values.values())
+
+
+flags.register_multi_flags_validator(
+    [PORT, GRPC_SOCKET_PATH],
+    _is_socket_there,
+    "--port or --grpc_socket_path must be given",
+)
+flags.register_multi_flags_validator(
+    [ENABLE_BATCHING, BATCHING_PARAMETERS_FILE],
+    _are_parameters_used,
+    "--batching_parameters_file must be given with --enable_batching only",
+)
+flags.register_multi_flags_validator(
+    [
+        TENSORFLOW_SESSION_PARALLELISM,
+        TENSORFLOW_INTRA_OP_PARALLELISM,
+        TENSORFLOW_INTER_OP_PARALLELISM,
+    ],
+    _is_parallelism_clear,
+    "--tensorflow_session_parallelism must not be given with both of "
+    "--tensorflow_intra_op_parallelism and --tensorflow_inter_op_parallelism",
+)

@@ -1,0 +1,186 @@
+"""Options of the server, made from its flags and the files that they name."""
+
+import os
+from typing import Final, TypeVar
+
+from google.protobuf import message, text_format
+
+from tensorflow_serving.batching import (
+    batch_queue,
+    batching_session,
+    shared_batch_scheduler,
+)
+from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.core import basic_manager
+from tensorflow_serving.model_servers import (
+    model_configs,
+    model_server_flags,
+    server_core,
+)
+from tensorflow_serving.servables.tensorflow import (
+    batch_threads,
+    session_bundle_config_pb2,
+)
+from tensorflow_serving.tensorflow_c.protos import config_pb2
+from tensorflow_serving.util import errors
+
+MessageT = TypeVar("MessageT", bound=message.Message)
+
+_NUM_CPUS: Final = os.cpu_count() or 1
+_NUM_UNLOAD_THREADS: Final = 4
+# Without batching there is no reason to refuse a call that waits.
+_MANY: Final = 1 << 20
+_THREAD_POOL_NAME: Final = "model_server_batch_threads"
+
+
+def models() -> tuple[model_configs.ModelConfig, ...]:
+    """Returns the models that the flags name.
+
+    Raises:
+      InvalidArgumentError: There are none, or the configuration is not valid.
+        Permanent.
+      NotFoundError: There is no such file. Permanent.
+    """
+    if path := model_server_flags.MODEL_CONFIG_FILE.value:
+        return model_configs.read(path)
+    base_path = model_server_flags.MODEL_BASE_PATH.value
+    if not base_path:
+        raise errors.InvalidArgumentError(
+            "--model_base_path must be the folder with the versions of a "
+            "model, such as /models/mnist, or --model_config_file a file with "
+            "several models; got neither"
+        )
+    return (
+        model_configs.ModelConfig(
+            model_server_flags.MODEL_NAME.value, os.path.abspath(base_path)
+        ),
+    )
+
+
+def core_options() -> server_core.Options:
+    """Returns the options of the core.
+
+    Raises:
+      InvalidArgumentError: A file is not what it should be; the text names the
+        flag. Permanent.
+    """
+    interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
+    return server_core.Options(
+        session=_session_config(),
+        tags=tuple(model_server_flags.SAVED_MODEL_TAGS.value.split(",")),
+        batching=_batching_parameters(),
+        batching_defaults=_batching_defaults(),
+        manager=basic_manager.Options(
+            num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
+            or _NUM_CPUS,
+            num_unload_threads=model_server_flags.NUM_UNLOAD_THREADS.value
+            or _NUM_UNLOAD_THREADS,
+            max_num_load_retries=model_server_flags.MAX_NUM_LOAD_RETRIES.value,
+            load_retry_interval_micros=max(0, interval),
+        ),
+        file_system_poll_wait_seconds=(
+            model_server_flags.FILE_SYSTEM_POLL_WAIT_SECONDS.value
+        ),
+        max_memory_bytes=model_server_flags.MAX_MEMORY_BYTES.value or None,
+        model_load_timeout_seconds=(
+            model_server_flags.MODEL_LOAD_TIMEOUT_SECONDS.value
+        ),
+        allows_labels_for_unavailable_models=(
+            model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS.value
+        ),
+        enables_warm_up=model_server_flags.ENABLE_MODEL_WARMUP.value,
+    )
+
+
+def ssl_config() -> ssl_config_pb2.SSLConfig | None:
+    """Returns how connections are encrypted; None: not at all.
+
+    Raises:
+      InvalidArgumentError: The file is not an SSLConfig. Permanent.
+    """
+    path = model_server_flags.SSL_CONFIG_FILE.value
+    if not path:
+        return None
+    return _read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
+
+
+def _session_config() -> session_bundle_config_pb2.SessionBundleConfig:
+    config = session_bundle_config_pb2.SessionBundleConfig(
+        op_libraries=model_server_flags.LOAD_OP_LIBRARIES.value
+    )
+    session = config.session_config
+    if path := model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
+        session.CopyFrom(
+            _read(
+                "tensorflow_session_config_file",
+                path,
+                config_pb2.ConfigProto(),
+            )
+        )
+        return config
+    parallelism = model_server_flags.TENSORFLOW_SESSION_PARALLELISM.value
+    session.intra_op_parallelism_threads = (
+        model_server_flags.TENSORFLOW_INTRA_OP_PARALLELISM.value or parallelism
+    )
+    session.inter_op_parallelism_threads = (
+        model_server_flags.TENSORFLOW_INTER_OP_PARALLELISM.value or parallelism
+    )
+    session.gpu_options.per_process_gpu_memory_fraction = (
+        model_server_flags.PER_PROCESS_GPU_MEMORY_FRACTION.value
+    )
+    session.gpu_options.allow_growth = True
+    session.allow_soft_placement = True
+    session.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    return config
+
+
+def _batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
+    parameters = session_bundle_config_pb2.BatchingParameters()
+    if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
+        _read("batching_parameters_file", path, parameters)
+    return parameters
+
+
+def _batching_defaults() -> batch_threads.Defaults:
+    """Returns the defaults of today's TensorFlow Serving."""
+    if model_server_flags.ENABLE_BATCHING.value:
+        return batch_threads.Defaults(
+            batch_queue.QueueOptions(
+                max_batch_size=1000,
+                batch_timeout_micros=0,
+                max_enqueued_batches=10,
+            ),
+            shared_batch_scheduler.Options(_NUM_CPUS, _THREAD_POOL_NAME),
+        )
+    num_threads = model_server_flags.GRPC_MAX_THREADS.value or 4 * _NUM_CPUS
+    return batch_threads.Defaults(
+        batch_queue.QueueOptions(
+            max_batch_size=1,
+            batch_timeout_micros=0,
+            max_enqueued_batches=_MANY,
+        ),
+        shared_batch_scheduler.Options(num_threads, _THREAD_POOL_NAME),
+        batching_session.Options(never_merges=True),
+    )
+
+
+def _read(flag: str, path: str, target: MessageT) -> MessageT:
+    """Reads a message in text format.
+
+    Raises:
+      InvalidArgumentError: The file cannot be read, or is something else; the
+        text names flag, file and line. Permanent.
+    """
+    name = target.DESCRIPTOR.full_name
+    try:
+        with open(path, encoding="utf-8") as file:
+            text_format.Parse(file.read(), target)
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.InvalidArgumentError(
+            f"--{flag} must be a file that can be read; got {error}"
+        ) from None
+    except text_format.ParseError as error:
+        raise errors.InvalidArgumentError(
+            f"--{flag} must be a {name} in text format; got {path}:{error}"
+        ) from None
+    return target

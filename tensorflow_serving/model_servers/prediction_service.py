@@ -1,0 +1,222 @@
+"""PredictionService: runs models of a ServerCore, without a thread for a call.
+
+A call is parsed and checked when it comes, waits in the queue of its signature,
+and holds on to its version until it is answered.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy.typing as npt
+from absl import logging
+from google.protobuf import message
+
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    inference_pb2,
+    model_pb2,
+    predict_pb2,
+    prediction_service_pb2,
+    regression_pb2,
+)
+from tensorflow_serving.batching import batched_function
+from tensorflow_serving.core import servable_handle
+from tensorflow_serving.model_servers import server_core
+from tensorflow_serving.rpc import blocking_methods
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.servables.tensorflow import (
+    classify,
+    get_model_metadata,
+    inference,
+    multi_inference,
+    predict,
+    regress,
+    served_model,
+)
+from tensorflow_serving.util import errors
+
+_SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
+    "PredictionService"
+]
+
+_Begin = Callable[[inference.Version, Any], inference.Inference]
+_Handle = servable_handle.ServableHandle[served_model.ServedModel]
+_Queue = tuple[served_model.ServedModel, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A call that waits for its outputs."""
+
+    call: call_lib.Call
+    handle: _Handle
+    inference: inference.Inference
+
+
+class PredictionService:
+    """Implements the service of the protocol.
+
+    Calls that come together are scheduled together, each in the queue of its
+    signature. When a caller leaves, its call leaves the queue.
+    """
+
+    def __init__(self, core: server_core.ServerCore) -> None:
+        """Takes a core, which the caller closes after the server."""
+        self._core = core
+        # Both are used only by the thread of the server that begins calls.
+        self._arrived: dict[_Queue, list[batched_function.Call]] = {}
+        self._busy: set[_Queue] = set()
+
+    def service(self) -> call_lib.Service:
+        """Returns the service for a server."""
+        return call_lib.Service(
+            _SERVICE,
+            methods={"GetModelMetadata": self.get_model_metadata},
+            async_methods={
+                "Classify": self._method(
+                    classification_pb2.ClassificationRequest, classify.begin
+                ),
+                "MultiInference": functools.partial(
+                    self._begin,
+                    inference_pb2.MultiInferenceRequest,
+                    _spec_of_first_task,
+                    multi_inference.begin,
+                ),
+                "Predict": self._method(
+                    predict_pb2.PredictRequest, predict.begin
+                ),
+                "Regress": self._method(
+                    regression_pb2.RegressionRequest, regress.begin
+                ),
+            },
+            # Calls of _begin() are scheduled by this, when no other call is at
+            # hand.
+            when_idle=self._schedule,
+        )
+
+    def get_model_metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Returns the signatures of a model.
+
+        Raises:
+          InvalidArgumentError: The request asks for something else. Permanent.
+          NotFoundError, UnavailableError: See ServerCore.handle().
+        """
+        spec = _spec(request)
+        get_model_metadata.require_fields(request)
+        with self._core.handle(spec) as handle:
+            return get_model_metadata.get_model_metadata(
+                _version(handle), request
+            )
+
+    def succeed(
+        self,
+        calls: Sequence[batched_function.Call],
+        outputs: Sequence[npt.NDArray[Any]],
+        run: batched_function.Run,
+    ) -> None:
+        """See batched_function.Caller."""
+        for call, own_outputs in batched_function.rows_of(calls, outputs):
+            pending: _Pending = call.context
+            with pending.handle:
+                try:
+                    response = pending.inference.respond(own_outputs)
+                except errors.ServingError as error:
+                    pending.call.fail(error)
+                except Exception:
+                    logging.exception("Making a response failed")
+                    pending.call.fail(
+                        errors.InternalError(
+                            "making the response failed; see the log"
+                        )
+                    )
+                else:
+                    pending.call.reply(response)
+
+    def fail(
+        self,
+        calls: Sequence[batched_function.Call],
+        error: errors.ServingError,
+    ) -> None:
+        """See batched_function.Caller."""
+        for call in calls:
+            pending: _Pending = call.context
+            with pending.handle:
+                pending.call.fail(error)
+
+    def _method(
+        self, request_class: type[message.Message], begin: _Begin
+    ) -> call_lib.AsyncMethod:
+        return functools.partial(self._begin, request_class, _spec, begin)
+
+    def _begin(
+        self,
+        request_class: type[message.Message],
+        find_spec: Callable[[Any], model_pb2.ModelSpec],
+        begin: _Begin,
+        call: call_lib.Call,
+    ) -> None:
+        """Begins a call; what it raises is the answer."""
+        request = blocking_methods.parse(request_class, call.request)
+        handle = self._core.handle(find_spec(request))
+        try:
+            begun = begin(_version(handle), request)
+            task = begun.function.call(
+                begun.inputs,
+                self,
+                call.deadline,
+                context=_Pending(call, handle, begun),
+            )
+        except BaseException:
+            handle.close()
+            raise
+        call.on_cancelled = functools.partial(
+            begun.model.cancel, begun.signature_name, task
+        )
+        queue = begun.model, begun.signature_name
+        self._arrived.setdefault(queue, []).append(task)
+
+    def _schedule(self) -> bool:
+        """Schedules the calls that came; returns whether to come back soon."""
+        arrived, self._arrived = self._arrived, {}
+        for queue in self._busy.difference(arrived):
+            arrived[queue] = []
+        self._busy = set()
+        for queue, tasks in arrived.items():
+            model, signature_name = queue
+            if model.schedule(
+                signature_name,
+                [task for task in tasks if task.context.call.is_active],
+            ):
+                self._busy.add(queue)
+        return bool(self._busy)
+
+
+def _spec(request: Any) -> model_pb2.ModelSpec:
+    """Returns the model that a request names.
+
+    Raises:
+      InvalidArgumentError: It names none. Permanent.
+    """
+    if not request.HasField("model_spec"):
+        raise errors.InvalidArgumentError("Missing ModelSpec")
+    spec: model_pb2.ModelSpec = request.model_spec
+    return spec
+
+
+def _spec_of_first_task(
+    request: inference_pb2.MultiInferenceRequest,
+) -> model_pb2.ModelSpec:
+    if not request.tasks:
+        raise errors.InvalidArgumentError(
+            "tasks must be at least one; got none"
+        )
+    return _spec(request.tasks[0])
+
+
+def _version(handle: _Handle) -> inference.Version:
+    return inference.Version(handle.id.name, handle.id.version, handle.servable)

@@ -1,0 +1,202 @@
+"""The life of the model server, from its ports to its end.
+
+Example:
+    with server_core.ServerCore(options, models) as core:
+        server.serve(core, server.Options(("0.0.0.0:8500",)), termination)
+"""
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+
+from absl import logging
+
+from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.model_servers import (
+    model_health,
+    model_service,
+    prediction_service,
+    server_core,
+)
+from tensorflow_serving.rpc import options as options_lib
+from tensorflow_serving.rpc import server as server_lib
+from tensorflow_serving.util import background_log, errors, signals
+
+# How long the process may go on without calls, or once their time is over.
+_EXIT_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the model server can be called, and how it ends."""
+
+    # Where to listen; see rpc.server.Server.
+    addresses: tuple[str, ...]
+    max_request_bytes: int = options_lib.Options.max_request_bytes
+    max_concurrent_calls: int = 0
+    # None: connections are not encrypted.
+    ssl: ssl_config_pb2.SSLConfig | None = None
+    # How long to go on serving after a signal, with a health of NOT_SERVING.
+    drain_delay_seconds: float = 0.0
+    # How long calls may take to finish after that.
+    shutdown_grace_seconds: float = 30.0
+
+
+def serve(
+    core: server_core.ServerCore,
+    options: Options,
+    termination: signals.Termination,
+    on_running: Callable[[int], None],
+) -> None:
+    """Serves the models of a core until a signal comes.
+
+    The ports are open at once; until the first models are loaded, calls of
+    them are refused with UNAVAILABLE. If calls take longer than the grace to
+    finish, the process ends here, with 1. Otherwise the caller has two seconds
+    for what is left to do.
+
+    Args:
+      core: The models.
+      options: See Options.
+      termination: Waits for the signal.
+      on_running: Called with the port once calls are answered.
+
+    Raises:
+      UnavailableError: An address cannot be taken.
+      InvalidArgumentError: The SSLConfig is not what it should be.
+    """
+    termination.end_within(
+        options.drain_delay_seconds
+        + options.shutdown_grace_seconds
+        + _EXIT_SECONDS
+    )
+    with contextlib.ExitStack() as stack:
+        tls = None
+        if options.ssl is not None:
+            tls = stack.enter_context(_tls_options(options.ssl))
+        server = stack.enter_context(
+            server_lib.Server(
+                options.addresses,
+                [
+                    prediction_service.PredictionService(core).service(),
+                    model_service.ModelService(core).service(),
+                ],
+                options_lib.Options(
+                    num_threads=2 * (os.cpu_count() or 1),
+                    max_concurrent_calls=options.max_concurrent_calls,
+                    max_request_bytes=options.max_request_bytes,
+                    tls=tls,
+                    starts_serving=False,
+                ),
+            )
+        )
+        health = stack.enter_context(
+            model_health.ModelHealth(core, server.health)
+        )
+        server.start()
+        health.update()
+        on_running(server.port)
+        logging.info("Stopping because of %s", termination.wait())
+        _stop(server, options)
+        termination.end_within(_EXIT_SECONDS, exit_code=0)
+
+
+def _stop(server: server_lib.Server, options: Options) -> None:
+    if server.stop(
+        options.shutdown_grace_seconds,
+        drain_delay_seconds=options.drain_delay_seconds,
+    ):
+        logging.info("Stopped")
+        return
+    logging.warning(
+        "Calls must finish within --shutdown_grace_seconds=%g; leaving those "
+        "that did not",
+        options.shutdown_grace_seconds,
+    )
+    background_log.flush()
+    # Their threads would keep the process, for as long as they like.
+    os._exit(1)
+
+
+@contextlib.contextmanager
+def _tls_options(
+    config: ssl_config_pb2.SSLConfig,
+) -> Iterator[options_lib.TlsOptions]:
+    """Yields files with the texts of an SSLConfig; only this user reads them.
+
+    Python's ssl takes the private key from a file.
+    """
+    if not config.server_key or not config.server_cert:
+        raise errors.InvalidArgumentError(
+            "--ssl_config_file must have a server_key and a server_cert, as "
+            "texts in PEM format; one of them is empty"
+        )
+    if config.client_verify and not config.custom_ca:
+        raise errors.InvalidArgumentError(
+            "--ssl_config_file must have a custom_ca, the issuers of the "
+            "certificates of clients, with client_verify"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {}
+        for name in ("server_key", "server_cert", "custom_ca"):
+            path = paths[name] = os.path.join(folder, name)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(getattr(config, name))
+        yield options_lib.TlsOptions(
+            paths["server_key"],
+            paths["server_cert"],
+            paths["custom_ca"] if config.client_verify else "",
+        )
+
+
+class ConfigPoller:
+    """Calls a function every so often, until it is closed.
+
+    What the function raises is logged, once for each text.
+
+    A context manager that closes itself. Thread-safe.
+    """
+
+    def __init__(
+        self, function: Callable[[], None], period_seconds: float
+    ) -> None:
+        """Starts a thread, unless the period is 0."""
+        self._function = function
+        self._period_seconds = period_seconds
+        self._is_closed = threading.Event()
+        self._last_error = ""
+        self._thread = threading.Thread(
+            target=self._run, name="config_poller", daemon=True
+        )
+        if period_seconds > 0:
+            self._thread.start()
+
+    def poll_once(self) -> None:
+        """Calls the function."""
+        try:
+            self._function()
+            self._last_error = ""
+        except errors.ServingError as error:
+            if str(error) != self._last_error:
+                self._last_error = str(error)
+                logging.warning("The configuration stays as it is: %s", error)
+
+    def close(self) -> None:
+        """Ends the thread, unless it waits for models. Idempotent."""
+        self._is_closed.set()
+
+    def __enter__(self) -> "ConfigPoller":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes itself."""
+        self.close()
+
+    def _run(self) -> None:
+        while not self._is_closed.wait(self._period_seconds):
+            self.poll_once()

@@ -1,0 +1,367 @@
+"""The models of a server: configuration in, handles out.
+
+    source of paths -> adapter -> manager -> handles
+                  <- event bus -> state monitor
+
+Example:
+    with ServerCore(options, configs) as core:
+        with core.handle(model_spec) as handle:
+            handle.servable.signature_defs
+"""
+
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.core import (
+    aspired_version_policy,
+    aspired_versions_manager,
+    basic_manager,
+    servable,
+    servable_handle,
+    servable_state_monitor,
+    source,
+)
+from tensorflow_serving.model_servers import model_configs, version_labels
+from tensorflow_serving.resources import resource_tracker
+from tensorflow_serving.servables.tensorflow import (
+    batch_threads,
+    model_bundle_factory,
+    served_model,
+    session_bundle_config_pb2,
+    session_bundle_source_adapter,
+    warm_up,
+)
+from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.sources.storage_path import (
+    file_system_storage_path_source,
+)
+from tensorflow_serving.util import errors, event_bus, version_name
+
+_AVAILABLE = servable.ManagerState.AVAILABLE
+_END = servable.ManagerState.END
+
+_Handle = servable_handle.ServableHandle[served_model.ServedModel]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a ServerCore.
+
+    Raises:
+      InvalidArgumentError: A value is out of range.
+    """
+
+    # How sessions are opened; without batching parameters.
+    session: session_bundle_config_pb2.SessionBundleConfig = dataclasses.field(
+        default_factory=session_bundle_config_pb2.SessionBundleConfig
+    )
+    # The tags of the graph of a SavedModel.
+    tags: tuple[str, ...] = ("serve",)
+    # How calls become batches, where it is not the default.
+    batching: session_bundle_config_pb2.BatchingParameters = dataclasses.field(
+        default_factory=session_bundle_config_pb2.BatchingParameters
+    )
+    batching_defaults: batch_threads.Defaults = batch_threads.Defaults()
+    manager: basic_manager.Options = basic_manager.Options()
+    # How often to look for versions; 0: only at the start.
+    file_system_poll_wait_seconds: float = 1.0
+    # What all models may take together; None for any amount.
+    max_memory_bytes: int | None = None
+    # How long reload() waits for new models; 0 for as long as it takes.
+    model_load_timeout_seconds: float = 0.0
+    # Whether labels may point at versions that are not available yet.
+    allows_labels_for_unavailable_models: bool = False
+    # Whether signatures without an effect are run once before they serve.
+    enables_warm_up: bool = True
+
+
+class ServerCore:
+    """Keeps models loaded as a configuration says, and gives handles on them.
+
+    Until each of the first models was loaded once, or has failed, every request
+    for a handle is refused with UNAVAILABLE.
+
+    A context manager that closes itself. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        models: Sequence[model_configs.ModelConfig],
+    ) -> None:
+        """Starts to look for versions and to load them.
+
+        Raises:
+          InvalidArgumentError: A batching parameter is out of range. Permanent.
+          FailedPreconditionError: A label points at a version that is not
+            available. Permanent.
+        """
+        self._options = options
+        self._event_bus = event_bus.EventBus[servable.ServableState]()
+        self._lock = threading.Lock()
+        # All guarded by _lock.
+        self._models = tuple(models)
+        self._labels: version_labels.Labels = {}
+        # Those of the first models of which nothing is known yet.
+        self._starting = set(model_configs.names(models))
+        # Held while a configuration is put into effect.
+        self._reload_lock = threading.Lock()
+        # Closed from the last one to the first.
+        with contextlib.ExitStack() as stack:
+            self._threads = batch_threads.BatchThreads(
+                options.batching, options.batching_defaults
+            )
+            stack.callback(self._threads.close)
+            self._monitor = stack.enter_context(
+                servable_state_monitor.ServableStateMonitor(self._event_bus)
+            )
+            stack.enter_context(self._event_bus.subscribe(self._record))
+            self._manager = stack.enter_context(self._create_manager())
+            self._labels = self._assigned_labels(models)
+            self._connect(stack)
+            self._stack = stack.pop_all()
+
+    @property
+    def events(self) -> event_bus.EventBus[servable.ServableState]:
+        """Tells what becomes of each version."""
+        return self._event_bus
+
+    @property
+    def models(self) -> tuple[model_configs.ModelConfig, ...]:
+        """The models of the configuration."""
+        with self._lock:
+            return self._models
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """The names of the models of the configuration."""
+        with self._lock:
+            return model_configs.names(self._models)
+
+    def is_ready(self) -> bool:
+        """Returns whether every model has a version that is available."""
+        names = self.model_names
+        return bool(names) and all(map(self._has_available_version, names))
+
+    def states(self, name: str) -> Mapping[int, servable.ServableState]:
+        """Returns the states of the versions of a model, by version.
+
+        Raises:
+          NotFoundError: Nothing is known of such a model. Permanent.
+        """
+        states = self._monitor.version_states(name)
+        if not states and name not in self.model_names:
+            raise errors.NotFoundError(
+                f"Could not find any versions of model {name}"
+            )
+        return states
+
+    def handle(self, spec: model_pb2.ModelSpec) -> _Handle:
+        """Returns a handle on the version that a request names.
+
+        Raises:
+          InvalidArgumentError: The name is empty, or the model has no such
+            label. Permanent.
+          UnavailableError: The server has just been started. Transient.
+          NotFoundError: There is no such version. Permanent.
+        """
+        if not spec.name:
+            raise errors.InvalidArgumentError("ModelSpec has no name specified")
+        request = self._request(spec)
+        try:
+            return self._manager.get_servable_handle(
+                request, served_model.ServedModel
+            )
+        except errors.NotFoundError:
+            with self._lock:
+                is_starting = bool(self._starting)
+            if is_starting:
+                # Without the word that clients take for the end of the start.
+                raise errors.UnavailableError(
+                    "The server loads its first models; try again later"
+                ) from None
+            text = (
+                f"Latest({request.name})"
+                if request.version is None
+                else f"Specific({request.name}, {request.version})"
+            )
+            raise errors.NotFoundError(
+                f"Servable not found for request: {text}"
+            ) from None
+
+    def reload(self, models: Sequence[model_configs.ModelConfig]) -> None:
+        """Serves other models from now on, and waits for those that are new.
+
+        Models that are no longer named are unloaded. One reload at a time.
+
+        Raises:
+          FailedPreconditionError: A label points at a version that is not
+            available; nothing has changed. Or a new model could not be loaded;
+            the others are served, and it is tried again. Permanent.
+          DeadlineExceededError: A new model took longer than the options
+            allow; it is still being loaded. Transient.
+        """
+        with self._reload_lock:
+            labels = self._assigned_labels(models)
+            with self._lock:
+                known = set(model_configs.names(self._models))
+                self._models = tuple(models)
+                self._labels = labels
+            self._source.update_config(self._source_config(models))
+            new = [model for model in models if model.name not in known]
+            for model in new:
+                _require_version(model)
+            self._monitor.wait_until_available(
+                [servable.ServableRequest.latest(each.name) for each in new],
+                self._options.model_load_timeout_seconds or None,
+            )
+
+    def close(self) -> None:
+        """Unloads everything; waits for open handles. Idempotent."""
+        self._stack.close()
+
+    def __enter__(self) -> "ServerCore":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes itself."""
+        self.close()
+
+    def _create_manager(
+        self,
+    ) -> aspired_versions_manager.AspiredVersionsManager:
+        options = self._options
+        tracker = None
+        if options.max_memory_bytes is not None:
+            tracker = resource_tracker.ResourceTracker(
+                resource_tracker.ResourceAllocation(options.max_memory_bytes)
+            )
+        return aspired_versions_manager.AspiredVersionsManager(
+            aspired_versions_manager.Options(
+                aspired_version_policy.availability_preserving_policy,
+                manager=options.manager,
+            ),
+            event_bus=self._event_bus,
+            resource_tracker=tracker,
+        )
+
+    def _connect(self, stack: contextlib.ExitStack) -> None:
+        """Connects source and adapter with the manager."""
+        factory = stack.enter_context(
+            model_bundle_factory.ModelBundleFactory(
+                self._options.session, self._options.tags
+            )
+        )
+        adapter = stack.enter_context(
+            session_bundle_source_adapter.SessionBundleSourceAdapter(
+                factory, self._served
+            )
+        )
+        self._source = stack.enter_context(
+            file_system_storage_path_source.FileSystemStoragePathSource(
+                self._source_config(self._models), event_bus=self._event_bus
+            )
+        )
+        source.connect_source_to_target(adapter, self._manager)
+        source.connect_source_to_target(self._source, adapter)
+
+    def _served(
+        self, bundle: session_bundle.SessionBundle[session_lib.Session]
+    ) -> served_model.ServedModel:
+        """Makes of a loaded bundle what is served."""
+        if self._options.enables_warm_up:
+            warm_up.warm_up(bundle)
+        return served_model.ServedModel(bundle, self._threads)
+
+    def _source_config(
+        self, models: Sequence[model_configs.ModelConfig]
+    ) -> file_system_storage_path_source.Config:
+        return file_system_storage_path_source.Config(
+            tuple(model.monitored for model in models),
+            self._options.file_system_poll_wait_seconds,
+        )
+
+    def _request(self, spec: model_pb2.ModelSpec) -> servable.ServableRequest:
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version":
+            if spec.version.value < 0:
+                raise errors.InvalidArgumentError(
+                    f"version must be at least 0; got {spec.version.value}"
+                )
+            return servable.ServableRequest.specific(
+                spec.name, spec.version.value
+            )
+        if choice == "version_label":
+            with self._lock:
+                labels = self._labels
+            return servable.ServableRequest.specific(
+                spec.name,
+                version_labels.version(labels, spec.name, spec.version_label),
+            )
+        return servable.ServableRequest.latest(spec.name)
+
+    def _assigned_labels(
+        self, models: Sequence[model_configs.ModelConfig]
+    ) -> version_labels.Labels:
+        return version_labels.assigned(
+            models,
+            self._labels,
+            self._is_available,
+            allows_unavailable=(
+                self._options.allows_labels_for_unavailable_models
+            ),
+        )
+
+    def _is_available(self, name: str, version: int) -> bool:
+        state = self._monitor.state(servable.ServableId(name, version))
+        return state is not None and state.manager_state is _AVAILABLE
+
+    def _has_available_version(self, name: str) -> bool:
+        return any(
+            state.manager_state is _AVAILABLE
+            for state in self._monitor.version_states(name).values()
+        )
+
+    def _record(
+        self, event: event_bus.EventAndTime[servable.ServableState]
+    ) -> None:
+        """Notes which of the first models have been loaded or have failed."""
+        state = event.event
+        is_known = state.manager_state is _AVAILABLE or (
+            state.manager_state is _END and state.error is not None
+        )
+        with self._lock:
+            if is_known and state.id.name in self._starting:
+                self._starting.remove(state.id.name)
+                if not self._starting:
+                    logging.info("All models have been loaded, or have failed")
+
+
+def _require_version(model: model_configs.ModelConfig) -> None:
+    """Checks that somebody who waits for a model does so for something.
+
+    Raises:
+      FailedPreconditionError: The model has no version. Transient: it is loaded
+        once there is one.
+    """
+    try:
+        names = os.listdir(model.base_path)
+    except OSError as error:
+        cause = error.strerror or str(error)
+    else:
+        if any(version_name.parse(name) is not None for name in names):
+            return
+        cause = "it holds no version, a folder such as 00000001"
+    raise errors.FailedPreconditionError(
+        f"base path of model {model.name} must hold a version; got "
+        f"{model.base_path}: {cause}. The other models are served, and this "
+        "one is once it has a version"
+    )

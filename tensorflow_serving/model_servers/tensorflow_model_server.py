@@ -1,0 +1,103 @@
+"""Serves TensorFlow models over gRPC, as TensorFlow Serving does.
+
+Usage:
+    tensorflow_model_server --model_name=m --model_base_path=/models/m
+
+serves the newest version in /models/m, a folder such as 00000001 with a
+SavedModel or a session bundle, to any client of TensorFlow Serving; a new
+version takes over when it is loaded. For several models, and for other versions
+than the newest one, give a --model_config_file.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from tensorflow_serving.model_servers import (
+    model_configs,
+    model_server_flags,
+    options,
+    server,
+    server_core,
+)
+from tensorflow_serving.util import program, signals
+
+flags.adopt_module_key_flags(model_server_flags)
+
+# A thread that needs the interpreter while a load runs Python waits this long.
+_SWITCH_SECONDS = 1e-4
+
+
+def _addresses() -> tuple[str, ...]:
+    addresses = []
+    if port := model_server_flags.PORT.value:
+        host = model_server_flags.HOST.value
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        addresses.append(f"{host}:{port}")
+    if path := model_server_flags.GRPC_SOCKET_PATH.value:
+        addresses.append(f"unix:{path}")
+    return tuple(addresses)
+
+
+def _server_options() -> server.Options:
+    return server.Options(
+        _addresses(),
+        max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
+        max_concurrent_calls=model_server_flags.MAX_CONCURRENT_CALLS.value,
+        ssl=options.ssl_config(),
+        drain_delay_seconds=model_server_flags.DRAIN_DELAY_SECONDS.value,
+        shutdown_grace_seconds=model_server_flags.SHUTDOWN_GRACE_SECONDS.value,
+    )
+
+
+def _reload_if_changed(core: server_core.ServerCore) -> None:
+    models = options.models()
+    if models != core.models:
+        logging.info(
+            "Serving the models %s from now on", model_configs.names(models)
+        )
+        core.reload(models)
+
+
+def _say_running(port: int) -> None:
+    print(
+        "Running gRPC ModelServer at "
+        f"{model_server_flags.HOST.value or '0.0.0.0'}:{port} ...",
+        flush=True,
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the program; see the module docstring."""
+    if len(argv) > 1:
+        raise app.UsageError(f"arguments must be flags only; got {argv[1:]}")
+    if model_server_flags.VERSION.value:
+        print("TensorFlow ModelServer: 0.1")
+        print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
+        return
+    termination = signals.Termination()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
+    model_server_flags.warn_of_flags_without_meaning()
+    server_options = _server_options()
+    with contextlib.ExitStack() as stack:
+        with termination.ending_at_once():
+            core = stack.enter_context(
+                server_core.ServerCore(options.core_options(), options.models())
+            )
+        stack.enter_context(
+            server.ConfigPoller(
+                lambda: _reload_if_changed(core),
+                model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value,
+            )
+        )
+        server.serve(core, server_options, termination, _say_running)
+
+
+if __name__ == "__main__":
+    program.run(main)

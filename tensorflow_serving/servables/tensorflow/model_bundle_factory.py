@@ -1,0 +1,95 @@
+"""Makes bundles of models of any format: SavedModels and session bundles.
+
+Example:
+    config = session_bundle_config_pb2.SessionBundleConfig()
+    with ModelBundleFactory(config) as factory:
+        with factory.create_session_bundle("/models/half_plus_two/1") as bundle:
+            signatures = signature_defs.signature_defs(bundle)
+"""
+
+import os
+from collections.abc import Sequence
+
+from typing_extensions import Self
+
+from tensorflow_serving.servables.tensorflow import (
+    saved_model_bundle_factory,
+    session_bundle_config_pb2,
+    session_bundle_factory,
+)
+from tensorflow_serving.session_bundle import constants, session_bundle
+from tensorflow_serving.session_bundle import session as session_lib
+
+
+class ModelBundleFactory:
+    """A factory that looks into a folder to tell the format of its model.
+
+    A folder with both formats is taken for a SavedModel.
+
+    A context manager that closes itself. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        config: session_bundle_config_pb2.SessionBundleConfig,
+        tags: Sequence[str] = ("serve",),
+    ) -> None:
+        """Makes a factory for each format.
+
+        Args:
+          config: How sessions are opened.
+          tags: The tags of the graph of a SavedModel, all of them.
+
+        Raises:
+          InvalidArgumentError, NotFoundError: See SessionBundleFactory.
+        """
+        self._exports = session_bundle_factory.SessionBundleFactory.create(
+            config
+        )
+        self._saved_models = (
+            saved_model_bundle_factory.SavedModelBundleFactory.create(
+                config, tags
+            )
+        )
+
+    def create_session_bundle(
+        self, path: str | os.PathLike[str]
+    ) -> session_bundle.SessionBundle[session_lib.Session]:
+        """Loads a model; see the factory of its format for what it raises."""
+        return self._factory(path).create_session_bundle(path)
+
+    def estimate_resource_requirement(
+        self, path: str | os.PathLike[str]
+    ) -> int:
+        """Returns how much memory a model will take when loaded, in bytes.
+
+        Raises:
+          NotFoundError: There is no such folder. Permanent.
+          UnavailableError: The storage failed. Transient.
+        """
+        return self._factory(path).estimate_resource_requirement(path)
+
+    def close(self) -> None:
+        """Makes no more bundles; those that are open go on. Idempotent."""
+        self._exports.close()
+        self._saved_models.close()
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes the factory."""
+        self.close()
+
+    def _factory(
+        self, path: str | os.PathLike[str]
+    ) -> session_bundle_factory.SessionBundleFactory:
+        try:
+            names = set(os.listdir(path))
+        except OSError:
+            names = set()  # the loader says what is wrong
+        is_saved_model = names & {"saved_model.pb", "saved_model.pbtxt"}
+        if constants.META_GRAPH_DEF_FILENAME in names and not is_saved_model:
+            return self._exports
+        return self._saved_models

@@ -1,0 +1,187 @@
+"""A model that answers requests: its session, signatures and queues."""
+
+import threading
+from collections.abc import Sequence
+from typing import Final, cast
+
+from tensorflow_serving.batching import batched_function, batching_session
+from tensorflow_serving.servables.tensorflow import (
+    batch_threads,
+    serving_session,
+    signature_defs,
+)
+from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
+from tensorflow_serving.util import errors
+
+# How many names of signatures an error text lists.
+_MAX_NAMES_IN_TEXT: Final = 20
+
+
+class ServedModel:
+    """The servable of the model server.
+
+        model = ServedModel(bundle, threads)
+        function = model.function("serving_default", ["y"])
+
+    Each signature has a queue of its own, so that a busy one does not fill the
+    batches of another. The functions of a signature share it.
+
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        bundle: session_bundle.SessionBundle[session_lib.Session],
+        threads: batch_threads.BatchThreads,
+    ) -> None:
+        """Takes over the bundle, to close it.
+
+        Args:
+          bundle: From a factory without batching.
+          threads: Run the calls of all signatures; closed by the caller, after
+            the model.
+
+        Raises:
+          FailedPreconditionError: The signatures do not fit the graph.
+            Permanent.
+        """
+        self._bundle = bundle
+        self._session = cast(serving_session.ServingSession, bundle.session)
+        self._threads = threads
+        self.signature_defs: Final = signature_defs.signature_defs(bundle)
+        self._lock = threading.Lock()
+        # By the name of a signature. Guarded by _lock, but to look one up.
+        self._queues: dict[str, batching_session.BatchingSession] = {}
+
+    def __repr__(self) -> str:
+        """Names the model and its signatures."""
+        return (
+            f"ServedModel({self._bundle.path}, {sorted(self.signature_defs)})"
+        )
+
+    def signature_def(self, name: str) -> meta_graph_pb2.SignatureDef:
+        """Returns a signature.
+
+        Args:
+          name: Empty for "serving_default".
+
+        Raises:
+          NotFoundError: There is no such signature. Callers turn it into the
+            error of their method. Permanent.
+        """
+        definition = self.signature_defs.get(
+            name or signature_defs.DEFAULT_NAME
+        )
+        if definition is None:
+            names = sorted(
+                each
+                for each in self.signature_defs
+                if not each.startswith("__saved_model_")
+            )
+            wanted = name or signature_defs.DEFAULT_NAME
+            raise errors.NotFoundError(
+                f'Serving signature key "{wanted}" not found; the model has '
+                f"{names[:_MAX_NAMES_IN_TEXT]}"
+            )
+        return definition
+
+    def function(
+        self, name: str, outputs: Sequence[str]
+    ) -> batched_function.BatchedFunction:
+        """Returns the function from the inputs of a signature to outputs.
+
+        Args:
+          name: A signature of the model.
+          outputs: Keys of its outputs.
+
+        Returns:
+          A function whose feeds are the inputs of the signature, by ascending
+          key.
+
+        Raises:
+          FailedPreconditionError: A tensor is sparse or ragged, or not in the
+            graph. Permanent.
+        """
+        definition = self.signature_defs[name]
+        inputs = [definition.inputs[key] for key in sorted(definition.inputs)]
+        fetched = [definition.outputs[key] for key in outputs]
+        return self.function_of_tensors(name, inputs, fetched)
+
+    def function_of_tensors(
+        self,
+        name: str,
+        inputs: Sequence[meta_graph_pb2.TensorInfo],
+        outputs: Sequence[meta_graph_pb2.TensorInfo],
+    ) -> batched_function.BatchedFunction:
+        """Returns a function whose calls wait in the queue of a signature.
+
+        Raises:
+          FailedPreconditionError: See function().
+        """
+        try:
+            return self._queue(name).function(
+                signature_defs.tensor_names(outputs),
+                signature_defs.tensor_names(inputs),
+                runs_alone=any(map(_fixes_num_rows, (*inputs, *outputs))),
+                # Clients rely on it that shapes are not checked: [3] is fine
+                # for a placeholder of [?, 1] if the graph can do with it.
+                takes_any_shape=True,
+            )
+        except errors.InvalidArgumentError as error:
+            raise errors.FailedPreconditionError(
+                f"signature {name} must fit the graph of the model; got {error}"
+            ) from None
+
+    def schedule(
+        self, name: str, calls: Sequence[batched_function.Call]
+    ) -> bool:
+        """Schedules calls of functions of a signature; see BatchScheduler.
+
+        Returns:
+          Whether the caller should come back soon.
+        """
+        return self._queue(name).scheduler.schedule_all(calls)
+
+    def cancel(self, name: str, call: batched_function.Call) -> None:
+        """Takes a call out of the queue of a signature, if it waits there."""
+        self._queue(name).scheduler.cancel(call)
+
+    def close(self) -> None:
+        """Finishes the calls that wait, then frees the model. Idempotent."""
+        with self._lock:
+            queues, self._queues = self._queues, {}
+        for queue in queues.values():
+            queue.close()
+        self._bundle.close()
+
+    def _queue(self, name: str) -> batching_session.BatchingSession:
+        queue = self._queues.get(name)
+        if queue is not None:
+            return queue
+        with self._lock:
+            if name not in self._queues:
+                self._queues[name] = self._threads.session(
+                    _Borrowed(self._session)
+                )
+            return self._queues[name]
+
+
+class _Borrowed:
+    """A session that outlives the queues that run it."""
+
+    def __init__(self, session: serving_session.ServingSession) -> None:
+        self.make_callable = session.make_callable
+        self.tensor_spec = session.tensor_spec
+
+    def close(self) -> None:
+        """Leaves the session open."""
+
+
+def _fixes_num_rows(info: meta_graph_pb2.TensorInfo) -> bool:
+    """Returns whether a signature says that a tensor has no batch dimension."""
+    shape = info.tensor_shape
+    if not info.HasField("tensor_shape") or shape.unknown_rank:
+        return False
+    return not shape.dim or shape.dim[0].size >= 0
