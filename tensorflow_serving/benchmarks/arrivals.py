@@ -21,14 +21,17 @@ class Arrivals(Protocol):
         """Returns when a call is due that waits for no other; None if none."""
 
     def ended(self) -> None:
-        """Says that a call has ended."""
+        """Records the end of a call."""
+
+    def stop(self) -> None:
+        """Ends the load: no further calls start. Idempotent, thread-safe."""
 
 
 class Closed:
     """Implements Arrivals: a fixed number of calls in flight.
 
     A call is meant to start when one before it has ended, so that a server
-    that stops answering gets no more of them. stop() is thread-safe.
+    that stops answering gets no further ones.
     """
 
     def __init__(
@@ -42,10 +45,6 @@ class Closed:
         self._seconds = seconds
         self._num_left = num_calls
         self._is_stopped = False
-
-    def stop(self) -> None:
-        """Ends the load: no more calls start. Idempotent."""
-        self._is_stopped = True
 
     def due(self, now: float) -> list[float]:
         """See Arrivals."""
@@ -66,6 +65,10 @@ class Closed:
         """See Arrivals."""
         self._num_free += 1
 
+    def stop(self) -> None:
+        """See Arrivals."""
+        self._is_stopped = True
+
 
 class Open:
     """Implements Arrivals: times that nothing can move.
@@ -78,21 +81,28 @@ class Open:
         """Takes the times, in order."""
         self._times = collections.deque(itertools.islice(times, 1))
         self._later = times
+        self._is_stopped = False
 
     def due(self, now: float) -> list[float]:
         """See Arrivals."""
-        due = []
-        while self._times and self._times[0] <= now:
+        due: list[float] = []
+        while self._times and self._times[0] <= now and not self._is_stopped:
             due.append(self._times.popleft())
             self._times.extend(itertools.islice(self._later, 1))
         return due
 
     def next_time(self) -> float | None:
         """See Arrivals."""
-        return self._times[0] if self._times else None
+        if self._is_stopped or not self._times:
+            return None
+        return self._times[0]
 
     def ended(self) -> None:
         """See Arrivals."""
+
+    def stop(self) -> None:
+        """See Arrivals."""
+        self._is_stopped = True
 
 
 def poisson_times(rate: float, seconds: float, seed: int) -> Iterator[float]:

@@ -10,14 +10,14 @@ class ClosedTest(absltest.TestCase):
     """A fixed number of calls in flight."""
 
     def test_all_calls_start_at_once(self) -> None:
-        """And no more of them until one has ended."""
+        """A call starts for each that has ended, and no other."""
         closed = arrivals.Closed(3)
         self.assertEqual(closed.due(0.5), [0.5] * 3)
         self.assertEqual(closed.due(0.6), [])
         self.assertIsNone(closed.next_time())
 
     def test_call_that_ended_is_followed_by_another(self) -> None:
-        """Meant to start then, and not earlier."""
+        """A call is due once another has ended, and not earlier."""
         closed = arrivals.Closed(3)
         closed.due(0.0)
         closed.ended()
@@ -25,14 +25,14 @@ class ClosedTest(absltest.TestCase):
         self.assertEqual(closed.due(1.5), [1.5] * 2)
 
     def test_no_call_starts_after_the_end(self) -> None:
-        """The last of them may end later."""
+        """No call starts after the time; the last ones may end later."""
         closed = arrivals.Closed(1, seconds=2.0)
         self.assertEqual(closed.due(1.9), [1.9])
         closed.ended()
         self.assertEqual(closed.due(2.0), [])
 
     def test_load_that_is_stopped_starts_no_more_calls(self) -> None:
-        """Though there is room for them."""
+        """A stopped load starts no calls though there is room for them."""
         closed = arrivals.Closed(2)
         closed.due(0.0)
         closed.ended()
@@ -40,7 +40,7 @@ class ClosedTest(absltest.TestCase):
         self.assertEqual(closed.due(1.0), [])
 
     def test_number_of_calls_is_exact(self) -> None:
-        """Also when it is no multiple of those in flight."""
+        """The number of calls need not be a multiple of those in flight."""
         closed = arrivals.Closed(3, num_calls=4)
         self.assertEqual(len(closed.due(0.0)), 3)
         closed.ended()
@@ -54,7 +54,7 @@ class OpenTest(absltest.TestCase):
     """Calls with times of their own."""
 
     def test_calls_are_due_at_their_times(self) -> None:
-        """Each once, whether others have ended or not."""
+        """Each time is due once, whether other calls have ended or not."""
         each = arrivals.Open(iter([0.1, 0.2, 0.3]))
         self.assertEqual(each.due(0.0), [])
         self.assertEqual(each.next_time(), 0.1)
@@ -65,22 +65,29 @@ class OpenTest(absltest.TestCase):
         self.assertIsNone(each.next_time())
 
     def test_late_calls_keep_the_time_that_they_were_meant_for(self) -> None:
-        """All of them are due at once."""
+        """Times that have passed are all due at once."""
         each = arrivals.Open(iter([0.1, 0.2, 0.3]))
         self.assertEqual(each.due(5.0), [0.1, 0.2, 0.3])
 
     def test_no_times_are_no_calls(self) -> None:
-        """Such as those of a load that is too short."""
+        """A load that is too short for a call has no times."""
         each = arrivals.Open(iter([]))
         self.assertEqual(each.due(1.0), [])
         self.assertIsNone(each.next_time())
+
+    def test_open_load_that_is_stopped_has_no_next_time(self) -> None:
+        """A stopped load has neither due calls nor later ones."""
+        load = arrivals.Open(iter([1.0, 2.0]))
+        load.stop()
+        self.assertEqual(load.due(3.0), [])
+        self.assertIsNone(load.next_time())
 
 
 class PoissonTimesTest(absltest.TestCase):
     """Times at random."""
 
     def test_seed_decides_the_times(self) -> None:
-        """So that rounds can be repeated."""
+        """The same seed gives the same times."""
         one, same, other = (
             list(arrivals.poisson_times(100.0, 1.0, seed)) for seed in (1, 1, 2)
         )
@@ -88,7 +95,7 @@ class PoissonTimesTest(absltest.TestCase):
         self.assertNotEqual(one, other)
 
     def test_times_have_the_rate(self) -> None:
-        """They are in order; the time between two is exponential."""
+        """Times are in order, and exponential from one to the next."""
         times = list(arrivals.poisson_times(1000.0, 10.0, 0))
         self.assertAlmostEqual(len(times), 10_000, delta=300)
         self.assertLess(times[-1], 10.0)

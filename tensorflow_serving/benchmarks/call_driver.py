@@ -1,4 +1,4 @@
-"""Makes the calls of a load and notes what becomes of each."""
+"""Makes the calls of a load and records the end of each."""
 
 import collections
 import dataclasses
@@ -47,12 +47,10 @@ class Questions(Protocol):
     def requests(self) -> Sequence[bytes]:
         """The messages, which calls take in turn."""
 
-    def versions_of(
+    def are_right(
         self, images: Sequence[int], answers: Sequence[bytes]
     ) -> npt.NDArray[Any]:
-        """Returns which version gave each answer: int64 [answers].
-
-        calls.NO_VERSION for a wrong answer.
+        """Returns which answers are the right ones: bool [answers].
 
         Args:
           images: The index of the request that each answer is for.
@@ -110,7 +108,7 @@ class CallDriver:
             now = self._clock.now() - begin
             wait = self._wait_seconds(arrivals.next_time(), now)
             if wait is None:
-                return self._result(begin_time, begin, seconds)
+                return self._result(begin_time, seconds)
             ended = self._transport.poll(wait)
             now = self._clock.now() - begin
             for each in ended:
@@ -168,20 +166,16 @@ class CallDriver:
     def _image(self, call: int) -> int:
         return call % len(self._requests)
 
-    def _result(
-        self, begin_time: float, begin: float, seconds: float | None
-    ) -> calls.Calls:
+    def _result(self, begin_time: float, seconds: float | None) -> calls.Calls:
         meant, done = np.array(self._meant), np.array(self._done)
         codes = np.array(self._codes)
         ok_calls: Sequence[int] = np.flatnonzero(
             codes == errors.StatusCode.OK
         ).tolist()
-        versions = np.full(len(codes), calls.NO_VERSION, np.int64)
-        versions[ok_calls] = self._questions.versions_of(
+        are_right = self._questions.are_right(
             [self._image(call) for call in ok_calls],
             [self._answers[call] for call in ok_calls],
         )
-        num_right = int(np.count_nonzero(versions != calls.NO_VERSION))
         return calls.Calls(
             begin_time=begin_time,
             seconds=float(done.max(initial=0.0))
@@ -191,7 +185,5 @@ class CallDriver:
             late_seconds=np.array(self._started) - meant,
             done_seconds=done,
             codes=codes,
-            num_wrong=len(ok_calls) - num_right,
-            begin_monotonic_seconds=begin,
-            versions=versions,
+            num_wrong=int(np.count_nonzero(~are_right)),
         )

@@ -106,7 +106,7 @@ class OpenLoadTest(absltest.TestCase):
     """Calls with times of their own."""
 
     def test_latency_counts_from_the_start(self) -> None:
-        """Of each call that starts when it is meant to."""
+        """The latency of a call that starts in time is what the server took."""
         made, _ = _run(
             [_Reply(1000), _Reply(5000), _Reply(2000)],
             arrivals.Open(iter([0.010, 0.020, 0.021])),
@@ -115,12 +115,9 @@ class OpenLoadTest(absltest.TestCase):
             made.latency_seconds, [0.001, 0.005, 0.002], atol=1e-9
         )
         np.testing.assert_allclose(made.late_seconds, 0.0, atol=1e-9)
-        np.testing.assert_allclose(
-            made.start_monotonic_seconds, [0.010, 0.020, 0.021], atol=1e-9
-        )
 
     def test_calls_start_while_others_wait(self) -> None:
-        """A slow server has them pile up; nothing holds them back."""
+        """Any number of calls wait for a slow server at the same time."""
         times = [number / 1000 for number in range(100)]
         made, transport = _run(
             [_Reply(500_000)] * 100, arrivals.Open(iter(times))
@@ -129,7 +126,7 @@ class OpenLoadTest(absltest.TestCase):
         np.testing.assert_allclose(made.latency_seconds, 0.5, atol=1e-9)
 
     def test_late_start_counts_as_latency(self) -> None:
-        """A driver that is busy for 50 ms omits no call, and hides no wait."""
+        """Calls that start late have been waiting since they were due."""
         made, _ = _run(
             [_Reply(1000)] * 4,
             arrivals.Open(iter([0.010, 0.020, 0.030, 0.100])),
@@ -143,7 +140,7 @@ class OpenLoadTest(absltest.TestCase):
         )
 
     def test_call_is_given_up_at_its_deadline(self) -> None:
-        """It counts as an error; those beside it go on."""
+        """A call that is given up is an error, and the others go on."""
         made, transport = _run(
             [_Reply(10_000_000), _Reply(1000), _Reply(1000)],
             arrivals.Open(iter([0.0, 0.5, 2.0])),
@@ -155,7 +152,7 @@ class OpenLoadTest(absltest.TestCase):
         )
 
     def test_goodput_counts_answers_within_the_time(self) -> None:
-        """Not errors, and not what came after the end."""
+        """Neither errors nor answers after the end count as goodput."""
         made, _ = _run(
             [
                 _Reply(1000),
@@ -170,7 +167,7 @@ class OpenLoadTest(absltest.TestCase):
         self.assertEqual(dict(made.errors()), {"UNAVAILABLE": 1})
 
     def test_every_answer_is_checked(self) -> None:
-        """Calls take images in turn; the answer of another image is wrong."""
+        """Calls take images in turn; the answer to another image is wrong."""
         answers = [_answer(0), _answer(1), _answer(1), b"", _answer(0)]
         made, _ = _run(
             [_Reply(1, answer=answer) for answer in answers],
@@ -178,14 +175,13 @@ class OpenLoadTest(absltest.TestCase):
         )
         self.assertEqual(made.num_calls, 5)
         self.assertEqual(made.num_wrong, 2)
-        np.testing.assert_array_equal(made.versions, [0, 0, -1, -1, 0])
 
 
 class ClosedLoadTest(absltest.TestCase):
     """A fixed number of calls in flight."""
 
     def test_calls_in_flight_are_kept(self) -> None:
-        """Two of 10 ms each, for 100 ms, are twenty calls."""
+        """Two calls of 10 ms in flight for 100 ms are twenty calls."""
         made, transport = _run(
             [_Reply(10_000)] * 22, arrivals.Closed(2, seconds=0.1), 0.1
         )
@@ -194,7 +190,7 @@ class ClosedLoadTest(absltest.TestCase):
         self.assertEqual(made.answers_per_second, 200.0)
 
     def test_call_that_is_given_up_makes_room(self) -> None:
-        """A server that stops answering does not stop the load."""
+        """The next call starts when one before it is given up."""
         made, _ = _run(
             [_Reply(10_000_000), _Reply(1000)],
             arrivals.Closed(1, num_calls=2),

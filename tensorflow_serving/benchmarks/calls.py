@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import os
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,6 @@ from tensorflow_serving.util import errors
 
 # A call that HTTP calls a success, and that brought no answer.
 NO_ANSWER = "NO_ANSWER"
-
-# Of Calls.versions: no answer, or the answer of no version.
-NO_VERSION = -1
-
-
-def _unknown_versions() -> npt.NDArray[Any]:
-    return np.empty(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +34,6 @@ class Calls:
     # How many of the calls that are OK had no answer in truth. Which ones is
     # not known: see h2load.py.
     num_unanswered: int = 0
-    # When the load began, on the monotonic clock of the machine; NaN if that is
-    # not known.
-    begin_monotonic_seconds: float = float("nan")
-    # Which version gave each answer, or NO_VERSION: int64. Empty if that is not
-    # known.
-    versions: npt.NDArray[Any] = dataclasses.field(
-        default_factory=_unknown_versions
-    )
 
     @property
     def num_calls(self) -> int:
@@ -60,23 +44,6 @@ class Calls:
     def end_time(self) -> float:
         """When no more calls were made: seconds since the epoch."""
         return self.begin_time + self.seconds
-
-    @property
-    def start_monotonic_seconds(self) -> npt.NDArray[Any]:
-        """When each call started, on the monotonic clock: float64."""
-        meant = self.done_seconds - self.latency_seconds
-        starts: npt.NDArray[Any] = (
-            self.begin_monotonic_seconds + meant + self.late_seconds
-        )
-        return starts
-
-    @property
-    def done_monotonic_seconds(self) -> npt.NDArray[Any]:
-        """When each call ended, on the monotonic clock: float64."""
-        ends: npt.NDArray[Any] = (
-            self.begin_monotonic_seconds + self.done_seconds
-        )
-        return ends
 
     @property
     def answers_per_second(self) -> float:
@@ -90,11 +57,15 @@ class Calls:
         """Calls that were made."""
         return self.num_calls / self.seconds
 
-    def latency_percentiles_ms(self, percentiles: list[float]) -> list[float]:
+    def latency_percentiles_ms(
+        self, percentiles: list[float]
+    ) -> list[float | None]:
         """Returns percentiles of the latency of calls that are OK."""
         return _percentiles_ms(self.latency_seconds[self._is_ok], percentiles)
 
-    def late_percentiles_ms(self, percentiles: list[float]) -> list[float]:
+    def late_percentiles_ms(
+        self, percentiles: list[float]
+    ) -> list[float | None]:
         """Returns percentiles of how late calls started."""
         return _percentiles_ms(self.late_seconds, percentiles)
 
@@ -111,36 +82,15 @@ class Calls:
             counter[NO_ANSWER] = self.num_unanswered
         return counter
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the calls to a file, for load()."""
-        with open(path, "wb") as file:
-            # Not asdict(), which copies deeply.
-            np.savez(file, **vars(self))
-
     @property
     def _is_ok(self) -> npt.NDArray[Any]:
         is_ok: npt.NDArray[Any] = self.codes == errors.StatusCode.OK
         return is_ok
 
 
-def load(path: str | os.PathLike[str]) -> Calls:
-    """Returns what Calls.save() wrote.
-
-    Raises:
-      OSError: The file cannot be read.
-    """
-    with np.load(path) as arrays:
-        return Calls(
-            **{
-                name: array if array.ndim else array.item()
-                for name, array in arrays.items()
-            }
-        )
-
-
 def _percentiles_ms(
     seconds: npt.NDArray[Any], percentiles: list[float]
-) -> list[float]:
+) -> list[float | None]:
     if not len(seconds):
-        return [float("nan")] * len(percentiles)
+        return [None] * len(percentiles)
     return [float(each) for each in np.percentile(seconds, percentiles) * 1e3]

@@ -2,19 +2,20 @@
 
 import functools
 import queue
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import grpc
 
-from tensorflow_serving.benchmarks import call_driver
+from tensorflow_serving.benchmarks import call_driver, server_timing
 from tensorflow_serving.util import errors
 
 
 class GrpcTransport:
     """Implements call_driver.Transport; calls take channels in turn.
 
-    A context manager that closes the channels. To be used by one thread.
+    A context manager that closes the channels. Not thread-safe.
     """
 
     def __init__(
@@ -24,14 +25,26 @@ class GrpcTransport:
         *,
         num_connections: int,
         deadline_seconds: float,
+        asks_timing: bool = False,
         connect_seconds: float = 5.0,
     ) -> None:
         """Connects.
+
+        Args:
+          address: Host and port.
+          method: Such as "/tensorflow.serving.MnistService/Classify".
+          num_connections: How many connections there are.
+          deadline_seconds: How long a call may take.
+          asks_timing: Whether calls ask the server for their timing.
+          connect_seconds: How long connecting may take.
 
         Raises:
           UnavailableError: The server cannot be reached.
         """
         self._deadline_seconds = deadline_seconds
+        self._metadata = server_timing.REQUEST_METADATA if asks_timing else ()
+        # With when they came, in seconds since the epoch.
+        self.timings: list[tuple[float, server_timing.ServerTiming]] = []
         self._calls: dict[int, Any] = {}
         # Calls that have ended, with their number; filled by threads of grpc.
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
@@ -60,10 +73,12 @@ class GrpcTransport:
     def start(self, call: int, message: bytes) -> None:
         """See Transport."""
         future = self._methods[call % len(self._methods)].future(
-            message, timeout=self._deadline_seconds
+            message,
+            timeout=self._deadline_seconds,
+            metadata=self._metadata,
         )
         self._calls[call] = future
-        future.add_done_callback(functools.partial(self._note, call))
+        future.add_done_callback(functools.partial(self._finish, call))
 
     def cancel(self, call: int) -> None:
         """See Transport."""
@@ -82,7 +97,7 @@ class GrpcTransport:
         except queue.Empty:
             pass
         return [
-            _ended(call, future)
+            self._end(call, future)
             for call, future in ended
             if self._calls.pop(call, None) is not None
         ]
@@ -100,11 +115,14 @@ class GrpcTransport:
         """Closes the transport."""
         self.close()
 
-    def _note(self, call: int, future: Any) -> None:
+    def _finish(self, call: int, future: Any) -> None:
         self._ended.put((call, future))
 
-
-def _ended(call: int, future: Any) -> call_driver.Ended:
-    code = errors.StatusCode[future.code().name]
-    message = future.result() if code == errors.StatusCode.OK else b""
-    return call_driver.Ended(call, code, message)
+    def _end(self, call: int, future: Any) -> call_driver.Ended:
+        if self._metadata:
+            timing = server_timing.parse(future.trailing_metadata() or ())
+            if timing:
+                self.timings.append((time.time(), timing))
+        code = errors.StatusCode[future.code().name]
+        message = future.result() if code == errors.StatusCode.OK else b""
+        return call_driver.Ended(call, code, message)

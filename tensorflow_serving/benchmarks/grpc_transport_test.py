@@ -45,13 +45,14 @@ class GrpcTransportTest(absltest.TestCase):
         server: server_lib.Server,
         num_connections: int = 1,
         method: str = workload.CLASSIFY,
-        deadline_seconds: float = 60.0,
+        asks_timing: bool = False,
     ) -> grpc_transport.GrpcTransport:
         transport = grpc_transport.GrpcTransport(
             f"127.0.0.1:{server.port}",
             method,
             num_connections=num_connections,
-            deadline_seconds=deadline_seconds,
+            deadline_seconds=60.0,
+            asks_timing=asks_timing,
         )
         self.enter_context(transport)
         return transport
@@ -65,7 +66,7 @@ class GrpcTransportTest(absltest.TestCase):
         return sorted(ended, key=lambda each: each.call)
 
     def test_calls_are_answered(self) -> None:
-        """More of them than fit into the window of each connection."""
+        """Calls beyond the window of each connection are answered, too."""
         images = workload.random_images(200, seed=0)
         work = workload.Workload(images, images[:, :10])
         transport = self._connect(self._serve(), num_connections=3)
@@ -77,7 +78,7 @@ class GrpcTransportTest(absltest.TestCase):
         self.assertTrue(work.are_right(range(200), answers).all())
 
     def test_errors_have_their_status(self) -> None:
-        """That of the service, and that of gRPC itself."""
+        """A call has the status of the service, or of gRPC itself."""
         server = self._serve()
         transport = self._connect(server)
         unknown = self._connect(server, method="/a.B/C")
@@ -89,7 +90,7 @@ class GrpcTransportTest(absltest.TestCase):
         self.assertEqual(ended.code, errors.StatusCode.UNIMPLEMENTED)
 
     def test_poll_ends_after_its_time(self) -> None:
-        """A call that is cancelled then has no end."""
+        """poll() returns after its time, and a cancelled call does not end."""
         go_on = threading.Event()
         self.addCleanup(go_on.set)
 
@@ -107,7 +108,7 @@ class GrpcTransportTest(absltest.TestCase):
         self.assertEqual(ended.call, 1)
 
     def test_server_that_goes_fails_the_calls(self) -> None:
-        """With UNAVAILABLE, which counts as an error."""
+        """Calls to a server that has gone fail with UNAVAILABLE."""
         server = self._serve()
         transport = self._connect(server)
         server.stop(0)
@@ -116,7 +117,7 @@ class GrpcTransportTest(absltest.TestCase):
         self.assertEqual(ended.code, errors.StatusCode.UNAVAILABLE)
 
     def test_server_that_is_not_there_is_an_error(self) -> None:
-        """It names the address."""
+        """A server that cannot be reached is an error with its address."""
         with self.assertRaisesRegex(errors.UnavailableError, "127.0.0.1:1"):
             grpc_transport.GrpcTransport(
                 "127.0.0.1:1",

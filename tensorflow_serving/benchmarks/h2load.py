@@ -3,8 +3,8 @@
 It comes with nghttp2: Debian package nghttp2-client.
 https://nghttp2.org/documentation/h2load.1.html
 
-h2load looks at HTTP statuses, and every gRPC error is HTTP 200. What it can
-tell is how many bytes of answers came: an error has none.
+h2load looks at HTTP statuses, and every gRPC error is HTTP 200. It does count
+the bytes of answers, of which an error has none.
 """
 
 import os
@@ -25,8 +25,8 @@ _DATA_BYTES = re.compile(r"\((\d+)\) data")
 
 _HTTP_OK = 200
 
-# Of an open load: each sends its calls at even distances, whatever becomes of
-# them, up to so many in flight.
+# Each connection of an open load sends its calls at even distances, whatever
+# becomes of them, up to so many in flight.
 _OPEN_LOAD_CONNECTIONS = 4
 _OPEN_LOAD_STREAMS = 100
 
@@ -36,61 +36,38 @@ def is_installed() -> bool:
     return shutil.which("h2load") is not None
 
 
-class H2Load:
-    """Implements loads.LoadGenerator, and makes open loads. Thread-safe."""
+def run(target: loads.Target, load: loads.Load) -> calls.Calls:
+    """Makes a load; returns once every call has ended.
 
-    name = "h2load"
+    The calls of an open load start at even distances. Their latency counts from
+    when they did start; how late that was is not known.
 
-    def run(self, target: loads.Target, load: loads.ClosedLoad) -> calls.Calls:
-        """See LoadGenerator."""
-        return self._run(target, load)
-
-    def run_open(
-        self, target: loads.Target, load: loads.OpenLoad, seed: int
-    ) -> calls.Calls:
-        """Makes an open load; returns once every call has ended.
-
-        Latency counts from when a call did start. How late that was is not
-        known.
-
-        Args:
-          target: Where it goes.
-          load: The load.
-          seed: Of no matter: calls start at even distances.
-
-        Raises:
-          UnavailableError: The server cannot be reached.
-        """
-        del seed
-        return self._run(target, load)
-
-    def _run(
-        self, target: loads.Target, load: loads.ClosedLoad | loads.OpenLoad
-    ) -> calls.Calls:
-        with tempfile.TemporaryDirectory(prefix="h2load_") as folder:
-            log = os.path.join(folder, "log")
-            h2load = subprocess.run(
-                command(target, load, log),
-                capture_output=True,
-                text=True,
-                check=False,
+    Raises:
+      InternalError: h2load fails.
+      UnavailableError: The server cannot be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="h2load_") as folder:
+        log = os.path.join(folder, "log")
+        h2load = subprocess.run(
+            command(target, load, log),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if h2load.returncode:
+            raise errors.InternalError(
+                f"h2load must exit with 0; got {h2load.returncode}: "
+                f"{h2load.stderr}"
             )
-            if h2load.returncode:
-                raise errors.InternalError(
-                    f"h2load must exit with 0; got {h2load.returncode}: "
-                    f"{h2load.stderr}"
-                )
-            rows = parse_log(log)
-        if not len(rows):
-            raise errors.UnavailableError(
-                f"{target.name} must answer at {target.address}; got no answer"
-            )
-        return to_calls(rows, h2load.stdout, target, load)
+        rows = parse_log(log)
+    if not len(rows):
+        raise errors.UnavailableError(
+            f"{target.name} must answer at {target.address}; got no answer"
+        )
+    return to_calls(rows, h2load.stdout, target, load)
 
 
-def command(
-    target: loads.Target, load: loads.ClosedLoad | loads.OpenLoad, log: str
-) -> list[str]:
+def command(target: loads.Target, load: loads.Load, log: str) -> list[str]:
     """Returns the command for a load."""
     length = f"-D{round(load.seconds * 1000)}ms"
     if isinstance(load, loads.OpenLoad):
@@ -143,7 +120,7 @@ def to_calls(
     rows: npt.NDArray[Any],
     summary: str,
     target: loads.Target,
-    load: loads.ClosedLoad | loads.OpenLoad,
+    load: loads.Load,
 ) -> calls.Calls:
     """Returns the calls of a log.
 

@@ -1,4 +1,4 @@
-"""Tests for h2load: what it is told, and what its log means."""
+"""Tests for h2load: its command line, and what its log means."""
 
 import os
 
@@ -46,7 +46,7 @@ class H2LoadTest(parameterized.TestCase):
         )
 
     def test_calls_are_those_of_the_log(self) -> None:
-        """With times since the start of the first call."""
+        """The times of calls are those of the log, from the first start on."""
         made = self._calls()
         np.testing.assert_allclose(
             made.latency_seconds, [0.001, 0.003, 0.002, 0.004]
@@ -59,22 +59,22 @@ class H2LoadTest(parameterized.TestCase):
         self.assertFalse(made.errors())
 
     def test_more_columns_do_not_matter(self) -> None:
-        """The documentation of h2load says that they may come."""
+        """Further columns, which h2load announces, are left alone."""
         rows = self._rows(_LOG.replace(b"\n", b"\tmore\n"))
         np.testing.assert_array_equal(rows, self._rows(_LOG))
 
     def test_empty_log_has_no_rows(self) -> None:
-        """So it is when no connection was made."""
+        """A load without connections has no calls."""
         self.assertEqual(self._rows(b"").shape, (0, 3))
 
     @parameterized.parameters(b"1\t200\n", b"a\tb\tc\n", b"1\t2\t3\n4\t5\n")
     def test_other_logs_are_errors(self, log: bytes) -> None:
-        """Not figures that mean nothing."""
+        """A log of another form is an error, not a number."""
         with self.assertRaisesRegex(errors.DataLossError, "3 columns"):
             self._rows(log)
 
     def test_statuses_of_http_are_errors(self) -> None:
-        """-1 is a call whose connection broke."""
+        """A status other than 200 is an error; -1 is a broken connection."""
         log = _LOG.replace(b"200\t1000", b"-1\t1000").replace(
             b"200\t3000", b"503\t3000"
         )
@@ -82,7 +82,7 @@ class H2LoadTest(parameterized.TestCase):
         self.assertEqual(dict(made.errors()), {"UNAVAILABLE": 1, "UNKNOWN": 1})
 
     def test_grpc_errors_are_seen_by_their_missing_bytes(self) -> None:
-        """Three answers came for four calls that HTTP calls good."""
+        """Bytes for three answers to four calls mean that one has none."""
         made = self._calls(num_bytes=3 * 47)
         self.assertEqual(dict(made.errors()), {calls.NO_ANSWER: 1})
 
@@ -90,12 +90,12 @@ class H2LoadTest(parameterized.TestCase):
     def test_answers_of_unknown_size_are_seen_if_there_is_none(
         self, num_bytes: int, num_unanswered: int
     ) -> None:
-        """A target that fails all calls is not the fastest."""
+        """Without any bytes of answers, every call counts as failed."""
         made = self._calls(num_bytes=num_bytes, size=0)
         self.assertEqual(made.num_unanswered, num_unanswered)
 
     def test_summary_must_be_there(self) -> None:
-        """Errors would be overlooked without it."""
+        """A run without a summary is an error, as its errors are unknown."""
         with self.assertRaisesRegex(errors.DataLossError, "summary"):
             h2load.to_calls(
                 self._rows(_LOG), "", _TARGET, loads.ClosedLoad(2, 2.0)
@@ -107,9 +107,9 @@ class H2LoadTest(parameterized.TestCase):
         (loads.OpenLoad(100.0, 2.0), "-D2000ms", "-c4", "--rps=25.0"),
     )
     def test_command_has_the_shape_of_the_load(
-        self, load: loads.ClosedLoad | loads.OpenLoad, *flags: str
+        self, load: loads.Load, *flags: str
     ) -> None:
-        """A time or a number of calls; each connection has its part."""
+        """The command has the length, the connections and their streams."""
         command = h2load.command(_TARGET, load, "log")
         self.assertLessEqual({*flags}, {*command})
         self.assertEqual(command[-1], "http://localhost:9000/a.B/C")

@@ -1,10 +1,8 @@
-"""Loads, what they go to, and who makes them."""
+"""Kinds of loads, and what they go to."""
 
 import dataclasses
-from typing import Protocol
 
-from tensorflow_serving.benchmarks import calls
-from tensorflow_serving.util import errors
+from tensorflow_serving.benchmarks import arrivals
 
 _CALLS_PER_CONNECTION = 16
 _MAX_CONNECTIONS = 8
@@ -30,15 +28,19 @@ class ClosedLoad:
     """Calls in flight, each followed by the next one as soon as it ends."""
 
     concurrency: int
-    # How long; 0 until num_calls are done.
+    # The length of the load; 0 for one that ends after num_calls.
     seconds: float = 0.0
     num_calls: int = 0
 
+    def __str__(self) -> str:
+        """Returns a label for tables."""
+        return f"closed {self.concurrency}"
+
     @property
     def num_connections(self) -> int:
-        """How many connections share the calls, evenly.
+        """How many connections share the calls evenly.
 
-        As many as have 16 calls in flight each, but no more than 8.
+        As many as have 16 calls in flight each, at most 8.
         """
         return max(
             number
@@ -50,6 +52,14 @@ class ClosedLoad:
             )
         )
 
+    def arrivals(self) -> arrivals.Arrivals:
+        """Returns when the calls start."""
+        return arrivals.Closed(
+            self.concurrency,
+            self.seconds or float("inf"),
+            self.num_calls or None,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class OpenLoad:
@@ -58,33 +68,22 @@ class OpenLoad:
     # Calls a second on average; the time between two is random (Poisson).
     rate: float
     seconds: float
+    # The same seed gives the same times.
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """Returns a label for tables."""
+        return f"open {self.rate:.0f}/s"
+
+    @property
+    def num_connections(self) -> int:
+        """As many as the largest closed load has."""
+        return _MAX_CONNECTIONS
+
+    def arrivals(self) -> arrivals.Arrivals:
+        """Returns when the calls start."""
+        times = arrivals.poisson_times(self.rate, self.seconds, self.seed)
+        return arrivals.Open(times)
 
 
-class LoadGenerator(Protocol):
-    """Makes closed loads."""
-
-    # For reports.
-    name: str
-
-    def run(self, target: Target, load: ClosedLoad) -> calls.Calls:
-        """Makes a load; returns once every call has ended.
-
-        Raises:
-          UnavailableError: The server cannot be reached.
-        """
-
-
-def parse_target(text: str) -> Target:
-    """Returns the target that "NAME,HOST:PORT,/package.Service/Method,FILE" is.
-
-    Raises:
-      InvalidArgumentError: The text has another form.
-    """
-    parts = text.split(",")
-    if len(parts) != 4 or not all(parts) or not parts[2].startswith("/"):
-        raise errors.InvalidArgumentError(
-            "--target must be NAME,HOST:PORT,/package.Service/Method,BODY_FILE;"
-            f" got {text}"
-        )
-    name, address, method, body_path = parts
-    return Target(name, address, method, body_path)
+Load = ClosedLoad | OpenLoad

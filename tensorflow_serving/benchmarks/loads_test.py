@@ -3,38 +3,35 @@
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import loads
-from tensorflow_serving.util import errors
 
 
-class ClosedLoadTest(parameterized.TestCase):
-    """Calls in flight."""
+class LoadsTest(parameterized.TestCase):
+    """What a load asks of those who make it."""
 
     @parameterized.parameters(
-        (1, 1), (10, 1), (16, 1), (32, 2), (64, 4), (96, 6), (127, 1), (256, 8)
+        (1, 1), (8, 1), (16, 1), (32, 2), (64, 4), (127, 1), (256, 8), (1000, 8)
     )
     def test_connections_share_the_calls_evenly(
         self, concurrency: int, num_connections: int
     ) -> None:
-        """At least 16 on each, unless there is one."""
+        """Each connection has 16 calls in flight, or more if there are 8."""
         load = loads.ClosedLoad(concurrency)
         self.assertEqual(load.num_connections, num_connections)
 
+    def test_closed_load_ends_after_its_calls_or_its_time(self) -> None:
+        """A load without a length goes on until its calls are made."""
+        by_number = loads.ClosedLoad(8, num_calls=3).arrivals()
+        self.assertEqual(len(by_number.due(1e9)), 3)
+        self.assertEqual(by_number.due(2e9), [])
+        by_time = loads.ClosedLoad(8, seconds=2.0).arrivals()
+        self.assertEqual(len(by_time.due(1.0)), 8)
+        by_time.ended()
+        self.assertEqual(by_time.due(2.0), [])
 
-class ParseTargetTest(parameterized.TestCase):
-    """The flag that names a server to compare with."""
-
-    def test_parts_are_separated_by_commas(self) -> None:
-        """The size of an answer is not known."""
-        self.assertEqual(
-            loads.parse_target("triton,localhost:8101,/a.B/C,body"),
-            loads.Target("triton", "localhost:8101", "/a.B/C", "body", 0),
-        )
-
-    @parameterized.parameters("x", "a,b,/c", "a,b,c,d", "a,b,/c,", "a,b,/c,d,e")
-    def test_other_forms_are_errors(self, text: str) -> None:
-        """They name the flag."""
-        with self.assertRaisesRegex(errors.InvalidArgumentError, "--target"):
-            loads.parse_target(text)
+    def test_open_load_has_its_rate(self) -> None:
+        """As many calls are due as the rate says, give or take chance."""
+        due = loads.OpenLoad(1000.0, seconds=2.0).arrivals().due(2.0)
+        self.assertAlmostEqual(len(due), 2000, delta=200)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class _Weights:
         self._variables: list[Any] = []
 
     def variable(self, name: str, shape: list[int]) -> Any:
-        """Returns a new variable, empty as yet."""
+        """Returns a new variable without a value."""
         variable = tf1.get_variable(
             name,
             shape,
@@ -69,7 +69,6 @@ def export(
     seed: int = 0,
     *,
     version: int = 1,
-    input_dtype: tf.DType = tf.float32,
 ) -> str:
     """Exports a version of a model; returns the folder of the version.
 
@@ -80,13 +79,12 @@ def export(
       export_dir: The folder of the model.
       seed: Decides the weights.
       version: The number of the version.
-      input_dtype: Of the images; no server of MNIST takes another one.
 
     Raises:
       AlreadyExistsError: There is such a version.
     """
     build = {"softmax": _softmax, "cnn": _cnn}[name]
-    return _export(build, export_dir, seed, version, input_dtype)
+    return _export(build, export_dir, seed, version)
 
 
 def export_large(
@@ -116,13 +114,12 @@ def _export(
     export_dir: str,
     seed: int,
     version: int,
-    input_dtype: tf.DType = tf.float32,
 ) -> str:
     tf1.logging.set_verbosity(tf1.logging.ERROR)
     with tf.Graph().as_default(), tf1.Session() as session:
         weights = _Weights(seed)
-        x = tf1.placeholder(input_dtype, [None, _NUM_PIXELS], name="x")
-        logits = build(tf.cast(x, tf.float32), weights)
+        x = tf1.placeholder(tf.float32, [None, _NUM_PIXELS], name="x")
+        logits = build(x, weights)
         y = tf.nn.softmax(logits, name="y")
         saver = tf1.train.Saver(
             sharded=True, write_version=tf1.train.SaverDef.V1

@@ -16,15 +16,14 @@ class ModelsTest(parameterized.TestCase):
         self, name: str, seed: int = 0
     ) -> reference_model.ReferenceModel:
         folder = self.create_tempdir().full_path
-        model = reference_model.ReferenceModel(
-            models.export(name, folder, seed)
+        model: reference_model.ReferenceModel = self.enter_context(
+            reference_model.ReferenceModel(models.export(name, folder, seed))
         )
-        self.addCleanup(model.close)
         return model
 
     @parameterized.parameters(*models.NAMES)
     def test_scores_are_probabilities(self, name: str) -> None:
-        """Ten for each image, float32."""
+        """Each image has ten scores, float32, that add up to 1."""
         images = workload.random_images(5, seed=0)
         scores = self._reference(name).scores(images)
         self.assertEqual(scores.shape, (5, 10))
@@ -33,7 +32,7 @@ class ModelsTest(parameterized.TestCase):
 
     @parameterized.parameters(*models.NAMES)
     def test_images_have_answers_of_their_own(self, name: str) -> None:
-        """An answer to another image would be found to be wrong."""
+        """An answer to another image is found to be wrong."""
         images = workload.random_images(100, seed=0)
         work = workload.Workload(images, self._reference(name).scores(images))
         answers = [b"\x0a\x28" + scores.tobytes() for scores in work.scores]
@@ -42,7 +41,7 @@ class ModelsTest(parameterized.TestCase):
             self.assertFalse(work.are_right(range(100), shifted).any())
 
     def test_seed_decides_the_weights(self) -> None:
-        """So that figures are always of the same model."""
+        """The same seed gives the same model, another seed another one."""
         images = workload.random_images(1, seed=0)
         one, same, other = (
             self._reference("softmax", seed).scores(images)
@@ -52,14 +51,14 @@ class ModelsTest(parameterized.TestCase):
         self.assertFalse(np.allclose(one, other))
 
     def test_version_is_the_name_of_the_folder(self) -> None:
-        """Any number of them stand beside each other."""
+        """Versions of one model stand beside each other."""
         folder = self.create_tempdir().full_path
         for version in (1, 12):
             path = models.export("softmax", folder, version=version)
             self.assertEqual(path, os.path.join(folder, f"{version:08d}"))
 
     def test_large_model_has_the_size(self) -> None:
-        """Its variables are a file of that size, and are not in the graph."""
+        """The variables are a file of that size, and not in the graph."""
         folder = self.create_tempdir().full_path
         path = models.export_large(folder, megabytes=2, version=7)
         size = os.path.getsize(os.path.join(path, "export-00000-of-00001"))
@@ -70,7 +69,7 @@ class ModelsTest(parameterized.TestCase):
         self.assertFalse(np.allclose(scores[0], scores[1]))
 
     def test_large_model_without_a_size_is_refused(self) -> None:
-        """It would have no units."""
+        """A large model of 0 megabytes is an error."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "megabytes must be at least 1; got 0"
         ):

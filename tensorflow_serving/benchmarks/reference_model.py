@@ -3,11 +3,12 @@
 import time
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from tensorflow_serving.benchmarks import workload
 from tensorflow_serving.session_bundle import session_bundle, signature
 
+_NUM_IMAGES = 100
 _BATCH_SIZES = tuple(2**exponent for exponent in range(9))
 
 
@@ -32,20 +33,20 @@ class ReferenceModel:
         )
         return scores
 
-    def images_per_second(
-        self, image: npt.NDArray[Any], seconds: float
-    ) -> dict[int, float]:
+    def workload(self, seed: int = 0) -> workload.Workload:
+        """Returns a hundred images of noise, and the scores of this model."""
+        images = workload.random_images(_NUM_IMAGES, seed)
+        return workload.Workload(images, self.scores(images))
+
+    def images_per_second(self, seconds: float) -> dict[int, float]:
         """Returns the throughput of session.run, by batch size: 1, 2, ... 256.
 
         Args:
-          image: float32 [784].
           seconds: How long to run each batch size.
         """
         return {
-            batch_size: self._throughput(
-                np.repeat(image[np.newaxis], batch_size, axis=0), seconds
-            )
-            for batch_size in _BATCH_SIZES
+            size: self._throughput(workload.random_images(size, 0), seconds)
+            for size in _BATCH_SIZES
         }
 
     def _throughput(self, images: npt.NDArray[Any], seconds: float) -> float:
@@ -58,14 +59,10 @@ class ReferenceModel:
             now = time.monotonic()
         return num_runs * len(images) / (now - start)
 
-    def close(self) -> None:
-        """Frees the session. Idempotent."""
-        self._bundle.close()
-
     def __enter__(self) -> "ReferenceModel":
         """Returns itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Closes the model."""
-        self.close()
+        """Closes the session."""
+        self._bundle.close()

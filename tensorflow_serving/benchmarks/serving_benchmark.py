@@ -1,37 +1,38 @@
 """Measures mnist_inference: throughput, latency, errors, CPU and memory.
 
-Usage: serving_benchmark --model=softmax|cnn [--output_dir=DIR]
+Usage: serving_benchmark --model=softmax|cnn [--output_json=FILE]
 
 Exports a model with random weights, serves it, loads it, and prints a table;
-README.md says what each number means. Writes results.txt, results.json and
-latency_against_load.png to DIR. Exits with 1 if an answer was wrong.
+README.md says what each number means. Exits with 1 if an answer was wrong.
 """
 
+import dataclasses
+import json
 import os
-from collections.abc import Sequence
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
 
 from absl import app, flags
 
 from tensorflow_serving.benchmarks import (
-    campaign,
+    calls,
     h2load,
-    light_client,
     loads,
-    machine,
+    measurement,
     models,
-    plot,
-    report,
-    results,
-    served_model,
+    python_load,
+    reference_model,
+    served,
 )
-from tensorflow_serving.util import program
+from tensorflow_serving.util import errors, program, progress
 
 _MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "What is served.")
 _SERVER_FLAGS = flags.DEFINE_string(
     "server_flags", "", "Of mnist_inference, such as --max_batch_size=64."
 )
-_CONCURRENCIES = flags.DEFINE_list(
-    "concurrencies", ["1", "64", "256"], "Calls in flight of closed loads."
+_CONCURRENCIES = flags.DEFINE_multi_integer(
+    "concurrency", [1, 64, 256], "Calls in flight of a closed load.", 1
 )
 _ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "How often each load is made.", lower_bound=1
@@ -39,25 +40,17 @@ _ROUNDS = flags.DEFINE_integer(
 _SECONDS = flags.DEFINE_float(
     "seconds", 5.0, "How long a load lasts.", lower_bound=0.1
 )
-_RATE = flags.DEFINE_float(
+_RATES = flags.DEFINE_multi_float(
     "rate",
-    0.0,
-    "Calls a second of an open load; 0: --open_fractions of the capacity.",
-    lower_bound=0.0,
+    [],
+    "Calls a second of an open load; by default --open_fraction decides.",
+    lower_bound=0.1,
 )
-_OPEN_FRACTIONS = flags.DEFINE_list(
-    "open_fractions", ["0.5", "0.8"], "Rates of open loads."
-)
-_SWEEP_FRACTIONS = flags.DEFINE_list(
-    "sweep_fractions",
-    ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "0.95"],
-    "Rates of open loads that are made once, for the picture; may be empty.",
-)
-_OVERLOAD = flags.DEFINE_bool(
-    "overload", False, "Whether to offer twice the capacity as well."
-)
-_OVERLOAD_SECONDS = flags.DEFINE_float(
-    "overload_seconds", 30.0, "How long to offer that.", lower_bound=0.1
+_OPEN_FRACTIONS = flags.DEFINE_multi_float(
+    "open_fraction",
+    [0.5, 0.8],
+    "Rate of an open load, as a fraction of the capacity.",
+    lower_bound=0.001,
 )
 _SOAK_REQUESTS = flags.DEFINE_integer(
     "soak_requests",
@@ -74,96 +67,167 @@ _CHECKS_PER_SECOND = flags.DEFINE_float(
     "Calls that are checked beside each load.",
     lower_bound=0.1,
 )
-_IN_PROCESS = flags.DEFINE_bool(
-    "in_process", True, "Whether to measure the model without a server first."
-)
 _H2LOAD = flags.DEFINE_bool(
     "h2load", True, "Whether h2load makes the closed loads, where installed."
 )
-_TARGETS = flags.DEFINE_multi_string(
-    "target",
-    [],
-    "NAME,HOST:PORT,/package.Service/Method,BODY_FILE: a server that runs, to "
-    "compare with.",
-)
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Where to write the results; by default nowhere."
+_OUTPUT_JSON = flags.DEFINE_string(
+    "output_json", None, "Where to write every round; by default nowhere."
 )
 
-
-@flags.multi_flags_validator(
-    ["concurrencies", "open_fractions", "sweep_fractions"],
-    "--concurrencies must be whole numbers, and fractions numbers, above 0",
-)
-def _are_numbers(values: dict[str, list[str]]) -> bool:
-    try:
-        numbers = [
-            *map(int, values["concurrencies"]),
-            *map(float, values["open_fractions"]),
-            *map(float, values["sweep_fractions"]),
-        ]
-    except ValueError:
-        return False
-    return all(number > 0 for number in numbers)
+_SOAK_CONCURRENCY = 64
+# Enough that everything that grows at first has grown.
+_FIRST_SOAK_CALLS = 10_000
 
 
-def _plan() -> campaign.Plan:
-    return campaign.Plan(
-        concurrencies=tuple(map(int, _CONCURRENCIES.value)),
-        seconds=_SECONDS.value,
-        rounds=_ROUNDS.value,
-        rate=_RATE.value,
-        open_fractions=tuple(map(float, _OPEN_FRACTIONS.value)),
-        sweep_fractions=tuple(map(float, _SWEEP_FRACTIONS.value)),
-        overload_seconds=_OVERLOAD_SECONDS.value if _OVERLOAD.value else 0.0,
-        soak_requests=_SOAK_REQUESTS.value,
-        deadline_seconds=_DEADLINE_SECONDS.value,
-        checks_per_second=_CHECKS_PER_SECOND.value,
-    )
+class _Benchmark:
+    """Makes loads on a server."""
 
+    def __init__(self, server: served.Served) -> None:
+        self._server = server
+        # Each load that was made, in order.
+        self.rounds: list[measurement.Measurement] = []
 
-def _generator(served: served_model.ServedModel) -> loads.LoadGenerator:
-    if _H2LOAD.value and h2load.is_installed():
-        return h2load.H2Load()
-    return light_client.LightClient(
-        served.workload_path, _DEADLINE_SECONDS.value
-    )
+    def capacity(self) -> float:
+        """Returns the most answers a second that the Python client gets.
 
-
-def _write(found: results.Results, folder: str) -> None:
-    os.makedirs(folder, exist_ok=True)
-    for name, text in (
-        ("results.txt", report.to_text(found)),
-        ("results.json", report.to_json(found)),
-    ):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-    if found.sweep:
-        plot.latency_against_load(
-            f"mnist_inference, {found.model}",
-            found.sweep,
-            os.path.join(folder, "latency_against_load.png"),
+        Open loads are fractions of it, because their client shares the machine
+        with the server as well. This also warms the server up.
+        """
+        return max(
+            self._make(
+                loads.ClosedLoad(concurrency, _SECONDS.value)
+            ).answers_per_second
+            for concurrency in _CONCURRENCIES.value
         )
+
+    def run(self, kinds: Sequence[loads.Load]) -> None:
+        """Makes each load in each round."""
+        bar = progress.bar("Measuring", _ROUNDS.value * len(kinds), "loads")
+        for number in range(_ROUNDS.value):
+            for load in kinds:
+                if isinstance(load, loads.OpenLoad):
+                    load = dataclasses.replace(load, seed=number)
+                self._measure(load)
+                bar.update()
+        bar.close()
+
+    def soak(self) -> str:
+        """Makes many calls; returns a line on the memory of the server."""
+        first, last = (
+            self._measure(
+                loads.ClosedLoad(_SOAK_CONCURRENCY, num_calls=num_calls)
+            ).resident_mb
+            for num_calls in (
+                _FIRST_SOAK_CALLS,
+                _SOAK_REQUESTS.value - _FIRST_SOAK_CALLS,
+            )
+        )
+        assert first is not None and last is not None
+        return (
+            f"Memory after {_FIRST_SOAK_CALLS:,} further calls: {first:.0f} MB;"
+            f" after {_SOAK_REQUESTS.value:,}: {last:.0f} MB; ratio: "
+            f"{last / first:.3f}"
+        )
+
+    def overall(self) -> list[measurement.Measurement]:
+        """Returns the medians of the rounds of each load."""
+        rows: dict[tuple[str, str], list[measurement.Measurement]] = {}
+        for each in self.rounds:
+            rows.setdefault((each.load, each.generator), []).append(each)
+        return [measurement.over_rounds(rounds) for rounds in rows.values()]
+
+    def _make(self, load: loads.Load) -> calls.Calls:
+        return python_load.make(
+            self._server.target.address,
+            self._server.work,
+            load,
+            _DEADLINE_SECONDS.value,
+        )
+
+    def _measure(self, load: loads.Load) -> measurement.Measurement:
+        uses_h2load = (
+            isinstance(load, loads.ClosedLoad)
+            and _H2LOAD.value
+            and h2load.is_installed()
+        )
+        measured = measurement.Measurer(
+            self._server,
+            (lambda load: h2load.run(self._server.target, load))
+            if uses_h2load
+            else self._make,
+            "h2load" if uses_h2load else "python_load",
+            _DEADLINE_SECONDS.value,
+            _CHECKS_PER_SECOND.value,
+        ).measure(load)
+        self.rounds.append(measured)
+        return measured
+
+
+def _kinds(capacity: float) -> list[loads.Load]:
+    rates = _RATES.value or [
+        fraction * capacity for fraction in _OPEN_FRACTIONS.value
+    ]
+    return [
+        *(
+            loads.ClosedLoad(concurrency, _SECONDS.value)
+            for concurrency in _CONCURRENCIES.value
+        ),
+        *(loads.OpenLoad(rate, _SECONDS.value) for rate in rates),
+    ]
+
+
+def _in_process_limit(throughputs: Mapping[int, float]) -> str:
+    size = max(throughputs, key=lambda size: throughputs[size])
+    return (
+        f"In-process limit: {throughputs[size]:.0f} images/s by session.run at "
+        f"batch size {size}"
+    )
+
+
+def _run(folder: str) -> bool:
+    """Measures and prints; returns whether no answer was wrong."""
+    version_dir = models.export(_MODEL.value, os.path.join(folder, "model"))
+    with reference_model.ReferenceModel(version_dir) as reference:
+        work = reference.workload()
+        limits = reference.images_per_second(_SECONDS.value / 10)
+    command = [
+        served.program("example", "mnist_inference"),
+        *shlex.split(_SERVER_FLAGS.value),
+        version_dir,
+    ]
+    with served.Served(command, work) as server:
+        benchmark = _Benchmark(server)
+        capacity = benchmark.capacity()
+        benchmark.run(_kinds(capacity))
+        rows = benchmark.overall()
+        print(
+            f"{_MODEL.value} {_SERVER_FLAGS.value}\n{measurement.machine()}\n"
+        )
+        print(measurement.table(rows))
+        print(f"\nCapacity: {capacity:.0f} answers/s, by python_load")
+        print(_in_process_limit(limits))
+        if _SOAK_REQUESTS.value:
+            print(benchmark.soak())
+    if _OUTPUT_JSON.value:
+        with open(_OUTPUT_JSON.value, "w", encoding="utf-8") as file:
+            rounds = [dataclasses.asdict(each) for each in benchmark.rounds]
+            json.dump(
+                {"machine": measurement.machine(), "rounds": rounds}, file
+            )
+    return not any(row.num_wrong for row in benchmark.rounds)
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 1:
-        raise app.UsageError(f"there must be no arguments; got {argv[1:]}")
-    plan = _plan()
-    others = [loads.parse_target(text) for text in _TARGETS.value]
-    with served_model.ServedModel(
-        _MODEL.value,
-        _SERVER_FLAGS.value,
-        in_process_seconds=plan.seconds / 10 if _IN_PROCESS.value else 0.0,
-    ) as served:
-        found = campaign.Campaign(plan, served, _generator(served), others).run(
-            _MODEL.value, _SERVER_FLAGS.value, machine.facts()
+        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
+    if 0 < _SOAK_REQUESTS.value <= _FIRST_SOAK_CALLS:
+        raise errors.InvalidArgumentError(
+            f"--soak_requests must be more than {_FIRST_SOAK_CALLS}, or 0; got "
+            f"{_SOAK_REQUESTS.value}"
         )
-    print(report.to_text(found), end="")
-    if _OUTPUT_DIR.value:
-        _write(found, _OUTPUT_DIR.value)
-    return 1 if found.num_wrong else 0
+    with tempfile.TemporaryDirectory(prefix="serving_benchmark_") as folder:
+        return 0 if _run(folder) else 1
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from absl.testing import absltest, parameterized
+from absl.testing import absltest
 
 _BENCHMARK = os.path.join(os.path.dirname(__file__), "serving_benchmark")
 
@@ -15,55 +15,43 @@ def _run(*flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-class ServingBenchmarkTest(parameterized.TestCase):
+class ServingBenchmarkTest(absltest.TestCase):
     """The program."""
 
     def test_benchmark_measures_without_errors(self) -> None:
-        """Every load has answers; none is wrong; the files are there."""
-        folder = self.create_tempdir().full_path
+        """Every load is answered, every answer is right."""
+        output = os.path.join(self.create_tempdir().full_path, "json")
         benchmark = _run(
             "--model=cnn",
             "--server_flags=--max_batch_size=16",
-            "--rounds=1",
+            "--rounds=2",
             "--seconds=0.2",
-            "--concurrencies=1,32",
-            "--open_fractions=0.3",
-            "--sweep_fractions=0.2,0.4",
+            "--concurrency=1",
+            "--concurrency=32",
+            "--open_fraction=0.3",
             "--noh2load",
             # Nobody knows how slow the machine is.
             "--deadline_seconds=60",
-            f"--output_dir={folder}",
+            f"--output_json={output}",
         )
         self.assertEqual(benchmark.returncode, 0, benchmark.stderr)
-        with open(os.path.join(folder, "results.txt")) as file:
-            self.assertEqual(benchmark.stdout, file.read())
         self.assertIn("In-process limit:", benchmark.stdout)
-        self.assertTrue(
-            os.path.exists(os.path.join(folder, "latency_against_load.png"))
-        )
-        with open(os.path.join(folder, "results.json")) as file:
-            rows = json.load(file)["rows"]
-        self.assertEqual(
-            [row["load"] for row in rows], ["closed 1", "closed 32", "open 0.3"]
-        )
-        for row in rows:
-            overall = row["overall"]
-            self.assertGreater(overall["answers_per_second"], 0)
-            self.assertGreater(overall["num_checked"], 0)
-            self.assertGreater(overall["cpu_seconds_per_1000"], 0)
-            self.assertEqual(overall["num_wrong"], 0)
-            self.assertEqual(overall["load_errors"], {})
-            self.assertEqual(overall["check_errors"], {})
+        with open(output) as file:
+            rounds = json.load(file)["rounds"]
+        self.assertEqual(len(rounds), 6)
+        self.assertEqual(len({each["load"] for each in rounds}), 3)
+        for each in rounds:
+            self.assertGreater(each["answers_per_second"], 0)
+            self.assertGreater(each["num_checked"], 0)
+            self.assertGreater(each["cpu_seconds_per_1000"], 0)
+            self.assertEqual(each["num_wrong"], 0)
+            self.assertEqual(each["errors"], {})
 
-    @parameterized.parameters(
-        ("--target", "--target=x"),
-        ("--concurrencies", "--concurrencies=1,x"),
-    )
-    def test_wrong_flag_is_named(self, name: str, *flags: str) -> None:
-        """The exit code is not 0."""
-        benchmark = _run(*flags)
-        self.assertNotEqual(benchmark.returncode, 0)
-        self.assertIn(name, benchmark.stdout + benchmark.stderr)
+    def test_wrong_flag_is_named(self) -> None:
+        """A flag that is out of range ends the program with its name."""
+        benchmark = _run("--soak_requests=7")
+        self.assertEqual(benchmark.returncode, 1)
+        self.assertIn("--soak_requests must be", benchmark.stderr)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import message
 
-from tensorflow_serving.benchmarks import calls
 from tensorflow_serving.example import mnist_inference_pb2
 
 # The method that answers.
@@ -105,30 +103,6 @@ class Workload:
         return are_close(
             parse_answers(answers), self.scores[np.asarray(images, np.intp)]
         )
-
-    def versions_of(
-        self, images: Sequence[int], answers: Sequence[bytes]
-    ) -> npt.NDArray[Any]:
-        """Returns 0 for each answer that is right: int64 [answers].
-
-        A wrong one is calls.NO_VERSION. For call_driver.Questions.
-        """
-        return np.where(self.are_right(images, answers), 0, calls.NO_VERSION)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the workload to a file, for load()."""
-        with open(path, "wb") as file:
-            np.savez(file, images=self.images, scores=self.scores)
-
-
-def load(path: str | os.PathLike[str]) -> Workload:
-    """Returns what Workload.save() wrote.
-
-    Raises:
-      OSError: The file cannot be read.
-    """
-    with np.load(path) as arrays:
-        return Workload(arrays["images"], arrays["scores"])
 
 
 def _packed_scores(answer: bytes) -> bytes:

@@ -1,0 +1,246 @@
+"""A load that was measured: a row of a table."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+import tabulate
+
+from tensorflow_serving.benchmarks import (
+    calls,
+    loads,
+    process_watcher,
+    python_load,
+    served,
+    server_timing,
+)
+
+_UNKNOWN = "-"
+_PERCENTILES = [50.0, 90.0, 99.0, 99.9]
+_PACKAGES = ("grpcio", "numpy", "protobuf", "tensorflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """The figures of one load, or medians of several; None if not known."""
+
+    load: str
+    server: str
+    generator: str
+    # Calls of the load, and calls that were made beside it to check answers.
+    num_calls: int
+    num_checked: int
+    # Answers that were not those of the model.
+    num_wrong: int
+    # Calls that failed, by name of the status.
+    errors: Mapping[str, int]
+    calls_per_second: float
+    answers_per_second: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    p999_ms: float | None
+    # The 99th percentile of how late calls started.
+    late_p99_ms: float | None = None
+    batch_size: float | None = None
+    queue_ms: float | None = None
+    run_ms: float | None = None
+    cpu_seconds_per_1000: float | None = None
+    resident_mb: float | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether each call got its right answer."""
+        return not self.num_wrong and not self.errors
+
+
+# Header, attribute and format of each column of numbers.
+_COLUMNS = (
+    ("calls/s", "calls_per_second", ".0f"),
+    ("answers/s", "answers_per_second", ".0f"),
+    ("p50 ms", "p50_ms", ".2f"),
+    ("p90 ms", "p90_ms", ".2f"),
+    ("p99 ms", "p99_ms", ".2f"),
+    ("p99.9 ms", "p999_ms", ".2f"),
+    ("late ms", "late_p99_ms", ".2f"),
+    ("checked", "num_checked", "d"),
+    ("wrong", "num_wrong", "d"),
+    ("batch", "batch_size", ".1f"),
+    ("queue ms", "queue_ms", ".2f"),
+    ("run ms", "run_ms", ".2f"),
+    ("CPU s/1k", "cpu_seconds_per_1000", ".3f"),
+    ("MB", "resident_mb", ".0f"),
+)
+
+
+def of(
+    made: calls.Calls, load: loads.Load, server: str, generator: str
+) -> Measurement:
+    """Returns the figures of a load that nobody watched."""
+    p50_ms, p90_ms, p99_ms, p999_ms = made.latency_percentiles_ms(_PERCENTILES)
+    is_open = isinstance(load, loads.OpenLoad) and generator != "h2load"
+    return Measurement(
+        load=str(load),
+        server=server,
+        generator=generator,
+        num_calls=made.num_calls,
+        num_checked=0,
+        num_wrong=made.num_wrong,
+        errors=made.errors(),
+        calls_per_second=made.offered_per_second,
+        answers_per_second=made.answers_per_second,
+        p50_ms=p50_ms,
+        p90_ms=p90_ms,
+        p99_ms=p99_ms,
+        p999_ms=p999_ms,
+        late_p99_ms=made.late_percentiles_ms([99.0])[0] if is_open else None,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurer:
+    """Makes loads on a server of ours, and checks and watches it meanwhile."""
+
+    server: served.Served
+    # Makes a load of the given kind.
+    make: Callable[[loads.Load], calls.Calls]
+    # The name of the program that makes it.
+    generator: str
+    deadline_seconds: float
+    # The rate of further calls, by an ordinary gRPC client. Their answers are
+    # checked, and they ask the server for its timing.
+    checks_per_second: float
+
+    def measure(self, load: loads.Load) -> Measurement:
+        """Makes the load.
+
+        Raises:
+          UnavailableError: The server cannot be reached.
+        """
+        before = self.server.usage()
+        with python_load.BackgroundLoad(
+            self.server.target.address,
+            self.server.work,
+            loads.OpenLoad(self.checks_per_second, float("inf")),
+            self.deadline_seconds,
+            asks_timing=True,
+        ) as checks:
+            made = self.make(load)
+            checked = checks.stop()
+        after = self.server.usage()
+        return _watched(
+            of(made, load, self.server.target.name, self.generator),
+            checked,
+            checks.timings(made.begin_time, made.end_time),
+            before,
+            after,
+        )
+
+
+def _watched(
+    row: Measurement,
+    checked: calls.Calls,
+    timings: Sequence[server_timing.ServerTiming],
+    before: process_watcher.Usage,
+    after: process_watcher.Usage,
+) -> Measurement:
+    cpu_seconds = after.cpu_seconds - before.cpu_seconds
+    return dataclasses.replace(
+        row,
+        num_checked=checked.num_calls,
+        num_wrong=row.num_wrong + checked.num_wrong,
+        errors=_sum([row.errors, checked.errors()]),
+        batch_size=_mean([each.batch_size for each in timings]),
+        queue_ms=_mean([each.queue_micros / 1e3 for each in timings]),
+        run_ms=_mean([each.run_micros / 1e3 for each in timings]),
+        cpu_seconds_per_1000=(
+            1000 * cpu_seconds / (row.num_calls + checked.num_calls)
+        ),
+        resident_mb=after.resident_bytes / 2**20,
+    )
+
+
+def over_rounds(rounds: Sequence[Measurement]) -> Measurement:
+    """Returns the median of each measure, and the sum of each count.
+
+    A single wrong answer does not vanish in a median.
+    """
+    merged: dict[str, object] = {}
+    for field in dataclasses.fields(Measurement):
+        values = [
+            value
+            for each in rounds
+            if (value := getattr(each, field.name)) is not None
+        ]
+        if not values or isinstance(values[0], str):
+            merged[field.name] = values[0] if values else None
+        elif isinstance(values[0], Mapping):
+            merged[field.name] = _sum(values)
+        elif isinstance(values[0], int):
+            merged[field.name] = sum(values)
+        else:
+            merged[field.name] = statistics.median(values)
+    return Measurement(**merged)  # type: ignore[arg-type]
+
+
+def table(rows: Sequence[Measurement]) -> str:
+    """Returns a table; README.md explains its columns."""
+    headers = [header for header, _, _ in _COLUMNS]
+    return tabulate.tabulate(
+        [
+            (
+                row.load,
+                row.server,
+                row.generator,
+                *(
+                    number(getattr(row, name), digits)
+                    for _, name, digits in _COLUMNS
+                ),
+                _errors(row.errors),
+            )
+            for row in rows
+        ],
+        headers=("load", "server", "made by", *headers, "errors"),
+        # Numbers are texts already, with the digits that mean something.
+        disable_numparse=True,
+        colalign=["left"] * 3 + ["right"] * len(_COLUMNS) + ["left"],
+    )
+
+
+def number(value: float | None, digits: str) -> str:
+    """Returns a number in a format such as ".2f"; "-" for None."""
+    return _UNKNOWN if value is None else format(value, digits)
+
+
+def machine() -> str:
+    """Returns the machine and the versions that figures are from."""
+    versions = [
+        f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES
+    ]
+    return ", ".join(
+        [
+            f"{len(os.sched_getaffinity(0))} CPUs",
+            platform.platform(),
+            f"python {platform.python_version()}",
+            *versions,
+        ]
+    )
+
+
+def _sum(errors: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    names = {name for each in errors for name in each}
+    return {
+        name: sum(each.get(name, 0) for each in errors)
+        for name in sorted(names)
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _errors(errors: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in errors.items()) or "0"

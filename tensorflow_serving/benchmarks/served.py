@@ -1,0 +1,90 @@
+"""A server of ours in a process of its own: where it is, and what it takes."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Sequence
+
+from tensorflow_serving.benchmarks import (
+    loads,
+    process_watcher,
+    workload,
+)
+from tensorflow_serving.test_util import server_process
+
+# The name of our server in tables.
+OURS = "ours"
+
+
+def program(package: str, name: str) -> str:
+    """Returns the path of a program in the runfiles."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return os.path.join(folder, package, name)
+
+
+class Served:
+    """A process that serves MnistService.
+
+    with Served([program("example", "mnist_inference"), path], work) as server:
+        h2load.run(server.target, load)
+
+    A context manager that kills the process. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        work: workload.Workload,
+        log_path: str | None = None,
+    ) -> None:
+        """Starts the program on a free port; returns once it listens.
+
+        Args:
+          command: The program and its arguments, without a port.
+          work: The requests that it gets and the right answers.
+          log_path: A file that the log is appended to; None for nowhere.
+
+        Raises:
+          FailedPreconditionError: The program ended without listening.
+        """
+        self.work = work
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory())
+            log = stack.enter_context(
+                open(log_path or os.devnull, "a", encoding="utf-8", buffering=1)
+            )
+            self._process = stack.enter_context(
+                server_process.ServerProcess(
+                    [command[0], "--port=0", *command[1:]],
+                    collects_log=True,
+                    on_log_line=log.write,
+                )
+            )
+            body_path = os.path.join(self._folder, "body")
+            with open(body_path, "wb") as file:
+                file.write(workload.framed(work.requests[0]))
+            self._stack = stack.pop_all()
+        self.target = loads.Target(
+            name=OURS,
+            address=f"127.0.0.1:{self._process.port}",
+            method=workload.CLASSIFY,
+            body_path=body_path,
+            framed_answer_bytes=work.framed_answer_bytes,
+        )
+        self._watcher = process_watcher.ProcessWatcher(self._process.pid)
+
+    def usage(self) -> process_watcher.Usage:
+        """Returns what the server and its children took so far."""
+        return self._watcher.usage()
+
+    def wait_for_log(self, pattern: str, start: int = 0) -> int:
+        """See ServerProcess.wait_for_log()."""
+        return self._process.wait_for_log(pattern, start)
+
+    def __enter__(self) -> "Served":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Kills the server and removes the files."""
+        self._stack.close()

@@ -1,0 +1,52 @@
+"""End-to-end test of server_comparison: our server beside itself."""
+
+import os
+import subprocess
+import unittest
+
+from absl.testing import absltest
+
+from tensorflow_serving.benchmarks import h2load, served, workload
+from tensorflow_serving.example import constant_model
+
+_COMPARISON = os.path.join(os.path.dirname(__file__), "server_comparison")
+
+
+def _run(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [_COMPARISON, *flags], capture_output=True, text=True, check=False
+    )
+
+
+class ServerComparisonTest(absltest.TestCase):
+    """The program."""
+
+    @unittest.skipUnless(h2load.is_installed(), "h2load is not installed")
+    def test_servers_are_measured_side_by_side(self) -> None:
+        """Each load has a row for each server, and a row of ratios."""
+        path = constant_model.export(self.create_tempdir().full_path, 1)
+        images = workload.random_images(1, seed=0)
+        work = workload.Workload(images, images[:, :10])
+        command = [served.program("example", "mnist_inference"), path]
+        with served.Served(command, work) as other:
+            target = other.target
+            comparison = _run(
+                f"--target=other,{target.address},{target.method},"
+                f"{target.body_path}",
+                "--rounds=1",
+                "--seconds=0.2",
+                "--concurrency=4",
+            )
+        self.assertEqual(comparison.returncode, 0, comparison.stderr)
+        for row in (r"ours +h2load", r"other +h2load", r"ours / other +\d"):
+            self.assertRegex(comparison.stdout, rf"closed 4 +{row}")
+
+    def test_wrong_target_is_an_error(self) -> None:
+        """A target without its four parts is an error with an example."""
+        comparison = _run("--target=x,y")
+        self.assertEqual(comparison.returncode, 1)
+        self.assertIn("--target must be NAME,HOST:PORT", comparison.stderr)
+
+
+if __name__ == "__main__":
+    absltest.main()
