@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from absl import logging
 
@@ -26,6 +27,9 @@ from tensorflow_serving.util import errors, event_bus
 _Data = servable.ServableData[loader_lib.Loader]
 _ActionKind = aspired_version_policy.ActionKind
 _Step = version_steps.Step
+
+# How many broken versions of a servable are remembered.
+_MAX_NUM_BROKEN: Final = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,9 +148,12 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             listener=self._news.add_name,
         )
         # All of the thread that manages: the aspired versions of each servable;
-        # servables with something to load, whose turn comes in this order; and
-        # those of which something failed for lack of memory.
+        # those that failed for good and were forgotten, which a source may
+        # aspire to again and again; servables with something to load, whose
+        # turn comes in this order; and those of which something failed for lack
+        # of memory.
         self._aspired: dict[str, dict[int, _Version]] = {}
+        self._broken: dict[str, dict[int, _Data]] = {}
         self._to_load: dict[str, None] = {}
         self._exhausted: set[str] = set()
         self._num_steps = 0
@@ -241,6 +248,8 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             version.report(data)
         if after:
             self._aspired[name] = after
+        else:
+            self._broken.pop(name, None)
 
     def _retry_at_once(self, name: str) -> None:
         for version in self._aspired.get(name, {}).values():
@@ -286,6 +295,8 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
                 self._clock.now(),
             )
             if step is not None:
+                if step is _Step.FORGET and snapshot is not None:
+                    self._remember_broken(snapshot)
                 self._take_step(step, servable_id, version)
 
     def _note_failure(
@@ -317,11 +328,40 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             if step is not _Step.MANAGE:
                 self._basic.stop_managing_servable(servable_id)
             if version is not None:
-                self._basic.manage_servable(version.data)
+                self._basic.manage_servable(self._unless_broken(version.data))
                 version.begins_anew()
                 if version.data.error is not None:
                     version.fails(self._clock.now())
                     self._news.add_time(version.due_time, servable_id.name)
+
+    def _remember_broken(self, snapshot: loader_harness.Snapshot) -> None:
+        """Remembers what would fail again, as its content is known."""
+        name = snapshot.id.name
+        if (
+            snapshot.content is None
+            or snapshot.error is None
+            or snapshot.is_cancelled
+            or version_steps.is_retriable(snapshot.error)
+            or name not in self._aspired
+        ):
+            return
+        broken = self._broken.setdefault(name, {})
+        broken[snapshot.id.version] = servable.ServableData(
+            snapshot.id, None, snapshot.error, content=snapshot.content
+        )
+        if len(broken) > _MAX_NUM_BROKEN:
+            del broken[next(iter(broken))]
+
+    def _unless_broken(self, data: _Data) -> _Data:
+        """Returns data to manage: with its error, if it is known to fail."""
+        broken = self._broken.get(data.id.name, {}).pop(data.id.version, None)
+        if (
+            broken is None
+            or data.error is not None
+            or broken.content != data.content
+        ):
+            return data
+        return broken
 
     def _policy_snapshots(
         self, name: str

@@ -144,6 +144,25 @@ class AvailabilityPreservingTest(_ContentTestCase):
         self.assertNotIn("load", new.calls)
         self.assertEqual(self.states_of(1)[-1], _END)
 
+    def test_broken_content_is_loaded_once_however_often_it_is_aspired(
+        self,
+    ) -> None:
+        """A source aspires to broken versions whenever the set changes."""
+        broken = self.data(2, load_errors=[_BROKEN], content="broken")
+        self.aspire(1, broken)
+        self.settle()
+        for _ in range(3):
+            self.aspire(1)
+            self.settle()
+            again = self.data(2, content="broken")
+            self.aspire(1, again)
+            self.settle()
+            self.assertEqual(self.loaders[again.id].calls, [])
+            self.assertEqual(str(self.states[-1].error), "broken")
+        self.aspire(1, self.data(2, content="repaired"))
+        self.settle()
+        self.assertEqual(self.available(), ["a1", "a2"])
+
     def test_load_whose_files_change_is_never_available(self) -> None:
         """What was read may be half old and half new; it is loaded anew."""
         first = self.aspire_content("old")
