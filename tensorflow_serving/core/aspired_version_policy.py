@@ -28,7 +28,7 @@ _UNLOADING_STATES: Final = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class VersionSnapshot:
-    """What a policy knows of a version."""
+    """A version as a policy sees it."""
 
     id: servable.ServableId
     state: loader_harness.State
@@ -39,18 +39,18 @@ class VersionSnapshot:
 
 
 class ActionKind(enum.Enum):
-    """What can be done."""
+    """The kinds of actions."""
 
     LOAD = "load"
     UNLOAD = "unload"
-    # Of a stale version: to load its other content beside it, and to have that
-    # take its place.
+    # Load the other content of a stale version beside it; that then takes its
+    # place.
     RELOAD = "reload"
 
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """What to do next."""
+    """A load or an unload to begin next."""
 
     kind: ActionKind
     id: servable.ServableId

@@ -84,7 +84,7 @@ def _ready(versions: Sequence[_Snapshot]) -> list[_Snapshot]:
 
 
 class TableTest(parameterized.TestCase):
-    """What each policy does next."""
+    """The next action of each policy, by what there is."""
 
     @parameterized.parameters(
         # (versions, availability preserving, resource preserving)
@@ -96,12 +96,12 @@ class TableTest(parameterized.TestCase):
         ("1:NEW* 2:READY*", "LOAD 1", "LOAD 1"),
         ("1:NEW* 2:LOADING*", "LOAD 1", "LOAD 1"),
         ("1:NEW* 2:ERROR*", "LOAD 1", "LOAD 1"),
-        # What is aspired and there is left alone.
+        # Aspired versions that are there are left alone.
         ("1:READY*", "nothing", "nothing"),
         ("1:READY* 2:READY*", "nothing", "nothing"),
         ("1:LOADING*", "nothing", "nothing"),
         ("1:ERROR*", "nothing", "nothing"),
-        # What was never loaded, and is no more aspired, too.
+        # So is a version that was never loaded and is not aspired.
         ("1:NEW", "nothing", "nothing"),
         ("1:NEW 2:NEW*", "LOAD 2", "LOAD 2"),
         # A new version replaces an old one.
@@ -118,11 +118,11 @@ class TableTest(parameterized.TestCase):
         # An old version replaces a new one: a rollback.
         ("1:NEW* 2:READY", "LOAD 1", "UNLOAD 2"),
         ("1:READY* 2:READY", "UNLOAD 2", "UNLOAD 2"),
-        # The new version is aspired no more before it was loaded.
+        # The new version is withdrawn before it was loaded.
         ("1:READY* 2:LOADING", "nothing", "nothing"),
         ("1:NEW* 2:LOADING", "LOAD 1", "nothing"),
         ("1:READY 2:NEW* 3:LOADING", "LOAD 2", "UNLOAD 1"),
-        # Of several old versions one is enough.
+        # One of several old versions is enough.
         ("1:READY 2:READY 3:NEW*", "UNLOAD 1", "UNLOAD 1"),
         ("2:READY 1:READY 3:LOADING*", "UNLOAD 1", "UNLOAD 1"),
         ("9:READY 10:READY 11:ERROR*", "UNLOAD 9", "UNLOAD 9"),
@@ -131,7 +131,7 @@ class TableTest(parameterized.TestCase):
         ("1:READY 2:READY* 3:NEW*", "UNLOAD 1", "UNLOAD 1"),
         ("1:READY 2:NEW* 3:NEW*", "LOAD 3", "UNLOAD 1"),
         ("1:READY 2:NEW* 3:READY*", "UNLOAD 1", "UNLOAD 1"),
-        # Nothing is aspired any more.
+        # Everything was withdrawn.
         ("1:READY", "UNLOAD 1", "UNLOAD 1"),
         ("2:READY 1:READY", "UNLOAD 1", "UNLOAD 1"),
         ("1:LOADING 2:READY", "UNLOAD 2", "UNLOAD 2"),
@@ -149,7 +149,7 @@ class TableTest(parameterized.TestCase):
 
 
 class PropertyTest(parameterized.TestCase):
-    """What holds for all that can be known of up to three versions."""
+    """Properties that hold for all states of up to three versions."""
 
     @parameterized.named_parameters(*_POLICIES)
     def test_action_is_possible_and_wanted(

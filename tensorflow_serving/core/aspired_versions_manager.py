@@ -40,7 +40,7 @@ class Options:
       InvalidArgumentError: A value is out of range.
     """
 
-    # What to load or unload next.
+    # Chooses the next load or unload.
     policy: aspired_version_policy.AspiredVersionPolicy = (
         aspired_version_policy.availability_preserving_policy
     )
@@ -52,7 +52,7 @@ class Options:
 
 @dataclasses.dataclass
 class _Version:
-    """What the manager knows of a version that is aspired."""
+    """A version that is aspired, as the manager knows it."""
 
     data: _Data
     # See version_steps.Aspired.

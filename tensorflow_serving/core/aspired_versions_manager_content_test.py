@@ -164,7 +164,7 @@ class AvailabilityPreservingTest(_ContentTestCase):
         self.assertEqual(self.available(), ["a1", "a2"])
 
     def test_load_whose_files_change_is_never_available(self) -> None:
-        """What was read may be half old and half new; it is loaded anew."""
+        """It may be half old and half new, so it is loaded anew."""
         first = self.aspire_content("old")
         self.manager.manage_state_once()
         first.may_load.clear()
@@ -244,7 +244,7 @@ class ResourcePreservingTest(_ContentTestCase):
 
 
 class PolicyTest(absltest.TestCase):
-    """What policies do about a stale version."""
+    """The next action of a policy for a stale version."""
 
     def test_policies_differ_in_what_comes_first(self) -> None:
         """A reload keeps the version available, an unload saves memory."""

@@ -15,7 +15,7 @@ _END = servable.ManagerState.END
 
 
 class RecoveryTest(managed_test_case.ManagedTestCase):
-    """What fails for the moment comes back by itself."""
+    """Versions that fail for the moment come back by themselves."""
 
     policy = staticmethod(aspired_version_policy.availability_preserving_policy)
 
@@ -65,7 +65,7 @@ class RecoveryTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.available(), ["b1"])
 
     def test_newest_version_wins_when_a_thread_is_free(self) -> None:
-        """What was withdrawn before its turn is not loaded."""
+        """A version that was withdrawn before its turn is not loaded."""
         first = self.data(1)
         self.aspire(first)
         self.manager.manage_state_once()
@@ -136,7 +136,7 @@ class PolicyTest(managed_test_case.ManagedTestCase):
     def setUp(self) -> None:
         """Installs the policy."""
         self.asked = _AskedPolicy()
-        # Of the class, where the manager is made from.
+        # The case makes its manager with the policy of the class.
         type(self).policy = staticmethod(self.asked)
         super().setUp()
 

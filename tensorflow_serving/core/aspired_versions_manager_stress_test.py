@@ -39,7 +39,7 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
     """Sources that change their minds, loads that fail, callers that ask."""
 
     def setUp(self) -> None:
-        """Takes note of all loaders, and of what is published."""
+        """Records all loaders, and what is published."""
         super().setUp()
         self.loaders: list[fake_loader.FakeLoader] = []
         self.states: dict[servable.ServableId, servable.ServableState] = {}
@@ -180,7 +180,7 @@ class AspiredVersionsManagerStressTest(parameterized.TestCase):
         self.assertFalse(any(each.is_loaded for each in self.loaders))
         num_loads = [each.calls.count("load") for each in self.loaders]
         num_unloads = [each.calls.count("unload") for each in self.loaders]
-        # What was given up, or had no memory, may be tried again.
+        # A load that was given up may be tried again.
         self.assertLessEqual(sum(num_unloads), sum(num_loads))
         self.assertGreater(sum(num_loads), len(_NAMES))
 

@@ -125,7 +125,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertFalse(self.manager.manage_state_once())
 
     def test_newest_call_counts(self) -> None:
-        """Of several that come before a step."""
+        """Those before it, which nobody has looked at, have no effect."""
         self.aspire(1)
         self.aspire(2)
         self.settle()
@@ -181,7 +181,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.states_of(1)[-1], _AVAILABLE)
 
     def test_error_of_the_source_does_not_unload(self) -> None:
-        """What is loaded serves on, whatever happens to its files."""
+        """A loaded version serves on, whatever happens to its files."""
         self.aspire(1)
         self.settle()
         self.aspire(self.failed(1))
@@ -264,7 +264,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.available(), ["a1"])
 
     def test_version_that_changes_before_its_load_waits(self) -> None:
-        """Several are new, and one of them is not whole any more."""
+        """Several are new, and one of them is no longer whole."""
         self.aspire(1, 2)
         self.manager.manage_state_once()
         self.aspire(self.failed(1), 2)

@@ -147,7 +147,7 @@ class BasicManager(manager.Manager):
         self._lock = threading.Lock()
         # All below are guarded by _lock. Versions by name and number.
         self._harnesses: dict[str, dict[int, _Harness]] = {}
-        # What is to take the place of a version, or has failed to.
+        # Loads that are to take the place of a version, or have failed to.
         self._replacements: dict[servable.ServableId, _Harness] = {}
         self._closed = False
 

@@ -24,7 +24,7 @@ class _ManagerTestCase(parameterized.TestCase):
     """A manager whose loads and unloads run when the test says so."""
 
     def setUp(self) -> None:
-        """Makes the manager, and takes note of what it publishes."""
+        """Makes the manager, and records what it publishes."""
         super().setUp()
         self.states: list[servable.ServableState] = []
         self.bus = event_bus.EventBus[servable.ServableState]()
@@ -312,7 +312,7 @@ class BasicManagerTest(_ManagerTestCase):
         self.load(2, fake_loader.FakeLoader(ram_in_bytes=100))
 
     def test_closed_manager_takes_no_more_servables(self) -> None:
-        """What is loaded is unloaded; what waits to be loaded is given up."""
+        """Loaded versions are unloaded; those that wait are given up."""
         loaded, waiting = fake_loader.FakeLoader(), fake_loader.FakeLoader()
         self.load(1, loaded)
         load = self.manager.load_servable(self.manage(2, waiting))
@@ -415,7 +415,7 @@ class ResourcesTest(_ManagerTestCase):
 
 
 class OptionsTest(parameterized.TestCase):
-    """What options may be."""
+    """The values that options may have."""
 
     @parameterized.parameters(
         {"num_load_threads": 0},

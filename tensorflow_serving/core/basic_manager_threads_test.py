@@ -15,7 +15,7 @@ _Data = servable.ServableData
 
 
 class ThreadsTest(absltest.TestCase):
-    """What happens at the same time."""
+    """Loads and unloads at the same time."""
 
     def manager(
         self, total_bytes: int = 100, num_load_threads: int = 2

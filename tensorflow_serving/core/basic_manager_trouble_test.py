@@ -162,7 +162,7 @@ class TroubleTest(parameterized.TestCase):
         self.assertFalse(hanging.is_loaded)
 
     def test_close_leaves_a_handle_that_is_open_behind(self) -> None:
-        """What it is on is unloaded once it is closed."""
+        """Its servable is unloaded once it is closed."""
         loader = fake_loader.FakeLoader("text")
         self.load(loader).result()
         request = servable.ServableRequest.latest("a")

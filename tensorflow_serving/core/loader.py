@@ -42,7 +42,7 @@ class Loader(abc.ABC):
 
     @abc.abstractmethod
     def unload(self) -> None:
-        """Frees the servable. Called when nobody uses it any more."""
+        """Frees the servable. Called once nobody uses it."""
 
     @abc.abstractmethod
     def servable(self) -> Any:

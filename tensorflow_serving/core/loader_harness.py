@@ -73,7 +73,7 @@ class Snapshot:
     state: State
     # Why the state is ERROR; None if it is not.
     error: errors.ServingError | None = None
-    # Of the data that it is loaded from; see ServableData.
+    # The token of the data that it is loaded from; see ServableData.
     content: Hashable | None = None
     # Whether its load was cancelled, and the servable never became ready.
     is_cancelled: bool = False

@@ -116,7 +116,7 @@ class TransitionTest(parameterized.TestCase):
     def test_only_the_first_caller_succeeds(
         self, before: _State, name: str
     ) -> None:
-        """Of several that come at once."""
+        """The others, that come at the same time, are refused."""
         a = _Harness()
         a.go_to(before, self)
         barrier = threading.Barrier(4)
@@ -156,7 +156,7 @@ class TransitionTest(parameterized.TestCase):
         self.assertIs(a.harness.state, _State.READY)
 
     def test_nothing_becomes_available_after_an_error(self) -> None:
-        """What comes before READY is not called for a load that failed."""
+        """A load that failed does not call what comes before READY."""
         a = _Harness(fake_loader.FakeLoader(errors=[errors.DataLossError("x")]))
         a.go_to(_State.LOAD_APPROVED, self)
         with self.assertRaises(errors.DataLossError):
@@ -210,7 +210,7 @@ class TransitionTest(parameterized.TestCase):
 
 
 class FailureTest(parameterized.TestCase):
-    """What becomes of errors."""
+    """Errors of loaders, and errors from outside."""
 
     @parameterized.parameters(
         *(each for each in _State if each is not _State.LOADING)
@@ -278,7 +278,7 @@ class FailureTest(parameterized.TestCase):
     def test_estimate_that_fails_changes_no_state(
         self, error: Exception, wanted: type[errors.ServingError], text: str
     ) -> None:
-        """What becomes of the version, its manager says."""
+        """Its manager decides what becomes of the version."""
         a = _Harness(fake_loader.FakeLoader(estimate_error=error))
         with self.assertRaisesRegex(wanted, text):
             a.harness.estimate_resources()

@@ -135,7 +135,7 @@ class Loads:
             options.num_threads
         )
         self._loads: dict[_Harness, Load] = {}
-        # What prevents a retry that is due later.
+        # Functions that cancel the retries to come.
         self._retries: dict[Load, Callable[[], None]] = {}
         # How often memory may have been freed.
         self._num_freed = 0

@@ -1,7 +1,7 @@
 """Servables: what answers requests; their versions, and what becomes of them.
 
 A servable is anything that is looked up by name and version: a session of a
-model, a lookup table. The core knows no more of it.
+model, a lookup table. The core knows nothing else about it.
 """
 
 import dataclasses
@@ -43,9 +43,9 @@ class ServableData(Generic[T]):
     """
 
     id: ServableId
-    # Of ok(): a path, a loader, ...
+    # A path, a loader, ...; None if there is an error.
     data: T | None = None
-    # Of failed().
+    # Why it cannot be served; None if it can.
     error: errors.ServingError | None = None
     # Stands for what the data refer to, such as the state of files below a
     # path. Another token, compared by equality, is other content, for which a
@@ -96,17 +96,18 @@ class ManagerState(enum.Enum):
     START = "start"  # known, not loaded yet
     LOADING = "loading"  # about to be loaded, being loaded, or tried again
     AVAILABLE = "available"  # requests get it
-    UNLOADING = "unloading"  # no more requests get it
+    UNLOADING = "unloading"  # no request gets it
     END = "end"  # gone, or never loaded; see the error
 
 
 @dataclasses.dataclass(frozen=True)
 class ServableState:
-    """What a manager publishes of a version whenever that changes."""
+    """A state of a version, which its manager publishes."""
 
     id: ServableId
     manager_state: ManagerState
-    # Why it could not be loaded or unloaded; None if all is well.
+    # Why it could not be loaded or unloaded, or, if it is AVAILABLE, why its
+    # other content could not be loaded; None if all is well.
     error: errors.ServingError | None = None
 
     def __str__(self) -> str:

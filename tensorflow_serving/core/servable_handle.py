@@ -32,7 +32,7 @@ class ServableHandle(Generic[T]):
     __slots__ = ("_id", "_place", "_servable", "_shared")
 
     def __init__(self, shared: "SharedServable", place: "_Place") -> None:
-        """For SharedServable.acquire()."""
+        """Is called by SharedServable.acquire()."""
         self._shared: SharedServable | None = shared
         self._place = place
         self._id = shared.id

@@ -155,7 +155,7 @@ class ServableStateMonitor:
                 self._clock.wait_until(self._changed, deadline)
 
     def close(self) -> None:
-        """Hears no more, and ends all waits. Idempotent.
+        """Ends the subscription and all waits. Idempotent.
 
         Not for a subscriber of the bus to call.
         """

@@ -65,7 +65,7 @@ class SourceAdapter(
         return self._set_aspired_versions
 
     def close(self) -> None:
-        """Forwards no more. Idempotent."""
+        """Ends the forwarding. Idempotent."""
         self._output.close()
 
     def __enter__(self) -> "SourceAdapter[InT, OutT]":

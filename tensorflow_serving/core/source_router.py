@@ -69,7 +69,7 @@ class SourceRouter(source.Target[T], Generic[T]):
         return self._set_aspired_versions
 
     def close(self) -> None:
-        """Forwards no more. Idempotent."""
+        """Ends the forwarding. Idempotent."""
         for port in self._ports:
             port.close()
 

@@ -35,7 +35,7 @@ class Unload:
     """An unload from its request to its end."""
 
     harness: loader_harness.LoaderHarness
-    # What requests no longer find.
+    # Removed from the serving map.
     shared: servable_handle.SharedServable
     # Whether another object serves the same version by now.
     is_replaced: bool = False

@@ -38,7 +38,7 @@ SECONDS_BETWEEN_REASONS: Final = 1.0
 
 
 class Step(enum.Enum):
-    """What the manager can do about a version."""
+    """A step that the manager can take for a version."""
 
     MANAGE = "manage"
     FORGET = "forget"
@@ -50,9 +50,9 @@ class Step(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Aspired:
-    """What a source says of a version that it aspires to."""
+    """A version that a source aspires to, with what it reported."""
 
-    # What it said last.
+    # The last report.
     data: servable.ServableData[loader.Loader]
     # Whether it reported an error since the manager got data to load: the files
     # were not what they are now.

@@ -60,7 +60,7 @@ def _failed(
 
 
 class NextStepTest(parameterized.TestCase):
-    """What to do about a version at the time 10."""
+    """The steps for a version at the time 10."""
 
     @parameterized.named_parameters(
         ("unknown and unwanted", None, None, None),

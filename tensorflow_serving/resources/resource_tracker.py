@@ -9,7 +9,7 @@ from tensorflow_serving.util import errors
 
 @dataclasses.dataclass(frozen=True)
 class ResourceAllocation:
-    """What a servable takes of the machine.
+    """The part of a machine that a servable takes.
 
     Raises:
       InvalidArgumentError: A quantity is below 0.
@@ -68,6 +68,6 @@ class ResourceTracker:
 
     @property
     def used(self) -> ResourceAllocation:
-        """What is reserved now."""
+        """The sum of all reservations."""
         with self._lock:
             return ResourceAllocation(self._used_bytes)

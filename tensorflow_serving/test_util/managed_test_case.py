@@ -24,7 +24,7 @@ from tensorflow_serving.util import errors, event_bus
 
 _Data = servable.ServableData[loader.Loader]
 
-# What a source says of a version that is being copied in.
+# A source reports it for a version that is being copied in.
 CHANGING: Final = errors.UnavailableError("files must be whole")
 
 
@@ -38,7 +38,7 @@ class ManagedTestCase(parameterized.TestCase):
     policy: aspired_version_policy.AspiredVersionPolicy
 
     def setUp(self) -> None:
-        """Makes the manager, and takes note of what it publishes."""
+        """Makes the manager, and records what it publishes."""
         super().setUp()
         self.states: list[servable.ServableState] = []
         bus = event_bus.EventBus[servable.ServableState]()
