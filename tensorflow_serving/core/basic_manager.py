@@ -321,7 +321,7 @@ class BasicManager(manager.Manager):
             ]
 
     def close(self) -> None:
-        """See Manager. Loads that have begun are finished first.
+        """See Manager. Loads that have begun are finished, and unloaded.
 
         Returns after the time of the options at the latest; the log then says
         what is left behind. It is still unloaded if the program goes on.
@@ -375,7 +375,10 @@ class BasicManager(manager.Manager):
         servable_id = load.harness.id
         if error is None:
             logging.info("Loaded %s", servable_id)
-        elif load.harness.snapshot().is_cancelled:
+        elif (
+            isinstance(error, errors.CancelledError)
+            and load.harness.snapshot().is_cancelled
+        ):
             logging.info("Gave up loading %s: %s", servable_id, error)
             if load.replaced is None:
                 self._publish(servable_id, _ManagerState.END)

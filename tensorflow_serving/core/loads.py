@@ -356,11 +356,14 @@ class Loads:
 def _as_cancelled(
     load: Load, error: errors.ServingError
 ) -> errors.ServingError:
-    """Returns why a load ended: for its error, or as it was cancelled."""
+    """Returns why a load ended: a permanent error, or that it was cancelled."""
+    is_cancelled = isinstance(error, errors.CancelledError)
+    if not is_cancelled and not errors.is_transient(error):
+        return error
     try:
         load.harness.require_wanted()
     except errors.CancelledError as cancelled:
-        if not isinstance(error, errors.CancelledError):
+        if not is_cancelled:
             load.reason = str(error)
         text = f"{cancelled}: {load.reason}" if load.reason else str(cancelled)
         return errors.CancelledError(text)
