@@ -2,8 +2,8 @@
 
 A TensorProto has its values in tensor_content, as they are in memory, or in the
 field of its type: numbers of a fixed width, varints, or texts. One value alone
-stands for all of the shape. Protobuf would make a Python object of each number,
-so numbers are read from the serialized message, and written into one.
+stands for all of the shape. No number becomes a Python object: protobuf returns
+arrays of them, but does not take arrays, so messages are written as bytes.
 
 The format: tensorflow/core/framework/tensor.proto and
 https://protobuf.dev/programming-guides/encoding/.
@@ -57,7 +57,10 @@ class Encoding:
     # Whether that field holds varints, not the words themselves.
     is_varint: bool
     # Whether the field is packed, not bytes.
-    is_packed: bool = True
+    is_packed: bool
+    # The name of that field, and the dtype of the numbers that protobuf has.
+    field_name: str
+    dtype_of_numbers: np.dtype[Any]
 
     @property
     def is_text(self) -> bool:
@@ -81,7 +84,7 @@ class Encoding:
         if not self.words.isnative:
             words = words.astype(self.words.newbyteorder("="))
         if self.dtype == np.bool_:  # a byte of a bool may only be 0 or 1
-            return (words != 0).reshape(shape)
+            return words.astype(np.bool_).reshape(shape)
         array: npt.NDArray[Any] = words.view(self.dtype)
         return array.reshape(shape)
 
@@ -92,6 +95,8 @@ class Encoding:
         return words.astype(self.words, copy=False)
 
 
+_INT_VAL: Final = 7
+_HALF_VAL: Final = 13
 # The field of each type, by name, where it is not int_val.
 _FIELDS: Final = {
     "float32": 5,
@@ -101,12 +106,11 @@ _FIELDS: Final = {
     "int64": 10,
     "bool": 11,
     "complex128": 12,
-    "float16": 13,
-    "bfloat16": 13,
+    "float16": _HALF_VAL,
+    "bfloat16": _HALF_VAL,
     "uint32": 16,
     "uint64": 17,
 }
-_INT_VAL: Final = 7
 _FLOAT8_VAL: Final = 18
 _FIXED_WIDTH_FIELDS: Final = {5, 6, 9, 12}
 
@@ -134,7 +138,19 @@ def encoding(number: int) -> Encoding:
         field=field,
         is_varint=field not in _FIXED_WIDTH_FIELDS and not is_small_float,
         is_packed=not is_small_float,
+        field_name=tensor_pb2.TensorProto.DESCRIPTOR.fields_by_number[
+            field
+        ].name,
+        dtype_of_numbers=_dtype_of_numbers(field, dtype),
     )
+
+
+def _dtype_of_numbers(field: int, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if field in (_INT_VAL, _HALF_VAL):
+        return np.dtype(np.int32)
+    if dtype.kind == "c":
+        return np.dtype(f"f{dtype.itemsize // 2}")
+    return dtype
 
 
 def to_array(tensor: tensor_pb2.TensorProto) -> npt.NDArray[Any]:
@@ -200,26 +216,29 @@ def encode(
     if number is None:
         number = data_type.from_numpy(values.dtype)
     form = encoding(number)
-    head = _head(number, values.shape)
     if form.is_text:
-        return [head, *_encode_texts(values)]
-    if values.dtype not in (form.dtype, data_type.to_numpy(number)):
-        raise errors.InvalidArgumentError(
-            f"array must be of {form.dtype} for a tensor of "
-            f"{data_type.name(number)}; got {values.dtype}"
-        )
-    if not values.size:
-        return [head]
+        return [_head(number, values.shape), *_encode_texts(values)]
+    if values.dtype != form.dtype:
+        if values.dtype != data_type.to_numpy(number):
+            raise errors.InvalidArgumentError(
+                f"array must be of {form.dtype} for a tensor of "
+                f"{data_type.name(number)}; got {values.dtype}"
+            )
+        values = values.view(form.dtype)
     if as_content or not form.is_varint:
-        data: bytes | memoryview = form.to_words(values).view(np.uint8).data
-    elif form.dtype.kind in "iub":
-        data = varints.encode(values.view(form.dtype))
-    elif form.dtype.itemsize == 1:  # ml_dtypes' integers of a few bits
-        data = varints.encode(values.astype(np.int8))
-    else:
-        data = varints.encode(form.to_words(values))
-    field = CONTENT if as_content else form.field
-    return [head, tag(field) + varints.encode_one(len(data)), data]
+        field = CONTENT if as_content else form.field
+        return [
+            _head_of_words(number, values.shape, field),
+            form.to_words(values).view(np.uint8).data,
+        ]
+    if not values.size:
+        return [_head(number, values.shape)]
+    data = varints.encode(_numbers(values, form))
+    return [
+        _head(number, values.shape),
+        tag(form.field) + varints.encode_one(len(data)),
+        data,
+    ]
 
 
 @functools.cache
@@ -242,6 +261,23 @@ def _head(number: int, shape: tuple[int, ...]) -> bytes:
             dims,
         )
     )
+
+
+@functools.lru_cache(1024)
+def _head_of_words(number: int, shape: tuple[int, ...], field: int) -> bytes:
+    """Returns all of a tensor before its words."""
+    size = encoding(number).num_bytes(shape)
+    head = _head(number, shape)
+    return head + tag(field) + varints.encode_one(size) if size else head
+
+
+def _numbers(array: npt.NDArray[Any], form: Encoding) -> npt.NDArray[Any]:
+    """Returns the integers that are written for an array."""
+    if form.field == _HALF_VAL:
+        return form.to_words(array)
+    if array.dtype.kind == "V":  # ml_dtypes' integers of a few bits
+        return array.astype(np.int8)
+    return array
 
 
 def _encode_texts(array: npt.NDArray[Any]) -> list[bytes]:
@@ -345,35 +381,26 @@ def _texts_of_content(content: bytes, num_values: int) -> list[bytes]:
 
 def _values(tensor: tensor_pb2.TensorProto, form: Encoding) -> npt.NDArray[Any]:
     """Returns what is in the field of the type; flat."""
-    data: bytes | memoryview = b""
     if not form.is_packed:
-        data = tensor.float8_val
-    else:
-        # The serializer writes each packed field once.
-        message = tensor.SerializeToString()
-        for field, start, end in wire_format.spans(message, 0, len(message)):
-            if field == form.field:
-                data = memoryview(message)[start:end]
-    if not form.is_varint:
-        num_values, rest = divmod(len(data), form.dtype.itemsize)
-        if rest:
+        return form.view(tensor.float8_val, [len(tensor.float8_val)])
+    # Protobuf makes the array in one go.
+    numbers: npt.NDArray[Any] = np.asarray(
+        getattr(tensor, form.field_name), form.dtype_of_numbers
+    )
+    if form.dtype.kind == "c":
+        if len(numbers) % 2:
             raise errors.InvalidArgumentError(
-                f"values of {form.dtype} must be whole; got a part of one"
+                f"values of {form.dtype} must have two parts; got one"
             )
-        return form.view(data, [num_values])
-    numbers = varints.decode(data)
-    if form.field == _FIELDS["bool"]:
-        return numbers != 0
-    if form.dtype.itemsize == 8:
         return numbers.view(form.dtype)
-    if form.dtype.kind == "f" or form.field == _FIELDS["float16"]:
-        _require_fit(numbers, numbers.astype(form.words), form)
-        return form.view(numbers.astype(form.words).data, numbers.shape)
-    if form.dtype.kind == "u" and form.dtype.itemsize == 4:
-        return numbers.astype(form.dtype)
-    signed = numbers.astype(np.uint32).view(np.int32)
-    values: npt.NDArray[Any] = signed.astype(form.dtype)
-    _require_fit(signed, values.astype(np.int32), form)
+    if form.dtype == numbers.dtype:
+        return numbers
+    if form.field == _HALF_VAL:
+        words = numbers.astype(np.uint16)
+        _require_fit(numbers, words, form)
+        return words.view(form.dtype)
+    values: npt.NDArray[Any] = numbers.astype(form.dtype)
+    _require_fit(numbers, values.astype(np.int32), form)
     return values
 
 

@@ -22,7 +22,7 @@ class VarintsTest(parameterized.TestCase):
 
     @parameterized.parameters(range(20))
     def test_numbers_are_written_as_protobuf_does(self, seed: int) -> None:
-        """The bytes are equal, and the numbers come back from them."""
+        """The bytes are equal."""
         numbers = _numbers(seed)
         data = varints.encode(numbers)
         expected = tensor_pb2.TensorProto(int64_val=numbers.tolist())
@@ -30,34 +30,24 @@ class VarintsTest(parameterized.TestCase):
             _INT64_VAL + varints.encode_one(len(data)) + data,
             expected.SerializeToString(),
         )
-        np.testing.assert_array_equal(
-            varints.decode(data).view(np.int64), numbers
-        )
 
     @parameterized.parameters(0, 127, 128, 2**32, 2**63, 2**64 - 1)
     def test_one_number_is_written_like_many(self, number: int) -> None:
         """Both forms agree at the limits of a group."""
         data = varints.encode(np.array([number], np.uint64))
         self.assertEqual(varints.encode_one(number), data)
-        self.assertEqual(varints.decode(data).tolist(), [number])
 
     def test_many_numbers_are_written_in_order(self) -> None:
-        """More of them than are written at a time come back as they were."""
+        """More than are written at a time look as if written one by one."""
         numbers = np.arange(100_000, dtype=np.int32)
-        np.testing.assert_array_equal(
-            varints.decode(varints.encode(numbers)), numbers
+        self.assertEqual(
+            varints.encode(numbers),
+            b"".join(map(varints.encode_one, numbers.tolist())),
         )
 
     def test_no_numbers_are_no_bytes(self) -> None:
         """An empty field stands for an empty array."""
         self.assertEqual(varints.encode(np.empty([0], np.int32)), b"")
-        self.assertEqual(varints.decode(b"").shape, (0,))
-
-    @parameterized.parameters(b"\x80", b"\x01\xff", b"\xff" * 10 + b"\x01")
-    def test_broken_number_is_a_value_error(self, data: bytes) -> None:
-        """A part of a number, or one that is too long, is not a number."""
-        with self.assertRaisesRegex(ValueError, "packed numbers must"):
-            varints.decode(data)
 
 
 if __name__ == "__main__":
