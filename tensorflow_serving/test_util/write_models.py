@@ -6,11 +6,16 @@ Usage: write_models FOLDER
 import os
 import shutil
 import sys
+import tarfile
 import tempfile
 from collections.abc import Sequence
 
 from tensorflow_serving.session_bundle.example import export_half_plus_two
-from tensorflow_serving.test_util import saved_models
+from tensorflow_serving.test_util import (
+    saved_models,
+    zoo_exports,
+    zoo_saved_models,
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,6 +26,16 @@ def main(argv: Sequence[str]) -> None:
         saved_models.write_tf2(os.path.join(folder, "saved_model_tf2"))
         os.remove(os.path.join(folder, "lines.txt"))
         shutil.copytree(folder, argv[1], dirs_exist_ok=True)
+    _write_zoo(os.path.join(argv[1], "zoo.tar"))
+
+
+def _write_zoo(path: str) -> None:
+    """Writes one file: a build must know the names of those that it makes."""
+    with tempfile.TemporaryDirectory() as folder:
+        zoo_exports.write(folder)
+        zoo_saved_models.write(folder)
+        with tarfile.open(path, "w") as archive:
+            archive.add(folder, "")
 
 
 if __name__ == "__main__":

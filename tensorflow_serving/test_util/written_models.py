@@ -1,11 +1,12 @@
 """Models that are there already: they are written when a test is built.
 
 So the test does not wait for an import of TensorFlow. They are half plus two,
-as export_half_plus_two and saved_models write it.
+as export_half_plus_two and saved_models write it, and those of model_zoo.
 """
 
 import os
 import shutil
+import tarfile
 from typing import Final
 
 # The folder of a version: an export.
@@ -30,3 +31,9 @@ def copy(model: str, path: str) -> str:
             # Outputs of the build may not be written to.
             os.chmod(os.path.join(folder, name), 0o755)
     return path
+
+
+def unpack_zoo(path: str) -> None:
+    """Writes the models of model_zoo to a folder, each below its name."""
+    with tarfile.open(os.path.join(_FOLDER, "zoo.tar")) as archive:
+        archive.extractall(path)
