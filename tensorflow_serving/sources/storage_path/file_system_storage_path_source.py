@@ -21,8 +21,8 @@ from tensorflow_serving.sources.storage_path import (
     monitored_servable,
     poll_schedule,
     storage_path_config,
+    tracked_version,
     version_folder,
-    version_tracker,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -34,7 +34,7 @@ Config = storage_path_config.Config
 Latest = storage_path_config.Latest
 ServableToMonitor = storage_path_config.ServableToMonitor
 Specific = storage_path_config.Specific
-SETTLE_SECONDS: Final = version_tracker.SETTLE_SECONDS
+SETTLE_SECONDS: Final = tracked_version.SETTLE_SECONDS
 
 _Event = event_bus_lib.EventAndTime[servable.ServableState]
 
@@ -248,7 +248,6 @@ class FileSystemStoragePathSource(source.Source[str]):
 
     def _poll(self) -> "_Polled":
         """Looks at every servable and calls back; within _turn() only."""
-        now = self._clock.now()
         with self._lock:
             if self._callback is None:
                 raise errors.FailedPreconditionError(
@@ -266,12 +265,7 @@ class FileSystemStoragePathSource(source.Source[str]):
                 if self._closed:
                     break
             try:
-                decision = monitored.look(
-                    now,
-                    always_present=(
-                        self._config.servable_versions_always_present
-                    ),
-                )
+                decision = monitored.look(self._clock.now, self._config)
             except errors.ServingError as error:
                 problems[name] = error
                 continue

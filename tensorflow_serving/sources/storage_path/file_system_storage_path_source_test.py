@@ -113,11 +113,11 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         self.assertEqual(self._fixture.poll(source), ["a:"])
         for _ in range(2):
             self.assertEqual(self._fixture.poll(source), ["a: 123"])
-            data = servable.ServableData.ok(
-                servable.ServableId("a", 123),
-                os.path.join(self._fixture.base, "a", "00000123"),
+            ((_, (data,)),) = self._fixture.calls
+            self.assertEqual(data.id, servable.ServableId("a", 123))
+            self.assertEqual(
+                data.data, os.path.join(self._fixture.base, "a", "00000123")
             )
-            self.assertEqual(self._fixture.calls, [("a", [data])])
 
     def test_versions_that_come_later_are_found(self) -> None:
         """So is a base path that comes later; the highest number wins."""

@@ -1,6 +1,6 @@
 """One servable of a source: its base path, and what was logged of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from absl import logging
 
@@ -30,17 +30,17 @@ class MonitoredServable:
         self._aspired: list[int] | None = None
 
     def record(self, state: servable.ServableState) -> None:
-        """Takes note of what became of a version in the manager."""
+        """Records what became of a version in the manager."""
         self._tracker.record(state)
 
     def look(
-        self, now: float, *, always_present: bool
+        self, now: Callable[[], float], config: storage_path_config.Config
     ) -> version_tracker.Decision:
         """Returns what to report.
 
         Args:
-          now: The time, in seconds.
-          always_present: See storage_path_config.Config.
+          now: Returns the time, in seconds.
+          config: Says what to do about versions that vanish or change.
 
         Raises:
           ServingError: The versions cannot be found; INTERNAL for an exception
@@ -49,11 +49,13 @@ class MonitoredServable:
         try:
             decision = self._tracker.decide(
                 self.settings,
-                version_folder.find_versions(self.settings.base_path),
+                self._find_versions(),
                 now,
-                always_present=always_present,
+                always_present=config.servable_versions_always_present,
+                reload_changed_versions=config.reload_changed_versions,
             )
         except Exception as caught:
+            self._tracker.lose()
             error = self._as_serving_error(caught)
             self._log_problem(str(error))
             raise error from None
@@ -77,6 +79,12 @@ class MonitoredServable:
                 aspired,
                 self.settings.servable_name,
             )
+
+    def _find_versions(self) -> version_folder.Versions:
+        if self.settings.version_policy == storage_path_config.Specific(()):
+            # Nothing is to be served, whether the base path is there or not.
+            return version_folder.Versions({})
+        return version_folder.find_versions(self.settings.base_path)
 
     def _as_serving_error(self, error: Exception) -> errors.ServingError:
         if isinstance(error, errors.ServingError):

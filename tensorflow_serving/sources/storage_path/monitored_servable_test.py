@@ -20,9 +20,9 @@ class MonitoredServableTest(absltest.TestCase):
         """Makes an empty base path."""
         super().setUp()
         self._base = self.create_tempdir().full_path
-        self._servable = monitored_servable.MonitoredServable(
-            storage_path_config.ServableToMonitor("a", self._base)
-        )
+        settings = storage_path_config.ServableToMonitor("a", self._base)
+        self._config = storage_path_config.Config((settings,))
+        self._servable = monitored_servable.MonitoredServable(settings)
         self._now = 0
 
     def _log(self, num_looks: int = 3) -> list[str]:
@@ -33,7 +33,7 @@ class MonitoredServableTest(absltest.TestCase):
             for _ in range(num_looks):
                 self._now += 1
                 try:
-                    self._servable.look(self._now, always_present=True)
+                    self._servable.look(lambda: self._now, self._config)
                 except errors.ServingError:
                     continue
         return [
@@ -102,6 +102,24 @@ class MonitoredServableTest(absltest.TestCase):
                 "Versions of servable a must have different numbers; ignoring "
                 "1 in BASE"
             ],
+        )
+
+    def test_servable_without_wanted_versions_needs_no_base_path(self) -> None:
+        """It is unloaded all the same."""
+        settings = storage_path_config.ServableToMonitor(
+            "a", self._base + "/gone", storage_path_config.Specific(())
+        )
+        decision = monitored_servable.MonitoredServable(settings).look(
+            lambda: 0, self._config
+        )
+        self.assertEqual(decision.versions, ())
+
+    def test_base_path_that_is_a_version_is_described(self) -> None:
+        """Whoever gives a version in place of its parent learns of it."""
+        self._write(".", tiny_model.export())
+        self.assertIn(
+            "got none: BASE. It holds export.meta, so it is a version; give",
+            self._log()[0],
         )
 
 

@@ -100,6 +100,9 @@ class Config:
     # Whether a base path that becomes empty is taken for storage that is lost,
     # and what is served stays; else everything is unloaded.
     servable_versions_always_present: bool = True
+    # Whether a version whose files are replaced is loaded anew when the new
+    # ones are whole; else what was loaded serves until it is unloaded.
+    reload_changed_versions: bool = True
 
     def __post_init__(self) -> None:
         """Checks the names."""

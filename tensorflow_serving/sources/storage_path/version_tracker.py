@@ -10,13 +10,18 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
     poll_schedule,
     storage_path_config,
+    tracked_version,
     version_folder,
 )
 from tensorflow_serving.util import errors
 
-# How long the files of a version must stay as they are until it counts as
-# whole.
-SETTLE_SECONDS: Final = 0.25
+# How many versions that were never whole are reported, the newest ones. Others
+# are looked at in turns: at one of so many looks each.
+_MAX_INCOMPLETE = 10
+_NUM_TURNS = 16
+# So often the inodes of a version change alone until they are not trusted: file
+# systems in the cloud may make them up at each look.
+_MAX_INODE_CHANGES = 3
 
 _Data = servable.ServableData[str]
 
@@ -35,41 +40,6 @@ class Decision:
     warnings: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(eq=False)
-class _Version:
-    """What is known of a version."""
-
-    path: str
-    # None if they could not be read.
-    contents: version_folder.Contents | None = None
-    # Since when path and contents are as they are; they were seen then.
-    since: float = -math.inf
-    # Why it is not whole; None if it is.
-    problem: str | None = None
-    # What was reported of it, the last time.
-    reported: _Data | None = None
-    # Whether it was ever reported with data.
-    was_whole: bool = False
-    # Its contents when it failed to load; None if it did not.
-    failed_contents: version_folder.Contents | None = None
-    # Whether a manager serves it.
-    is_available: bool = False
-
-    def settle_time(self) -> float:
-        """When it counts as whole, if it is and stays as it is."""
-        return self.since + SETTLE_SECONDS
-
-    def is_settled(self, now: float) -> bool:
-        """Whether it is whole, and was seen to be so for long enough."""
-        return self.problem is None and now >= self.settle_time()
-
-    def is_good(self, now: float) -> bool:
-        """Whether no older version is needed in its place."""
-        if self.is_settled(now):
-            return self.failed_contents is None
-        return self.is_available
-
-
 class VersionTracker:
     """Decides what to report of a servable, look after look.
 
@@ -77,8 +47,9 @@ class VersionTracker:
     files stayed as they are for SETTLE_SECONDS. Until then it is reported with
     an error that says what is missing; one that was never seen incomplete is
     not reported before. A whole version whose files change, or cannot be read,
-    is reported with an error until it is whole again. So a manager tries once
-    more to load it, if it could not, and does nothing about it, if it serves.
+    is reported with an error until it is whole again, and then with another
+    content token. So a manager loads it once more, and meanwhile what it loaded
+    serves.
 
     No file is read but through the functions it is given. Not thread-safe.
     """
@@ -91,11 +62,21 @@ class VersionTracker:
     ) -> None:
         """Takes what looks at a version; see version_folder.scan()."""
         self._scan = scan
-        self._versions: dict[int, _Version] = {}
+        self._versions: dict[int, tracked_version.TrackedVersion] = {}
         self._has_seen_versions = False
+        self._trusts_inodes = True
+        self._num_looks = 0
+
+    def lose(self) -> None:
+        """Records that the versions were out of sight.
+
+        Loads that fail for that reason are tried again when they are back.
+        """
+        for version in self._versions.values():
+            version.was_lost = not version.is_available
 
     def record(self, state: servable.ServableState) -> None:
-        """Takes note of what became of a version in the manager."""
+        """Records what became of a version in the manager."""
         version = self._versions.get(state.id.version)
         if version is None:
             return
@@ -103,6 +84,7 @@ class VersionTracker:
         version.is_available = state.manager_state is kind.AVAILABLE
         if version.is_available:
             version.failed_contents = None
+            version.was_lost = False
         elif (
             state.manager_state is kind.END
             and state.error is not None
@@ -116,20 +98,23 @@ class VersionTracker:
         self,
         monitored: storage_path_config.ServableToMonitor,
         found: version_folder.Versions,
-        now: float,
+        now: Callable[[], float],
         *,
         always_present: bool = True,
+        reload_changed_versions: bool = True,
     ) -> Decision:
         """Looks at versions and says what to report.
 
         Args:
           monitored: Which servable, and which of its versions.
           found: The versions that are there.
-          now: The time, in seconds.
+          now: Returns the time, in seconds.
           always_present: Whether to report nothing when all versions vanish.
+          reload_changed_versions: Whether reports say which content it is.
         """
-        look = _Look(self._versions, monitored, now)
-        gone = self._look_at_wanted(look, monitored, found)
+        self._num_looks += 1
+        look = _Look(self._versions, monitored, reloads=reload_changed_versions)
+        gone = self._look_at_wanted(look, monitored, found, now)
         present = found.paths.keys() - gone
         is_empty = not present or (gone and not look.num_versions)
         if is_empty and monitored.version_policy != _NOTHING:
@@ -137,6 +122,10 @@ class VersionTracker:
                 monitored, always_present, found.hint
             )
         self._has_seen_versions |= bool(present)
+        self._trusts_inodes &= all(
+            version.num_inode_changes < _MAX_INODE_CHANGES
+            for version in self._versions.values()
+        )
         look.hold()
         self._versions = {
             number: version
@@ -148,7 +137,7 @@ class VersionTracker:
         return Decision(
             tuple(look.reports[number] for number in sorted(look.reports)),
             look.outlook(),
-            tuple(_warnings(monitored, found)),
+            tuple(self._warnings(look, monitored, found)),
         )
 
     def _look_at_wanted(
@@ -156,6 +145,7 @@ class VersionTracker:
         look: "_Look",
         monitored: storage_path_config.ServableToMonitor,
         found: version_folder.Versions,
+        now: Callable[[], float],
     ) -> set[int]:
         """Looks at as many versions as needed, the newest first.
 
@@ -166,7 +156,7 @@ class VersionTracker:
         if isinstance(policy, storage_path_config.Latest):
             num_wanted = policy.num_versions
         gone = set()
-        for number in sorted(found.paths, reverse=True):
+        for index, number in enumerate(sorted(found.paths, reverse=True)):
             if look.num_good >= num_wanted:
                 break
             if (
@@ -174,19 +164,50 @@ class VersionTracker:
                 and number not in policy.versions
             ):
                 continue
+            if look.is_full and self._is_left_out(number, index):
+                continue
             path = found.paths[number]
+            start = now()
+            contents, problem = None, None
             try:
-                look.add(
-                    number,
-                    path,
-                    self._scan(path, monitored.version_check.parts),
-                    None,
-                )
+                contents = self._scan(path, monitored.version_check.parts)
+                if not self._trusts_inodes:
+                    contents = tracked_version.without_inodes(contents)
             except errors.NotFoundError:
                 gone.add(number)
+                continue
             except errors.UnavailableError as error:
-                look.add(number, path, None, str(error))
+                problem = str(error)
+            look.add(number, _Seen(path, contents, problem, start, now()))
         return gone
+
+    def _is_left_out(self, number: int, index: int) -> bool:
+        """Whether it is another version's turn, when there are too many."""
+        version = self._versions.get(number)
+        return (
+            version is not None
+            and version.is_hopeless()
+            and index % _NUM_TURNS != self._num_looks % _NUM_TURNS
+        )
+
+    def _warnings(
+        self,
+        look: "_Look",
+        monitored: storage_path_config.ServableToMonitor,
+        found: version_folder.Versions,
+    ) -> list[str]:
+        warnings = _warnings(monitored, found)
+        if look.has_more_incomplete:
+            warnings.append(
+                f"Servable {monitored.servable_name} has more versions that "
+                f"are not complete in {monitored.base_path}"
+            )
+        if not self._trusts_inodes:
+            warnings.append(
+                "Inodes of files should stay; got others again and again in "
+                f"{monitored.base_path}, where they are ignored from now on"
+            )
+        return warnings
 
     def _decide_without_versions(
         self,
@@ -201,9 +222,22 @@ class VersionTracker:
         if hint:
             text += f". {hint}"
         if self._has_seen_versions and always_present:
+            self.lose()
             return Decision(None, warnings=(f"{text}. What is served stays",))
         self._versions.clear()
         return Decision((), warnings=(text,))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """What a look at one version found, and when it began and ended."""
+
+    path: str
+    contents: version_folder.Contents | None
+    # Why there are no contents.
+    problem: str | None
+    start: float
+    end: float
 
 
 class _Look:
@@ -211,14 +245,15 @@ class _Look:
 
     def __init__(
         self,
-        versions: dict[int, _Version],
+        versions: dict[int, tracked_version.TrackedVersion],
         monitored: storage_path_config.ServableToMonitor,
-        now: float,
+        *,
+        reloads: bool,
     ) -> None:
         """Starts with no version looked at; changes versions."""
         self._versions = versions
         self._monitored = monitored
-        self._now = now
+        self._reloads = reloads
         self.reports: dict[int, _Data] = {}
         # How many versions were looked at, and how many of them are good.
         self.num_versions = 0
@@ -226,40 +261,43 @@ class _Look:
         self._unsettled: set[int] = set()
         self._incomplete: set[int] = set()
         self._has_changed = False
+        # Whether some of those that are not whole are not reported.
+        self.has_more_incomplete = False
 
-    def add(
-        self,
-        number: int,
-        path: str,
-        contents: version_folder.Contents | None,
-        problem: str | None,
-    ) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether enough versions that are not whole were looked at."""
+        return len(self._incomplete) >= _MAX_INCOMPLETE
+
+    def add(self, number: int, seen: _Seen) -> None:
         """Takes what was found of a version."""
         version = self._versions.get(number)
         if version is None:
-            version = self._versions[number] = _Version(path)
-        has_changed = version.since == -math.inf or (
-            version.path,
-            version.contents,
-        ) != (path, contents)
+            version = self._versions[number] = tracked_version.TrackedVersion(
+                seen.path
+            )
+        has_changed = version.see(seen.path, seen.contents)
+        version.seen = seen.start
         if has_changed:
-            version.path, version.contents = path, contents
-            version.since = self._now
-        if contents is None:
-            version.problem = problem
+            version.since = seen.end
+        if seen.contents is None:
+            version.problem = seen.problem
         elif has_changed or version.problem is not None:
             # In case that the check itself is broken and raises something else.
-            version.problem = f"version must be checked; got a fault: {path}"
-            version.problem = self._check(path, contents)
-        if contents is not None and contents != version.failed_contents:
-            version.failed_contents = None
+            version.problem = (
+                f"version must be checked; got a fault: {seen.path}"
+            )
+            version.problem = self._check(seen.path, seen.contents)
         self.num_versions += 1
-        self.num_good += version.is_good(self._now)
+        self.num_good += version.is_good()
+        if version.is_hopeless() and self.is_full:
+            self.has_more_incomplete = True
+            return
         if version.problem is not None:
             self._incomplete.add(number)
-        elif not version.is_settled(self._now):
+        elif not version.is_settled():
             self._unsettled.add(number)
-        if not version.is_settled(self._now):
+        if not version.is_settled():
             self._has_changed |= has_changed
         self._report(number, version)
 
@@ -307,18 +345,22 @@ class _Look:
             return str(error)
         return None
 
-    def _report(self, number: int, version: _Version) -> None:
-        if version.is_settled(self._now):
+    def _report(
+        self, number: int, version: tracked_version.TrackedVersion
+    ) -> None:
+        if version.is_settled():
             version.was_whole = True
             self.reports[number] = servable.ServableData.ok(
-                self._id(number), version.path
+                self._id(number),
+                version.path,
+                version.content if self._reloads else None,
             )
         elif version.was_whole:
             reason = version.problem or (
-                f"they must stay as they are for {SETTLE_SECONDS} s: "
-                f"{version.path}"
+                "they must stay as they are for "
+                f"{tracked_version.SETTLE_SECONDS} s: {version.path}"
             )
-            self._report_error(number, f"files are changing: {reason}")
+            self._report_error(number, f"{self._change(version)}: {reason}")
         elif version.problem is not None:
             self._report_error(number, version.problem)
         elif version.reported is not None:
@@ -328,6 +370,17 @@ class _Look:
                 "version must be complete; got one whose files were changing "
                 f"until now: {version.path}",
             )
+
+    def _change(self, version: tracked_version.TrackedVersion) -> str:
+        if not version.is_available:
+            return "files are changing"
+        until = (
+            "until the new files are whole" if self._reloads else "all the same"
+        )
+        return (
+            "its files were replaced; the version that was loaded serves "
+            f"{until}"
+        )
 
     def _report_error(self, number: int, reason: str) -> None:
         self.reports[number] = servable.ServableData.failed(

@@ -1,6 +1,5 @@
 """Tests for version_tracker."""
 
-import re
 from collections.abc import Mapping
 
 from absl.testing import absltest, parameterized
@@ -8,11 +7,9 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
     storage_path_config,
-    version_check,
-    version_folder,
+    tracker_fixture,
     version_tracker,
 )
-from tensorflow_serving.util import errors
 
 _State = servable.ManagerState
 _LATEST = storage_path_config.Latest()
@@ -20,97 +17,12 @@ _ALL = storage_path_config.All()
 _Policy = storage_path_config.VersionPolicy
 
 
-def _require_even(path: str, contents: version_folder.Contents) -> None:
-    """Takes versions for whole that have an even size."""
-    if contents["file"].size_bytes % 2:
-        raise errors.UnavailableError("version must be complete; got half")
-
-
-_CHECK = version_check.VersionCheck(_require_even)
-
-
-class _Fixture:
-    """A tracker, and files that are sizes.
-
-    An even size is whole, an odd one half; -1 cannot be read, -2 is gone.
-    """
-
-    def __init__(self) -> None:
-        self._sizes: Mapping[str, int] = {}
-        self._tracker = version_tracker.VersionTracker(self._scan)
-        self.decision = version_tracker.Decision(None)
-
-    def look(
-        self,
-        now: float,
-        sizes: Mapping[int, int],
-        policy: _Policy = _LATEST,
-        *,
-        always_present: bool = True,
-    ) -> str:
-        """Returns the versions that are reported; "!" after an error."""
-        paths = {version: f"/base/{version}" for version in sizes}
-        self._sizes = {paths[each]: sizes[each] for each in sizes}
-        self.decision = self._tracker.decide(
-            storage_path_config.ServableToMonitor(
-                "name", "/base", policy, _CHECK
-            ),
-            version_folder.Versions(paths),
-            now,
-            always_present=always_present,
-        )
-        if self.decision.versions is None:
-            return "nothing"
-        for data in self.decision.versions:
-            if data.error is None:
-                assert data.data == f"/base/{data.id.version}"
-        return " ".join(
-            f"{data.id.version}{'!' if data.error else ''}"
-            for data in self.decision.versions
-        )
-
-    def reason(self, version: int) -> str:
-        """Returns why a version was reported with an error."""
-        for data in self.decision.versions or ():
-            if data.id.version == version:
-                assert isinstance(data.error, errors.UnavailableError)
-                return str(data.error)
-        raise AssertionError("the version must be reported")
-
-    def publish(
-        self,
-        version: int,
-        state: _State,
-        error: errors.ServingError | None = None,
-    ) -> None:
-        """Publishes what became of a version."""
-        self._tracker.record(
-            servable.ServableState(
-                servable.ServableId("name", version), state, error
-            )
-        )
-
-    def fail(self, version: int) -> None:
-        """Publishes that a version could not be loaded."""
-        self.publish(version, _State.END, errors.DataLossError("broken"))
-
-    def _scan(
-        self, path: str, parts: re.Pattern[str]
-    ) -> version_folder.Contents:
-        size = self._sizes[path]
-        if size == -1:
-            raise errors.UnavailableError("files must be readable; got smoke")
-        if size == -2:
-            raise errors.NotFoundError("gone")
-        return {"file": version_folder.FileState(size, 0)}
-
-
 class SettleTest(parameterized.TestCase):
     """When a version counts as whole."""
 
     def test_version_is_reported_when_it_stayed_the_same(self) -> None:
         """The first look says nothing; nor does one that comes too soon."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         self.assertEqual(fixture.look(0.0, {1: 2}), "")
         self.assertEqual(fixture.decision.outlook.settle_time, 0.25)
         self.assertEqual(fixture.look(0.2, {1: 2}), "")
@@ -121,7 +33,7 @@ class SettleTest(parameterized.TestCase):
 
     def test_change_starts_the_time_anew(self) -> None:
         """However slow the looks are."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         for now in range(5):
             self.assertEqual(fixture.look(now, {1: 2 * now}), "")
             self.assertTrue(fixture.decision.outlook.has_changed)
@@ -129,7 +41,7 @@ class SettleTest(parameterized.TestCase):
 
     def test_incomplete_version_is_reported_with_the_reason(self) -> None:
         """Until it is whole and settled; it never counts as changing."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         self.assertEqual(fixture.look(0, {1: 1}), "1!")
         self.assertEqual(
             fixture.reason(1), "version must be complete; got half"
@@ -150,7 +62,7 @@ class SettleTest(parameterized.TestCase):
         self, size: int, reason: str
     ) -> None:
         """And with data again when it is whole and settled again."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         self.assertEqual(fixture.look(1, {1: 2}), "1")
         self.assertEqual(fixture.look(2, {1: size}), "1!")
@@ -160,7 +72,7 @@ class SettleTest(parameterized.TestCase):
 
     def test_unreadable_version_is_reported_with_the_reason(self) -> None:
         """From the first look on; it may become readable."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         self.assertEqual(fixture.look(0, {1: -1}), "1!")
         self.assertRegex(fixture.reason(1), "got smoke")
         self.assertEqual(fixture.look(1, {1: 2}), "1!")
@@ -188,13 +100,13 @@ class PolicyTest(parameterized.TestCase):
         self, policy: _Policy, sizes: Mapping[int, int], reported: str
     ) -> None:
         """Once everything is settled."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, sizes, policy)
         self.assertEqual(fixture.look(1, sizes, policy), reported)
 
     def test_newer_version_takes_over_when_it_is_settled(self) -> None:
         """The older one is reported until then."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         self.assertEqual(fixture.look(1, {1: 2}), "1")
         self.assertEqual(fixture.look(2, {1: 2, 2: 1}), "1 2!")
@@ -203,7 +115,7 @@ class PolicyTest(parameterized.TestCase):
 
     def test_roll_back_needs_no_time(self) -> None:
         """An older version that was seen before is settled already."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2, 2: 2})
         self.assertEqual(fixture.look(1, {1: 2, 2: 2}), "2")
         self.assertEqual(fixture.look(2, {1: 2}), "1")
@@ -212,7 +124,7 @@ class PolicyTest(parameterized.TestCase):
         self,
     ) -> None:
         """There is no moment without a version."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         self.assertEqual(fixture.look(1, {1: 2}), "1")
         self.assertEqual(fixture.look(2, {2: 2}), "1!")
@@ -222,7 +134,7 @@ class PolicyTest(parameterized.TestCase):
         self,
     ) -> None:
         """The old one is still there, but not wanted."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         one = storage_path_config.Specific((1,))
         two = storage_path_config.Specific((2,))
         fixture.look(0, {1: 2, 2: 2}, one)
@@ -232,7 +144,7 @@ class PolicyTest(parameterized.TestCase):
 
     def test_absent_specific_version_is_warned_of(self) -> None:
         """As long as it is absent."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         policy = storage_path_config.Specific((1, 5, 4))
         fixture.look(0, {1: 2}, policy)
         self.assertRegex(fixture.decision.warnings[0], r"\[4, 5\] of servable")
@@ -245,14 +157,14 @@ class NoVersionTest(absltest.TestCase):
 
     def test_first_versions_are_awaited(self) -> None:
         """An empty list, and a warning."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         for now in range(2):
             self.assertEqual(fixture.look(now, {}), "")
             self.assertRegex(fixture.decision.warnings[0], "got none: /base")
 
     def test_lost_versions_stay(self) -> None:
         """Nothing is reported, and they need no time to come back."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         self.assertEqual(fixture.look(1, {1: 2}), "1")
         for sizes in ({}, {1: -2}):
@@ -263,14 +175,14 @@ class NoVersionTest(absltest.TestCase):
 
     def test_versions_go_if_they_need_not_be_present(self) -> None:
         """As the configuration says."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
         self.assertEqual(fixture.look(2, {}, always_present=False), "")
 
     def test_versions_go_if_none_is_wanted(self) -> None:
         """Whatever is there."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
         self.assertEqual(
@@ -284,7 +196,7 @@ class FailureTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Has two versions, of which the newer one fails."""
         super().setUp()
-        self._fixture = _Fixture()
+        self._fixture = tracker_fixture.TrackerFixture()
         self._fixture.look(0, {1: 2, 2: 2})
         self.assertEqual(self._fixture.look(1, {1: 2, 2: 2}), "2")
         self._fixture.fail(2)
@@ -320,7 +232,7 @@ class FailureTest(parameterized.TestCase):
         self,
     ) -> None:
         """The error is the one that was reported."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2, 2: 2})
         self.assertEqual(fixture.look(1, {1: 2, 2: 2}), "2")
         self.assertEqual(fixture.look(2, {1: 2, 2: 4}), "1 2!")
@@ -329,7 +241,7 @@ class FailureTest(parameterized.TestCase):
 
     def test_clean_end_is_no_failure(self) -> None:
         """A version may have been unloaded by hand."""
-        fixture = _Fixture()
+        fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2, 2: 2})
         fixture.look(1, {1: 2, 2: 2})
         fixture.publish(2, _State.END)
@@ -343,7 +255,7 @@ class FailureTest(parameterized.TestCase):
             (_State.AVAILABLE, "2!"),
             (_State.LOADING, "1 2!"),
         ):
-            fixture = _Fixture()
+            fixture = tracker_fixture.TrackerFixture()
             fixture.look(0, {1: 2, 2: 2})
             fixture.look(1, {1: 2, 2: 2})
             fixture.publish(2, state)
