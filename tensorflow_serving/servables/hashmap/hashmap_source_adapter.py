@@ -6,10 +6,14 @@ format.
 
 import csv
 import os
+import sys
 from typing import TextIO
 
 from tensorflow_serving.core import simple_loader_source_adapter
 from tensorflow_serving.util import errors
+
+# Values may be as long as memory allows; csv refuses more than 128 KiB.
+csv.field_size_limit(sys.maxsize)
 
 # The table of a version whose path is a folder.
 HASHMAP_FILENAME = "hashmap.csv"
@@ -20,7 +24,8 @@ class HashmapSourceAdapter(
 ):
     """Loads a dict from a CSV file, or from hashmap.csv in a folder.
 
-    Each line has a key and a value, in UTF-8, with quotes as in
+    Each line has a key and a value, in UTF-8 (with a byte order mark or
+    without), with quotes as in
     https://www.rfc-editor.org/rfc/rfc4180. Of lines with the same key the first
     one counts. A table has no estimate of its resources: it is taken for 0.
     """
@@ -42,7 +47,7 @@ def load_hashmap(path: str) -> dict[str, str]:
     if os.path.isdir(path):
         path = os.path.join(path, HASHMAP_FILENAME)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             return _read(path, file)
     except (FileNotFoundError, NotADirectoryError):
         raise errors.NotFoundError(

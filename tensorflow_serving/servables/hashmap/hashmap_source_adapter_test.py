@@ -40,6 +40,8 @@ class HashmapSourceAdapterTest(parameterized.TestCase):
         ("first_of_equal_keys", b"a,1\na,2\n", {"a": "1"}),
         ("quotes", b'"a,b","1\n2"\r\nc,\r\n', {"a,b": "1\n2", "c": ""}),
         ("utf_8", b"\xc3\xa4,1\n", {"\xe4": "1"}),
+        ("byte_order_mark", b"\xef\xbb\xbfa,1\n", {"a": "1"}),
+        ("long_value", b"a," + b"1" * 200_000, {"a": "1" * 200_000}),
     )
     def test_lines_become_entries(
         self, content: bytes, expected: dict[str, str]
