@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from tensorflow_serving.benchmarks import call_driver, server_timing
+from tensorflow_serving.rpc import client_channel
 from tensorflow_serving.util import errors
 
 
@@ -49,7 +50,7 @@ class GrpcTransport:
         # Calls that have ended, with their number; filled by threads of grpc.
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._channels = [
-            grpc.insecure_channel(
+            client_channel.insecure(
                 address,
                 # Otherwise they would share a connection.
                 options=[("grpc.use_local_subchannel_pool", 1)],

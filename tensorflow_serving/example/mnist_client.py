@@ -24,6 +24,7 @@ from tensorflow_serving.example import (
     mnist_inference_pb2_grpc,
     mnist_input_data,
 )
+from tensorflow_serving.rpc import client_channel
 from tensorflow_serving.util import errors, program, progress
 
 _CONCURRENCY = flags.DEFINE_integer(
@@ -38,6 +39,7 @@ _SERVER = flags.DEFINE_string(
 flags.adopt_module_key_flags(mnist_data_flags)
 
 _CONNECT_SECONDS = 5.0
+_DIAGNOSE_SECONDS = 1.0
 _DEADLINE_SECONDS = 5.0
 
 
@@ -138,17 +140,18 @@ def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 1:
         raise app.UsageError(f"there must be no arguments; got {argv[1:]}")
+    client_channel.require_address(_SERVER.value, "--server")
     test_set = mnist_input_data.read_test_set(
         mnist_data_flags.WORK_DIR.value, mnist_data_flags.DATASET.value
     )
-    with grpc.insecure_channel(_SERVER.value) as channel:
+    with client_channel.insecure(_SERVER.value) as channel:
         try:
             grpc.channel_ready_future(channel).result(_CONNECT_SECONDS)
         except grpc.FutureTimeoutError:
             raise errors.UnavailableError(
                 "--server must be a gRPC server that can be reached within "
-                f"{_CONNECT_SECONDS:g} seconds, for example localhost:9000; "
-                f"got {_SERVER.value}"
+                f"{_CONNECT_SECONDS:g} seconds; got {_SERVER.value}: "
+                + client_channel.diagnose(_SERVER.value, _DIAGNOSE_SECONDS)
             ) from None
         start = time.monotonic()
         results = Tester(channel, _CONCURRENCY.value).run(

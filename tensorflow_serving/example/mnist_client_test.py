@@ -131,7 +131,8 @@ class MnistClientTest(parameterized.TestCase):
         client = self._run("--server=localhost:1", "--num_tests=1000")
         self.assertEqual(client.returncode, 1)
         self.assertRegex(
-            client.stderr, "(?m)^ERROR: --server must be .*localhost:1$"
+            client.stderr,
+            "(?m)^ERROR: --server must be .*localhost:1: nothing listens there",
         )
         self.assertEqual(client.stdout, "")
 
@@ -140,6 +141,7 @@ class MnistClientTest(parameterized.TestCase):
         ("too_many", ["--server=x:1", "--num_tests=10001"], "--num_tests"),
         ("too_few", ["--server=x:1", "--num_tests=0"], "--num_tests"),
         ("concurrency", ["--server=x:1", "--concurrency=0"], "--concurrency"),
+        ("server", ["--server=http://localhost:9000/"], "without http://"),
         ("dataset", ["--server=x:1", "--dataset=cats"], "--dataset"),
         ("unknown", ["--server=x:1", "--colour=red"], "colour"),
         ("argument", ["--server=x:1", "more"], "more"),
