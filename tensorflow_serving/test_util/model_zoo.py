@@ -140,6 +140,48 @@ def _strings() -> tuple[Example, ...]:
     )
 
 
+def _serialized(x: npt.NDArray[np.float32]) -> bytes:
+    """Returns a tf.train.Example with a feature x."""
+    message = x.astype("<f4").tobytes()
+    # FloatList.value, Feature.float_list.
+    for number in (1, 2):
+        message = _field(number, message)
+    # An entry of Features.feature, Example.features.
+    entry = _field(1, b"x") + _field(2, message)
+    return _field(1, _field(1, entry))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Returns a field of a message; of less than 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def _examples() -> tuple[Example, ...]:
+    return tuple(
+        Example(
+            {"examples": np.array([*map(_serialized, x)], object)},
+            {"y": x @ WEIGHTS},
+        )
+        for x in _BATCHES
+    )
+
+
+def _scaled(is_scalar: bool) -> tuple[Example, ...]:
+    """Returns examples with a factor for each row, or for all."""
+    examples = []
+    for x in _BATCHES:
+        scale = x[0, 0] if is_scalar else x[:, :1]
+        inputs = {"x": x, "scale": np.asarray(scale)}
+        examples.append(Example(inputs, {"y": x @ WEIGHTS * scale}))
+    return tuple(examples)
+
+
+def _sums() -> tuple[Example, ...]:
+    """Returns examples of which two have rows of one width."""
+    batches = (_rows(2)[:, :2], _rows(1), _rows(3, 5))
+    return tuple(_of(x, x.sum(axis=1)) for x in batches)
+
+
 def _sparse() -> tuple[Example, ...]:
     examples = []
     for value in (1, 5):
@@ -218,7 +260,11 @@ def _batched() -> Iterator[Model]:
         yield Model(name, Support.BATCHED, _dense())
     for name in ("table_of_asset", "table_in_graph"):
         yield Model(name, Support.BATCHED, _tables())
-    yield Model("strings", Support.BATCHED, _strings())
+    for name, examples in (
+        *(("strings", _strings()), ("examples", _examples())),
+        *(("two_inputs", _scaled(False)), ("rows_of_any_shape", _sums())),
+    ):
+        yield Model(name, Support.BATCHED, examples)
     yield Model(
         "unknown_rank",
         Support.BATCHED,
@@ -228,6 +274,7 @@ def _batched() -> Iterator[Model]:
         ("keras_export", _keras("x")),
         ("keras_save", _keras("inputs")),
         *(("keras_lstm", _lstm()), ("while", _dense(8)), ("module", _dense())),
+        ("jit_compiled", _dense()),
         *(("simple_save", _dense()), ("signatures_with_effects", _dense())),
     ):
         yield Model(name, Support.BATCHED, examples, is_saved_model=True)
@@ -246,7 +293,7 @@ def _alone() -> Iterator[Model]:
     for name, examples in (
         *(("one_row", _centered(1)), ("three_rows", _centered(3))),
         *(("sparse", _sparse()), ("scalar_input", _scalars())),
-        ("counter", _counts()),
+        *(("counter", _counts()), ("rows_and_scalar", _scaled(True))),
     ):
         yield Model(name, Support.ALONE, examples)
 

@@ -223,6 +223,31 @@ def _sparse() -> tuple[Tensors, Tensors]:
     return inputs, {"y": tf.matmul(dense, _weights())}
 
 
+def _examples() -> tuple[Tensors, Tensors]:
+    serialized = tf1.placeholder(tf.string, [None], "examples")
+    features = tf1.parse_example(
+        serialized,
+        {"x": tf1.FixedLenFeature([_WEIGHTS_SHAPE[0]], tf.float32)},
+    )
+    return {"examples": serialized}, {"y": _matmul(features["x"])}
+
+
+def _inputs(of_scale: list[int | None]) -> Build:
+    """Returns what builds a model with an input of its own for a factor."""
+
+    def build() -> tuple[Tensors, Tensors]:
+        x = _features()
+        scale = tf1.placeholder(tf.float32, of_scale, "scale")
+        return {"x": x, "scale": scale}, {"y": _matmul(x) * scale}
+
+    return build
+
+
+def _rows_of_any_shape() -> tuple[Tensors, Tensors]:
+    x = tf1.placeholder(tf.float32, [None, None], "x")
+    return {"x": x}, {"y": tf.reduce_sum(x, axis=1)}
+
+
 def _of_dtype(name: str) -> Build:
     def build() -> tuple[Tensors, Tensors]:
         x = tf1.placeholder(tf.as_dtype(name), [None, 2], "x")
@@ -276,6 +301,10 @@ def _builds() -> Iterator[tuple[str, Build]]:
     yield "table_in_graph", _table_in_graph
     yield "partitioned_variables", _partitioned
     yield "strings", _strings
+    yield "examples", _examples
+    yield "two_inputs", _inputs([None, 1])
+    yield "rows_and_scalar", _inputs([])
+    yield "rows_of_any_shape", _rows_of_any_shape
     yield "sparse", _sparse
     yield "scalar_input", _scalar
     yield "unknown_rank", _any_rank

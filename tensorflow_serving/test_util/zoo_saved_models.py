@@ -23,6 +23,7 @@ def write(folder: str) -> None:
     tf.saved_model.save(module, _version(folder, "module_without_signatures"))
     for name, function in (
         ("module", module.predict),
+        ("jit_compiled", module.compiled),
         ("ragged", module.sums),
         ("while", module.powers),
     ):
@@ -53,6 +54,10 @@ class _Module(tf.Module):  # type: ignore[misc]
 
     @tf.function(input_signature=[_FEATURES])
     def predict(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.matmul(x, self.weights)}
+
+    @tf.function(input_signature=[_FEATURES], jit_compile=True)
+    def compiled(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": tf.matmul(x, self.weights)}
 
     @tf.function(
