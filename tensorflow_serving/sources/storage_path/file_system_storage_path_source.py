@@ -9,9 +9,9 @@
 """
 
 import contextlib
-import dataclasses
+import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from absl import logging
@@ -20,9 +20,11 @@ from tensorflow_serving.core import servable, source
 from tensorflow_serving.sources.storage_path import (
     monitored_servable,
     poll_schedule,
+    stall_guard,
     storage_path_config,
     tracked_version,
     version_folder,
+    version_tracker,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -36,14 +38,20 @@ ServableToMonitor = storage_path_config.ServableToMonitor
 Specific = storage_path_config.Specific
 SETTLE_SECONDS: Final = tracked_version.SETTLE_SECONDS
 
+# How often to ask whether storage that did not answer does so by now, at most.
+_STALLED_SECONDS = 1.0
+
 _Event = event_bus_lib.EventAndTime[servable.ServableState]
+_Looked = version_tracker.Decision | errors.ServingError
+_Guard = stall_guard.StallGuard[monitored_servable.MonitoredServable, _Looked]
 
 
 class FileSystemStoragePathSource(source.Source[str]):
     """Reports the paths of versions that are whole, and why others are not.
 
     It calls back at every poll, for each servable on its own; see
-    version_tracker for what it reports. A servable whose base path is missing
+    version_tracker for what it reports. Servables whose storage does not answer
+    hold up neither others nor close(). A servable whose base path is missing
     or cannot be read is left out, so that nothing of it is unloaded, and the
     others are not concerned. What is new is logged, once.
 
@@ -64,13 +72,19 @@ class FileSystemStoragePathSource(source.Source[str]):
         *,
         event_bus: event_bus_lib.EventBus[servable.ServableState] | None = None,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        stall_clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Does nothing yet: it starts with its callback."""
+        """Does nothing yet: it starts with its callback.
+
+        Args:
+          config: What to look after, and how often.
+          event_bus: Of the manager, if there is one.
+          clock: Says when to look.
+          stall_clock: Says when a look takes too long.
+        """
         self._event_bus = event_bus
         self._clock = clock
-        self._schedule = poll_schedule.PollSchedule(
-            max(0.0, config.file_system_poll_wait_seconds), SETTLE_SECONDS
-        )
+        self._guard = _Guard(clock=stall_clock)
         self._lock = threading.Lock()
         # A poll is over. Wakes those who want to poll, or wait for its end.
         self._idle = threading.Condition(self._lock)
@@ -79,16 +93,16 @@ class FileSystemStoragePathSource(source.Source[str]):
         self._news = threading.Condition(self._lock)
         # All guarded by _lock.
         self._is_polling = False
-        self._should_poll = False
         self._closed = False
-        self._events: list[servable.ServableState] = []
         self._callback: source.AspiredVersionsCallback[str] | None = None
         self._subscription: event_bus_lib.Subscription | None = None
         self._thread: threading.Thread | None = None
         self._is_running = False
         # For those within _turn() only, but that the period never changes.
         self._config = config
-        self._servables = _monitor(config, {})
+        self._servables = self._monitor({})
+        # Servables whose storage does not answer, which was logged.
+        self._stalled: set[str] = set()
 
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[str]
@@ -115,7 +129,7 @@ class FileSystemStoragePathSource(source.Source[str]):
                     _require_version(monitored)
             subscription = None
             if self._event_bus is not None:
-                subscription = self._event_bus.subscribe(self._take_note)
+                subscription = self._event_bus.subscribe(self._record)
             with self._lock:
                 self._callback = callback
                 self._subscription = subscription
@@ -132,7 +146,7 @@ class FileSystemStoragePathSource(source.Source[str]):
           FailedPreconditionError: There is no callback. Permanent.
         """
         with self._turn():
-            return self._poll().problems
+            return self._poll(self._servables)
 
     def update_config(self, config: storage_path_config.Config) -> None:
         """Looks after other servables from now on.
@@ -152,23 +166,31 @@ class FileSystemStoragePathSource(source.Source[str]):
                 )
             before = self._servables
             self._config = config
-            self._servables = _monitor(config, before)
+            self._servables = self._monitor(before)
             for name in before.keys() - self._servables.keys():
                 before[name].log_aspired(())
                 self._call_back(name, ())
+            for name, monitored in before.items():
+                if self._servables.get(name) is not monitored:
+                    self._guard.forget(monitored)
+                    self._stalled.discard(name)
             with self._lock:
                 if self._callback is None or self._closed:
                     return
                 if period >= 0:
                     self._poll_soon()
             if period < 0:
-                self._poll()
+                self._poll(self._servables)
 
     def close(self) -> None:
-        """Ends the thread. No callback runs any more. Idempotent."""
+        """Ends the thread. No callback runs afterwards. Idempotent.
+
+        It waits for a callback, and for no storage that does not answer.
+        """
         with self._lock:
             self._closed = True
             self._news.notify_all()
+        self._guard.close()
         with self._turn():
             pass  # what ran has come to its end, and nothing more is started
         if self._subscription is not None:
@@ -197,24 +219,33 @@ class FileSystemStoragePathSource(source.Source[str]):
                 self._is_polling = False
                 self._idle.notify_all()
 
-    def _take_note(self, event: _Event) -> None:
-        """Hears of the event bus."""
+    def _record(self, event: _Event) -> None:
+        """Takes what the event bus publishes."""
         state = event.event
+        monitored = self._servables.get(state.id.name)
+        if monitored is None:
+            return
+        monitored.record(state)
+        # An older version may be needed, even if all is known. An error of a
+        # version that was reported with one is no news.
+        if state.error is None or not monitored.is_aspired(state.id.version):
+            return
+        if self._config.file_system_poll_wait_seconds < 0:
+            return
         with self._lock:
-            self._events.append(state)
-            if state.error is None or self._closed:
-                return
-            # An older version may be needed, even if all is known.
-            if self._is_running:
-                self._should_poll = True
-                self._news.notify_all()
-            elif self._config.file_system_poll_wait_seconds >= 0:
-                self._poll_soon()
+            if not self._closed:
+                monitored.look_soon(self._clock.now())
+                self._wake_thread()
 
     def _poll_soon(self) -> None:
-        """Has the thread poll, starts it if there is none; needs the lock."""
-        self._should_poll = True
-        self._schedule.start_over()
+        """Has the thread poll all servables; needs the lock."""
+        now = self._clock.now()
+        for monitored in self._servables.values():
+            monitored.start_over(now)
+        self._wake_thread()
+
+    def _wake_thread(self) -> None:
+        """Has the thread look at due times, or starts it; needs the lock."""
         self._news.notify_all()
         if not self._is_running:
             self._is_running = True
@@ -225,54 +256,139 @@ class FileSystemStoragePathSource(source.Source[str]):
 
     def _run(self) -> None:
         """Polls until the source is closed or there is nothing to wait for."""
-        due_time: float | None = None
-        while self._wait_until_due(due_time):
+        while self._wait_until_due():
             with self._turn():
-                start = self._clock.now()
-                outlook = self._poll().outlook
-                with self._lock:
-                    due_time = self._schedule.next_poll(start, outlook)
-                    if due_time is None and not self._should_poll:
-                        self._is_running = False
-                        return
+                self._poll(self._due_servables())
 
-    def _wait_until_due(self, due_time: float | None) -> bool:
+    def _wait_until_due(self) -> bool:
         """Returns whether to poll, when it is time to."""
         with self._lock:
-            while not self._closed and not self._should_poll:
-                assert due_time is not None
-                if self._clock.now() >= due_time:
+            while not self._closed:
+                due_times = [
+                    each.due_time
+                    for each in self._servables.values()
+                    if each.due_time is not None
+                ]
+                if not due_times:
                     break
-                self._clock.wait_until(self._news, due_time)
-            return not self._closed
+                if self._clock.now() >= min(due_times):
+                    return True
+                self._clock.wait_until(self._news, min(due_times))
+            self._is_running = False
+            return False
 
-    def _poll(self) -> "_Polled":
-        """Looks at every servable and calls back; within _turn() only."""
+    def _due_servables(
+        self,
+    ) -> dict[str, monitored_servable.MonitoredServable]:
+        now = self._clock.now()
+        with self._lock:
+            return {
+                name: monitored
+                for name, monitored in self._servables.items()
+                if monitored.due_time is not None and monitored.due_time <= now
+            }
+
+    def _poll(
+        self, servables: Mapping[str, monitored_servable.MonitoredServable]
+    ) -> dict[str, errors.ServingError]:
+        """Looks at servables and calls back; within _turn() only.
+
+        Returns why some could not be looked at, by their names.
+        """
         with self._lock:
             if self._callback is None:
                 raise errors.FailedPreconditionError(
                     "callback of a source must be set before it polls; got none"
                 )
-            self._should_poll = False
-            events, self._events = self._events, []
-        for event in events:
-            if event.id.name in self._servables:
-                self._servables[event.id.name].record(event)
+            for monitored in servables.values():
+                monitored.due_time = None  # what comes meanwhile sets it anew
+        start = self._clock.now()
+        looks = self._guard.run(
+            {
+                monitored: functools.partial(
+                    _look, monitored, self._clock.now, self._config
+                )
+                for monitored in servables.values()
+            }
+        )
         problems: dict[str, errors.ServingError] = {}
-        outlooks = []
-        for name, monitored in self._servables.items():
-            with self._lock:
-                if self._closed:
-                    break
-            try:
-                decision = monitored.look(self._clock.now, self._config)
-            except errors.ServingError as error:
-                problems[name] = error
-                continue
-            outlooks.append(decision.outlook)
-            if decision.versions is not None:
-                self._call_back(name, decision.versions)
-        return _Polled(problems, poll_schedule.merge(outlooks))
+        for name, monitored in servables.items():
+            look = looks.get(monitored)
+            self._note_stall(name, is_stalled=look is None)
+            if look is None:
+                look = errors.UnavailableError(
+                    f"storage of servable {name} must answer; got no answer "
+                    f"yet: {monitored.settings.base_path}"
+                )
+            outlook = poll_schedule.Outlook()
+            if isinstance(look, errors.ServingError):
+                problems[name] = look
+            else:
+                outlook = look.outlook
+                if look.versions is not None:
+                    self._call_back(name, look.versions)
+            self._plan(monitored, start, outlook)
+        return problems
+
+    def _plan(
+        self,
+        monitored: monitored_servable.MonitoredServable,
+        start: float,
+        outlook: poll_schedule.Outlook,
+    ) -> None:
+        """Says when to look next at what was looked at."""
+        if self._config.file_system_poll_wait_seconds < 0:
+            return
+        due_time = monitored.schedule.next_poll(start, outlook)
+        if self._guard.is_stalled(monitored):
+            # With a period of 0 it still has to be looked at once.
+            due_time = start + max(
+                _STALLED_SECONDS, self._config.file_system_poll_wait_seconds
+            )
+        with self._lock:
+            if due_time is not None and (
+                monitored.due_time is None or due_time < monitored.due_time
+            ):
+                monitored.due_time = due_time
+
+    def _note_stall(self, name: str, *, is_stalled: bool) -> None:
+        """Logs when the storage of a servable stops to answer, and starts."""
+        if is_stalled == (name in self._stalled):
+            return
+        with self._lock:
+            if self._closed:
+                return
+        if is_stalled:
+            self._stalled.add(name)
+            logging.warning(
+                "Storage of servable %s does not answer; what is served stays, "
+                "and nobody waits for it: %s",
+                name,
+                self._servables[name].settings.base_path,
+            )
+        else:
+            self._stalled.remove(name)
+            logging.info("Storage of servable %s answers again", name)
+
+    def _monitor(
+        self, before: Mapping[str, monitored_servable.MonitoredServable]
+    ) -> dict[str, monitored_servable.MonitoredServable]:
+        """Returns the configured servables; keeps what is known of them."""
+        period = max(0.0, self._config.file_system_poll_wait_seconds)
+        servables = {}
+        for settings in self._config.servables:
+            monitored = before.get(settings.servable_name)
+            # Nothing is to be changed about one that a look still uses.
+            if monitored is None or (
+                monitored.settings != settings
+                and self._guard.is_stalled(monitored)
+            ):
+                monitored = monitored_servable.MonitoredServable(
+                    settings, period
+                )
+            monitored.settings = settings
+            servables[settings.servable_name] = monitored
+        return servables
 
     def _call_back(
         self, name: str, versions: Sequence[servable.ServableData[str]]
@@ -288,13 +404,16 @@ class FileSystemStoragePathSource(source.Source[str]):
             logging.exception("Reporting versions of servable %s failed", name)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Polled:
-    """What a poll found."""
-
-    # Why a servable could not be polled, by its name.
-    problems: Mapping[str, errors.ServingError]
-    outlook: poll_schedule.Outlook
+def _look(
+    monitored: monitored_servable.MonitoredServable,
+    now: Callable[[], float],
+    config: storage_path_config.Config,
+) -> _Looked:
+    """Returns what to report, or why nothing is."""
+    try:
+        return monitored.look(now, config)
+    except errors.ServingError as error:
+        return error
 
 
 def _require_version(monitored: storage_path_config.ServableToMonitor) -> None:
@@ -303,19 +422,3 @@ def _require_version(monitored: storage_path_config.ServableToMonitor) -> None:
             f"Servable {monitored.servable_name} must have a version; got none "
             f"in {monitored.base_path}"
         )
-
-
-def _monitor(
-    config: storage_path_config.Config,
-    before: Mapping[str, monitored_servable.MonitoredServable],
-) -> dict[str, monitored_servable.MonitoredServable]:
-    """Returns the servables of a configuration; keeps what is known."""
-    servables = {}
-    for settings in config.servables:
-        name = settings.servable_name
-        monitored = before.get(name)
-        if monitored is None:
-            monitored = monitored_servable.MonitoredServable(settings)
-        monitored.settings = settings
-        servables[name] = monitored
-    return servables

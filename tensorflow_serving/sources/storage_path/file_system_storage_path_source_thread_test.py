@@ -67,6 +67,16 @@ class ThreadTest(absltest.TestCase):
             self._clock.advance_micros(round(each * 1e6))
             self._clock.settle(threads=1)
 
+    def _fail(self, version: int) -> None:
+        """Publishes that a version could not be loaded."""
+        self._bus.publish(
+            servable.ServableState(
+                servable.ServableId("a", version),
+                servable.ManagerState.END,
+                errors.DataLossError("broken"),
+            )
+        )
+
     def _join_thread(self) -> None:
         for thread in threading.enumerate():
             if thread.name == _THREAD_NAME:
@@ -124,15 +134,54 @@ class ThreadTest(absltest.TestCase):
         self._start(4)
         self._advance(0, 0.25)
         self.assertEqual(self._calls[-1], (0.25, "2"))
-        self._bus.publish(
-            servable.ServableState(
-                servable.ServableId("a", 2),
-                servable.ManagerState.END,
-                errors.DataLossError("broken"),
-            )
-        )
+        self._fail(2)
         self._advance(0)
         self.assertEqual(self._calls[-1], (0.25, "1 2"))
+
+    def test_failures_that_follow_each_other_are_polled_for_with_pauses(
+        self,
+    ) -> None:
+        """However many there are."""
+        self._write("1", tiny_model.export())
+        self._start(4)
+        self._advance(0, 0.25)
+        for _ in range(9):
+            self._fail(1)
+            self._advance(0)
+        self.assertEqual(self._calls[2:], [(0.25, "1")])
+        self._advance(0.25)
+        self.assertEqual(self._calls[2:], [(0.25, "1"), (0.5, "1")])
+
+    def test_end_of_a_version_that_was_reported_with_an_error_is_no_news(
+        self,
+    ) -> None:
+        """A version that is copied in has many of them."""
+        self._write("1", {"export.meta": b""})
+        self._start(0.25)
+        self._advance(0)
+        self._fail(1)
+        self._advance(0, 0.125)
+        self.assertEqual(self._calls, [(0, "1!")])
+
+    def test_servables_are_looked_at_each_at_its_own_times(self) -> None:
+        """One that changes does not have the others looked at."""
+        other = self.create_tempdir().full_path
+        source = source_lib.FileSystemStoragePathSource(
+            source_lib.Config(
+                (
+                    source_lib.ServableToMonitor("a", self._base),
+                    source_lib.ServableToMonitor("b", other),
+                ),
+                4,
+            ),
+            clock=self._clock,
+        )
+        self.addCleanup(source.close)
+        self._write("1", {"export.meta": b""})
+        source.set_aspired_versions_callback(self._take)
+        self._advance(0, *[0.25] * 8)
+        self.assertEqual([text for _, text in self._calls if not text], [""])
+        self.assertGreater(len(self._calls), 3)
 
     def test_update_is_polled_at_once(self) -> None:
         """By the thread."""
@@ -162,15 +211,22 @@ class ThreadTest(absltest.TestCase):
         self._clock.advance_micros(250_000)
         self._join_thread()
         self.assertEqual(self._calls, [(0, ""), (0.25, "2")])
-        self._bus.publish(
-            servable.ServableState(
-                servable.ServableId("a", 2),
-                servable.ManagerState.END,
-                errors.DataLossError("broken"),
-            )
-        )
+        self._fail(2)
         self._join_thread()
         self.assertEqual(self._calls[-1], (0.25, "1 2"))
+
+    def test_period_of_zero_never_reports_what_comes_later(self) -> None:
+        """Not even when a load fails."""
+        self._write("1", tiny_model.export())
+        self._start(0)
+        self._advance(0)
+        self._clock.advance_micros(250_000)
+        self._join_thread()
+        self._write("2", tiny_model.export())
+        self._fail(1)
+        self._join_thread()
+        self._clock.advance_micros(250_000)
+        self.assertEqual(self._calls[-1], (0.25, "1"))
 
     def test_period_of_zero_polls_anew_for_an_update(self) -> None:
         """Its versions have to settle as well."""

@@ -1,12 +1,16 @@
 """One servable of a source: its base path, and what was logged of it."""
 
+import collections
+import math
 from collections.abc import Callable, Iterable
 
 from absl import logging
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
+    poll_schedule,
     storage_path_config,
+    tracked_version,
     version_folder,
     version_tracker,
 )
@@ -16,13 +20,29 @@ from tensorflow_serving.util import errors
 class MonitoredServable:
     """Looks at the versions of a servable, and logs what is new.
 
-    Not thread-safe.
+    Not thread-safe but for record(): a look may be on another thread than what
+    else is done, if not two looks run at a time.
     """
 
-    def __init__(self, settings: storage_path_config.ServableToMonitor) -> None:
-        """Takes which servable it is."""
+    def __init__(
+        self,
+        settings: storage_path_config.ServableToMonitor,
+        period_seconds: float = 0.0,
+    ) -> None:
+        """Takes which servable it is, and how often to look at it."""
         # May be replaced by others of the same name.
         self.settings = settings
+        # When to look next; None if never. For the source, with its lock.
+        self.due_time: float | None = None
+        self.schedule = poll_schedule.PollSchedule(
+            period_seconds, tracked_version.SETTLE_SECONDS
+        )
+        self._last_soon = -math.inf
+        self._events: collections.deque[servable.ServableState] = (
+            collections.deque()
+        )
+        # With a period of 0: the versions of the first look.
+        self._known: frozenset[int] | None = None
         self._tracker = version_tracker.VersionTracker()
         # What was logged and is still so.
         self._problem: str | None = None
@@ -30,8 +50,28 @@ class MonitoredServable:
         self._aspired: list[int] | None = None
 
     def record(self, state: servable.ServableState) -> None:
-        """Records what became of a version in the manager."""
-        self._tracker.record(state)
+        """Records what became of a version in the manager.
+
+        Any thread may do so; it counts from the next look on.
+        """
+        self._events.append(state)
+
+    def is_aspired(self, version: int) -> bool:
+        """Whether the last look had a version reported with its path."""
+        return version in (self._aspired or ())
+
+    def start_over(self, now: float) -> None:
+        """Has the next look be at once, and as if it were the first one."""
+        self.schedule.start_over()
+        self.due_time = now
+        self._known = None
+
+    def look_soon(self, now: float) -> None:
+        """Has the next look be at once, but not again and again."""
+        soon = max(now, self._last_soon + tracked_version.SETTLE_SECONDS)
+        self._last_soon = soon
+        if self.due_time is None or soon < self.due_time:
+            self.due_time = soon
 
     def look(
         self, now: Callable[[], float], config: storage_path_config.Config
@@ -46,10 +86,12 @@ class MonitoredServable:
           ServingError: The versions cannot be found; INTERNAL for an exception
             that is none of util/errors.py, such as one of a version check.
         """
+        while self._events:
+            self._tracker.record(self._events.popleft())
         try:
             decision = self._tracker.decide(
                 self.settings,
-                self._find_versions(),
+                self._find_versions(config),
                 now,
                 always_present=config.servable_versions_always_present,
                 reload_changed_versions=config.reload_changed_versions,
@@ -80,11 +122,24 @@ class MonitoredServable:
                 self.settings.servable_name,
             )
 
-    def _find_versions(self) -> version_folder.Versions:
+    def _find_versions(
+        self, config: storage_path_config.Config
+    ) -> version_folder.Versions:
         if self.settings.version_policy == storage_path_config.Specific(()):
             # Nothing is to be served, whether the base path is there or not.
             return version_folder.Versions({})
-        return version_folder.find_versions(self.settings.base_path)
+        found = version_folder.find_versions(self.settings.base_path)
+        if config.file_system_poll_wait_seconds:
+            return found
+        if self._known is None:
+            self._known = frozenset(found.paths)
+        return found._replace(
+            paths={
+                number: path
+                for number, path in found.paths.items()
+                if number in self._known
+            }
+        )
 
     def _as_serving_error(self, error: Exception) -> errors.ServingError:
         if isinstance(error, errors.ServingError):
