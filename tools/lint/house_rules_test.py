@@ -1,5 +1,6 @@
 """Checks this checkout against the house rules, and the rules themselves."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -172,6 +173,12 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
 )
 
 
+@functools.cache
+def _checkout() -> source_tree.SourceTree:
+    """Returns this checkout, parsed once for all rules."""
+    return source_tree.SourceTree(os.getcwd())
+
+
 class HouseRulesTest(parameterized.TestCase):
     """What formatters and linters do not know."""
 
@@ -186,7 +193,7 @@ class HouseRulesTest(parameterized.TestCase):
     @parameterized.named_parameters((rule.__name__, rule) for rule in _RULES)
     def test_this_checkout_follows(self, rule: _Rule) -> None:
         """Each violation is a line of the message."""
-        tree = source_tree.SourceTree(os.getcwd())
+        tree = _checkout()
         self.assertIn("WORKSPACE", tree.files)
         violations = list(rule(tree))
         self.assertFalse(violations, "\n" + "\n".join(violations))
@@ -219,7 +226,7 @@ class HouseRulesTest(parameterized.TestCase):
             for path in checkout.glob("**/BUILD")
             if not os.path.relpath(path, checkout).startswith("bazel-")
         }
-        checked = source_tree.SourceTree(os.getcwd()).packages
+        checked = _checkout().packages
         self.assertEqual(packages - set(checked), set())
 
 
