@@ -18,7 +18,6 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     inference_pb2,
     model_pb2,
-    predict_pb2,
     prediction_service_pb2,
     regression_pb2,
 )
@@ -85,9 +84,7 @@ class PredictionService:
                     _spec_of_first_task,
                     multi_inference.begin,
                 ),
-                "Predict": self._method(
-                    predict_pb2.PredictRequest, predict.begin
-                ),
+                "Predict": self._begin_predict,
                 "Regress": self._method(
                     regression_pb2.RegressionRequest, regress.begin
                 ),
@@ -120,22 +117,28 @@ class PredictionService:
         run: batched_function.Run,
     ) -> None:
         """See batched_function.Caller."""
+        answered: list[call_lib.Call] = []
+        responses: list[bytes] = []
         for call, own_outputs in batched_function.rows_of(calls, outputs):
             pending: _Pending = call.context
-            with pending.handle:
-                try:
-                    response = pending.inference.respond(own_outputs)
-                except errors.ServingError as error:
-                    pending.call.fail(error)
-                except Exception:
-                    logging.exception("Making a response failed")
-                    pending.call.fail(
-                        errors.InternalError(
-                            "making the response failed; see the log"
-                        )
+            try:
+                response = pending.inference.respond(own_outputs)
+            except errors.ServingError as error:
+                pending.call.fail(error)
+            except Exception:
+                logging.exception("Making a response failed")
+                pending.call.fail(
+                    errors.InternalError(
+                        "making the response failed; see the log"
                     )
-                else:
-                    pending.call.reply(response)
+                )
+            else:
+                answered.append(pending.call)
+                responses.append(call_lib.to_bytes(response))
+        if answered:
+            call_lib.reply_all(answered, responses)
+        for call in calls:
+            call.context.handle.close()
 
     def fail(
         self,
@@ -147,6 +150,17 @@ class PredictionService:
             pending: _Pending = call.context
             with pending.handle:
                 pending.call.fail(error)
+
+    def _begin_predict(self, call: call_lib.Call) -> None:
+        decoded = predict.REQUESTS.decode(call.request)
+        handle = self._core.handle(_spec(decoded.rest))
+        self._begin_on(
+            handle,
+            call,
+            lambda version: predict.begin(
+                version, decoded.rest, decoded.tensors
+            ),
+        )
 
     def _method(
         self, request_class: type[message.Message], begin: _Begin
@@ -163,8 +177,17 @@ class PredictionService:
         """Begins a call; what it raises is the answer."""
         request = blocking_methods.parse(request_class, call.request)
         handle = self._core.handle(find_spec(request))
+        self._begin_on(handle, call, lambda version: begin(version, request))
+
+    def _begin_on(
+        self,
+        handle: _Handle,
+        call: call_lib.Call,
+        begin: Callable[[inference.Version], inference.Inference],
+    ) -> None:
+        """Begins a call on a version, whose handle belongs to it then."""
         try:
-            begun = begin(_version(handle), request)
+            begun = begin(_version(handle))
             task = begun.function.call(
                 begun.inputs,
                 self,

@@ -17,6 +17,7 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.util import errors
 
 Outputs = Sequence[npt.NDArray[Any]]
+Response = message.Message | bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +51,10 @@ class Inference:
     function: batched_function.BatchedFunction
     # A value for each feed of the function.
     inputs: Sequence[npt.ArrayLike]
-    # Makes the response of the outputs of the function.
-    respond: Callable[[Outputs], message.Message]
+    # Makes the response of the outputs of the function, serialized or not.
+    respond: Callable[[Outputs], Response]
 
-    def run(self) -> message.Message:
+    def run(self) -> Response:
         """Returns the response, once the call had its turn.
 
         For callers with a thread to spare; servers schedule the call.

@@ -1,51 +1,76 @@
 """Predict: a signature with tensors in, tensors out."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.apis import predict_pb2, tensor_codec
+from tensorflow_serving.apis import predict_pb2, tensor_codec, tensor_map
+from tensorflow_serving.batching import batched_function
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
+REQUESTS: Final = tensor_map.TensorMap(predict_pb2.PredictRequest, "inputs")
+RESPONSES: Final = tensor_map.TensorMap(predict_pb2.PredictResponse, "outputs")
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What calls of a signature for the same outputs have in common."""
+
+    signature_name: str
+    function: batched_function.BatchedFunction
+    # The dtype of each input, by ascending key.
+    inputs: Mapping[str, np.dtype[Any]]
+    # The values of inputs that a request may leave out.
+    defaults: Tensors
+    outputs: Sequence[str]
+    # A response without outputs, serialized.
+    response: bytes
+
 
 def begin(
-    version: inference.Version, request: predict_pb2.PredictRequest
+    version: inference.Version,
+    rest: predict_pb2.PredictRequest,
+    tensors: Tensors,
 ) -> inference.Inference:
     """Returns the run that a request asks for.
+
+    Args:
+      version: Answers.
+      rest: The request without its inputs.
+      tensors: The inputs.
 
     Raises:
       FailedPreconditionError: There is no such signature, or it cannot be
         called. Permanent.
       InvalidArgumentError: The inputs or the output filter do not fit the
-        signature, or a tensor is malformed. Permanent.
+        signature. Permanent.
     """
-    name = inference.signature_name(request.model_spec.signature_name)
-    try:
-        definition = version.model.signature_def(name)
-    except errors.NotFoundError as error:
-        raise errors.FailedPreconditionError(str(error)) from None
-    outputs = _outputs(definition, request.output_filter)
-    inputs = _inputs(definition, request.inputs)
+    key = (_Plan, rest.model_spec.signature_name, tuple(rest.output_filter))
+    plan: _Plan = version.model.cached(
+        key,
+        lambda: _plan(
+            version, rest.model_spec.signature_name, rest.output_filter
+        ),
+    )
 
-    def respond(
-        arrays: Sequence[npt.NDArray[Any]],
-    ) -> predict_pb2.PredictResponse:
-        response = predict_pb2.PredictResponse(model_spec=version.spec(name))
-        for key, array in zip(outputs, arrays, strict=True):
-            response.outputs[key].CopyFrom(
-                tensor_codec.to_proto(array, definition.outputs[key].dtype)
-            )
-        return response
+    def respond(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+        return RESPONSES.encode(
+            plan.response, dict(zip(plan.outputs, arrays, strict=True))
+        )
 
     return inference.Inference(
         version.model,
-        name,
-        version.model.function(name, outputs),
-        inputs,
+        plan.signature_name,
+        plan.function,
+        _inputs(plan, tensors),
         respond,
     )
 
@@ -54,9 +79,37 @@ def predict(
     version: inference.Version, request: predict_pb2.PredictRequest
 ) -> predict_pb2.PredictResponse:
     """Returns the response to a request; see begin() for what it raises."""
-    response = begin(version, request).run()
-    assert isinstance(response, predict_pb2.PredictResponse)
-    return response
+    decoded = REQUESTS.decode(request.SerializeToString())
+    response = begin(version, decoded.rest, decoded.tensors).run()
+    assert isinstance(response, bytes)
+    return predict_pb2.PredictResponse.FromString(response)
+
+
+def _plan(
+    version: inference.Version, name: str, output_filter: Sequence[str]
+) -> _Plan:
+    signature_name = inference.signature_name(name)
+    try:
+        definition = version.model.signature_def(signature_name)
+    except errors.NotFoundError as error:
+        raise errors.FailedPreconditionError(str(error)) from None
+    outputs = _outputs(definition, output_filter)
+    return _Plan(
+        signature_name,
+        version.model.function(signature_name, outputs),
+        {
+            key: data_type.of_values(definition.inputs[key].dtype)
+            for key in sorted(definition.inputs)
+        },
+        {
+            key: tensor_codec.to_array(value)
+            for key, value in definition.defaults.items()
+        },
+        outputs,
+        predict_pb2.PredictResponse(
+            model_spec=version.spec(signature_name)
+        ).SerializeToString(),
+    )
 
 
 def _outputs(
@@ -77,30 +130,34 @@ def _outputs(
     return list(output_filter) or sorted(definition.outputs)
 
 
-def _inputs(
-    definition: meta_graph_pb2.SignatureDef, given: Mapping[str, Any]
-) -> list[npt.NDArray[Any]]:
+def _inputs(plan: _Plan, tensors: Tensors) -> list[npt.NDArray[Any]]:
     """Returns a value for each input of a signature, by ascending key."""
-    expected = set(definition.inputs)
-    missing = expected - set(given) - set(definition.defaults)
-    extra = set(given) - expected
-    if missing or extra:
-        raise errors.InvalidArgumentError(
-            f"input size does not match signature: it has {len(expected)} "
-            f"inputs, and got {len(given)}; missing {sorted(missing)}, unknown "
-            f"{sorted(extra)}"
-        )
+    if tensors.keys() != plan.inputs.keys():
+        tensors = _completed(plan, tensors)
     arrays = []
-    for key in sorted(expected):
-        proto = given[key] if key in given else definition.defaults[key]
-        wanted = definition.inputs[key].dtype
-        if proto.dtype != wanted:
+    for key, dtype in plan.inputs.items():
+        array = tensors[key]
+        if array.dtype != dtype:
             raise errors.InvalidArgumentError(
-                f"input {key} must have dtype {data_type.name(wanted)}"
-                f"; got {data_type.name(proto.dtype)}"
+                f"input {key} must have dtype {_name(dtype)}; got "
+                f"{_name(array.dtype)}"
             )
-        try:
-            arrays.append(tensor_codec.to_array(proto))
-        except errors.InvalidArgumentError as error:
-            raise errors.InvalidArgumentError(f"input {key}: {error}") from None
+        arrays.append(array)
     return arrays
+
+
+def _completed(plan: _Plan, tensors: Tensors) -> Tensors:
+    """Returns the inputs of a request with those that have a default."""
+    missing = plan.inputs.keys() - tensors.keys() - plan.defaults.keys()
+    unknown = tensors.keys() - plan.inputs.keys()
+    if missing or unknown:
+        raise errors.InvalidArgumentError(
+            "input size does not match signature: it has "
+            f"{len(plan.inputs)} inputs, and got {len(tensors)}; missing "
+            f"{sorted(missing)}, unknown {sorted(unknown)}"
+        )
+    return {**plan.defaults, **tensors}
+
+
+def _name(dtype: np.dtype[Any]) -> str:
+    return data_type.name(data_type.from_numpy(dtype))

