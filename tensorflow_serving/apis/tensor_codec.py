@@ -211,6 +211,9 @@ def encode(
         tensor. Permanent.
     """
     values = np.asarray(array)
+    if values.dtype.kind in "SU" and values is not array:
+        # numpy would take NUL at the end of a text for padding.
+        values = np.asarray(array, object)
     if not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     if number is None:

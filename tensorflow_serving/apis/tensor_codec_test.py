@@ -203,13 +203,20 @@ class TensorCodecTest(parameterized.TestCase):
         tensor = tensor_codec.to_proto(["a", "\N{GREEK SMALL LETTER ALPHA}"])
         self.assertEqual(tensor.string_val, [b"a", b"\xce\xb1"])
 
+    @parameterized.parameters(b"a\0", [[b"a\0", b""]], "a\0")
+    def test_texts_keep_their_last_bytes(self, texts: Any) -> None:
+        """A NUL at the end is not taken for padding."""
+        tensor = tensor_codec.to_proto(texts)
+        self.assertEqual(tensor.string_val[0], b"a\0")
+
     @parameterized.parameters(
+        (["a", 1], None, "bytes or str; got int"),
         (np.zeros([2], np.float64), 1, "array must be of float32"),
         (np.array([1, None], object), None, "bytes or str; got int"),
         (np.zeros([2], "M8[s]"), None, "that TensorFlow has; got"),
     )
     def test_array_of_another_type_is_invalid(
-        self, array: npt.NDArray[Any], number: int | None, text: str
+        self, array: npt.ArrayLike, number: int | None, text: str
     ) -> None:
         """No value is converted without having been asked for."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
