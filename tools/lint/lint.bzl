@@ -7,6 +7,7 @@ PACKAGES = [
     "tensorflow_serving/apis",
     "tensorflow_serving/batching",
     "tensorflow_serving/benchmarks",
+    "tensorflow_serving/client",
     "tensorflow_serving/config",
     "tensorflow_serving/core",
     "tensorflow_serving/example",

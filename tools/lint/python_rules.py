@@ -25,6 +25,7 @@ _LAYERS: dict[str, set[str]] = {
     "rpc/http2": {"util"},
     "apis": {"config", "tensorflow_c", "util"},
     "batching": {"util"},
+    "client": {"apis", "config", "tensorflow_c", "util"},
     "config": {"tensorflow_c"},
     "session_bundle": {"tensorflow_c", "util"},
     "tensorflow_c": {"util"},
