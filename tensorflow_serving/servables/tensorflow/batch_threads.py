@@ -12,6 +12,7 @@ from tensorflow_serving.batching import (
     shared_batch_scheduler,
 )
 from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
+from tensorflow_serving.util import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,15 @@ class BatchThreads:
 
         Raises:
           InvalidArgumentError: A parameter is out of range, or the last of the
-            allowed batch sizes is not the maximum. Permanent.
+            allowed batch sizes is not the maximum, or padding of inputs is
+            wanted. Permanent.
           ResourceExhaustedError: The system has no more threads. Transient.
         """
+        if parameters.pad_variable_length_inputs:
+            raise errors.InvalidArgumentError(
+                "pad_variable_length_inputs must be false, as inputs are never "
+                "padded; got true"
+            )
         self._queue = _updated(
             defaults.queue,
             parameters,

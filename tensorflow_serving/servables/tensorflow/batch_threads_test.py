@@ -2,6 +2,7 @@
 
 import numpy as np
 from absl.testing import absltest
+from google.protobuf import text_format
 
 from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.servables.tensorflow import (
@@ -40,6 +41,18 @@ class BatchThreadsTest(absltest.TestCase):
         )
         with self.assertRaisesRegex(errors.InvalidArgumentError, "2; got 3"):
             session.run(["y:0"], {"x:0": np.zeros(3)})
+
+    def test_padding_of_inputs_is_refused(self) -> None:
+        """A file that says that it is not wanted is fine."""
+        parameters = session_bundle_config_pb2.BatchingParameters()
+        text_format.Parse("pad_variable_length_inputs: false", parameters)
+        batch_threads.BatchThreads(parameters).close()
+        parameters.pad_variable_length_inputs = True
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "pad_variable_length_inputs must be false",
+        ):
+            batch_threads.BatchThreads(parameters)
 
     def test_sessions_outlive_the_closing_of_the_threads(self) -> None:
         """Those that are open go on; there are no new ones."""
