@@ -43,6 +43,13 @@ _CODES_OF_BROKEN_VARIABLES = {
     errors.StatusCode.OUT_OF_RANGE,
 }
 
+# These are faults of a model, where a caller would take them for its own.
+_CODES_OF_BROKEN_INIT_OPS = {
+    errors.StatusCode.INVALID_ARGUMENT,
+    errors.StatusCode.NOT_FOUND,
+    errors.StatusCode.OUT_OF_RANGE,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
@@ -256,12 +263,8 @@ def _restore(
                 "Variables files must be whole and of this export; got "
                 f"{cause}: {files}"
             ) from None
-        code = error.code
-        if code == errors.StatusCode.UNKNOWN:
-            # What TensorFlow makes of EIO and the like.
-            code = errors.StatusCode.UNAVAILABLE
         raise errors.from_code(
-            code, f"Variables must be restored; got {cause}: {files}"
+            _code(error), f"Variables must be restored; got {cause}: {files}"
         ) from None
 
 
@@ -290,9 +293,21 @@ def _run_init_op(opened: session.Session, loaded: Graph) -> None:
     try:
         opened.run([loaded.init_op], _encoded(loaded.assets))
     except errors.ServingError as error:
-        raise errors.FailedPreconditionError(
-            f"Init op {loaded.init_op} must run; got {error}: {loaded.path}"
+        code = _code(error)
+        if code in _CODES_OF_BROKEN_INIT_OPS:
+            code = errors.StatusCode.FAILED_PRECONDITION
+        raise errors.from_code(
+            code,
+            f"Init op {loaded.init_op} must run; got {error}: {loaded.path}",
         ) from None
+
+
+def _code(error: errors.ServingError) -> errors.StatusCode:
+    """Returns the code of an error of a run that reads files."""
+    if error.code == errors.StatusCode.UNKNOWN:
+        # What TensorFlow makes of EIO and the like.
+        return errors.StatusCode.UNAVAILABLE
+    return error.code
 
 
 def _encoded(paths: Mapping[str, str]) -> dict[str, bytes]:

@@ -120,6 +120,16 @@ class PathsTest(parameterized.TestCase):
         self.assertIn(path, str(raised.exception))
         self.assertNotIn("/proc/", str(raised.exception))
 
+    def test_asset_that_cannot_be_read_is_unavailable(self) -> None:
+        """An init op that meets EIO is worth another try."""
+        path = os.path.join(self.create_tempdir().full_path, "1")
+        shutil.copytree(self.exports["v2_single", 3.0], path)
+        asset = os.path.join(path, "assets", "asset.txt")
+        os.remove(asset)
+        os.symlink("/proc/self/mem", asset)
+        with self.assertRaisesRegex(errors.UnavailableError, "Init op"):
+            session_bundle.load_session_bundle_from_path(path)
+
     @parameterized.parameters("export.meta", "export", "export.index")
     def test_named_pipe_is_refused(self, name: str) -> None:
         """Nobody waits for somebody who writes to it."""
