@@ -49,15 +49,15 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
         cls.folder = folder.name
 
     def _load(
-        self, model: model_zoo.Model, executor: str = ""
+        self,
+        model: model_zoo.Model,
+        config: session_bundle_config_pb2.SessionBundleConfig | None = None,
     ) -> session_bundle.SessionBundle[session.Session]:
-        config = session_bundle_config_pb2.SessionBundleConfig()
-        config.session_config.experimental.executor_type = executor
         factory = (
             saved_model_bundle_factory.SavedModelBundleFactory
             if model.is_saved_model
             else session_bundle_factory.SessionBundleFactory
-        ).create(config)
+        ).create(config or session_bundle_config_pb2.SessionBundleConfig())
         self.enter_context(factory)
         bundle = factory.create_session_bundle(f"{self.folder}/{model.path}")
         self.addCleanup(bundle.close)
@@ -80,7 +80,9 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
     ) -> None:
         """With each executor, and after a warm-up, which changes nothing."""
         for executor in ("", "SINGLE_THREADED_EXECUTOR"):
-            bundle = self._load(model, executor)
+            config = session_bundle_config_pb2.SessionBundleConfig()
+            config.session_config.experimental.executor_type = executor
+            bundle = self._load(model, config)
             warm_up.warm_up(bundle)
             for example in model.examples:
                 call = _Call(bundle, model, example)
@@ -114,6 +116,29 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
             batching.statistics().num_padding_rows > 0,
             model.support is Support.BATCHED,
         )
+
+    @parameterized.named_parameters(*_models(Support.BATCHED, Support.ALONE))
+    def test_calls_larger_than_a_batch_get_the_right_answers(
+        self, model: model_zoo.Model
+    ) -> None:
+        """They are split where that is allowed, and else run as a whole."""
+        config = session_bundle_config_pb2.SessionBundleConfig()
+        parameters = config.batching_parameters
+        parameters.max_batch_size.value = model_zoo.MAX_ROWS
+        parameters.max_execution_batch_size.value = 2
+        parameters.enable_large_batch_splitting.value = True
+        parameters.max_enqueued_batches.value = model_zoo.MAX_ROWS
+        # One after the other: a model may count its calls.
+        parameters.num_batch_threads.value = 1
+        bundle = self._load(model, config)
+        batching = bundle.session
+        assert isinstance(batching, batching_session.BatchingSession)
+        calls = [_Call(bundle, model, each) for each in model.examples]
+        futures = [
+            batching.run_async(call.fetches, call.feeds) for call in calls
+        ]
+        for call, future in zip(calls, futures, strict=True):
+            self._assert_right(call.example, future.result())
 
     @parameterized.named_parameters(*_models(Support.FAILS))
     def test_model_that_cannot_run_says_why(
