@@ -122,7 +122,8 @@ class Call(batch_scheduler.BatchTask):
         """For BatchedFunction.call(), which checks the inputs."""
         self.function = function
         self.inputs = inputs
-        self.num_rows = num_rows = len(inputs[0]) if inputs[0].ndim else 1
+        has_rows = bool(inputs and inputs[0].ndim)
+        self.num_rows = num_rows = len(inputs[0]) if has_rows else 1
         # A call without rows takes up room as well, or any number would fit. A
         # call that runs alone is never too large, and never split.
         self.size = 1 if function.runs_alone else num_rows or 1
@@ -273,10 +274,15 @@ class BatchedFunction:
         self.fetches = tuple(fetches)
         specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
-        # Whether calls must not be merged, split or padded.
-        self.runs_alone = runs_alone or any(
-            spec.fixes_num_rows
-            for spec in (*specs, *map(session.tensor_spec, fetches))
+        # Whether calls must not be merged, split or padded. Without a feed
+        # there are no rows.
+        self.runs_alone = (
+            runs_alone
+            or not specs
+            or any(
+                spec.fixes_num_rows
+                for spec in (*specs, *map(session.tensor_spec, fetches))
+            )
         )
         if takes_any_shape:
             specs = [dataclasses.replace(spec, shape=None) for spec in specs]
@@ -308,9 +314,7 @@ class BatchedFunction:
                 spec.to_array(value)
                 for spec, value in zip(specs, inputs, strict=True)
             ]
-        if not arrays or (
-            (len(arrays) != 1 or not arrays[0].ndim) and not self.runs_alone
-        ):
+        if (len(arrays) != 1 or not arrays[0].ndim) and not self.runs_alone:
             names = [spec.name for spec in self._specs]
             tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
         return arrays

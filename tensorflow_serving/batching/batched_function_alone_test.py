@@ -92,6 +92,13 @@ class RunsAloneTest(parameterized.TestCase):
         fixture.run(fixture.call(np.array(4.0)))
         self.assertEqual(fixture.outputs, [[4.0]])
 
+    def test_call_without_inputs_runs_alone(self) -> None:
+        """It has no rows that could be merged with those of others."""
+        fixture = call_recorder.RecordedFunction(feeds=[])
+        call = fixture.call()
+        self.assertTrue(fixture.function.runs_alone)
+        self.assertEqual((call.num_rows, call.size), (1, 1))
+
     def test_rows_must_be_those_that_the_graph_fixes(self) -> None:
         """Another number of rows is refused before anything is scheduled."""
         with self.assertRaisesRegex(

@@ -66,7 +66,6 @@ class CallTest(parameterized.TestCase):
             [np.zeros([1, 2]), np.zeros([2, 2])],
             "equal 0th-dimension size; got x:0 \\[1, 2\\], z:0 \\[2, 2\\]",
         ),
-        ("none", [], [], "at least one input tensor"),
     )
     def test_inputs_that_do_not_fit_are_refused(
         self, feeds: list[str], inputs: list[npt.NDArray[Any]], text: str

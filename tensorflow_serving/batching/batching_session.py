@@ -187,8 +187,7 @@ class BatchingSession:
         Raises:
           PermissionDeniedError: A fetch names an operation, not a tensor: which
             ops run is not up to callers of a batch. Permanent.
-          InvalidArgumentError: A name is not in the graph, or there is no feed.
-            Permanent.
+          InvalidArgumentError: A name is not in the graph. Permanent.
         """
         key = (tuple(fetches), tuple(feeds))
         function = self._functions.get(key)

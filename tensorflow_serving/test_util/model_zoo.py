@@ -68,7 +68,7 @@ class Model:
     # Names its folder as well.
     name: str
     support: Support
-    # At least two, of different values.
+    # At least two, of different values if there are inputs.
     examples: tuple[Example, ...] = dataclasses.field(repr=False)
     is_saved_model: bool = False
     # What a load or a call raises if the model is not served.
@@ -296,6 +296,13 @@ def _alone() -> Iterator[Model]:
         *(("counter", _counts()), ("rows_and_scalar", _scaled(True))),
     ):
         yield Model(name, Support.ALONE, examples)
+    outputs = {"output_0": WEIGHTS.sum(axis=0)}
+    yield Model(
+        "no_inputs",
+        Support.ALONE,
+        (Example({}, outputs), Example({}, outputs)),
+        is_saved_model=True,
+    )
 
 
 def _not_batched() -> Iterator[Model]:

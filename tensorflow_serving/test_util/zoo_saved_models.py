@@ -24,6 +24,7 @@ def write(folder: str) -> None:
     for name, function in (
         ("module", module.predict),
         ("jit_compiled", module.compiled),
+        ("no_inputs", module.totals),
         ("ragged", module.sums),
         ("while", module.powers),
     ):
@@ -65,6 +66,10 @@ class _Module(tf.Module):  # type: ignore[misc]
     )
     def sums(self, x: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         return {"y": tf.reduce_sum(x, axis=1)}
+
+    @tf.function(input_signature=[])
+    def totals(self) -> dict[str, tf.Tensor]:
+        return {"output_0": tf.reduce_sum(self.weights, axis=0)}
 
     @tf.function(input_signature=[_FEATURES])
     def powers(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
