@@ -9,10 +9,7 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import (
-    basic_batch_scheduler,
-    batch_queue,
     batch_scheduler,
-    batch_scheduler_retrier,
     batched_function,
     batching_session,
 )
@@ -476,40 +473,6 @@ class RunAsyncTest(absltest.TestCase):
         fixture.scheduler.process_tasks(1)
         self.assertEqual(caller.done, [call])
         np.testing.assert_array_equal(caller.outputs, [[3]])
-
-
-class RetryingBasicBatchingSessionTest(absltest.TestCase):
-    """The session with threads of its own."""
-
-    def test_many_callers_get_their_own_rows(self) -> None:
-        """More callers than the queue has room for; the retrier waits."""
-        session = batching_session.create_retrying_basic_batching_session(
-            basic_batch_scheduler.Options(
-                batch_queue.QueueOptions(max_batch_size=2)
-            ),
-            batch_scheduler_retrier.Options(max_time_micros=60_000_000),
-            batching_session.Options((1, 2)),
-            fake_session.FakeSession(),
-        )
-
-        def call(number: int) -> float:
-            (y,) = session.run(["y:0"], {"x:0": np.array([float(number)])})
-            return float(y[0])
-
-        with concurrent.futures.ThreadPoolExecutor(16) as callers:
-            results = list(callers.map(call, range(200)))
-        session.close()
-        self.assertEqual(results, [x / 2 + 2 for x in range(200)])
-
-    def test_allowed_sizes_must_end_with_the_maximum(self) -> None:
-        """INVALID_ARGUMENT before any thread is started."""
-        with self.assertRaises(errors.InvalidArgumentError):
-            batching_session.create_retrying_basic_batching_session(
-                basic_batch_scheduler.Options(),
-                batch_scheduler_retrier.Options(),
-                batching_session.Options((2, 4)),
-                fake_session.FakeSession(),
-            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""Tests for batching sessions with threads of their own."""
+
+import concurrent.futures
+
+import numpy as np
+from absl.testing import absltest
+
+from tensorflow_serving.batching import (
+    basic_batch_scheduler,
+    batch_queue,
+    batch_scheduler_retrier,
+    batching_session,
+)
+from tensorflow_serving.test_util import fake_session
+from tensorflow_serving.util import errors
+
+
+class RetryingBasicBatchingSessionTest(absltest.TestCase):
+    """The session with threads of its own."""
+
+    def test_many_callers_get_their_own_rows(self) -> None:
+        """More callers than the queue has room for; the retrier waits."""
+        session = batching_session.create_retrying_basic_batching_session(
+            basic_batch_scheduler.Options(
+                batch_queue.QueueOptions(max_batch_size=2)
+            ),
+            batch_scheduler_retrier.Options(max_time_micros=60_000_000),
+            batching_session.Options((1, 2)),
+            fake_session.FakeSession(),
+        )
+
+        def call(number: int) -> float:
+            (y,) = session.run(["y:0"], {"x:0": np.array([float(number)])})
+            return float(y[0])
+
+        with concurrent.futures.ThreadPoolExecutor(16) as callers:
+            results = list(callers.map(call, range(200)))
+        session.close()
+        self.assertEqual(results, [x / 2 + 2 for x in range(200)])
+
+    def test_allowed_sizes_must_end_with_the_maximum(self) -> None:
+        """INVALID_ARGUMENT before any thread is started."""
+        with self.assertRaises(errors.InvalidArgumentError):
+            batching_session.create_retrying_basic_batching_session(
+                basic_batch_scheduler.Options(),
+                batch_scheduler_retrier.Options(),
+                batching_session.Options((2, 4)),
+                fake_session.FakeSession(),
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()
