@@ -165,6 +165,7 @@ class VersionTracker:
             ):
                 continue
             if look.is_full and self._is_left_out(number, index):
+                look.has_more_incomplete = True
                 continue
             path = found.paths[number]
             start = now()

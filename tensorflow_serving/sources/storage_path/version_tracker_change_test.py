@@ -131,6 +131,14 @@ class ManyIncompleteTest(absltest.TestCase):
         self.assertEqual(fixture.look(2, sizes).split(), reported)
         self.assertLess(fixture.num_scans - before, 150)
 
+    def test_warning_of_more_versions_stays_while_they_are_there(self) -> None:
+        """So that it is logged once, whosever turn it is."""
+        fixture = tracker_fixture.TrackerFixture()
+        sizes = dict.fromkeys(range(1, 13), 1)
+        for now in range(20):
+            fixture.look(now, sizes)
+            self.assertEqual(len(fixture.decision.warnings), 1, now)
+
     def test_one_that_becomes_whole_is_found(self) -> None:
         """Its turn comes."""
         fixture = tracker_fixture.TrackerFixture()
