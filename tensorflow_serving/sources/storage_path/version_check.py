@@ -89,7 +89,7 @@ def _require_session_bundle(
             raise _incomplete(
                 "a SavedModel where an export is served, no export.meta", path
             )
-        raise _incomplete("no export.meta", path)
+        raise _absent("export.meta", path)
     if "export" in contents:
         tables = [os.path.join(path, "export")]
     elif "export.index" in contents:
@@ -114,7 +114,7 @@ def _require_saved_model(path: str, contents: version_folder.Contents) -> None:
             os.path.join(path, "saved_model.pbtxt")
         )
     else:
-        raise _incomplete("no saved_model.pb", path)
+        raise _absent("saved_model.pb", path)
     if needs_variables and not has_variables:
         _require_variables(path, contents)
 
@@ -171,6 +171,13 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _absent(name: str, path: str) -> errors.UnavailableError:
+    """Returns the error for a file that is not there, or is no file."""
+    if os.path.lexists(os.path.join(path, name)):
+        return _incomplete(f"something in place of the file {name}", path)
+    return _incomplete(f"no {name}", path)
+
+
 @contextlib.contextmanager
 def _open(path: str) -> Iterator[BinaryIO]:
     """Opens a file; what goes wrong while it is read is an UnavailableError."""
@@ -218,7 +225,7 @@ def _require_meta_graph(path: str) -> None:
 def _require_variables(path: str, contents: version_folder.Contents) -> None:
     """Wants the variables of a SavedModel."""
     if "variables/variables.index" not in contents:
-        raise _incomplete("no variables/variables.index", path)
+        raise _absent("variables/variables.index", path)
     _shards(path, "variables/variables.data-", contents)
     _require_table(os.path.join(path, "variables", "variables.index"))
 
@@ -243,7 +250,7 @@ def _shards(
     names = [f"{prefix}{shard:05d}-of-{count:05d}" for shard in range(count)]
     for name in names:
         if name not in contents:
-            raise _incomplete(f"no {name}", path)
+            raise _absent(name, path)
     return [os.path.join(path, *name.split("/")) for name in names]
 
 

@@ -157,7 +157,10 @@ class VersionCheckTest(parameterized.TestCase):
             os.mkfifo(os.path.join(path, name))
             with self.assertRaisesRegex(errors.UnavailableError, "no regular"):
                 version_check.session_bundle(path, contents)
-            with self.assertRaisesRegex(errors.UnavailableError, "got no "):
+            with self.assertRaisesRegex(
+                errors.UnavailableError,
+                f"got something in place of the file {name}",
+            ):
                 version_check.session_bundle(path, version_folder.scan(path))
 
     def test_files_that_the_format_does_not_name_take_no_part(self) -> None:
