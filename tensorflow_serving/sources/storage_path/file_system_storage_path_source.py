@@ -43,6 +43,7 @@ _STALLED_SECONDS = 1.0
 
 _Event = event_bus_lib.EventAndTime[servable.ServableState]
 _Looked = version_tracker.Decision | errors.ServingError
+_StartGuard = stall_guard.StallGuard[str, errors.ServingError | None]
 _Guard = stall_guard.StallGuard[monitored_servable.MonitoredServable, _Looked]
 
 
@@ -85,6 +86,8 @@ class FileSystemStoragePathSource(source.Source[str]):
         self._event_bus = event_bus
         self._clock = clock
         self._guard = _Guard(clock=stall_clock)
+        # Looks for versions at the start.
+        self._start_guard = _StartGuard(clock=stall_clock)
         self._lock = threading.Lock()
         # A poll is over. Wakes those who want to poll, or wait for its end.
         self._idle = threading.Condition(self._lock)
@@ -115,7 +118,8 @@ class FileSystemStoragePathSource(source.Source[str]):
           InvalidArgumentError: With fail_if_zero_versions_at_startup, there is
             no base path. The callback is not set.
           NotFoundError: The same, but there is no version in it.
-          UnavailableError: The same, but it cannot be read. Transient.
+          UnavailableError: The same, but it cannot be read, or does not answer.
+            Transient.
         """
         with self._turn():
             with self._lock:
@@ -125,8 +129,7 @@ class FileSystemStoragePathSource(source.Source[str]):
                         "closed; got another one"
                     )
             if self._config.fail_if_zero_versions_at_startup:
-                for monitored in self._config.servables:
-                    _require_version(monitored)
+                self._require_versions()
             subscription = None
             if self._event_bus is not None:
                 subscription = self._event_bus.subscribe(self._record)
@@ -191,12 +194,29 @@ class FileSystemStoragePathSource(source.Source[str]):
             self._closed = True
             self._news.notify_all()
         self._guard.close()
+        self._start_guard.close()
         with self._turn():
             pass  # what ran has come to its end, and nothing more is started
         if self._subscription is not None:
             self._subscription.close()
         if self._thread is not None:
             self._thread.join()
+
+    def _require_versions(self) -> None:
+        """Wants a version of each servable; within _turn() only."""
+        servables = self._config.servables
+        looks = self._start_guard.run(
+            {
+                each.servable_name: functools.partial(_why_no_version, each)
+                for each in servables
+            }
+        )
+        for each in servables:
+            if each.servable_name not in looks:
+                raise _stalled(each)
+            error = looks[each.servable_name]
+            if error is not None:
+                raise error
 
     def __enter__(self) -> "FileSystemStoragePathSource":
         """Returns itself."""
@@ -316,10 +336,7 @@ class FileSystemStoragePathSource(source.Source[str]):
             look = looks.get(monitored)
             self._note_stall(name, is_stalled=look is None)
             if look is None:
-                look = errors.UnavailableError(
-                    f"storage of servable {name} must answer; got no answer "
-                    f"yet: {monitored.settings.base_path}"
-                )
+                look = _stalled(monitored.settings)
             outlook = poll_schedule.Outlook()
             if isinstance(look, errors.ServingError):
                 problems[name] = look
@@ -416,9 +433,26 @@ def _look(
         return error
 
 
-def _require_version(monitored: storage_path_config.ServableToMonitor) -> None:
-    if not version_folder.find_versions(monitored.base_path).paths:
-        raise errors.NotFoundError(
-            f"Servable {monitored.servable_name} must have a version; got none "
-            f"in {monitored.base_path}"
-        )
+def _stalled(
+    settings: storage_path_config.ServableToMonitor,
+) -> errors.UnavailableError:
+    return errors.UnavailableError(
+        f"storage of servable {settings.servable_name} must answer; got no "
+        f"answer yet: {settings.base_path}"
+    )
+
+
+def _why_no_version(
+    settings: storage_path_config.ServableToMonitor,
+) -> errors.ServingError | None:
+    """Returns None if there is a version."""
+    try:
+        found = version_folder.find_versions(settings.base_path)
+    except errors.ServingError as error:
+        return error
+    if found.paths:
+        return None
+    return errors.NotFoundError(
+        f"Servable {settings.servable_name} must have a version; got none in "
+        f"{settings.base_path}"
+    )
