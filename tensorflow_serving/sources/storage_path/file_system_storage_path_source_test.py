@@ -199,6 +199,27 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         self.assertEqual(self._fixture.poll(source), ["a: 1 2!"])
         self.assertEqual(self._fixture.poll(source), ["a: 2"])
 
+    def test_other_folder_of_a_number_takes_the_place_of_a_broken_one(
+        self,
+    ) -> None:
+        """The one with more zeros counts only while it is whole."""
+        self._fixture.write("a/1", "a/001")
+        source = self._start("a")
+
+        def served() -> list[str]:
+            self._fixture.poll(source)
+            ((_, versions),) = self._fixture.calls
+            return [os.path.basename(each.data or "") for each in versions]
+
+        served()
+        self.assertEqual(served(), ["001"])
+        os.remove(os.path.join(self._fixture.base, "a", "001", "export.meta"))
+        served()
+        self.assertEqual(served(), ["1"])
+        self._fixture.write("a/001")
+        served()
+        self.assertEqual(served(), ["001"])
+
     def test_fault_of_a_version_check_is_that_of_its_servable(self) -> None:
         """It is INTERNAL, and the others are not concerned."""
 

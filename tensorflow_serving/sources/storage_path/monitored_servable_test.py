@@ -100,7 +100,7 @@ class MonitoredServableTest(absltest.TestCase):
             self._log()[:1],
             [
                 "Versions of servable a must have different numbers; ignoring "
-                "1 in BASE"
+                "1 in BASE while the one with more zeros is whole"
             ],
         )
 

@@ -9,7 +9,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping
+import types
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tensorflow_serving.util import errors, version_name
@@ -46,8 +47,8 @@ class Versions(NamedTuple):
 
     # The path of the folder of each version.
     paths: Mapping[int, str]
-    # Names of folders that lost against one with the same number, sorted.
-    duplicates: tuple[str, ...] = ()
+    # The paths of more folders with the same number, sorted.
+    duplicates: Mapping[int, Sequence[str]] = types.MappingProxyType({})
     # A sentence on what is there in place of versions; "" if nothing is.
     hint: str = ""
 
@@ -56,7 +57,8 @@ def find_versions(base_path: str) -> Versions:
     """Returns the folders whose names are whole decimal numbers.
 
     A number may have leading zeros and is below 2**63. Of names with the same
-    number the first one in alphabetical order wins: the one with more zeros.
+    number the first one in alphabetical order, which has more zeros, is the one
+    of that version, and the others are duplicates.
     An entry that cannot be looked at is among them: scan() says what is wrong.
 
     Raises:
@@ -83,13 +85,15 @@ def find_versions(base_path: str) -> Versions:
             f"base path must be readable; got {error}"
         ) from None
     paths: dict[int, str] = {}
-    duplicates = []
+    duplicates: dict[int, list[str]] = {}
     for name in sorted(numbers):
         if numbers[name] in paths:
-            duplicates.append(name)
+            duplicates.setdefault(numbers[name], []).append(
+                os.path.join(base_path, name)
+            )
         else:
             paths[numbers[name]] = os.path.join(base_path, name)
-    return Versions(paths, tuple(duplicates), "" if paths else _hint(others))
+    return Versions(paths, duplicates, "" if paths else _hint(others))
 
 
 def scan(path: str, parts: re.Pattern[str] = ANY_FILE) -> Contents:

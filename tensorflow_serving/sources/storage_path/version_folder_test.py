@@ -71,7 +71,10 @@ class FindVersionsTest(parameterized.TestCase):
                 2: os.path.join(self._base, "2"),
             },
         )
-        self.assertEqual(versions.duplicates, ("01", "1"))
+        self.assertEqual(
+            dict(versions.duplicates),
+            {1: [os.path.join(self._base, name) for name in ("01", "1")]},
+        )
 
     def test_missing_base_path_is_an_error(self) -> None:
         """So is a file in its place."""

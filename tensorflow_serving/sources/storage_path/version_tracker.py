@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Final
@@ -167,7 +168,7 @@ class VersionTracker:
             if look.is_full and self._is_left_out(number, index):
                 look.has_more_incomplete = True
                 continue
-            path = found.paths[number]
+            path = self._whole_path(number, monitored, found)
             start = now()
             contents, problem = None, None
             try:
@@ -181,6 +182,24 @@ class VersionTracker:
                 problem = str(error)
             look.add(number, _Seen(path, contents, problem, start, now()))
         return gone
+
+    def _whole_path(
+        self,
+        number: int,
+        monitored: storage_path_config.ServableToMonitor,
+        found: version_folder.Versions,
+    ) -> str:
+        """Returns the first whole one of the folders with a number."""
+        path = found.paths[number]
+        others = found.duplicates.get(number, ())
+        for candidate in [path, *others] if others else ():
+            try:
+                contents = self._scan(candidate, monitored.version_check.parts)
+                monitored.version_check(candidate, contents)
+            except (errors.NotFoundError, errors.UnavailableError):
+                continue
+            return candidate
+        return path
 
     def _is_left_out(self, number: int, index: int) -> bool:
         """Whether it is another version's turn, when there are too many."""
@@ -399,9 +418,15 @@ def _warnings(
     name, policy = monitored.servable_name, monitored.version_policy
     warnings = []
     if found.duplicates:
+        names = ", ".join(
+            os.path.basename(path)
+            for number in sorted(found.duplicates)
+            for path in found.duplicates[number]
+        )
         warnings.append(
             f"Versions of servable {name} must have different numbers; "
-            f"ignoring {', '.join(found.duplicates)} in {monitored.base_path}"
+            f"ignoring {names} in {monitored.base_path} while the one with "
+            "more zeros is whole"
         )
     if isinstance(policy, storage_path_config.Specific):
         absent = sorted({*policy.versions} - found.paths.keys())
