@@ -374,8 +374,8 @@ class BasicManager(manager.Manager):
         """See loads.Owner."""
         servable_id = load.harness.id
         if error is None:
-            logging.info("Loaded %s", servable_id)
-        elif (
+            return
+        if (
             isinstance(error, errors.CancelledError)
             and load.harness.snapshot().is_cancelled
         ):

@@ -60,6 +60,21 @@ class ThreadsTest(absltest.TestCase):
         for future in futures:
             future.result()
 
+    def test_log_says_how_long_a_load_took(self) -> None:
+        """The time of the try that succeeded, by the clock of the manager."""
+        manager = self.manager()
+        loader = fake_loader.FakeLoader()
+        loader.may_load.clear()
+        with self.assertLogs(level="INFO") as log:
+            load = manager.load_servable(self.manage(manager, 1, loader))
+            loader.load_started.wait()
+            self.clock.advance_micros(1_500_000)
+            loader.may_load.set()
+            load.result()
+        self.assertIn(
+            "Loaded {name: a version: 1} in 1.50 s", "".join(log.output)
+        )
+
     def test_load_waits_for_what_may_free_memory(self) -> None:
         """The unload that is under way; then there is room."""
         manager = self.manager()

@@ -207,7 +207,8 @@ class Loads:
     def _run(self, load: Load) -> None:
         """Runs on a worker: one try."""
         harness = load.harness
-        self._watch(load, self._clock.now())
+        start = self._clock.now()
+        self._watch(load, start)
         try:
             harness.require_wanted()
             if not self._reserve(load):
@@ -220,6 +221,8 @@ class Loads:
         except errors.ServingError as error:
             self._failed(load, error)
         else:
+            seconds = self._clock.now() - start
+            logging.info("Loaded %s in %.2f s", harness, seconds)
             self._end(load, None, has_freed=load.has_shrunk)
         finally:
             load.cancel_watch()
