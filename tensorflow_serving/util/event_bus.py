@@ -61,7 +61,7 @@ class EventBus(Generic[E]):
             for callback in self._callbacks.values():
                 try:
                     callback(event_and_time)
-                except Exception:
+                except BaseException:
                     logging.exception("A subscriber failed on an event")
 
     def _unsubscribe(self, subscription: object) -> None:

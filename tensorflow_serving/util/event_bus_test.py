@@ -146,6 +146,18 @@ class EventBusTest(absltest.TestCase):
         self.assertIn("broken callback", log.output[0])
         self.assertEqual(self._events(), ["event"])
 
+    def test_callback_that_exits_does_not_end_who_publishes(self) -> None:
+        """It is logged like any other error."""
+
+        def callback(_: event_bus.EventAndTime[str]) -> None:
+            raise SystemExit
+
+        self.bus.subscribe(callback)
+        self.bus.subscribe(self.heard.append)
+        with self.assertLogs(level="ERROR"):
+            self.bus.publish("event")
+        self.assertEqual(self._events(), ["event"])
+
 
 if __name__ == "__main__":
     absltest.main()
