@@ -62,6 +62,9 @@ class _Puppet:
         elif order == "print":
             print(*arguments, flush=True)
         elif order == "hang":
+            # No other thread runs Python once the test has read the line.
+            sys.setswitchinterval(1000)
+            self.send("hangs")
             _hang_with_interpreter()
         elif order == "leave_orphan":
             # Returns at the end of the orphan, which has its output.

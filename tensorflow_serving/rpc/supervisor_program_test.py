@@ -95,6 +95,7 @@ class ProgramTest(puppet_connection.PuppetTestCase):
         for worker in self.workers:
             self.addCleanup(_kill, os.pidfd_open(worker.pid))
             worker.send("hang")
+            self.assertEqual(worker.read(), "hangs")
         self.program.kill()
         for worker in self.workers:
             while worker.read():
