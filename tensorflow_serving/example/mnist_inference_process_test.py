@@ -3,8 +3,6 @@
 import functools
 import os
 import pathlib
-import select
-import signal
 import subprocess
 import tempfile
 import unittest
@@ -41,62 +39,6 @@ def _children_of(pid: int) -> list[int]:
         for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")
         for child in path.read_text().split()
     ]
-
-
-class HangingLoadTest(parameterized.TestCase):
-    """An export whose file is a fifo that somebody opened and never writes."""
-
-    def setUp(self) -> None:
-        """Makes it."""
-        super().setUp()
-        folder = self.enter_context(tempfile.TemporaryDirectory())
-        self.fifo = os.path.join(folder, "export.meta")
-        os.mkfifo(self.fifo)
-        pathlib.Path(folder, "export-00000-of-00001").touch()
-        self.folder = folder
-
-    def _start(self, *flags: str) -> server_process.ServerProcess:
-        """Returns the program once a process of it hangs in the load."""
-        server = server_process.ServerProcess(
-            [_INFERENCE, *flags, self.folder], waits=False, collects_log=True
-        )
-        self.enter_context(server)
-        # Returns when somebody opens it to read.
-        writer = os.open(self.fifo, os.O_WRONLY)
-        self.addCleanup(os.close, writer)
-        return server
-
-    @parameterized.parameters(
-        ("SIGINT", []),
-        ("SIGTERM", []),
-        ("SIGTERM", ["--num_workers=2"]),
-    )
-    def test_first_signal_ends_the_program(
-        self, name: str, flags: list[str]
-    ) -> None:
-        """With exit code 0; it has nothing to finish, and names the signal."""
-        server = self._start(*flags)
-        workers = _children_of(server.pid)
-        self.assertEqual(len(workers), 2 if flags else 0)
-        server.send_signal(signal.Signals[name])
-        self.assertEqual(server.wait(), 0)
-        server.wait_for_log(name)
-        for pid in workers:
-            self.assertFalse(os.path.exists(f"/proc/{pid}"))
-
-    def test_workers_end_when_the_supervisor_is_killed(self) -> None:
-        """By kill -9, which gives it no time to end them."""
-        server = self._start("--num_workers=2")
-        workers = [os.pidfd_open(pid) for pid in _children_of(server.pid)]
-        self.assertEqual(len(workers), 2)
-        for worker in workers:
-            self.addCleanup(os.close, worker)
-        server.send_signal(signal.SIGKILL)
-        for worker in workers:
-            ended, _, _ = select.select([worker], [], [], _TIMEOUT_SECONDS)
-            if not ended:
-                signal.pidfd_send_signal(worker, signal.SIGKILL)
-            self.assertTrue(ended, "a worker must end with its supervisor")
 
 
 class SupervisorTest(parameterized.TestCase):

@@ -145,6 +145,26 @@ class HangingLoadTest(_HangsTestCase):
         self.assertEqual(server.stop(), 0)
         self._check_nothing_is_left()
 
+    def test_ctrl_c_ends_a_server_whose_init_op_hangs(self) -> None:
+        """As SIGTERM does; the log names the signal."""
+        self._export(init_hangs=True)
+        server = self._start("mnist_inference", [], waits=False)
+        self._wait_for_hang()
+        server.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+        server.wait_for_log("Stopping because of SIGINT")
+
+    def test_workers_whose_loads_hang_end_with_their_supervisor(self) -> None:
+        """When it is killed, which gives it no time to end them."""
+        self._export(init_hangs=True)
+        server = self._start(
+            "mnist_inference", ["--num_workers=2"], waits=False
+        )
+        self._wait_for_hang()
+        self._watch(server)
+        server.send_signal(signal.SIGKILL)
+        self._check_nothing_is_left()
+
     @parameterized.parameters("export.meta", "export-00000-of-00001")
     def test_signal_ends_a_server_whose_storage_hangs(self, name: str) -> None:
         """With exit code 0: a version that never comes is no call."""
