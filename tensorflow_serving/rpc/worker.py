@@ -59,8 +59,9 @@ class Worker:
     - Until it is ready, the system kills it at that moment. It has nothing to
       finish, and may hang in a load that does not let any Python run.
     - From then on it drains: it sends SIGTERM to itself. What limits the time
-      for that is signals.Termination.end_within(), as after any SIGTERM. If it
-      hangs so that no Python runs, SIGALRM ends it 12 s later.
+      for that is signals.Termination.end_within(), as after any SIGTERM. If
+      nobody sets that limit, or the worker hangs so that no Python runs to do
+      so, it has 12 s; then SIGALRM ends it.
 
     It also has SIGABRT write the stacks of all threads to standard error; the
     supervisor sends that to a worker whose heartbeats stop.
@@ -164,7 +165,6 @@ class Worker:
         try:
             if self._is_alone():
                 logging.warning("The supervisor is gone; stopping")
-                signal.alarm(0)  # Python runs; see _set_alarm_when_alone()
                 os.kill(os.getpid(), signal.SIGTERM)
         finally:
             self._may_drain.set()
@@ -203,7 +203,8 @@ def _set_alarm_when_alone() -> None:
     """Has _ALONE set an alarm, without Python, in as many seconds.
 
     A handler gets the number of its signal, and alarm() of the C library takes
-    seconds: it can be the handler. Python may be stuck for good by then.
+    seconds: it can be the handler. Python may be stuck for good by then. If it
+    is not, signals.Termination sets the same timer anew.
     """
     library = ctypes.CDLL(None)
     library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
