@@ -1,4 +1,4 @@
-"""A server, an abuse of it, and another client beside both: three processes."""
+"""Trials with three processes: a server, an abuse of it, an honest client."""
 
 import collections
 import contextlib
@@ -25,11 +25,11 @@ from tensorflow_serving.test_util import certificates
 _SERVICE = echo_pb2.DESCRIPTOR.services_by_name["EchoService"]
 _ECHO_PATH = f"/{_SERVICE.full_name}/Echo"
 
-# How long a batch of the server takes: as long as a small model.
+# The time of a batch in the server, which is that of a small model.
 _RUN_SECONDS = 0.0003
 # A request of the other client: as large as an image of MNIST.
 _MESSAGE = bytes(3136)
-# How long an abuse rests when it has nothing to do.
+# An abuse with nothing to do rests for this long.
 _REST_SECONDS = 0.02
 
 
@@ -38,21 +38,20 @@ class Trial:
     """The effect of an abuse on another client and on the server."""
 
     name: str
-    # Half of the calls of the other client took no longer: alone, and beside
-    # the abuse.
+    # The median latency of the other client: alone, and beside the abuse.
     alone_seconds: float
     beside_seconds: float
-    # All but a hundredth of them took no longer beside the abuse.
+    # The 99th percentile of the same beside the abuse.
     tail_seconds: float
     # Resident memory of the server before the abuse, and at its peak.
     before_bytes: int
     peak_bytes: int
-    # What the server did, and how often.
+    # How often the server did what to the abuser.
     ends: Mapping[str, int]
 
 
 def all_abuses() -> Sequence[abuses.Abuse]:
-    """Returns what can be tried; the first one is no abuse, but a client."""
+    """Returns the abuses; the first is an ordinary client, to compare with."""
     return [abuses.ordinary_calls(_ECHO_PATH), *abuses.all_abuses(_ECHO_PATH)]
 
 

@@ -11,7 +11,7 @@ class AbuseTrialTest(absltest.TestCase):
     """Short trials, whose figures mean nothing."""
 
     def test_trial_has_figures_of_both_clients(self) -> None:
-        """Other processes are those of the machine that the trial runs on."""
+        """A trial measures the honest client, the server and what it did."""
         abuses = {each.name: each for each in abuse_trial.all_abuses()}
         trial = abuse_trial.run(abuses["ping_flood"], seconds=0.3)
         self.assertGreater(trial.alone_seconds, 0)
@@ -24,17 +24,17 @@ class AbuseTrialTest(absltest.TestCase):
         )
 
     def test_abuse_of_tls_has_a_server_with_tls(self) -> None:
-        """The other client calls with TLS as well."""
+        """An abuse of TLS meets a server with TLS."""
         abuses = {each.name: each for each in abuse_trial.all_abuses()}
         trial = abuse_trial.run(abuses["half_tls"], seconds=0.3)
         self.assertEqual(trial.ends, {"open": 1_000})
 
     def test_first_one_is_no_abuse(self) -> None:
-        """An ordinary client with many calls is what to compare with."""
+        """The first one is an ordinary client with many calls."""
         self.assertEqual(abuse_trial.all_abuses()[0].name, "ordinary_calls")
 
     def test_memory_is_that_of_a_process(self) -> None:
-        """The peak is at least what is there now."""
+        """The memory of a process is at most its peak."""
         now = abuse_trial.memory_bytes(os.getpid(), "VmRSS")
         self.assertGreaterEqual(
             abuse_trial.memory_bytes(os.getpid(), "VmHWM"), now

@@ -41,7 +41,7 @@ class Transport(Protocol):
 
 
 class Questions(Protocol):
-    """What to ask, and what the answers must be; such as a Workload."""
+    """Requests and their right answers, such as a Workload."""
 
     @property
     def requests(self) -> Sequence[bytes]:
@@ -93,7 +93,7 @@ class CallDriver:
     def run(
         self, arrivals: arrivals_lib.Arrivals, seconds: float | None = None
     ) -> calls.Calls:
-        """Makes calls until there are no more, and each has ended.
+        """Makes all calls; returns when each has ended.
 
         Args:
           arrivals: When to start calls.
@@ -128,7 +128,7 @@ class CallDriver:
     def _wait_seconds(
         self, next_time: float | None, now: float
     ) -> float | None:
-        """Returns how long to wait for answers; None if there is no more."""
+        """Returns how long to wait for answers; None if none is due."""
         times = [] if next_time is None else [next_time]
         while self._in_flight and self._codes[self._in_flight[0]] >= 0:
             self._in_flight.popleft()

@@ -31,7 +31,7 @@ def _answer(image: int) -> bytes:
 
 @dataclasses.dataclass
 class _Reply:
-    """What a server does with a call."""
+    """The answer of a server to a call."""
 
     after_micros: int
     code: int = errors.StatusCode.OK

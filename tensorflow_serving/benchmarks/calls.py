@@ -1,4 +1,4 @@
-"""What became of the calls of one load."""
+"""The calls of one load, with their times and their ends."""
 
 import collections
 import dataclasses
@@ -19,7 +19,7 @@ class Calls:
 
     # When the load began: seconds since the epoch.
     begin_time: float
-    # How long calls were made.
+    # The time in which calls were made.
     seconds: float
     # From the moment when the call was meant to start to its end: float64.
     latency_seconds: npt.NDArray[Any]
@@ -37,12 +37,12 @@ class Calls:
 
     @property
     def num_calls(self) -> int:
-        """How many calls were made."""
+        """The number of calls that were made."""
         return len(self.codes)
 
     @property
     def end_time(self) -> float:
-        """When no more calls were made: seconds since the epoch."""
+        """The time after which no call started: seconds since the epoch."""
         return self.begin_time + self.seconds
 
     @property

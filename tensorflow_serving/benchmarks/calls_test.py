@@ -30,7 +30,7 @@ def _calls(
 
 
 class CallsTest(absltest.TestCase):
-    """What became of the calls of one load."""
+    """Rates, percentiles and errors of calls."""
 
     def test_percentiles_are_milliseconds(self) -> None:
         """Percentiles are linear between the nearest two calls."""

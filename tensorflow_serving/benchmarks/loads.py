@@ -38,7 +38,7 @@ class ClosedLoad:
 
     @property
     def num_connections(self) -> int:
-        """How many connections share the calls evenly.
+        """The number of connections, which share the calls evenly.
 
         As many as have 16 calls in flight each, at most 8.
         """

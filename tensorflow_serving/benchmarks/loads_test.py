@@ -6,7 +6,7 @@ from tensorflow_serving.benchmarks import loads
 
 
 class LoadsTest(parameterized.TestCase):
-    """What a load asks of those who make it."""
+    """Connections and arrivals of loads."""
 
     @parameterized.parameters(
         (1, 1), (8, 1), (16, 1), (32, 2), (64, 4), (127, 1), (256, 8), (1000, 8)

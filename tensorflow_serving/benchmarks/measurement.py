@@ -102,7 +102,7 @@ def of(
 
 @dataclasses.dataclass(frozen=True)
 class Measurer:
-    """Makes loads on a server of ours, and checks and watches it meanwhile."""
+    """Makes loads on a server of ours, while it is checked and watched."""
 
     server: served.Served
     # Makes a load of the given kind.

@@ -1,4 +1,4 @@
-"""What a process and its children take of the machine."""
+"""The CPU time and the memory of a process and its children."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ import psutil
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-    """What a tree of processes took."""
+    """The CPU time and the memory of a tree of processes."""
 
     # Since its start, of users and of the system.
     cpu_seconds: float
@@ -26,12 +26,12 @@ class ProcessWatcher:
         """Takes the process at the top.
 
         Raises:
-          psutil.NoSuchProcess: There is none.
+          psutil.NoSuchProcess: There is no such process.
         """
         self._process = psutil.Process(pid)
 
     def usage(self) -> Usage:
-        """Returns what they took so far.
+        """Returns the usage so far.
 
         Raises:
           psutil.NoSuchProcess: The one at the top is gone.

@@ -26,7 +26,7 @@ sys.stdin.read()
 
 
 class ProcessWatcherTest(absltest.TestCase):
-    """What a process and its children take."""
+    """The usage of a process and its children."""
 
     def _start(self, script: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -41,13 +41,13 @@ class ProcessWatcherTest(absltest.TestCase):
         return process
 
     def test_process_counts(self) -> None:
-        """Its CPU time and its memory."""
+        """A process that works takes CPU time and memory."""
         usage = process_watcher.ProcessWatcher(self._start(_BUSY).pid).usage()
         self.assertGreaterEqual(usage.cpu_seconds, 0.15)
         self.assertGreater(usage.resident_bytes, 2**20)
 
     def test_child_counts(self) -> None:
-        """While it runs, with its memory."""
+        """A child that runs counts with its memory."""
         process = self._start(_PARENT)
         usage = process_watcher.ProcessWatcher(process.pid).usage()
         self.assertGreaterEqual(usage.cpu_seconds, 0.15)
@@ -55,7 +55,7 @@ class ProcessWatcherTest(absltest.TestCase):
         self.assertGreater(usage.resident_bytes, alone + 2**20)
 
     def test_child_that_has_ended_counts(self) -> None:
-        """Its CPU time is not lost."""
+        """The CPU time of a child that has ended still counts."""
         script = _PARENT.replace(
             "subprocess.run([",
             "subprocess.run(stdin=subprocess.DEVNULL, args=[",

@@ -19,7 +19,7 @@ class ServerAbuseTest(absltest.TestCase):
         )
 
     def test_table_has_a_line_for_each_abuse(self) -> None:
-        """The flags say which, and for how long."""
+        """The table has a line for each abuse that a flag names."""
         ran = self._run("--seconds=0.2", "--only=settings_flood,malformed")
         self.assertEqual(ran.returncode, 0, ran.stderr)
         lines = ran.stdout.splitlines()
@@ -29,7 +29,7 @@ class ServerAbuseTest(absltest.TestCase):
         )
 
     def test_unknown_abuse_is_an_error(self) -> None:
-        """The error lists those that there are."""
+        """An unknown name is an error that lists the known ones."""
         ran = self._run("--only=politeness")
         self.assertNotEqual(ran.returncode, 0)
         self.assertRegex(

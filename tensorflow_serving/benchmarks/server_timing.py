@@ -1,4 +1,4 @@
-"""What a server reports about the time of one call, when it is asked to.
+"""The timing of one call, which a server reports when it is asked to.
 
 A call with the metadata "serving-timing: 1" gets it as trailing metadata, in
 decimal texts.

@@ -63,7 +63,7 @@ class VersionCycle:
 
     @contextlib.contextmanager
     def swapping(self, server: Log, interval_seconds: float) -> Iterator[None]:
-        """Swaps on a thread meanwhile, and finishes what it began.
+        """Swaps on a thread in the with block; the last swap is completed.
 
         Args:
           server: The server.

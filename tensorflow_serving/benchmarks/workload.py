@@ -1,4 +1,4 @@
-"""What a load asks, and what the answers must be."""
+"""Images that a load asks for, and the right answers."""
 
 import dataclasses
 import functools
@@ -49,8 +49,8 @@ def parse_answers(answers: Sequence[bytes]) -> npt.NDArray[Any]:
     """Returns the scores in answers: float32 [answers, 10].
 
     Args:
-      answers: Serialized MnistResponses. For one that is none there are NaNs,
-        which equal nothing.
+      answers: Serialized MnistResponses. Other bytes become NaNs, which
+        equal nothing.
     """
     return np.frombuffer(
         b"".join(_packed_scores(answer) for answer in answers), "<f4"
@@ -98,7 +98,7 @@ class Workload:
 
         Args:
           images: The index of the image that each answer is for.
-          answers: Serialized MnistResponses. One that is none is wrong.
+          answers: Serialized MnistResponses. Other bytes are wrong.
         """
         return are_close(
             parse_answers(answers), self.scores[np.asarray(images, np.intp)]

@@ -19,7 +19,7 @@ def _answer(scores: object) -> bytes:
 
 
 class WorkloadTest(parameterized.TestCase):
-    """What a load asks, and what the answers must be."""
+    """Requests and right answers."""
 
     def test_requests_hold_the_images(self) -> None:
         """There is one request for each image, in order."""

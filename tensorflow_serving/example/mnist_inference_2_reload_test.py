@@ -174,7 +174,7 @@ class _ReloadTestCase(absltest.TestCase):
 
 
 class LoadTest(_ReloadTestCase):
-    """What becomes of calls while versions come and go."""
+    """Calls while versions come and go."""
 
     def _check(
         self,
@@ -246,7 +246,7 @@ class LoadTest(_ReloadTestCase):
 
 
 class KillTest(_ReloadTestCase):
-    """What a server finds that follows one that was killed."""
+    """Servers that follow one that was killed."""
 
     def setUp(self) -> None:
         """Starts with version 1, and steps that lead to more."""

@@ -1,4 +1,4 @@
-"""BUILD files as they follow from the Python modules beside them.
+"""Writes BUILD files as they follow from the Python modules next to them.
 
 The module foo.py has a target foo, whose deps are the imports of the module;
 that is all that is written here. Other attributes, other rules and comments

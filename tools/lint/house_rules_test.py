@@ -56,7 +56,7 @@ _GOOD = {
     ),
 }
 
-# For each rule, files that break it when they are added to the good tree.
+# Each rule with files that break it when they are added to the good tree.
 _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
     ("long_file", python_rules.files_are_small, {"x.py": "a = 1\n" * 501}),
     (
@@ -180,7 +180,7 @@ def _checkout() -> source_tree.SourceTree:
 
 
 class HouseRulesTest(parameterized.TestCase):
-    """What formatters and linters do not know."""
+    """Rules that formatters and linters do not know."""
 
     def _tree(self, files: dict[str, str]) -> source_tree.SourceTree:
         folder = self.create_tempdir().full_path
@@ -192,7 +192,7 @@ class HouseRulesTest(parameterized.TestCase):
 
     @parameterized.named_parameters((rule.__name__, rule) for rule in _RULES)
     def test_this_checkout_follows(self, rule: _Rule) -> None:
-        """Each violation is a line of the message."""
+        """This checkout follows the rule; the message has each violation."""
         tree = _checkout()
         self.assertIn("WORKSPACE", tree.files)
         violations = list(rule(tree))
@@ -200,12 +200,12 @@ class HouseRulesTest(parameterized.TestCase):
 
     @parameterized.named_parameters((rule.__name__, rule) for rule in _RULES)
     def test_good_tree_passes(self, rule: _Rule) -> None:
-        """No rule finds fault where there is none."""
+        """No rule finds a fault in the good tree."""
         self.assertEqual(list(rule(self._tree(_GOOD))), [])
 
     @parameterized.named_parameters(*_BAD)
     def test_bad_tree_fails(self, rule: _Rule, files: dict[str, str]) -> None:
-        """Each rule finds what it is for, once."""
+        """A rule finds the one fault of a tree that breaks it."""
         self.assertEqual(len(list(rule(self._tree(_GOOD | files)))), 1)
 
     def test_wrong_deps_name_the_command_that_repairs_them(self) -> None:

@@ -80,7 +80,7 @@ class SourceTree:
 
     @functools.cached_property
     def targets(self) -> list[Target]:
-        """What the BUILD files call, in their order."""
+        """The targets of the BUILD files, in their order."""
         return [
             target
             for path in self.files
