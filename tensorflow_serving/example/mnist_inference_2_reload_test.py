@@ -25,8 +25,8 @@ _REQUEST = mnist_inference_pb2.MnistRequest(
     image_data=[0.5] * 784
 ).SerializeToString()
 _NUM_THREADS = 8
-_NUM_SWAPS = 12
-_NUM_KILLS = 8
+_NUM_SWAPS = 8
+_NUM_KILLS = 6
 # Steps in which a version is copied.
 _NUM_COPY_STEPS = 9
 # Answers that come between two steps, in which time the server looks as well.
