@@ -131,4 +131,8 @@ class AsyncClient:
             raise errors.from_code(
                 error.code().value[0], error.details() or ""
             ) from None
+        except grpc.aio.UsageError:
+            raise errors.FailedPreconditionError(
+                "The client is closed; make another one."
+            ) from None
         return call.result(response)

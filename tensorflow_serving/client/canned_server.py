@@ -34,6 +34,8 @@ class CannedServer:
         self.answers: list[Answer] = []
         # The calls that came: messages of the classes of their methods.
         self.requests: list[Any] = []
+        # Is set once a call has come.
+        self.requested = threading.Event()
         self._threads = concurrent.futures.ThreadPoolExecutor(2)
         self._server = grpc.server(self._threads)
         for service in _SERVICES:
@@ -76,6 +78,7 @@ class CannedServer:
     def _answer(self, request: Any, context: grpc.ServicerContext) -> bytes:
         self.requests.append(request)
         answer = self.answers.pop(0)
+        self.requested.set()
         if isinstance(answer, threading.Event):
             answer.wait()
             return b""

@@ -147,4 +147,8 @@ class Client:
             raise errors.from_code(
                 error.code().value[0], error.details() or ""
             ) from None
+        except ValueError:
+            raise errors.FailedPreconditionError(
+                "The client is closed; make another one."
+            ) from None
         return call.result(response)

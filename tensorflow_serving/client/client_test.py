@@ -251,6 +251,63 @@ class ClientTest(parameterized.TestCase):
             self.assertEqual(len(server.requests), 1)
 
 
+class ClosedClientTest(absltest.TestCase):
+    """What becomes of calls of a client that is closed."""
+
+    def test_closed_client_is_not_used(self) -> None:
+        """The error says so; to close it again is fine."""
+        server = client.Client(options.Options("localhost:1"))
+        server.close()
+        server.close()
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "^The client is closed; make"
+        ):
+            server.status(_MODEL)
+
+    def test_closed_async_client_is_not_used(self) -> None:
+        """It is the same with asyncio."""
+
+        async def run() -> None:
+            server = async_client.AsyncClient(options.Options("localhost:1"))
+            await server.close()
+            await server.close()
+            with self.assertRaisesRegex(
+                errors.FailedPreconditionError, "^The client is closed; make"
+            ):
+                await server.status(_MODEL)
+
+        asyncio.run(run())
+
+
+class CancelledTaskTest(absltest.TestCase):
+    """What becomes of the call of a task that is cancelled."""
+
+    def test_call_ends_with_its_task(self) -> None:
+        """The client can be used for other calls afterwards."""
+        canned = canned_server.CannedServer()
+        self.addCleanup(canned.close)
+        release = threading.Event()
+        self.addCleanup(release.set)
+        canned.answers = [
+            release,
+            get_model_status_pb2.GetModelStatusResponse(),
+        ]
+
+        async def run() -> None:
+            server_options = options.Options(
+                canned.address, deadline_seconds=_SECONDS
+            )
+            async with async_client.AsyncClient(server_options) as server:
+                task = asyncio.create_task(server.status(_MODEL))
+                await asyncio.to_thread(canned.requested.wait)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                self.assertEqual(len(await server.status(_MODEL)), 0)
+
+        asyncio.run(run())
+
+
 class AsyncClientTest(ClientTest):
     """The same with asyncio."""
 
