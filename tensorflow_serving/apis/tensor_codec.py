@@ -286,17 +286,26 @@ def _numbers(array: npt.NDArray[Any], form: Encoding) -> npt.NDArray[Any]:
 def _encode_texts(array: npt.NDArray[Any]) -> list[bytes]:
     parts = []
     for text in array.ravel().tolist():
-        if isinstance(text, str):
-            data = text.encode("utf-8", "surrogateescape")
-        elif isinstance(text, bytes):
-            data = text
-        else:
-            raise errors.InvalidArgumentError(
-                "elements of a tensor of texts must be bytes or str; got "
-                f"{type(text).__name__}"
-            )
+        data = _to_bytes(text)
         parts += [_STRING_TAG, varints.encode_one(len(data)), data]
     return parts
+
+
+def _to_bytes(text: object) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        try:
+            return text.encode()
+        except UnicodeEncodeError:  # a surrogate alone
+            raise errors.InvalidArgumentError(
+                "elements of a tensor of texts must have a form in UTF-8; got "
+                "one that does not"
+            ) from None
+    raise errors.InvalidArgumentError(
+        "elements of a tensor of texts must be bytes or str; got "
+        f"{type(text).__name__}"
+    )
 
 
 def _shape(tensor: tensor_pb2.TensorProto) -> tuple[int, ...]:

@@ -211,6 +211,7 @@ class TensorCodecTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (["a", 1], None, "bytes or str; got int"),
+        ("\ud800", None, "must have a form in UTF-8; got one that does not"),
         (np.zeros([2], np.float64), 1, "array must be of float32"),
         (np.array([1, None], object), None, "bytes or str; got int"),
         (np.zeros([2], "M8[s]"), None, "that TensorFlow has; got"),
