@@ -208,7 +208,8 @@ class SessionBundleSourceAdapterTest(parameterized.TestCase):
         )
         asset = os.path.join(path, "1", "assets", "lines.txt")
         os.remove(asset)
-        os.mkdir(asset)
+        # Gives EIO when it is read.
+        os.symlink("/proc/self/mem", asset)
         adapter = session_bundle_source_adapter.SessionBundleSourceAdapter(
             self._factory("tf2", "")
         )
