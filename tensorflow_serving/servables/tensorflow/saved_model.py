@@ -31,6 +31,8 @@ from tensorflow_serving.util import errors
 # https://www.tensorflow.org/guide/saved_model
 _SAVED_MODEL_FILENAME = "saved_model.pb"
 _TEXT_FILENAME = "saved_model.pbtxt"
+# The files that may hold the graphs; the first that is there does.
+GRAPH_FILENAMES = (_SAVED_MODEL_FILENAME, _TEXT_FILENAME)
 _VARIABLES_DIRECTORY = "variables"
 _VARIABLES_FILENAME = "variables"
 _VARIABLES_INDEX = "variables.index"
@@ -117,7 +119,7 @@ def _missing(path: str) -> errors.NotFoundError:
 
 def _find_file(folder: model_folder.ModelFolder) -> str:
     """Returns the name of the file with the graphs."""
-    for name in (_SAVED_MODEL_FILENAME, _TEXT_FILENAME):
+    for name in GRAPH_FILENAMES:
         if folder.has(name):
             return name
     if folder.has(constants.META_GRAPH_DEF_FILENAME):

@@ -16,8 +16,8 @@ from tensorflow_serving.servables.tensorflow import (
     serving_session,
     session_bundle_config_pb2,
 )
+from tensorflow_serving.session_bundle import constants, session_bundle
 from tensorflow_serving.session_bundle import session as session_lib
-from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.tensorflow_c import op_libraries
 from tensorflow_serving.tensorflow_c import session as c_session
 from tensorflow_serving.util import errors
@@ -25,8 +25,13 @@ from tensorflow_serving.util import errors
 # As the original estimates: a loaded model takes more memory than its file.
 _RAM_MULTIPLIER = 1.5
 _RAM_PAD_BYTES = 10 << 20
+# What a byte of a graph takes at most, while its constants are optimized:
+# measured with 300 MB of constants and TensorFlow 2.21.
+GRAPH_RAM_MULTIPLIER = 13
 
-_VARIABLES_FILENAME = re.compile(r"export|export(-|\.data-)\d+-of-\d+")
+_COUNTED_FILENAME = re.compile(
+    r"export|export\.meta|export(-|\.data-)\d+-of-\d+"
+)
 
 
 class SessionBundleFactory:
@@ -104,7 +109,8 @@ class SessionBundleFactory:
     ) -> int:
         """Returns how much memory an export will take when loaded, in bytes.
 
-        1.5 times the size of its variables files, and 10 MiB.
+        1.5 times the size of its variables files, 13 times that of its graph,
+        and 10 MiB.
 
         Raises:
           NotFoundError: There is no such folder. Permanent.
@@ -112,11 +118,11 @@ class SessionBundleFactory:
         """
         try:
             with os.scandir(path) as children:
-                variables_bytes = sum(
-                    child.stat().st_size
+                sizes = {
+                    child.name: child.stat().st_size
                     for child in children
-                    if _VARIABLES_FILENAME.fullmatch(child.name)
-                )
+                    if _COUNTED_FILENAME.fullmatch(child.name)
+                }
         except (FileNotFoundError, NotADirectoryError) as error:
             raise errors.NotFoundError(
                 f"Export must be a readable folder; got {error}"
@@ -125,7 +131,12 @@ class SessionBundleFactory:
             raise errors.UnavailableError(
                 f"Files of a version must be readable; got {error}"
             ) from None
-        return int(variables_bytes * _RAM_MULTIPLIER) + _RAM_PAD_BYTES
+        graph_bytes = sizes.pop(constants.META_GRAPH_DEF_FILENAME, 0)
+        return (
+            int(sum(sizes.values()) * _RAM_MULTIPLIER)
+            + graph_bytes * GRAPH_RAM_MULTIPLIER
+            + _RAM_PAD_BYTES
+        )
 
     def close(self) -> None:
         """Makes no more bundles; those that are open go on. Idempotent."""

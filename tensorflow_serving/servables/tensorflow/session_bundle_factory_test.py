@@ -271,8 +271,8 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             with self.assertRaises(errors.NotFoundError):
                 factory.estimate_resource_requirement("/no/such/export")
 
-    def test_estimate_is_made_of_the_variables_files(self) -> None:
-        """1.5 times their size and 10 MiB; other files do not count."""
+    def test_estimate_is_made_of_variables_and_graph(self) -> None:
+        """1.5 times their size, 13 times that of the graph, and 10 MiB."""
         folder = self.create_tempdir()
         for name, size in (
             ("export", 2),
@@ -285,16 +285,17 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             folder.create_file(name, b"x" * size)
         self.assertEqual(
             _create().estimate_resource_requirement(folder.full_path),
-            21 + (10 << 20),
+            21 + 13000 + (10 << 20),
         )
 
     def test_estimate_of_the_original_export(self) -> None:
-        """Its variables file has 169 bytes."""
+        """Its variables have 169 bytes, and its graph 13244."""
         path = shared_data.path_or_skip(
             self, "exports", "half_plus_two", "00000123"
         )
         self.assertEqual(
-            _create().estimate_resource_requirement(path), 253 + (10 << 20)
+            _create().estimate_resource_requirement(path),
+            253 + 13 * 13244 + (10 << 20),
         )
 
 
