@@ -22,7 +22,7 @@ from tensorflow_serving.batching import (
     batching_session,
     tensor_batch,
 )
-from tensorflow_serving.example import mnist_input_data, mnist_service
+from tensorflow_serving.example import mnist_image, mnist_service
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.util import errors
 
@@ -32,8 +32,8 @@ SCORES = "scores:0"
 VERSION = "version:0"
 
 _SPECS = {
-    IMAGES: (np.float32, (None, mnist_input_data.IMAGE_PIXELS)),
-    SCORES: (np.float32, (None, mnist_input_data.NUM_CLASSES)),
+    IMAGES: (np.float32, (None, mnist_image.NUM_PIXELS)),
+    SCORES: (np.float32, (None, mnist_image.NUM_CLASSES)),
     VERSION: (np.int64, (None,)),
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, tensor_batch
-from tensorflow_serving.example import mnist_input_data
+from tensorflow_serving.example import mnist_image
 from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
@@ -21,7 +21,7 @@ from tensorflow_serving.util import errors
 
 # Instead of 5 ms.
 _SWITCH_SECONDS = 0.0001
-_NO_SCORES = np.zeros([0, mnist_input_data.NUM_CLASSES], np.float32)
+_NO_SCORES = np.zeros([0, mnist_image.NUM_CLASSES], np.float32)
 
 
 class Session(session.Session, batched_function.Session, Protocol):
@@ -117,7 +117,7 @@ class MnistClassifier:
 
     def _warm_up(self, spec: tensor_batch.TensorSpec, size: int) -> None:
         """Runs a batch of that size, and checks what comes out."""
-        zeros = np.zeros([size, mnist_input_data.IMAGE_PIXELS], np.float32)
+        zeros = np.zeros([size, mnist_image.NUM_PIXELS], np.float32)
         try:
             images = spec.to_array(zeros)
         except errors.InvalidArgumentError as error:
@@ -185,7 +185,7 @@ def _require_scores(
     num_images: int | None,
 ) -> None:
     """Checks scores, of which dimensions that are None are not known."""
-    expected = (num_images, mnist_input_data.NUM_CLASSES)
+    expected = (num_images, mnist_image.NUM_CLASSES)
     fits = shape is None or (
         len(shape) == len(expected)
         and all(

@@ -20,6 +20,7 @@ from absl import app, flags
 
 from tensorflow_serving.example import (
     mnist_data_flags,
+    mnist_image,
     mnist_inference_pb2,
     mnist_inference_pb2_grpc,
     mnist_input_data,
@@ -115,9 +116,9 @@ def _failure(call: Any) -> str:
     if call.code() is not grpc.StatusCode.OK:
         return f"{call.code().name}: {call.details()}"
     num_values = len(call.result().value)
-    if num_values != mnist_input_data.NUM_CLASSES:
+    if num_values != mnist_image.NUM_CLASSES:
         return (
-            f"answer must have {mnist_input_data.NUM_CLASSES} values; got "
+            f"answer must have {mnist_image.NUM_CLASSES} values; got "
             f"{num_values}"
         )
     return ""

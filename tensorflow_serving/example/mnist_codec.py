@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.example import mnist_inference_pb2, mnist_input_data
+from tensorflow_serving.example import mnist_image, mnist_inference_pb2
 from tensorflow_serving.rpc import call, server
 from tensorflow_serving.util import errors
 
 _FLOAT = np.dtype("<f4")
-_SHAPE = (1, mnist_input_data.IMAGE_PIXELS)
-_NUM_BYTES = _FLOAT.itemsize * mnist_input_data.IMAGE_PIXELS
+_SHAPE = (1, mnist_image.NUM_PIXELS)
+_NUM_BYTES = _FLOAT.itemsize * mnist_image.NUM_PIXELS
 # Field 1, length-delimited; 3136 as a varint.
 _REQUEST_HEADER = b"\x0a\xc0\x18"
 # Field 1, length-delimited; 40 as a varint.
@@ -53,9 +53,9 @@ def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:
       InvalidArgumentError: It has not 784 values. Permanent.
     """
     num_pixels = len(request.image_data)
-    if num_pixels != mnist_input_data.IMAGE_PIXELS:
+    if num_pixels != mnist_image.NUM_PIXELS:
         raise errors.InvalidArgumentError(
-            f"image_data must have {mnist_input_data.IMAGE_PIXELS} values; "
+            f"image_data must have {mnist_image.NUM_PIXELS} values; "
             f"got {num_pixels}"
         )
     return np.array(request.image_data, _FLOAT, ndmin=2)
@@ -72,7 +72,7 @@ def encode_scores(scores: npt.NDArray[Any], num_images: int) -> call.Rows:
       InternalError: The scores have another shape: the fault is the model's.
         Permanent.
     """
-    expected_shape = (num_images, mnist_input_data.NUM_CLASSES)
+    expected_shape = (num_images, mnist_image.NUM_CLASSES)
     if scores.shape != expected_shape:
         raise errors.InternalError(
             f"scores of the model must have shape {list(expected_shape)}; got "

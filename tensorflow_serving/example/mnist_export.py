@@ -11,7 +11,11 @@ from collections.abc import Sequence
 import tensorflow as tf
 from absl import app, flags
 
-from tensorflow_serving.example import mnist_data_flags, mnist_input_data
+from tensorflow_serving.example import (
+    mnist_data_flags,
+    mnist_image,
+    mnist_input_data,
+)
 from tensorflow_serving.session_bundle import export_folder, exporter
 from tensorflow_serving.util import program, progress, version_name
 
@@ -56,18 +60,18 @@ class Model:
 
 def build_model() -> Model:
     """Adds the model to the default graph."""
-    x = tf1.placeholder(tf.float32, [None, mnist_input_data.IMAGE_PIXELS])
+    x = tf1.placeholder(tf.float32, [None, mnist_image.NUM_PIXELS])
     labels = tf1.placeholder(tf.int32, [None])
     # Resource variables, as the fastest executor takes no others.
     w = tf1.get_variable(
         "w",
-        [mnist_input_data.IMAGE_PIXELS, mnist_input_data.NUM_CLASSES],
+        [mnist_image.NUM_PIXELS, mnist_image.NUM_CLASSES],
         initializer=tf1.zeros_initializer(),
         use_resource=True,
     )
     b = tf1.get_variable(
         "b",
-        [mnist_input_data.NUM_CLASSES],
+        [mnist_image.NUM_CLASSES],
         initializer=tf1.zeros_initializer(),
         use_resource=True,
     )

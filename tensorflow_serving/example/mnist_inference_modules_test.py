@@ -26,6 +26,8 @@ class ModulesTest(absltest.TestCase):
         np.testing.assert_array_equal(y, [-1, -1])
         tops = {name.partition(".")[0] for name in sys.modules}
         self.assertEqual(tops & {"tensorflow", "keras", "tensorboard"}, set())
+        # What reads training data is not loaded either.
+        self.assertNotIn("pooch", tops)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from tensorflow_serving.example import mnist_archive
+from tensorflow_serving.example import mnist_archive, mnist_image
 from tensorflow_serving.util import errors
 
 # What a flag may name; "auto" is MNIST if it can be had.
 DATASETS = ("auto", "mnist", "digits")
-
-IMAGE_SIDE_PIXELS = 28
-IMAGE_PIXELS = IMAGE_SIDE_PIXELS**2
-NUM_CLASSES = 10
 
 MNIST = mnist_archive.Archive(
     checksums={
@@ -216,7 +212,7 @@ def _read_mnist(
         return None
     return [
         (
-            parse_images(files[images]).reshape(-1, IMAGE_PIXELS),
+            parse_images(files[images]).reshape(-1, mnist_image.NUM_PIXELS),
             parse_labels(files[labels]),
         )
         for images, labels in names
@@ -238,12 +234,12 @@ def _read_digits() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         labels = parse_labels(file.read())
     weights = _bilinear_weights(small.shape[1], _DIGITS_SIDE_PIXELS)
     scaled = weights @ small @ weights.T * (255 / _DIGITS_INK)
-    margin = (IMAGE_SIDE_PIXELS - _DIGITS_SIDE_PIXELS) // 2
+    margin = (mnist_image.SIDE_PIXELS - _DIGITS_SIDE_PIXELS) // 2
     images = np.pad(
         np.rint(scaled).astype(np.uint8),
         [(0, 0), (margin, margin), (margin, margin)],
     )
-    return images.reshape(-1, IMAGE_PIXELS), labels
+    return images.reshape(-1, mnist_image.NUM_PIXELS), labels
 
 
 def _bilinear_weights(old_size: int, new_size: int) -> npt.NDArray[Any]:

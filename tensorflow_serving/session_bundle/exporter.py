@@ -155,7 +155,7 @@ class Exporter:
           assets_collection: Constant scalar strings: paths of files that the
             graph reads. Loaders feed each with the path of the copy.
           assets_callback: Copies the assets, see gfile_copy_callback; None
-            leaves them where they are.
+            leaves them where they are, and the graph reads them there.
 
         Raises:
           FailedPreconditionError: init() was called before. A RuntimeError.
@@ -185,9 +185,11 @@ class Exporter:
             init_ops = self._collections[constants.INIT_OP_KEY].node_list
             init_ops.value.append(init_op.name)
         self._add(constants.SIGNATURES_KEY, signatures)
-        for path, asset_file in assets:
-            self._assets_to_copy[path] = asset_file.filename
-            self._add(constants.ASSETS_KEY, asset_file)
+        if assets_callback is not None:
+            # A loader would look for an asset in the export.
+            for path, asset_file in assets:
+                self._assets_to_copy[path] = asset_file.filename
+                self._add(constants.ASSETS_KEY, asset_file)
         self._assets_callback = assets_callback
         self._initialized = True
 

@@ -12,6 +12,7 @@ from tensorflow_serving.session_bundle import (
     exporter,
     gc,
     manifest_pb2,
+    session_bundle,
     signature,
 )
 from tensorflow_serving.util import errors
@@ -259,6 +260,24 @@ class ExportTest(_GraphTestCase):
         ((files, folder),) = calls
         self.assertEqual(files, {"/some/where.txt": "where.txt"})
         self.assertEqual(os.path.basename(folder), "assets")
+
+    def test_assets_that_stay_are_read_where_they_are(self) -> None:
+        """Without a callback no loader looks for them in the export."""
+        asset = self.create_tempfile(content="kept").full_path
+        with tf.Graph().as_default(), tf1.Session() as session:
+            path = tf.constant(asset)
+            text = tf1.get_variable("text", initializer="", use_resource=True)
+            init_op = tf1.assign(text, tf.io.read_file(path)).op
+            tf.identity(text, name="y")
+            session.run(tf1.global_variables_initializer())
+            export = exporter.Exporter(tf1.train.Saver([text]))
+            export.init(
+                init_op=init_op, assets_collection=[path], assets_callback=None
+            )
+            folder = export.export(self.base, tf.constant(1))
+        self.assertNotIn(constants.ASSETS_KEY, _read(folder).collection_def)
+        with session_bundle.load_session_bundle_from_path(folder) as bundle:
+            self.assertEqual(bundle.session.run("y:0"), b"kept")
 
     def test_version_comes_from_a_tensor_a_variable_or_a_name(self) -> None:
         """Whatever the session can evaluate."""
