@@ -73,7 +73,16 @@ class Archive:
         for folder in folders:
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                content = self._read_checked(path, name)
+                try:
+                    content = self._read_checked(path, name)
+                except OSError as error:
+                    logging.warning(
+                        "%s must be a file that can be read; got %s. It is not "
+                        "used: looking further",
+                        path,
+                        error.strerror or error,
+                    )
+                    continue
                 if content is not None:
                     return content
                 logging.warning(
@@ -109,11 +118,15 @@ class Archive:
         )
 
     def _read_checked(self, path: str, name: str) -> bytes | None:
-        """Returns the uncompressed content, or None if it is wrong."""
+        """Returns the uncompressed content, or None if it is wrong.
+
+        Raises:
+          OSError: The file cannot be read.
+        """
         try:
             with gzip.open(path) as file:
                 content = file.read()
-        except (OSError, EOFError, zlib.error):
+        except (gzip.BadGzipFile, EOFError, zlib.error):
             return None
         checksum = hashlib.sha256(content).hexdigest()
         return content if checksum == self.checksums[name] else None

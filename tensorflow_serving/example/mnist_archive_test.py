@@ -1,5 +1,6 @@
 """Tests for mnist_archive, with a site on this machine."""
 
+import errno
 import functools
 import gzip
 import hashlib
@@ -87,6 +88,25 @@ class ArchiveTest(absltest.TestCase):
         self.assertIn(os.path.join(self.work_dir, "a.gz"), log.output[0])
         self.assertIn(path, log.output[1])
         self.assertEqual(self._read(), _CONTENTS)
+
+    def test_file_that_may_not_be_read_is_not_called_corrupt(self) -> None:
+        """The line in the log says what the system says."""
+        for name, content in _CONTENTS.items():
+            self._write(self.work_dir, name, content)
+            self._write(self.other_dir, name, content)
+        real_open = gzip.open
+
+        def open_(path: str) -> object:
+            if path.startswith(self.work_dir):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return real_open(path)
+
+        with (
+            mock.patch.object(gzip, "open", open_),
+            self.assertLogs(level="WARNING") as log,
+        ):
+            self.assertEqual(self._read(), _CONTENTS)
+        self.assertIn("can be read; got Permission denied", log.output[0])
 
     def test_bad_mirror_is_passed_over(self) -> None:
         """One that cannot be reached, one without the file, one corrupt."""
