@@ -17,12 +17,13 @@ from tensorflow_serving.session_bundle import (
     signature_runs,
     variable_check,
 )
-from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c import (
+    buffer,
     library,
     session,
     wire_format,
 )
+from tensorflow_serving.tensorflow_c import graph as graph_lib
 from tensorflow_serving.tensorflow_c.protos import (
     config_pb2,
     meta_graph_pb2,
@@ -74,7 +75,8 @@ class Graph:
 
     # The file that holds it, for errors.
     path: str
-    # A GraphDef.
+    # A GraphDef. Its bytes are given back once it is imported, also those
+    # around it.
     graph_def: wire_format.Message
     # Names the operation and the tensor that restore variables, and the
     # signatures that are served.
@@ -168,6 +170,7 @@ def _import_graph(loaded: Graph) -> graph_lib.Graph:
     try:
         try:
             graph.import_graph_def(loaded.graph_def)
+            buffer.give_back(loaded.graph_def.data)
             graph.add_operation("NoOp", _NOTHING)
         except errors.DataLossError as error:
             raise errors.DataLossError(f"{error}: {loaded.path}") from None
