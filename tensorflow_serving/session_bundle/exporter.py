@@ -185,11 +185,10 @@ class Exporter:
             init_ops = self._collections[constants.INIT_OP_KEY].node_list
             init_ops.value.append(init_op.name)
         self._add(constants.SIGNATURES_KEY, signatures)
-        if assets_callback is not None:
-            # A loader would look for an asset in the export.
-            for path, asset_file in assets:
-                self._assets_to_copy[path] = asset_file.filename
-                self._add(constants.ASSETS_KEY, asset_file)
+        # A loader would look for an asset in the export.
+        for path, asset_file in assets if assets_callback else ():
+            self._assets_to_copy[path] = asset_file.filename
+            self._add(constants.ASSETS_KEY, asset_file)
         self._assets_callback = assets_callback
         self._initialized = True
 

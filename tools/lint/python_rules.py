@@ -56,9 +56,11 @@ _LAYERS: dict[str, set[str]] = {
         "util",
     },
     "test_util": {
+        "apis",
         "batching",
         "core",
         "resources",
+        "servables",
         "session_bundle",
         "tensorflow_c",
         "util",

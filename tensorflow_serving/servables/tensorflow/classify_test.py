@@ -3,8 +3,9 @@
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import classification_pb2
-from tensorflow_serving.servables.tensorflow import classify, small_model
+from tensorflow_serving.servables.tensorflow import classify
 from tensorflow_serving.tensorflow_c.protos import example_pb2
+from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
 

@@ -5,8 +5,8 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.servables.tensorflow import (
     get_model_metadata,
-    small_model,
 )
+from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
 

@@ -30,22 +30,7 @@ def begin(
         regress. Permanent.
     """
     tasks = [_Task(version, request, each) for each in request.tasks]
-    if not tasks:
-        raise errors.InvalidArgumentError(
-            "tasks must be at least one; got none"
-        )
-    names = [task.signature_name for task in tasks]
-    for name in names:
-        if names.count(name) > 1:
-            raise errors.InvalidArgumentError(
-                f"tasks must name each signature once; got {name} again"
-            )
-    inputs = {task.input_name for task in tasks}
-    if len(inputs) > 1:
-        raise errors.InvalidArgumentError(
-            "signatures of all tasks must have one input tensor; got "
-            f"{sorted(inputs)}"
-        )
+    _require_one_run(tasks)
     array = examples.serialized(request.input)
 
     def respond(
@@ -81,6 +66,26 @@ def multi_inference(
     response = begin(version, request).run()
     assert isinstance(response, inference_pb2.MultiInferenceResponse)
     return response
+
+
+def _require_one_run(tasks: Sequence["_Task"]) -> None:
+    """Checks that one run can answer all tasks."""
+    if not tasks:
+        raise errors.InvalidArgumentError(
+            "tasks must be at least one; got none"
+        )
+    names = [task.signature_name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise errors.InvalidArgumentError(
+                f"tasks must name each signature once; got {name} again"
+            )
+    inputs = {task.input_name for task in tasks}
+    if len(inputs) > 1:
+        raise errors.InvalidArgumentError(
+            "signatures of all tasks must have one input tensor; got "
+            f"{sorted(inputs)}"
+        )
 
 
 class _Task:

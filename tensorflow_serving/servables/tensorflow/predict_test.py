@@ -8,7 +8,8 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import predict_pb2, tensor_codec
-from tensorflow_serving.servables.tensorflow import predict, small_model
+from tensorflow_serving.servables.tensorflow import predict
+from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
 

@@ -3,7 +3,8 @@
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import regression_pb2
-from tensorflow_serving.servables.tensorflow import regress, small_model
+from tensorflow_serving.servables.tensorflow import regress
+from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
 

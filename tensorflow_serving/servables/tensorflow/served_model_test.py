@@ -2,7 +2,7 @@
 
 from absl.testing import absltest
 
-from tensorflow_serving.servables.tensorflow import small_model
+from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
 
