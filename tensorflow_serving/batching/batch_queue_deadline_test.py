@@ -261,7 +261,7 @@ class _CountedTask(batch_scheduler.BatchTask):
 
     @property
     def deadline(self) -> float:  # type: ignore[override]
-        """When the task is of no more use."""
+        """When the result is no longer useful."""
         self.num_looks += 1
         return self._deadline
 

@@ -160,7 +160,7 @@ class BatchQueueTest(parameterized.TestCase):
         self.assertIsNone(queue.take(now=1e9))
 
     def test_closed_queue_is_due_at_once(self) -> None:
-        """What waits is processed without waiting for the timeout."""
+        """Closing a queue makes its waiting tasks due without the timeout."""
         queue = _queue()
         queue.add(_Task(1), now=0)
         self.assertEqual(_take(queue, now=0), [])
@@ -406,7 +406,7 @@ class SplittingTest(parameterized.TestCase):
 
 
 class StatisticsTest(absltest.TestCase):
-    """What a queue holds, and what it has done."""
+    """Tests of the counts that a queue keeps."""
 
     def test_batches_are_counted_by_size_and_by_reason(self) -> None:
         """Each reason once, and a full batch twice."""

@@ -1,4 +1,4 @@
-"""What every batch scheduler offers: tasks go in, batches come out.
+"""The interface of batch schedulers: tasks go in, batches come out.
 
 A scheduler groups tasks into batches and hands each batch to a callback, on one
 of its threads. This module holds the vocabulary; the other modules of the
@@ -29,7 +29,7 @@ class BatchTask:
 
     # How much of a batch the task takes up: rows, for tensors. At least 1.
     size: int
-    # When the task is of no more use, in seconds of the scheduler's clock.
+    # When the result is no longer useful, in seconds of the scheduler's clock.
     deadline: float = math.inf
     # All below belong to the queue that holds the task, and are guarded by its
     # lock. The batch in which it waits.
@@ -161,10 +161,10 @@ ProcessBatch = Callable[[Batch[TaskT]], float | None]
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What a scheduler holds, and what it has done since its beginning.
+    """Counts of the tasks of a scheduler, waiting now and since its start.
 
-    A task that was split counts as its parts. What was accepted is enqueued,
-    expired, cancelled or in one of the batches.
+    A task that was split counts as its parts. Every accepted task is enqueued,
+    expired, cancelled or in a batch.
     """
 
     num_enqueued_tasks: int = 0

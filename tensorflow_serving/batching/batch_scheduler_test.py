@@ -55,7 +55,7 @@ class _Recording(_Task):
 
 
 class BatchTaskTest(absltest.TestCase):
-    """What a task need not say of itself."""
+    """Tests of the defaults of a task."""
 
     def test_task_is_of_use_for_ever(self) -> None:
         """Unless it says until when."""
@@ -68,7 +68,7 @@ class BatchTaskTest(absltest.TestCase):
 
 
 class BatchSchedulerTest(absltest.TestCase):
-    """What a scheduler need not do itself."""
+    """Tests of the methods that every scheduler inherits."""
 
     def test_tasks_of_schedule_all_are_accepted_or_fail(self) -> None:
         """A refused task gets the error; there is no more to do."""

@@ -21,7 +21,7 @@ from tensorflow_serving.util import errors
 
 
 class Session(Protocol):
-    """What batching needs of a session."""
+    """The part of a session that batching uses."""
 
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
@@ -49,7 +49,7 @@ class Session(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """What happened to a batch; times are seconds of the session's clock."""
+    """The times of a batch, in seconds of the session's clock."""
 
     # The rows of all its calls, without padding.
     num_rows: int
@@ -119,7 +119,7 @@ class Call(batch_scheduler.BatchTask):
         deadline: float,
         context: object,
     ) -> None:
-        """For BatchedFunction.call(), which checks the inputs."""
+        """Use BatchedFunction.call() instead, which checks the inputs."""
         self.function = function
         self.inputs = inputs
         has_rows = bool(inputs and inputs[0].ndim)
@@ -332,7 +332,8 @@ class BatchedFunction:
           inputs: An array of shape [rows, ...] for each of the feeds.
           caller: Gets the result. Calls with the same caller get theirs in one
             go if they run together.
-          deadline: When the call is of no more use, in seconds of the clock.
+          deadline: When the result is no longer useful, in seconds of the
+          clock.
           context: Whatever the caller wants to find in the call again.
 
         Raises:

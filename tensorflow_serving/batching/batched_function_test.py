@@ -40,7 +40,7 @@ class _WorseCaller(_BadCaller):
 
 
 class CallTest(parameterized.TestCase):
-    """What is checked at the door."""
+    """Tests of the checks before a call waits for a batch."""
 
     def test_call_knows_its_rows_and_times(self) -> None:
         """The deadline is the caller's; the arrival is now."""
@@ -128,7 +128,7 @@ class RunTest(parameterized.TestCase):
     """Several calls that are run as one."""
 
     def test_each_call_gets_its_rows(self) -> None:
-        """Of every output; the session ran once."""
+        """A call gets its rows of every output of one run of the session."""
         fixture = call_recorder.RecordedFunction(["y:0", "x:0"], ["x:0", "z:0"])
         first = fixture.call([[0.0]], [[0.0]])
         second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
@@ -143,7 +143,7 @@ class RunTest(parameterized.TestCase):
         self.assertEqual(fixture.caller.runs, [run, run])
 
     def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
-        """Of which no call sees the output."""
+        """Rows are added as copies of the first; no call sees their outputs."""
         fixture = call_recorder.RecordedFunction()
         calls = [fixture.call([5.0]), fixture.call([1.0])]
         run = fixture.function.run(calls, 0.0, (1, 4))
@@ -274,7 +274,7 @@ class RunTest(parameterized.TestCase):
         self.assertEqual(fixture.done, [good])
 
     def test_calls_of_one_caller_share_an_error(self) -> None:
-        """The caller hears once that all of them failed."""
+        """A caller with several calls in a batch gets their failure once."""
         fixture = call_recorder.RecordedFunction()
         calls = [fixture.call([1.0]) for _ in range(2)]
         batched_function.fail_all(calls, errors.DataLossError("gone"))

@@ -68,7 +68,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What a BatchingSession has done since its beginning."""
+    """Counts of the work of a BatchingSession since its start."""
 
     scheduler: batch_scheduler.Statistics
     # Rows of calls that were run, and rows that were run for padding only.
@@ -227,7 +227,8 @@ class BatchingSession:
         Args:
           fetches: Names of tensors ("y:0"), of shape [rows, ...].
           feed_dict: Arrays of shape [rows, ...], by tensor name.
-          deadline: When the result is of no more use, in seconds of the clock.
+          deadline: When the result is no longer useful, in seconds of the
+          clock.
 
         Raises:
           PermissionDeniedError: A fetch names an operation, not a tensor.
@@ -235,7 +236,7 @@ class BatchingSession:
           InvalidArgumentError: A name is not in the graph; the inputs do not
             fit it, have no common number of rows, or more rows than fit in a
             batch. Permanent.
-          FailedPreconditionError: The outputs have not a row for each row of
+          FailedPreconditionError: The outputs do not have a row for each row of
             the inputs, or the session is closed. Permanent.
           UnavailableError: Too many calls wait. Transient.
           DeadlineExceededError: The deadline came before the run. Transient.
@@ -318,7 +319,7 @@ class BatchingSession:
         if batch.empty:
             return seconds
         taken_time = self._clock.now()
-        # What is still to run, the last one first.
+        # The groups that are still to run, the last one first.
         groups = _to_run(batched_function.groups(batch.tasks))
         while groups:
             group = groups.pop()

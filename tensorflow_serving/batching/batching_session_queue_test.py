@@ -264,7 +264,7 @@ class _SlowCaller:
 
 
 class StatisticsTest(absltest.TestCase):
-    """What a session says of itself."""
+    """Tests of the counts that a session keeps."""
 
     def test_run_is_as_long_as_the_model_takes(self) -> None:
         """The scheduler does not count what callers do with the result."""

@@ -232,7 +232,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(len(wrapped.inputs), 2)
 
     def test_inputs_of_fixed_rows_are_not_merged(self) -> None:
-        """What the graph wants as one row never comes as two, or padded."""
+        """A graph that takes one row is never given two, or a padded one."""
         fixture = _Fixture((8,), shape=(1, 2))
         calls = [fixture.call(["y:0"], x=[[x, x]]) for x in (0.0, 2.0)]
         fixture.process()

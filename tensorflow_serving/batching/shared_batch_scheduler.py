@@ -307,7 +307,7 @@ class SharedBatchScheduler:
     def _next_batch(
         self,
     ) -> tuple[_Queue, batch_scheduler.Batch[Any]] | None:
-        """Waits for a batch that is due; returns None when there is no more.
+        """Waits for a batch that is due; returns None at the end.
 
         A thread that takes a batch wakes another one if more is waiting: it was
         perhaps the only one that knew when that is due.
@@ -409,7 +409,7 @@ class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
     """A queue of a SharedBatchScheduler; see add_queue()."""
 
     def __init__(self, scheduler: SharedBatchScheduler, queue: _Queue) -> None:
-        """For add_queue()."""
+        """Use SharedBatchScheduler.add_queue() instead."""
         self._scheduler = scheduler
         self._queue = queue
 

@@ -239,7 +239,7 @@ class DeadlineTest(parameterized.TestCase):
             self.assertIs(task.wait_for_error(), errors.DeadlineExceededError)
 
     def test_task_that_comes_too_late_is_refused(self) -> None:
-        """It is still the caller's, and is not told."""
+        """A task that is refused is still the caller's, and does not fail."""
         with _fixture() as fixture:
             task = _Task(deadline=0)
             with self.assertRaises(errors.DeadlineExceededError):
@@ -429,7 +429,7 @@ class CancelTest(absltest.TestCase):
 
 
 class StatisticsTest(absltest.TestCase):
-    """What a queue says of itself."""
+    """Tests of the counts of a queue whose tasks have deadlines."""
 
     def test_wait_is_that_of_the_clock(self) -> None:
         """And a snapshot stays what it was."""

@@ -130,7 +130,7 @@ class IdleMeansGoTest(parameterized.TestCase):
                 self.assertIs(batch.close_reason, _Reason.IDLE)
 
     def test_batches_fill_while_threads_are_busy(self) -> None:
-        """What came in the meantime is one batch."""
+        """Tasks that arrive while all threads are busy become one batch."""
         batches = _Batches()
         with (
             _scheduler() as scheduler,
@@ -270,7 +270,7 @@ class ScheduleAllTest(parameterized.TestCase):
             self.assertIs(self.batches.next().close_reason, _Reason.TIMEOUT)
 
     def test_quick_batch_does_not_wait_for_busy_threads(self) -> None:
-        """What they do may take long, and is perhaps another model."""
+        """A quick batch is taken at once, as busy threads may take long."""
         with self.queue(0) as queue, _Clog(self.scheduler):
             self.assertTrue(queue.schedule_all([_Task(2)]))
             self.assertIs(

@@ -69,7 +69,7 @@ class _Model:
         self._clock = clock
         # By the callers of schedule_all(), and by batch threads.
         self.seconds_here = self.seconds_elsewhere = 0.001
-        # What is done beside the run.
+        # The time that a batch takes in addition to the run.
         self.extra_micros = 0
         # The batches, and whether a caller ran them.
         self.runs: queue_lib.Queue[tuple[list[int], bool]] = queue_lib.Queue()
@@ -143,7 +143,7 @@ class QuickTest(parameterized.TestCase):
     """Which batches the callers of schedule_all() run themselves."""
 
     def test_time_of_the_model_decides(self) -> None:
-        """What else is done with a batch takes a second."""
+        """Only the run decides whether a batch is quick, not work after it."""
         with _fixture() as fixture:
             fixture.model.extra_micros = 1_000_000
             for _ in range(10):

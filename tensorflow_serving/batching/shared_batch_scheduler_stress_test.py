@@ -186,7 +186,7 @@ class SharedBatchSchedulerStressTest(parameterized.TestCase):
         self.assertEqual(
             statistics.num_cancelled, counts[errors.CancelledError]
         )
-        # Of tasks that schedule_all() refused, some came after their deadline.
+        # Some tasks that schedule_all() refused came after their deadline.
         self.assertLessEqual(
             statistics.num_expired, counts[errors.DeadlineExceededError]
         )

@@ -264,7 +264,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
                 queue.schedule(_Task(1))
 
     def test_close_waits_for_the_batch_in_process(self) -> None:
-        """What was taken from the queue is finished, too."""
+        """close() returns after the batch that a thread has taken is done."""
         clog = _Clog()
         with shared_batch_scheduler.SharedBatchScheduler(
             _options()

@@ -281,7 +281,7 @@ class StreamingBatchScheduler(
     def _next_batch(
         self,
     ) -> batch_scheduler.Batch[batch_scheduler.TaskT] | None:
-        """Waits for a new batch; returns None when there will be no more."""
+        """Waits for a new batch; returns None at the end."""
         with self._lock:
             self._handed_over.wait_for(
                 lambda: self._new_batches or self._closed

@@ -201,7 +201,7 @@ class StreamingBatchSchedulerTest(_SchedulerTestCase):
         self.assertTrue(self.batches.empty)
 
     def test_refused_task_closes_the_open_batch(self) -> None:
-        """What a large task waits for must come to an end."""
+        """A task that does not fit closes the open batch, so that it ends."""
         scheduler = self.start(_options())
         self.batches.hold()
         scheduler.schedule(_Task(7))

@@ -15,10 +15,10 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """What a model expects of an input tensor, or says of an output tensor."""
+    """The dtype and shape that a model declares for an input or output."""
 
     name: str
-    # That of the arrays: object for texts.
+    # The dtype of the arrays; strings use object.
     dtype: np.dtype[Any]
     # None for a dimension of any size; None instead of a tuple for any shape.
     shape: tuple[int | None, ...] | None

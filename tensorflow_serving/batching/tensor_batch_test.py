@@ -18,7 +18,7 @@ def _spec(
 
 
 class TensorSpecTest(parameterized.TestCase):
-    """What a model expects of an input."""
+    """Tests of the checks of inputs against a spec."""
 
     def test_array_that_fits_is_not_copied(self) -> None:
         """Whatever the sizes of dimensions that the model leaves open."""
