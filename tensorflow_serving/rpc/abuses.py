@@ -49,8 +49,8 @@ class Round:
         self.begin = begin
         self.goes_on = goes_on
         self.rest = rest
-        # What the server did: how often it ended a connection, a stream, or a
-        # call, by the way that it did.
+        # How often the server ended a connection, a stream or a call, by the
+        # way in which it did.
         self.ends: collections.Counter[str] = collections.Counter()
 
     def connect(

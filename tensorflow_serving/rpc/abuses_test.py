@@ -37,7 +37,7 @@ _LIMITS = limits_lib.Limits(
 _NUM_CHUNKS = 200
 
 _CALM = "GOAWAY ENHANCE_YOUR_CALM"
-# What happens to each abuse. Floods of calls, however bad, are calls: they get
+# The end of each abuse. Floods of calls, however bad, are calls: they get
 # answers as long as their client reads them.
 _ENDS = (
     ("rapid_reset", _CALM),

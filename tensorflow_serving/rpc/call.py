@@ -32,7 +32,7 @@ class AnyCall(abc.ABC):
 
     # When the caller stops waiting, a time.monotonic(); infinite for never.
     deadline: float
-    # What the caller sent beside the request.
+    # The metadata that the caller sent with the request.
     metadata: Metadata
     # Set by the service: called at once, on any thread, when the caller leaves
     # before the service has ended the call. Must not block.
@@ -86,7 +86,7 @@ class StreamCall(AnyCall):
 
     # Called with each request, as it came.
     on_request: Callable[[bytes], None]
-    # Called when there will be no more.
+    # Called after the last request.
     on_requests_end: Callable[[], None]
     # Called when the caller has taken what made the call unwritable.
     on_writable: Callable[[], None]

@@ -205,7 +205,7 @@ class UnaryCallTest(_RouterTest):
         self.assertFalse(self.lane.router.has_begun)
 
     def test_call_ends_at_its_deadline(self) -> None:
-        """A service hears of a client that is gone without a word."""
+        """A call whose client vanished without a word ends at its deadline."""
         self._start()
         self._send(
             raw_client.request(1, _UNARY, b"x", [(b"grpc-timeout", b"5S")])
@@ -323,7 +323,7 @@ class CompressedMessageTest(_RouterTest):
         self.assertEqual(self.calls[0].request, b"hello")
 
     def test_inflated_messages_must_leave_room(self) -> None:
-        """Those of a connection together; a few bytes stand for many."""
+        """Inflated messages of a connection share a limit of bytes."""
         self._start(limits=limits_lib.Limits(message_room_bytes=100_000))
         data = _compressed(gzip.compress(bytes(70_000)))
         for stream_id in (1, 3):
@@ -345,7 +345,7 @@ class CompressedMessageTest(_RouterTest):
     def test_bad_compressed_message_is_refused(
         self, data: bytes, code: errors.StatusCode
     ) -> None:
-        """What a message becomes has a limit, not what it is."""
+        """The limit on a message counts its bytes after decompression."""
         self._start(max_request_bytes=10_000)
         self._send(
             raw_client.head(1, _UNARY, _GZIP)

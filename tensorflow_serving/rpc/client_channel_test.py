@@ -17,7 +17,7 @@ _LONG_SECONDS = 30.0
 
 
 class AddressTest(parameterized.TestCase):
-    """What is known of an address without a connection."""
+    """Tests of the checks of an address before any connection."""
 
     @parameterized.parameters(
         ("localhost:1", True),

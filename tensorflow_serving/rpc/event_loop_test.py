@@ -109,7 +109,7 @@ class EventLoopTest(absltest.TestCase):
     # Time.
 
     def test_timers_are_called_in_the_order_of_their_times(self) -> None:
-        """Those of the same time are called in the order of their making."""
+        """Timers are called by time, then in the order of creation."""
         now = self.loop.now
         for number, seconds in enumerate([-1, -3, -2, -3]):
             self.loop.call_at(

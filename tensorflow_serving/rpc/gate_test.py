@@ -22,7 +22,7 @@ class _Call(call_lib.Call):
         return not self.answered.is_set()
 
     def reply(self, response: object, trailing_metadata: object = ()) -> None:
-        """Takes note."""
+        """Records the event."""
         self.answered.set()
 
     def fail(

@@ -49,8 +49,8 @@ class Response:
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     # The messages that are whole, without their prefixes.
     messages: list[bytes] = dataclasses.field(default_factory=list)
-    # Those of the header block that ended the stream: for a failure without a
-    # message, the same as `headers`.
+    # The fields of the header block that ended the stream. A failure without a
+    # message has only one block: these are then equal to `headers`.
     trailers: dict[str, str] = dataclasses.field(default_factory=dict)
     is_ended: bool = False
     reset_code: int | None = None

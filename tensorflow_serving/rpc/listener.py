@@ -170,8 +170,8 @@ def _bind_all(
     for family, name in addresses:
         listening = socket.socket(family)
         on_exit(listening.close)
-        # What is left of connections of a server that has ended is not in the
-        # way; whoever listens still is.
+        # Remains of the connections of an ended server do not block the port; a
+        # server that still listens on it does.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.util import errors
 
-# What fits into the prefix of a message, and into the option of grpcio.
+# The largest size that fits into the prefix of a message and into the option of
+# grpcio.
 _MAX_MESSAGE_BYTES = 2**31 - 1
 
 
@@ -60,7 +61,7 @@ class Options:
     starts_serving: bool = True
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
-    # What one connection may ask for; the wire lane keeps to it.
+    # Limits on the demands of one connection; the wire lane enforces them.
     limits: limits_lib.Limits = limits_lib.Limits()
     # Called about once a second on the thread that answers calls, as long as it
     # does; must not block.

@@ -23,7 +23,7 @@ _GOODBYE_SECONDS = 1.0
 # bytes can be dozens of calls, and 128 KiB one message.
 _FIRST_READ_BYTES = 4 << 10
 _LEAST_READ_BYTES = 512
-# What is quick, and what takes long.
+# Limits of a quick turn and of a long one.
 _QUICK_SECONDS = 0.0005
 _LONG_SECONDS = 0.001
 # How much the age of a connection varies.
@@ -159,7 +159,7 @@ class Peer:
         self._watch()
 
     def go_away(self) -> None:
-        """Asks the peer to call no more, and closes after its last call."""
+        """Asks the peer to begin no calls, and closes after its last one."""
         self.connection.go_away()
         self._goodbye_deadline = self._loop.now + _GOODBYE_SECONDS
         self._reset_timer()

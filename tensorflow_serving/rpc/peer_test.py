@@ -40,7 +40,7 @@ class _Owner:
         """Is for calls, of which there are none."""
 
     def turn(self) -> None:
-        """Calls back what is ready, and sends, until there is no more."""
+        """Calls back whatever is ready, and sends, until nothing is left."""
         self.loop.run_once(0)
         while self.to_flush:
             peers, self.to_flush = self.to_flush, []
@@ -124,7 +124,7 @@ class PeerTest(absltest.TestCase):
         self.assertEqual(self.client.answer(5).data, bytes(10))
 
     def test_reply_is_sent_in_parts_as_the_client_reads(self) -> None:
-        """What the socket does not take is kept, and its order too."""
+        """Bytes that the socket does not accept yet are kept in order."""
         self._greet()
         self.client.send(raw_client.request(1, _PATH, b"x"))
         self.owner.turn()
@@ -236,7 +236,7 @@ class PeerTest(absltest.TestCase):
         self.assertEqual(self.client_socket.recv(1), b"")
 
     def test_goodbye_lets_calls_end_first(self) -> None:
-        """The client is asked to make no more, and the last one is answered."""
+        """After a goodbye the calls that had begun are still answered."""
         self._greet()
         self.client.send(raw_client.request(1, _PATH, b"x"))
         self.owner.turn()

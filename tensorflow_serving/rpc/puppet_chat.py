@@ -30,7 +30,7 @@ class Requests:
         self._requests.put(request)
 
     def end(self) -> None:
-        """Says that there will be no more."""
+        """Ends the requests."""
         self._requests.put(None)
 
 
@@ -43,7 +43,7 @@ class PuppetChat:
         self.news: queue.Queue[bytes | str] = queue.Queue()
         # Released each time a call becomes writable.
         self.writable = threading.Semaphore(0)
-        # What there is to do when no call is at hand.
+        # Called when no call is at hand.
         self.on_idle: Callable[[], None] | None = None
         # The threads of all of this.
         self.threads: set[int] = set()

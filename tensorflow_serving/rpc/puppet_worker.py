@@ -108,7 +108,7 @@ def main() -> None:
     if this_worker is not None:
         _work(this_worker, int(sys.argv[1]))
         return
-    # Before the test hears that it may send a signal.
+    # Must come before the test learns that it may send a signal.
     termination = signals.Termination()
     timeout_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     with supervisor.Supervisor(

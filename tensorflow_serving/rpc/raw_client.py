@@ -282,7 +282,7 @@ class RawClient:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError:
-            # What the server said before may still be there.
+            # Earlier bytes of the server may still be there.
             self._receive()
             return len(data) if self.is_over else 0
 

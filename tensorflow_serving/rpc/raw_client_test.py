@@ -42,7 +42,7 @@ class RawClientTest(absltest.TestCase):
         self.assertEqual(frame.error_code, frames.ErrorCode.CANCEL)
 
     def test_answer_is_made_of_the_frames_of_its_stream(self) -> None:
-        """Those of other streams are dropped."""
+        """An answer is made of the frames of its stream; others are dropped."""
         self.server.send(
             frame_script.headers(1, response_blocks.HEAD)
             + frame_script.headers(3, response_blocks.HEAD)
@@ -76,7 +76,7 @@ class RawClientTest(absltest.TestCase):
         self.assertIsNone(self.client.read_frame())
 
     def test_client_settles_when_its_ping_is_answered(self) -> None:
-        """What came before that is kept."""
+        """Frames that arrive before the answer to the PING are kept."""
         self.server.send(
             frame_script.data(1, b"x")
             + frame_script.ping(b"settled?", flags=frames.ACK)

@@ -94,7 +94,7 @@ class ReflectionTest(parameterized.TestCase):
         self._ask(list_services="")
 
     def test_garbage_is_an_invalid_argument(self) -> None:
-        """What a callback raises ends its call."""
+        """A request for reflection that is garbage ends its call."""
         for each in self.calls:
             with self.assertRaisesRegex(
                 errors.InvalidArgumentError, "got 2 bytes of something else"

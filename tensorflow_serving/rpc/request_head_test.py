@@ -20,7 +20,7 @@ def _read(
 
 
 class RequestHeadTest(parameterized.TestCase):
-    """What the header fields of a call mean."""
+    """Tests of the reading of the header fields of a call."""
 
     def test_smallest_head_has_a_method_only(self) -> None:
         """No deadline, no compression, no metadata."""

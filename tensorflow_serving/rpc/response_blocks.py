@@ -24,8 +24,8 @@ OK: Final = header_block.encode([(b"grpc-status", b"0")])
 # A key of metadata; gRPC keeps names with this prefix for itself.
 _KEY = re.compile(r"(?!grpc-)[0-9a-z_.\-]+")
 _ASCII_VALUE = re.compile(r"[\x20-\x7e]*")
-# What a text may not hold as it is, beside what is not ASCII. A field of HTTP/2
-# has no space around its value.
+# The ASCII characters that must be escaped in a text; so must all that are not
+# ASCII. A field of HTTP/2 has no space around its value.
 _ESCAPED = re.compile(rb"[^\x20-\x24\x26-\x7e]|^ | $")
 
 

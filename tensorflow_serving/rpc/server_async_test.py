@@ -35,7 +35,7 @@ class _Later:
     def __init__(self) -> None:
         self.calls: queue.Queue[call_lib.Call] = queue.Queue()
         self.num_arrived = 0
-        # Of each time the service was idle: how many calls had come.
+        # The number of calls that had come, for each time of being idle.
         self.idle: queue.Queue[int] = queue.Queue()
 
     def begin(self, call: call_lib.Call) -> None:
@@ -51,7 +51,7 @@ class _Later:
         self.calls.put(call)
 
     def when_idle(self) -> bool:
-        """Takes note."""
+        """Records the event."""
         self.idle.put(self.num_arrived)
         return False
 
@@ -133,7 +133,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertIn(("mood", "bad"), list(call.trailing_metadata()))
 
     def test_what_a_method_raises_is_the_reply(self) -> None:
-        """Of other exceptions the caller learns nothing; the log does, once."""
+        """A caller gets a ServingError; other exceptions are logged, once."""
         client = self._begin()
         self._check(client(b"refuse"), "NOT_FOUND", "^no such echo$")
         with self.assertLogs(level="ERROR") as log:
@@ -158,7 +158,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(client(b"at once").result(), b"done")
 
     def test_deadline_is_that_of_the_caller(self) -> None:
-        """A monotonic time; infinite if the caller waits for ever."""
+        """The deadline is a monotonic time, infinite if the caller has none."""
         client = self._begin()
         before = time.monotonic()
         calls = [client(b"x", timeout=50)]

@@ -18,7 +18,7 @@ _HELLO = echo_service.message("hello")
 _KEEP = echo_service.message(echo_service.KEEP)
 _DEFAULTS = limits_lib.Limits()
 _WATCH = "/grpc.health.v1.Health/Watch"
-# What a GOAWAY says at first: any stream will be answered.
+# The last stream of a first GOAWAY: any stream will be answered.
 _ANY_STREAM = 2**31 - 1
 
 

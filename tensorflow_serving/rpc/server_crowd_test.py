@@ -58,7 +58,7 @@ class ServerCrowdTest(absltest.TestCase):
     def test_watches_that_leave_at_the_end_do_not_keep_the_server(
         self,
     ) -> None:
-        """Clients leave when they hear NOT_SERVING, as balancers do."""
+        """Clients leave when they read NOT_SERVING, as balancers do."""
         clients = [self._connect() for _ in range(_NUM_CLIENTS)]
         for client in clients:
             client.send(raw_client.request(1, _WATCH, b""))

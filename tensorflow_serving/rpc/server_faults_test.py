@@ -160,7 +160,7 @@ class ClientFaultsTest(_ServerTest):
         self.assertTrue(self.server.stop(0))
 
     def test_message_that_does_not_come_has_a_time_limit(self) -> None:
-        """The client hears of it, and the stream is free again."""
+        """A message that is late fails its call and frees the stream."""
         self._serve(limits=limits_lib.Limits(message_seconds=0.02))
         client = self._connect()
         client.send(raw_client.head(1, _ECHO))
@@ -201,7 +201,7 @@ class ClientFaultsTest(_ServerTest):
         self._require_service()
 
     def test_client_that_dies_with_thousands_of_calls_frees_them(self) -> None:
-        """Each call hears of it once, and others are answered."""
+        """Each call of a lost client ends once, and others are answered."""
         begun: list[call_lib.Call] = []
         left = threading.Semaphore(0)
 

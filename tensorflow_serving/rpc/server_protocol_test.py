@@ -212,7 +212,7 @@ class ServerProtocolTest(_ServerTestCase):
         ("99999999H", math.inf),
     )
     def test_deadline_has_units(self, text: str, seconds: float) -> None:
-        """All of the protocol; one that is far away is none."""
+        """Deadlines may have any unit of gRPC; distant ones are infinite."""
         before = time.monotonic()
         self.client.call(
             echo_service.ECHO,

@@ -61,7 +61,7 @@ class _ReflectionTestCase(parameterized.TestCase):
 
 
 class ReflectionTest(_ReflectionTestCase):
-    """What clients learn of a server, whatever carries it."""
+    """Tests of the answers to clients that ask for the services."""
 
     @_each_version
     def test_services_are_listed(self, service: str) -> None:
@@ -150,7 +150,7 @@ class WireLaneReflectionTest(_ReflectionTestCase):
     """The limits that the server of grpcio has elsewhere."""
 
     def test_caller_that_asks_and_does_not_read_is_refused(self) -> None:
-        """What it is owed is bounded."""
+        """A caller that sends requests without reading replies is refused."""
         request = _Request(list_services="*").SerializeToString()
         with h2_client.H2Client(self.server.port, window_bytes=1) as client:
             stream_id = client.begin(

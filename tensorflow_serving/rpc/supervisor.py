@@ -153,7 +153,7 @@ class Supervisor:
         self._was_ready = False  # guarded by _lock
         # Why it gave up; guarded by _lock.
         self._failure: str | None = None
-        # What was sent to the workers to end them; guarded by _lock.
+        # The signal that was sent to the workers to end them; guarded by _lock.
         self._stop_signal: signal.Signals | None = None
         # Whether each worker drained, and none was killed; guarded by _lock.
         self._is_clean = True

@@ -46,7 +46,7 @@ class Transport(abc.ABC):
             them is returned as well.
 
         Returns:
-          None if there are none now; no bytes if there will be no more.
+          None if there are none now; no bytes after the last ones.
         """
 
     @abc.abstractmethod

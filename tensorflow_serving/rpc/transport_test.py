@@ -59,7 +59,7 @@ class PlainTransportTest(absltest.TestCase):
             self.ours.send(b"x")
 
     def test_shut_down_ends_one_direction(self) -> None:
-        """What the peer sends still arrives; a second time is no error."""
+        """A side that is shut down, once or twice, still receives."""
         self.ours.shut_down()
         self.ours.shut_down()
         self.assertEqual(self.theirs.recv(9), b"")

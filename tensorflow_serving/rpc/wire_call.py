@@ -19,7 +19,7 @@ from tensorflow_serving.rpc.http2 import connection as connection_lib
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 from tensorflow_serving.util import errors
 
-# What a stream has for its call when that has ended.
+# The value that a stream holds in place of a call that has ended.
 ENDED: Final = object()
 
 
@@ -116,7 +116,7 @@ class WireCall(_OnTheWire, call.Call):
 
     # Cheaper to ask than isinstance() of an abstract class.
     has_stream = False
-    # What a call begins with is in the class, as most calls keep most of it.
+    # Initial values are in the class, as most calls keep most of them.
     request = b""
     # Whether there is a time limit for the request, which is not all there.
     is_awaited = False

@@ -77,7 +77,7 @@ class WireCallTest(_CallTest):
         ("windows_are_closed", 0), ("socket_is_full", 1 << 30)
     )
     def test_replies_that_nobody_reads_have_a_limit(self, window: int) -> None:
-        """Of all replies of a connection; one has any size."""
+        """Unread replies of a connection share a limit; one reply has none."""
         client = self.lane.connect({frames.INITIAL_WINDOW_SIZE: window})
         calls = [self._call(stream_id, client) for stream_id in (1, 3, 5)]
         client.send(raw_client.head(7, _STREAM))
@@ -160,7 +160,7 @@ class WireCallTest(_CallTest):
         left.assert_called_once_with()
 
     def test_call_that_was_answered_has_no_caller_to_leave(self) -> None:
-        """The service hears nothing of a client that closes afterwards."""
+        """A client that closes after the answer does not notify the service."""
         call = self._call()
         left = mock.Mock()
         call.on_cancelled = left
@@ -303,7 +303,7 @@ class WireStreamCallTest(_CallTest):
         self.assertTrue(call.is_writable)
 
     def test_call_that_is_over_is_not_writable(self) -> None:
-        """What it sends goes nowhere."""
+        """A call that has ended drops replies that are sent afterwards."""
         call = self._stream()
         self.client.send(frames.rst_stream(1, frames.ErrorCode.CANCEL))
         self.lane.turn()

@@ -139,7 +139,7 @@ class WireLaneTest(absltest.TestCase):
     def test_stop_lets_calls_end_that_a_client_made_before_it_knew(
         self,
     ) -> None:
-        """The client answers the PING behind the GOAWAY, and calls no more."""
+        """A client answers the PING after the GOAWAY and begins no calls."""
         client = self._start()
         client.send(raw_client.request(1, _PATH, b"x"))
         first = self.calls.get(timeout=60)
@@ -164,7 +164,7 @@ class WireLaneTest(absltest.TestCase):
         stopper.join()
 
     def test_stop_without_grace_answers_what_is_left(self) -> None:
-        """UNAVAILABLE lets clients try elsewhere; the service hears of it."""
+        """A stop without grace ends calls with UNAVAILABLE, for both sides."""
         client = self._start()
         client.send(raw_client.request(1, _PATH, b"x"))
         call = self.calls.get(timeout=60)

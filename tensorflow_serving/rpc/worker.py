@@ -35,15 +35,15 @@ from tensorflow_serving.util import errors
 # The environment variable with the descriptor of a worker's socket.
 SOCKET_VARIABLE: Final = "TENSORFLOW_SERVING_WORKER_SOCKET"
 
-# What a worker sends.
+# The bytes that a worker sends.
 READY: Final = b"R"
 HEARTBEAT: Final = b"H"
 
 # See prctl(2).
 _PR_SET_PDEATHSIG: Final = 1
-# What the system sends to a worker that is ready when its supervisor ends. Its
-# number, 12, is also for how many seconds the worker may run no Python then:
-# as many as a supervisor gives to one that sends no heartbeat.
+# The signal that the system sends to a ready worker when its supervisor ends.
+# Its number, 12, is also for how many seconds the worker may run no Python
+# then: as many as a supervisor gives to one that sends no heartbeat.
 _ALONE: Final = signal.SIGUSR2
 
 _STDERR: Final = 2
@@ -76,7 +76,7 @@ class Worker:
           OSError: The descriptor is not that of a socket.
         """
         self._socket = socket.socket(fileno=fd)
-        # For this process alone: not for programs that it starts.
+        # Programs that this process starts must not inherit it.
         self._socket.set_inheritable(False)
         # Have the thread look at the two events. Not for other processes.
         self._looks, self._look = socket.socketpair()

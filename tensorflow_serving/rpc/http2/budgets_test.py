@@ -55,7 +55,7 @@ class BudgetTest(absltest.TestCase):
 
 
 class BudgetsTest(absltest.TestCase):
-    """What earns a peer more."""
+    """Tests of the ways in which a peer earns budget."""
 
     def setUp(self) -> None:
         """Makes budgets of which the bursts are spent."""

@@ -33,7 +33,8 @@ def _call_with_a_fault(number: int) -> bytes:
     return headers(stream_id) + frames.window_update(stream_id, 0)
 
 
-# What may be sent as often as a burst, by the number of the time.
+# Frames that may be sent as often as a burst allows, each made from the number
+# of the repetition.
 _FLOODS: Sequence[tuple[str, Callable[[int], bytes]]] = (
     ("ping", lambda _: ping()),
     ("ping_acknowledged", lambda _: ping(flags=frames.ACK)),
@@ -77,7 +78,7 @@ class BudgetsTest(parameterized.TestCase):
     def test_slow_stream_of_frames_is_allowed(
         self, flood: Callable[[int], bytes]
     ) -> None:
-        """What a rate allows may go on as long as it likes."""
+        """Frames that stay within the rate are accepted without end."""
         for number in range(8 * _BURST):
             self._client.now += 0.2
             self._client.send(flood(number))

@@ -19,7 +19,7 @@ _HELLO = ["SETTINGS", f"WINDOW_UPDATE 0 {(16 << 20) - 65_535}"]
 _RESERVED = 1 << 31
 _LARGEST = limits_lib.Limits().max_frame_bytes
 
-# What a client sends first of all, and the answer.
+# The first bytes of a client, and the answer.
 _BEGINNINGS: Sequence[tuple[str, bytes, list[str]]] = (
     ("nothing", b"", []),
     ("part_of_the_preface", frames.PREFACE[:10], []),
@@ -64,7 +64,7 @@ _BEGINNINGS: Sequence[tuple[str, bytes, list[str]]] = (
     ),
 )
 
-# What a client sends after the handshake; the answer, and its streams.
+# The bytes of a client after the handshake; the answer, and its streams.
 _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
     # 4.1: unknown types are ignored, as are flags and bits without a meaning.
     ("unknown_type", frame(0x0A, 0, 0, b"abc") + ping(), ["PING ACK"]),

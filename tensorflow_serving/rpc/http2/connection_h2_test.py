@@ -57,7 +57,7 @@ def _bytes(first: int, size: int) -> bytes:
 
 @dataclasses.dataclass
 class _Call:
-    """What one side has sent, and what the other has received."""
+    """A call as one side sent it and as the other received it."""
 
     request: bytes = b""
     is_request_ended: bool = False
@@ -301,7 +301,7 @@ class _BothSides(stateful.RuleBasedStateMachine):
             if not self._to_server and not self._server.has_output:
                 return
 
-    # What holds.
+    # The invariants.
 
     @stateful.invariant()
     def nobody_finds_fault(self) -> None:
@@ -310,7 +310,7 @@ class _BothSides(stateful.RuleBasedStateMachine):
 
     @stateful.invariant()
     def nothing_is_changed_on_the_way(self) -> None:
-        """What has arrived is the beginning of what was sent."""
+        """The received bytes are a prefix of the sent bytes."""
         for stream_id, call in self._calls.items():
             assert call.response.startswith(call.received)
             assert call.request.startswith(call.taken)

@@ -57,7 +57,7 @@ _GOOD: Sequence[tuple[str, list[Field]]] = (
         "length_0_twice",
         [_METHOD, _SCHEME, _PATH, *[(b"content-length", b"0")] * 2],
     ),
-    # What gRPC sends beside its own fields.
+    # Fields that gRPC sends in addition to its own.
     (
         "grpc",
         [
@@ -207,7 +207,7 @@ class HeadersTest(parameterized.TestCase):
 
     @parameterized.named_parameters(*_GOOD)
     def test_request_is_accepted(self, request: list[Field]) -> None:
-        """What the standard allows is a request."""
+        """Header fields that RFC 9113 allows are a request."""
         sent = headers(1, header_block.encode(request), ends=True)
         for found in frame_script.outcomes(sent):
             self.assertEqual(found, ["1 ended 0 bytes"])

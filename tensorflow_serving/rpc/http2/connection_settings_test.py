@@ -25,7 +25,7 @@ def _goaway(last_stream_id: int = 0) -> bytes:
     return frames.goaway(last_stream_id, ErrorCode.NO_ERROR)
 
 
-# What a client sends; the answer, and its streams.
+# The bytes of a client; the answer, and its streams.
 _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
     # 6.5: SETTINGS and their acknowledgement.
     ("settings_empty", frames.settings({}), ["SETTINGS ACK"]),

@@ -26,7 +26,7 @@ def _priority(stream_id: int, size: int = 5) -> bytes:
     return frame(frames.PRIORITY, 0, stream_id, bytes(size))
 
 
-# What a client sends; the answer, and its streams.
+# The bytes of a client; the answer, and its streams.
 _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
     # 5.1, "idle": only HEADERS and PRIORITY.
     ("idle_data", data(1, b"a"), ["GOAWAY 0 PROTOCOL_ERROR"]),
@@ -329,7 +329,7 @@ _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
     ),
 )
 
-# What a client sends after the server has answered stream 1, and the answer.
+# The bytes of a client after the server has answered stream 1, and the answer.
 _AFTER_AN_ANSWER: Sequence[tuple[str, bytes, list[str]]] = (
     ("data", data(1, b"a"), ["GOAWAY 1 STREAM_CLOSED"]),
     ("headers", headers(1), ["GOAWAY 1 STREAM_CLOSED"]),
@@ -341,8 +341,8 @@ _AFTER_AN_ANSWER: Sequence[tuple[str, bytes, list[str]]] = (
     ("next_stream", headers(3), []),
 )
 
-# What a client sends after the server has answered stream 1 early (8.1), or has
-# reset it (5.4.2), when it had not sent all of its request; and the answer.
+# The bytes of a client after the server has answered stream 1 early (8.1), or
+# has reset it (5.4.2), when it had not sent all of its request; and the answer.
 _AFTER_A_RESET: Sequence[tuple[str, bytes, list[str]]] = (
     ("data", data(1, b"a"), []),
     ("data_and_end", data(1, b"a") + data(1, b"b", ends=True), []),
@@ -370,7 +370,7 @@ class StreamsTest(parameterized.TestCase):
     def test_frame_after_an_answer_is_treated_as_the_standard_says(
         self, sent: bytes, answer: list[str]
     ) -> None:
-        """A stream that both sides have ended takes no more of a request."""
+        """Further bytes on a stream that both sides have ended are refused."""
         client = frame_script.Client()
         client.send(headers(1, ends=True))
         client.connection.send_end(client.streams[1], _HEAD)
@@ -381,7 +381,7 @@ class StreamsTest(parameterized.TestCase):
     def test_rest_of_a_request_after_an_early_answer_is_ignored(
         self, sent: bytes, answer: list[str]
     ) -> None:
-        """The server may answer before it has all, and asks for no more."""
+        """The server may answer early and then asks for no further bytes."""
         client = frame_script.Client()
         client.send(headers(1), data(1, b"abc"))
         client.connection.send_end(client.streams[1], _HEAD)

@@ -22,7 +22,7 @@ _TRAILERS = header_block.encode([(b"grpc-status", b"0")])
 
 
 class NewsTest(absltest.TestCase):
-    """What receive() returns."""
+    """Tests of the events that receive() returns."""
 
     def setUp(self) -> None:
         """Makes a connection."""
@@ -97,7 +97,7 @@ class NewsTest(absltest.TestCase):
 
 
 class ResponseTest(absltest.TestCase):
-    """What the layer above sends."""
+    """Tests of responses that the layer above sends."""
 
     def setUp(self) -> None:
         """Makes a connection with one call."""

@@ -20,7 +20,7 @@ def _window(value: int) -> bytes:
     return frames.settings({frames.INITIAL_WINDOW_SIZE: value})
 
 
-# What a client sends; the answer, and its streams.
+# The bytes of a client; the answer, and its streams.
 _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
     ("update_of_the_connection", _update(0, 1), []),
     ("update_of_a_stream", headers(1) + _update(1, 1), ["1 open 0 bytes"]),
@@ -100,7 +100,7 @@ _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
         headers(1) + _window(0) + _update(1, _MAX) + _window(0),
         ["SETTINGS ACK", "SETTINGS ACK", "1 open 0 bytes"],
     ),
-    # What the client may send.
+    # The windows of the client.
     (
         "all_of_the_window_of_a_stream",
         headers(1) + data(1, bytes(60_000)) + data(1, bytes(5_536)),
@@ -141,7 +141,7 @@ _EXCHANGES: Sequence[tuple[str, bytes, list[str]]] = (
 
 
 class IncomingWindowsTest(parameterized.TestCase):
-    """What a client may send, and how it opens windows."""
+    """Tests of the windows that limit the bytes of a client."""
 
     @parameterized.named_parameters(*_EXCHANGES)
     def test_frames_are_answered_as_the_standard_says(

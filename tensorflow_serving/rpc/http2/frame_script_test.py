@@ -37,7 +37,7 @@ class FrameScriptTest(parameterized.TestCase):
         self.assertEqual(frame_script.read(data), [text])
 
     def test_client_reads_the_answer_to_what_it_sent(self) -> None:
-        """A client that sends a PING reads its acknowledgement, and no more."""
+        """A client that sends a PING reads only its acknowledgement."""
         client = frame_script.Client()
         self.assertEqual(client.send(frame_script.ping()), ["PING ACK"])
 

@@ -38,7 +38,7 @@ INITIAL_WINDOW_SIZE: Final = 4
 MAX_FRAME_SIZE: Final = 5
 MAX_HEADER_LIST_SIZE: Final = 6
 
-# What a peer may assume before it has read any settings.
+# The values that hold until a peer has read other settings.
 DEFAULT_WINDOW_BYTES: Final = 65_535
 DEFAULT_FRAME_BYTES: Final = 16_384
 DEFAULT_TABLE_BYTES: Final = 4_096

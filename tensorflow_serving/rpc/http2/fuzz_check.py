@@ -28,9 +28,9 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 _HEAD: Final = header_block.encode([(b":status", b"200"), (b"a", b"b")])
 _TRAILERS: Final = header_block.encode([(b"grpc-status", b"0")])
 
-# What the server sends without being asked, and for each byte of the client: a
-# frame of 9 bytes can be answered with one of 13, and the first one that breaks
-# a rule with a text.
+# Limits on the bytes that the server sends: some without being asked, and some
+# for each byte of the client. A frame of 9 bytes can be answered with one of
+# 13, and the first one that breaks a rule with a text.
 _MAX_FIRST_BYTES = 400
 _MAX_BYTES_PER_BYTE = 3
 

@@ -12,7 +12,7 @@ _SEED = 1
 
 
 class FuzzCheckTest(absltest.TestCase):
-    """What holds for all inputs."""
+    """Tests of the invariants that hold for all inputs."""
 
     def test_ten_thousand_inputs_break_nothing(self) -> None:
         """All facts hold, and the inputs reach all kinds of ends.

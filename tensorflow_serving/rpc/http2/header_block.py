@@ -41,7 +41,8 @@ _KNOWN_PSEUDO = _NEEDED_PSEUDO | {b":authority"}
 # 8.5: of a CONNECT request.
 _CONNECT_PSEUDO = frozenset([b":method", b":authority"])
 
-# What RFC 9113, 6.5.2 counts for each field beside its name and value.
+# The bytes that RFC 9113, 6.5.2 counts for each field in addition to its name
+# and value.
 _FIELD_BYTES = 32
 
 

@@ -239,7 +239,7 @@ class RoomTest(absltest.TestCase):
         self.assertEqual(stream.room_bytes, 0)
 
     def test_large_message_gets_a_window_of_its_size(self) -> None:
-        """The peer may send what is missing, and no more."""
+        """The window of a large message opens for exactly the missing bytes."""
         stream = self._begin(5_000)
         self.assertEqual(self._peer.stream_windows[stream.id], 4_900)
 
@@ -309,7 +309,7 @@ class RoomTest(absltest.TestCase):
         self.assertEqual(self._peer.stream_windows[stream.id], 10 * _ROOM - 100)
 
     def test_inflated_message_takes_room(self) -> None:
-        """What it has already counts, and so does what others have."""
+        """An inflated message needs room next to all that is held already."""
         stream = self._begin(2_000)
         other = self._begin(2_000)
         self.assertTrue(self._incoming.take_room(stream, 8_000))

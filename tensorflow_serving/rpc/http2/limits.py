@@ -46,9 +46,9 @@ class Limits:
     # the message is. Larger messages get room of their own. All streams of a
     # connection together hold up to 16 MiB of messages that are not whole.
     stream_window_bytes: int = 64 << 10
-    # For how many bytes of large messages there is room at the same time, from
-    # their beginning to their answer. A message waits for its room behind those
-    # that came before it; one that is larger has it all to itself.
+    # The room for the bytes of large messages, each from its beginning to its
+    # answer. A message waits for its room behind those that came before it; one
+    # that is larger has it all to itself.
     message_room_bytes: int = 64 << 20
     # How many bytes of replies may wait for the peer to take them. A call whose
     # reply would be more fails; one reply alone may have any size.
@@ -60,8 +60,9 @@ class Limits:
     # network needs for the largest message; a slot that is held with half a
     # message is a slot that others do not have.
     message_seconds: float = 30.0
-    # How long the rest of it may take once the server stops. The caller is told
-    # to try elsewhere then, so that half a message does not hold up the stop.
+    # How long the rest of it may take once the server stops. After it the
+    # caller gets an error and tries elsewhere, so that half a message does not
+    # hold up the stop.
     drain_message_seconds: float = 1.0
     # How long a peer may take for the handshake and the first frame.
     handshake_seconds: float = 10.0

@@ -159,7 +159,7 @@ class Outgoing:
             and not self._is_table_empty
         ):
             # Nothing of ours is in the table, so that it may be empty for good;
-            # but the peer has to hear of it.
+            # but the peer must be notified.
             self._is_table_empty = True
             self._block_prefix = header_block.EMPTY_TABLE
 

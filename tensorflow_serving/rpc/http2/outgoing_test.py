@@ -63,7 +63,7 @@ class OutgoingTest(parameterized.TestCase):
         self.assertEqual(self._read(), ["DATA 1 40000 bytes"])
 
     def test_data_beyond_the_window_of_its_stream_waits(self) -> None:
-        """What does not fit is sent when the stream gets more."""
+        """Data beyond the window of a stream is sent when that grows."""
         stream = self._stream(1, send_window=2)
         self._out.write_data(stream, b"abcde")
         self.assertEqual(self._read(), ["DATA 1 2 bytes"])
@@ -83,7 +83,7 @@ class OutgoingTest(parameterized.TestCase):
         self.assertEqual(self._out.num_waiting_bytes, 0)
 
     def test_data_beyond_the_window_of_the_connection_waits(self) -> None:
-        """What does not fit is sent when the connection gets more."""
+        """Data beyond the window of a connection is sent when that grows."""
         self._close_window()
         self._out.write_data(self._stream(1), b"abcde")
         self.assertEqual(self._read(), [])

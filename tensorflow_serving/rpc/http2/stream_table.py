@@ -231,7 +231,7 @@ class StreamTable:
         self.forget(stream)
 
     def end_whole(self, streams: Iterable[stream_lib.Stream]) -> None:
-        """Forgets streams that are ended and send no more."""
+        """Forgets streams that have ended and have nothing left to send."""
         for stream in streams:
             del self.by_id[stream.id]
             stream.is_closed = True
