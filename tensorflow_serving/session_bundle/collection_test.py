@@ -19,7 +19,7 @@ class CollectionTest(absltest.TestCase):
         return meta_graph_def
 
     def test_packed_messages_are_unpacked_in_order(self) -> None:
-        """What goes in comes out."""
+        """Messages that are packed into a collection come out in order."""
         files = [
             manifest_pb2.AssetFile(filename="a"),
             manifest_pb2.AssetFile(filename="b"),

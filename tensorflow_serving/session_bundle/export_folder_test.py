@@ -58,7 +58,7 @@ class PathTest(_FolderTestCase):
 
 
 class RequireWritableTest(_FolderTestCase):
-    """What is known before a training."""
+    """Tests of the check of a folder before a training."""
 
     def test_folder_that_can_be_written_is_left_as_it_was(self) -> None:
         """Folders that do not exist yet are not made."""

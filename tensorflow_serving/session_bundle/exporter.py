@@ -125,7 +125,7 @@ class Exporter:
         self._initialized = False
         self._assets_callback: AssetsCallback | None = None
         self._assets_to_copy: dict[str, str] = {}
-        # Of this exporter alone: other exporters may share the graph.
+        # Kept here and not in the graph, which other exporters may share.
         self._collections: collections.defaultdict[
             str, meta_graph_pb2.CollectionDef
         ] = collections.defaultdict(meta_graph_pb2.CollectionDef)

@@ -64,7 +64,7 @@ class ExporterKillTest(absltest.TestCase):
         self.assertEqual(process.exitcode, 0)
 
     def test_kill_at_any_moment_leaves_no_half_made_version(self) -> None:
-        """What has a number for a name is whole; the rest ends in -tmp."""
+        """A folder named by a number is whole; others end in -tmp."""
         moments = random.Random(2016)
         kills = 0
         for _ in range(12):

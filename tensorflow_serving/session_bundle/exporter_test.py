@@ -91,7 +91,7 @@ class SignatureTest(_GraphTestCase):
 
 
 class InitTest(_GraphTestCase):
-    """What Exporter.init() accepts."""
+    """Tests of the arguments of Exporter.init()."""
 
     def test_second_call_is_an_error(self) -> None:
         """A RuntimeError, as in the original."""
@@ -132,7 +132,7 @@ class InitTest(_GraphTestCase):
 
 
 class ExportTest(_GraphTestCase):
-    """What Exporter.export() writes."""
+    """Tests of the files that Exporter.export() writes."""
 
     @parameterized.named_parameters(
         ("sharded", True, "export-00000-of-00001"),
@@ -232,7 +232,7 @@ class ExportTest(_GraphTestCase):
         self.assertIn("/device:CPU:0", {node.device for node in graph_def.node})
 
     def test_assets_are_copied(self) -> None:
-        """Those of the collection, and no other file beside them."""
+        """The assets of the collection are copied, and no other file."""
         folder = self.create_tempdir()
         asset = folder.create_file("asset.txt", "content")
         folder.create_file("other.txt", "not in the collection")
@@ -398,7 +398,7 @@ class ExportTest(_GraphTestCase):
     def test_version_that_another_exporter_writes_first_is_an_error(
         self,
     ) -> None:
-        """What is on disk is of the one that succeeded."""
+        """The files on disk are those of the export that succeeded."""
         asset = tf.constant("/some/where.txt")
 
         def win(files: Mapping[str, str], folder: str) -> None:

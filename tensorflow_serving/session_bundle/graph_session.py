@@ -34,8 +34,8 @@ from tensorflow_serving.util import errors
 # The operation that does nothing.
 _NOTHING = "tensorflow_serving/nothing"
 
-# What TensorFlow says of checkpoints that are truncated, corrupt, of another
-# model, or of other shapes.
+# The codes of TensorFlow for checkpoints that are truncated, corrupt, of
+# another model, or of other shapes.
 _CODES_OF_BROKEN_VARIABLES = {
     errors.StatusCode.DATA_LOSS,
     errors.StatusCode.INTERNAL,
@@ -58,20 +58,20 @@ class Variables:
 
     # Stays open until the variables are restored.
     folder: model_folder.ModelFolder
-    # What the restore op takes: a file, a pattern, or a prefix.
+    # The argument of the restore op: a file, a pattern, or a prefix.
     filename: str
     # The names of its files.
     files: Sequence[str]
 
     @property
     def path(self) -> str:
-        """What the restore op takes, as a path."""
+        """The argument of the restore op, as a path."""
         return self.folder.plain_path(self.filename)
 
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """What a loader found."""
+    """A graph and its files, as a loader found them."""
 
     # The file that holds it, for errors.
     path: str
@@ -308,7 +308,7 @@ def _run_init_op(opened: session.Session, loaded: Graph) -> None:
 def _code(error: errors.ServingError) -> errors.StatusCode:
     """Returns the code of an error of a run that reads files."""
     if error.code == errors.StatusCode.UNKNOWN:
-        # What TensorFlow makes of EIO and the like.
+        # TensorFlow turns EIO and the like into this code.
         return errors.StatusCode.UNAVAILABLE
     return error.code
 

@@ -20,7 +20,7 @@ class ModelFolderTest(parameterized.TestCase):
         (self.path / "file").write_bytes(b"content")
 
     def test_file_is_read(self) -> None:
-        """What is in a regular file is returned."""
+        """The content of a regular file is returned."""
         with model_folder.ModelFolder(self.path) as folder:
             self.assertEqual(folder.read("file"), b"content")
             self.assertTrue(folder.has("file"))
@@ -114,7 +114,7 @@ class ModelFolderTest(parameterized.TestCase):
 
 
 class HintTest(parameterized.TestCase):
-    """Tests of what people are told who gave the wrong folder."""
+    """Tests of the hints for people who gave the wrong folder."""
 
     @parameterized.named_parameters(
         ("versions", ["00000001", "7"], "versions, such as 00000001, 7; give"),
@@ -122,7 +122,7 @@ class HintTest(parameterized.TestCase):
         ("export", ["export.meta"], "holds a session bundle"),
     )
     def test_hint_says_what_is_there(self, names: list[str], text: str) -> None:
-        """What to do instead follows from what is in the folder."""
+        """The hint follows from the files in the folder."""
         path = self.create_tempdir().full_path
         for name in names:
             pathlib.Path(path, name).mkdir()

@@ -1,4 +1,4 @@
-"""What serving needs of a session."""
+"""The part of a session that serving uses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

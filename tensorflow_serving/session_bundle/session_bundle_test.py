@@ -445,7 +445,7 @@ class BrokenExportTest(parameterized.TestCase):
             session_bundle.load_session_bundle_from_path(path, config=one_cpu)
 
     def test_session_target_that_is_unknown_is_an_error(self) -> None:
-        """Of this project, without the whole configuration."""
+        """The error of an unknown target does not show the configuration."""
         with self.assertRaisesRegex(
             errors.ServingError, "session target 'nowhere' .*; got"
         ):

@@ -1,4 +1,4 @@
-"""What callers may ask of a graph: its signatures, and how to run them."""
+"""The signatures of a graph, which callers may ask for, and their runs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -55,7 +55,7 @@ _WITHOUT_EFFECT: Final = {
 
 @dataclasses.dataclass(frozen=True)
 class SignatureRun:
-    """What a signature feeds and fetches."""
+    """The tensors that a signature feeds and fetches."""
 
     # Names the signature in the log.
     name: str

@@ -282,7 +282,7 @@ class RunTest(parameterized.TestCase):
         self.assertIsNone(getattr(result, other))
 
     def test_classification_needs_a_binding(self) -> None:
-        """What the signature does not bind cannot be fetched."""
+        """A classification needs a signature that binds its outputs."""
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "must bind scores"
         ):

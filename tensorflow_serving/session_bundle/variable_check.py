@@ -103,5 +103,5 @@ def _variables(
         if not run.effects(graph):
             yield from graph.reached(run.fetches, run.feeds, _CHECKS.keys())
     except errors.InvalidArgumentError:
-        # Whoever runs the signature hears which tensor is not in the graph.
+        # Running the signature reports which tensor is not in the graph.
         return

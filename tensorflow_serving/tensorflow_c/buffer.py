@@ -25,7 +25,7 @@ class View:
     def __init__(self, data: bytes | memoryview) -> None:
         """Takes the bytes, which must not change."""
         self._array: npt.NDArray[Any] = np.frombuffer(data, np.uint8)
-        # For the C API.
+        # The structure that functions of the C API take.
         self.struct = library.Buffer(
             self._array.ctypes.data, self._array.nbytes, None
         )

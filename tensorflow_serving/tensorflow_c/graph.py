@@ -63,7 +63,7 @@ class Graph:
     def __init__(self) -> None:
         """Makes an empty one."""
         self._functions = library.load().functions
-        # For sessions; None once it is closed.
+        # The pointer that sessions use; None once the graph is closed.
         self.pointer: int | None = self._functions.TF_NewGraph()
         # The content of what was imported.
         self.content = graph_content.EMPTY

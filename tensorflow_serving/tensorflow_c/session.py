@@ -261,7 +261,7 @@ class Callable:
     __slots__ = ("_run", "_session")
 
     def __init__(self, session: Session, run: prepared_run.PreparedRun) -> None:
-        """For Session.make_callable()."""
+        """Use Session.make_callable() instead."""
         self._session = session
         self._run = run
 

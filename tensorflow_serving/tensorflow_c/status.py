@@ -6,8 +6,8 @@ from typing import Final
 from tensorflow_serving.tensorflow_c import library
 from tensorflow_serving.util import errors
 
-# What a session wraps around the cause: where the graph was built, which node
-# ran, and how many errors came at once.
+# Text that a session wraps around the cause: where the graph was built, which
+# node ran, and how many errors came at once.
 _WRAPPING = re.compile(
     r"Graph execution error|Detected at node|Node: |\d+ root error|"
     r"\[\[|Original stack trace|File \"|\(most recent call last\)"
@@ -31,7 +31,7 @@ class Status:
     def __init__(self) -> None:
         """Makes one that is OK."""
         self._functions = library.load().functions
-        # For the C API.
+        # The pointer that functions of the C API take.
         self.pointer: int | None = self._functions.TF_NewStatus()
 
     def check(self) -> None:
