@@ -30,7 +30,7 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 from tensorflow_serving.util import event_bus as event_bus_lib
 
-# What users of the source need beside it.
+# The names of the configuration, for users of the source.
 All = storage_path_config.All
 Config = storage_path_config.Config
 Latest = storage_path_config.Latest
@@ -59,7 +59,7 @@ class FileSystemStoragePathSource(source.Source[str]):
     A version is reported at the latest one period and SETTLE_SECONDS after it
     became whole.
 
-    With the event bus of the manager it hears which versions fail to load, and
+    With the event bus of the manager it learns which versions fail to load, and
     reports older ones beside them. Without one it takes a version that is whole
     for one that loads.
 
@@ -101,7 +101,8 @@ class FileSystemStoragePathSource(source.Source[str]):
         self._subscription: event_bus_lib.Subscription | None = None
         self._thread: threading.Thread | None = None
         self._is_running = False
-        # For those within _turn() only, but that the period never changes.
+        # Only accessed inside _turn(), except for the period, which never
+        # changes.
         self._config = config
         self._servables = self._monitor({})
         # Servables whose storage does not answer, which was logged.
@@ -154,8 +155,8 @@ class FileSystemStoragePathSource(source.Source[str]):
     def update_config(self, config: storage_path_config.Config) -> None:
         """Looks after other servables from now on.
 
-        Those that are not in the configuration any more are reported to have no
-        versions before it returns. The others are polled at once.
+        Those that are not in the configuration any longer are reported to have
+        no versions before it returns. The others are polled at once.
 
         Raises:
           InvalidArgumentError: The period is another one. Permanent.
@@ -196,7 +197,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         self._guard.close()
         self._start_guard.close()
         with self._turn():
-            pass  # what ran has come to its end, and nothing more is started
+            pass  # all work that ran has ended, and nothing more is started
         if self._subscription is not None:
             self._subscription.close()
         if self._thread is not None:

@@ -85,7 +85,7 @@ class SlowCopyTest(parameterized.TestCase):
     def test_half_copied_real_version_is_not_reported(
         self, *parts: str
     ) -> None:
-        """Of exporters of 2016 and of today."""
+        """A half copied version of 2016 or of today is not reported."""
         files = _read(shared_data.path_or_skip(self, *parts, "00000123"))
         self._copy(files, sorted(files))
         self._copy(files, sorted(files, reverse=True))

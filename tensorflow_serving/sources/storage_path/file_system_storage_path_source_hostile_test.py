@@ -64,7 +64,7 @@ class HostileTest(parameterized.TestCase):
         (case.name, case) for case in hostile_folders.IN_BASE_PATH
     )
     def test_base_path_with(self, case: hostile_folders.HostileFolder) -> None:
-        """What is odd in it is ignored, or is a version with an error."""
+        """Odd things in a base path are ignored, or versions with an error."""
         base = self._write(tiny_model.export())
         case.build(base)
         fixture = _Fixture(base, version_check.session_bundle)
@@ -84,7 +84,7 @@ class HostileTest(parameterized.TestCase):
         check: version_check.VersionCheck,
         files: dict[str, bytes],
     ) -> None:
-        """What its format does not name is no obstacle."""
+        """Files that the format does not name are no obstacle."""
         base = self._write(files)
         path = os.path.join(base, "1")
         case.build(path)

@@ -93,7 +93,7 @@ class _Fixture:
 
 
 class FileSystemStoragePathSourceTest(parameterized.TestCase):
-    """What is reported of real folders."""
+    """Tests of the reports on real folders."""
 
     def setUp(self) -> None:
         """Makes a fixture with an empty folder."""
@@ -134,7 +134,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         self.assertEqual(self._fixture.problems, {})
 
     def test_missing_base_path_is_no_matter_to_others(self) -> None:
-        """The servable itself is not told to have no version."""
+        """A servable whose storage fails is not reported without versions."""
         self._fixture.write("a/1", "b/1", "c/1")
         source = self._start("a", "b", "c")
         self._fixture.poll(source)
@@ -342,7 +342,7 @@ class UpdateConfigTest(absltest.TestCase):
         self.assertEqual(self._fixture.poll(self._source), ["b: 2", "c: 1"])
 
     def test_other_policy_takes_effect(self) -> None:
-        """What was seen before needs no time to settle."""
+        """After a change of policy a version seen before need not settle."""
         self._source.update_config(
             self._fixture.config("a", "b", policy=source_lib.All())
         )

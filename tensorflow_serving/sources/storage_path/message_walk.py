@@ -39,8 +39,8 @@ def fields(file: BinaryIO, span: range) -> Iterator[Field]:
     """Yields the fields of the message at a place of a file.
 
     Raises:
-      TruncatedError: A field is cut off, or is none. The last field may end
-        where the file ends, and the message may still be a part of a longer
+      TruncatedError: A field is cut off, or is not a field. The last field may
+        end where the file ends, and the message may still be a part of a longer
         one: nothing in it tells.
     """
     position = span.start

@@ -44,7 +44,7 @@ class MonitoredServable:
         # With a period of 0: the versions of the first look.
         self._known: frozenset[int] | None = None
         self._tracker = version_tracker.VersionTracker()
-        # What was logged and is still so.
+        # The problem that was logged last and still persists.
         self._problem: str | None = None
         self._warnings: frozenset[str] = frozenset()
         self._aspired: list[int] | None = None
@@ -84,7 +84,7 @@ class MonitoredServable:
 
         Raises:
           ServingError: The versions cannot be found; INTERNAL for an exception
-            that is none of util/errors.py, such as one of a version check.
+          that is not one of util/errors.py, such as one of a version check.
         """
         while self._events:
             self._tracker.record(self._events.popleft())

@@ -8,7 +8,7 @@ from tensorflow_serving.core import servable
 
 @dataclasses.dataclass(frozen=True)
 class Outlook:
-    """What a poll found that another look, soon, will know more about."""
+    """The reasons for which a poll should be followed by another one soon."""
 
     # Versions that are whole, but were not seen to stay so for long enough.
     unsettled: frozenset[servable.ServableId] = frozenset()

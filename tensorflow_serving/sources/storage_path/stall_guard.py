@@ -138,7 +138,7 @@ class StallGuard(Generic[K, T]):
 
 
 class _Worker(Generic[K, T]):
-    """What a thread and run() share; guarded by the lock of the guard."""
+    """The state shared by a thread and run(); guarded by the guard's lock."""
 
     def __init__(
         self,

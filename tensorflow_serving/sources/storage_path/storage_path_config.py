@@ -1,4 +1,4 @@
-"""What a FileSystemStoragePathSource is told: where to look, and for what.
+"""The configuration of a FileSystemStoragePathSource: where to look, for what.
 
 Users take these names from file_system_storage_path_source.
 """
@@ -84,7 +84,7 @@ class ServableToMonitor:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What a FileSystemStoragePathSource looks after.
+    """The servables that a FileSystemStoragePathSource polls, and how often.
 
     Raises:
       InvalidArgumentError: Two servables have the same name.
@@ -92,8 +92,8 @@ class Config:
 
     servables: tuple[ServableToMonitor, ...]
     # How often it looks, in seconds from start to start. 0: until everything
-    # that is there at first is known, and then no more. Below 0: there is no
-    # thread; somebody calls poll_once().
+    # that is there at first is known, and then never again. Below 0: there is
+    # no thread; somebody calls poll_once().
     file_system_poll_wait_seconds: float = 1.0
     # Whether it is an error if a servable has no version at the start.
     fail_if_zero_versions_at_startup: bool = False

@@ -28,7 +28,7 @@ class TrackedVersion:
     seen: float = -math.inf
     # Why it is not whole; None if it is.
     problem: str | None = None
-    # What was reported of it, the last time.
+    # The last report on it.
     reported: servable.ServableData[str] | None = None
     # Whether it was ever reported with data.
     was_whole: bool = False

@@ -13,10 +13,10 @@ def _contents(size: int, inode: int = 0) -> version_folder.Contents:
 
 
 class TrackedVersionTest(absltest.TestCase):
-    """What a look at the files of a version says."""
+    """Tests of the conclusions from looks at the files of a version."""
 
     def test_first_look_is_a_change(self) -> None:
-        """The same files at the next look are none."""
+        """The first look at a version is a change; an equal one is not."""
         version = tracked_version.TrackedVersion("/1")
         self.assertTrue(version.see("/1", _contents(1)))
         version.since = 0
@@ -34,7 +34,7 @@ class TrackedVersionTest(absltest.TestCase):
         self.assertEqual(version.content, content)
 
     def test_changes_of_inodes_alone_are_counted(self) -> None:
-        """A change of anything else is none of them."""
+        """Only changes of nothing but inodes are counted."""
         version = tracked_version.TrackedVersion("/1")
         version.see("/1", _contents(1, inode=1))
         version.see("/1", _contents(1, inode=2))

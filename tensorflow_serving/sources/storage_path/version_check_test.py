@@ -27,7 +27,7 @@ _NOT_CHECKED = {"checkpoint", "assets/words.txt"}
 
 
 class VersionCheckTest(parameterized.TestCase):
-    """What must be in the folder of a version."""
+    """Tests of the files that a version must have."""
 
     def _check(
         self, check: version_check.VersionCheck, files: dict[str, bytes]
@@ -55,7 +55,7 @@ class VersionCheckTest(parameterized.TestCase):
     def test_whole_version_passes(
         self, check: version_check.VersionCheck, files: dict[str, bytes]
     ) -> None:
-        """Of each format."""
+        """A whole version passes the checks that accept its format."""
         self._check(check, files)
 
     @parameterized.named_parameters(
@@ -213,7 +213,7 @@ class VersionCheckTest(parameterized.TestCase):
         ("saved_models", "saved_model_half_plus_two_cpu"),
     )
     def test_real_version_passes(self, *parts: str) -> None:
-        """What exporters of 2016 and of today wrote."""
+        """Versions that exporters of 2016 and of today wrote pass the check."""
         path = shared_data.path_or_skip(self, *parts, "00000123")
         version_check.tensorflow_model(path, version_folder.scan(path))
 

@@ -1,4 +1,4 @@
-"""What is below a base path: the folders of versions, and their files.
+"""The folders of versions below a base path, and their files.
 
 Storage that makes trouble must never look like storage that is empty, as then
 everything would be unloaded. So what cannot be read is an error here: of the
@@ -20,13 +20,13 @@ ANY_FILE: Final = re.compile(r"(?!\.|lost\+found/).*")
 
 # A folder without versions is described by this many of its names.
 _MAX_OTHER_NAMES = 3
-# What is in the folder of a version, and never in a base path.
+# Files that are in the folder of a version, and never in a base path.
 _MAIN_FILES = ("export.meta", "saved_model.pb", "saved_model.pbtxt")
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class FileState(NamedTuple):
-    """What changes when somebody writes a file, or replaces it.
+    """The attributes that change when somebody writes or replaces a file.
 
     Neither the time of the last change of its attributes nor the count of its
     links: a backup or a chmod changes those.
@@ -37,8 +37,8 @@ class FileState(NamedTuple):
     inode: int = 0
 
 
-# Of files below the folder of a version, by their paths relative to it, with
-# "/" between the parts. Contents that are equal are of files that are the same.
+# The states of files below the folder of a version, by their paths relative to
+# it, with "/" between the parts. Two equal Contents describe identical files.
 Contents = Mapping[str, FileState]
 
 

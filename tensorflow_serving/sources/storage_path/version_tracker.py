@@ -31,13 +31,13 @@ _NOTHING: Final = storage_path_config.Specific(())
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What to report of a servable."""
+    """The versions to report of a servable."""
 
     # In ascending order; the data is the path of a version. None: nothing is
     # reported, so that all stays as it is.
     versions: tuple[_Data, ...] | None
     outlook: poll_schedule.Outlook = poll_schedule.Outlook()
-    # What somebody should know, again and again while it is so.
+    # Warnings that hold now; repeated on every poll while they do.
     warnings: tuple[str, ...] = ()
 
 
@@ -250,7 +250,7 @@ class VersionTracker:
 
 @dataclasses.dataclass(frozen=True)
 class _Seen:
-    """What a look at one version found, and when it began and ended."""
+    """The result of a look at one version, with its beginning and end."""
 
     path: str
     contents: version_folder.Contents | None

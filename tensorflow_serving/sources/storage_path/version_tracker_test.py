@@ -202,7 +202,7 @@ class FailureTest(parameterized.TestCase):
         self._fixture.fail(2)
 
     def test_older_version_is_reported_beside_it(self) -> None:
-        """For as long as the newer one stays as it is."""
+        """An older version is reported while the newer one does not change."""
         for now in (2, 3):
             self.assertEqual(self._fixture.look(now, {1: 2, 2: 2}), "1 2")
 
@@ -250,7 +250,7 @@ class FailureTest(parameterized.TestCase):
     def test_version_that_serves_needs_no_older_one_while_it_changes(
         self,
     ) -> None:
-        """What is loaded stays; one that is not loaded needs one."""
+        """A version that changes needs an older one only before it serves."""
         for state, reported in (
             (_State.AVAILABLE, "2!"),
             (_State.LOADING, "1 2!"),
