@@ -17,7 +17,7 @@ from tensorflow_serving.util import errors
 
 @dataclasses.dataclass(frozen=True)
 class Defaults:
-    """What holds where a configuration says nothing."""
+    """The values for fields that a configuration does not set."""
 
     queue: batch_queue.QueueOptions = batch_queue.QueueOptions()
     threads: shared_batch_scheduler.Options = shared_batch_scheduler.Options()

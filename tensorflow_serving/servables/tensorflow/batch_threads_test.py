@@ -26,7 +26,7 @@ class BatchThreadsTest(absltest.TestCase):
     """Tests of sessions on shared threads."""
 
     def test_parameters_that_are_set_override_defaults(self) -> None:
-        """What is not set keeps the default of whoever makes the threads."""
+        """Set parameters override defaults; the others keep them."""
         defaults = batch_threads.Defaults(
             batch_queue.QueueOptions(max_batch_size=3, batch_timeout_micros=0)
         )

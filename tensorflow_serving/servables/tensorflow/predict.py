@@ -22,7 +22,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """What calls of a signature for the same outputs have in common."""
+    """The data that calls of a signature for the same outputs share."""
 
     signature_name: str
     function: batched_function.BatchedFunction

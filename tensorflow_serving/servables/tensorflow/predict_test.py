@@ -69,7 +69,7 @@ class PredictTest(parameterized.TestCase):
         self.assertEqual(list(response.outputs["z"].float_val), [2, 4, 10])
 
     def test_filter_chooses_outputs(self) -> None:
-        """What it does not name is not returned."""
+        """Outputs that a filter does not name are not returned."""
         request = _request({"x": _X}, output_filter=("z",))
         self.assertEqual(self._predict(request), {"z": [2, 4, 10]})
 
@@ -116,7 +116,7 @@ class PredictTest(parameterized.TestCase):
     def test_filter_must_name_outputs_once(
         self, output_filter: tuple[str, ...], text: str
     ) -> None:
-        """What it names is an output of the signature."""
+        """A filter may name only outputs of the signature, each once."""
         request = _request({"x": _X}, output_filter=output_filter)
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             self._predict(request)

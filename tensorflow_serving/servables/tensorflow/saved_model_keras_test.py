@@ -28,7 +28,7 @@ class SavedModelKerasTest(parameterized.TestCase):
 
     @parameterized.parameters("export", "save")
     def test_dense_model_answers_as_its_weights_say(self, way: str) -> None:
-        """What tf.saved_model.save writes has a restore op that misses them."""
+        """Weights are restored even if the restore op of save() misses them."""
         layer = tf.keras.layers.Dense(2)
         model = tf.keras.Sequential([tf.keras.layers.Input((3,)), layer])
         layer.set_weights([_KERNEL, np.array([1.0, -1.0], np.float32)])

@@ -58,8 +58,8 @@ class ServedModel:
         self._lock = threading.Lock()
         # By the name of a signature. Guarded by _lock, but to look one up.
         self._queues: dict[str, batching_session.BatchingSession] = {}
-        # What cached() keeps; the oldest comes first. Guarded by _lock, but to
-        # look something up.
+        # The values that cached() keeps, the oldest first. Written only with
+        # _lock; lookups do without it.
         self._cache: dict[Hashable, Any] = {}
 
     def __repr__(self) -> str:

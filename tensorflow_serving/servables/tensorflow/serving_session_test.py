@@ -202,7 +202,7 @@ class MakeCallableTest(parameterized.TestCase):
             self.session.make_callable(["y:0"], ["x:0"])(np.array([1]))
 
     def test_closed_session_is_a_failed_precondition(self) -> None:
-        """For callables made before and after."""
+        """A closed session refuses callables made before and after."""
         before = self.session.make_callable(["y:0"], ["x:0"])
         self.session.close()
         with self.assertRaises(errors.FailedPreconditionError):

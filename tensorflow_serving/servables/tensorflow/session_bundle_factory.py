@@ -25,8 +25,8 @@ from tensorflow_serving.util import errors
 # As the original estimates: a loaded model takes more memory than its file.
 _RAM_MULTIPLIER = 1.5
 _RAM_PAD_BYTES = 10 << 20
-# What a byte of a graph takes at most, while its constants are optimized:
-# measured with 300 MB of constants and TensorFlow 2.21.
+# The most bytes of memory that a byte of a graph takes while its constants are
+# optimized: measured with 300 MB of constants and TensorFlow 2.21.
 GRAPH_RAM_MULTIPLIER = 13
 
 _COUNTED_FILENAME = re.compile(

@@ -144,7 +144,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
     def test_model_that_cannot_run_says_why(
         self, model: model_zoo.Model
     ) -> None:
-        """Servers run a model before they serve it, and hear the reason."""
+        """Servers run a model before they serve it, and get the reason."""
         assert model.error is not None
         bundle = self._load(model)
         call = _Call(bundle, model, model.examples[0])

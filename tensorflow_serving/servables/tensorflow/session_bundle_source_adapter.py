@@ -20,7 +20,7 @@ from tensorflow_serving.session_bundle import session_bundle
 
 
 class Closeable(Protocol):
-    """What is served: it is closed when it is unloaded."""
+    """A servable that is closed when it is unloaded."""
 
     def close(self) -> None:
         """Frees what it holds, the bundle too."""

@@ -46,7 +46,7 @@ def create_single_tf_model_manager_from_base_path(
 
     Args:
       base_path: Has a folder for each version.
-      event_bus: Hears of each change of a version; a ServableStateMonitor on it
+      event_bus: Gets each change of a version; a ServableStateMonitor on it
         can wait for one.
 
     Raises:
