@@ -111,7 +111,7 @@ class BasicManager(manager.Manager):
 
         Args:
           options: See Options.
-          event_bus: Hears of each change of a state.
+          event_bus: Gets each change of a state.
           resource_tracker: The budget; None if there is no limit.
           clock: Decides when a load is tried again.
           load_executor: Runs loads, not on the thread that submits them; shut

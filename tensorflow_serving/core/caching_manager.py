@@ -114,7 +114,7 @@ class CachingManager(manager.Manager):
 
         Raises:
           ServingError: What the factory or the loader raised. INTERNAL for an
-            exception that is none of util/errors.py.
+          exception that is not one of util/errors.py.
           FailedPreconditionError: The manager is closed.
         """
         version = request.version

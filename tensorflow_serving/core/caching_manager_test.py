@@ -33,7 +33,7 @@ class _Factory:
     def __init__(self, create: Callable[[], None] = lambda: None) -> None:
         """Takes what runs, and may raise, while a version is loaded."""
         self._create = create
-        # Of create_loader(); of close.
+        # The number of calls of create_loader(), and of close().
         self.num_created = collections.Counter[servable.ServableId]()
         self.closed: list[str] = []
         self.latest = 2
@@ -62,7 +62,7 @@ class _Factory:
 
 
 class _Failing:
-    """Raises errors one after the other, and then no more."""
+    """Raises errors one after the other, and then succeeds."""
 
     def __init__(self, *failures: Exception) -> None:
         self._failures = list(failures)
@@ -155,7 +155,7 @@ class CachingManagerTest(parameterized.TestCase):
             self.assertEqual(manager.num_loads_in_progress, 0)
 
     def test_bug_of_the_factory_is_logged_and_not_shown(self) -> None:
-        """The caller hears of an INTERNAL error."""
+        """The caller gets an INTERNAL error that does not show the bug."""
         with caching_manager.CachingManager(_Factory()) as manager:
             with (
                 self.assertLogs(level="ERROR") as logs,
@@ -189,7 +189,7 @@ class CachingManagerTest(parameterized.TestCase):
             self.assertEqual(self._get(manager), "name:2")
 
     def test_versions_must_fit_into_the_budget(self) -> None:
-        """What is loaded stays; a failed load takes nothing."""
+        """A version beyond the budget fails; the loaded ones stay."""
         tracker = resource_tracker.ResourceTracker(
             resource_tracker.ResourceAllocation(20)
         )
@@ -244,7 +244,7 @@ class CachingManagerTest(parameterized.TestCase):
             )
 
     def test_close_unloads_everything(self) -> None:
-        """Afterwards nothing can be had any more."""
+        """A closed manager has unloaded everything and returns no handle."""
         factory = _Factory()
         with caching_manager.CachingManager(factory) as manager:
             self._get(manager)

@@ -26,7 +26,8 @@ class Loader(abc.ABC):
         May be called again once it is loaded, and be smaller then.
 
         Raises:
-          ServingError: It cannot be told; then the version is not loaded.
+          ServingError: The estimate is not possible; then the version is not
+          loaded.
         """
 
     @abc.abstractmethod

@@ -79,16 +79,16 @@ class Owner(Protocol):
     """Whose loads they are. All is called without a lock."""
 
     def announce_load(self, load: Load) -> None:
-        """Hears that the first try of a load begins."""
+        """Called when the first try of a load begins."""
 
     def make_available(self, load: Load) -> None:
         """Makes what is loaded available, before its state says so."""
 
     def load_ended(self, load: Load, error: errors.ServingError | None) -> None:
-        """Hears of the end of a load, before its state and its future."""
+        """Called at the end of a load, before its state and its future."""
 
     def has_changed(self, load: Load, *, has_freed: bool) -> None:
-        """Hears that a load has ended or waits, and whether it freed memory."""
+        """Called when a load has ended or waits; it may have freed memory."""
 
     def may_free_memory(self) -> bool:
         """Returns whether something other than a load may soon free some."""

@@ -1,4 +1,4 @@
-"""What all managers offer: handles on the servables that are loaded."""
+"""The interface of managers: handles on the servables that are loaded."""
 
 import abc
 from collections.abc import Mapping, Sequence

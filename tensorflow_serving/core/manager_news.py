@@ -73,7 +73,7 @@ class News:
             heapq.heappush(self._due, (time, name))
 
     def take(self) -> Batch:
-        """Returns all news, which are none afterwards."""
+        """Removes all news and returns them."""
         with self._changed:
             now = self._clock.now()
             while self._due and self._due[0][0] <= now:

@@ -104,7 +104,7 @@ class SharedServable:
         self.servable: Any = servable_object
         # One for each open handle.
         self._open: set[_Place] = set()
-        # Those of handles that were dropped; not in the log yet.
+        # The places of handles that were dropped; not in the log yet.
         self._forgotten: collections.deque[_Place] = collections.deque()
         self._is_retired = False
         # Whom to notify once a retired servable has no handle.

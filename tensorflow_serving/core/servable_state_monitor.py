@@ -1,4 +1,4 @@
-"""What became of each version, and a way to wait until it is available.
+"""The state of each version, and a way to wait until it is available.
 
 bus = EventBus[ServableState]()
 with (

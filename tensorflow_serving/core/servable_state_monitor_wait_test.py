@@ -103,7 +103,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         wait.result(timeout=60)
 
     def test_timeout_says_what_is_missing_and_why(self) -> None:
-        """What is available is not named."""
+        """A timeout names the servables that are missing, and only those."""
         self._publish(1, _ManagerState.LOADING)
         self._publish(1, _ManagerState.AVAILABLE, name="good")
         self._publish(4, _ManagerState.END, name="broken")
@@ -205,7 +205,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
                 wait.result(timeout=60)
 
     def test_closed_monitor_does_not_wait(self) -> None:
-        """What it knows is of the past."""
+        """A wait on a closed monitor fails at once."""
         self._publish(1, _ManagerState.AVAILABLE)
         self.monitor.close()
         with self.assertRaisesRegex(

@@ -78,7 +78,7 @@ class ServableDataTest(absltest.TestCase):
 
 
 class ServableStateTest(absltest.TestCase):
-    """What a manager publishes of a version."""
+    """Tests of the states that a manager publishes of a version."""
 
     def test_text_says_what_became_of_it(self) -> None:
         """And why, if it failed."""

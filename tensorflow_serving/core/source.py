@@ -1,4 +1,4 @@
-"""Sources say which versions to serve; targets hear of it.
+"""Sources decide which versions to serve, and notify targets.
 
 A source decides which versions of a servable should be served: those are
 aspired. It tells a target, which is often a source adapter that turns the data
@@ -16,12 +16,12 @@ from tensorflow_serving.core import servable
 
 T = TypeVar("T")
 
-# Takes the name of a servable, and all versions of it that should be served.
-# A version that was in an earlier call for the name and is not in this one
-# should be served no more; so a call with no versions ends them all. A call
-# with the same versions as before changes nothing, so that a source may call
-# as often as it likes. A version with an error is still wanted: what is served
-# of it stays. Thread-safe. May block while the target is being set up.
+# Takes the name of a servable, and all versions of it that should be served. A
+# version that was in an earlier call for the name and is not in this one should
+# no longer be served; so a call with no versions ends them all. A call with the
+# same versions as before changes nothing, so that a source may call as often as
+# it likes. A version with an error is still wanted: what is served of it stays.
+# Thread-safe. May block while the target is being set up.
 AspiredVersionsCallback = Callable[
     [str, Sequence[servable.ServableData[T]]], None
 ]
@@ -45,14 +45,14 @@ class Source(abc.ABC, Generic[T]):
 
 
 class Target(abc.ABC, Generic[T]):
-    """Hears which versions should be served."""
+    """Receives the versions that should be served."""
 
     @abc.abstractmethod
     def aspired_versions_callback(self) -> AspiredVersionsCallback[T]:
         """Returns what sources call.
 
-        It may be called by several sources, from any thread, for ever: once the
-        target is closed a call has no effect.
+        It may be called by several sources, from any thread and at any time:
+        once the target is closed a call has no effect.
         """
 
 

@@ -20,15 +20,15 @@ OutT = TypeVar("OutT")
 class SourceAdapter(
     source.Source[OutT], source.Target[InT], Generic[InT, OutT]
 ):
-    """Hears of versions with data of type InT, tells of them with type OutT.
+    """Converts the data of aspired versions from type InT to type OutT.
 
-    What it hears before it has a target of its own waits, and with it the
+    A call that comes before it has a target of its own waits, and with it the
     thread of the source; so connect the end of a chain first, or from another
     thread. It may be connected to several sources.
 
     close() lets those that wait go, and ends the forwarding; it does not wait
-    for a call that is being forwarded. If not all is connected, close an
-    adapter before its source, whose thread may wait here.
+    for a call that is being forwarded. Close an adapter that was never
+    connected before its source: the source's thread may be blocked in it.
 
     A context manager that closes itself. Thread-safe, and adapt() has to be.
     """

@@ -14,7 +14,7 @@ _BROKEN = errors.DataLossError("file must be whole; got half of it")
 
 
 class _Target(source.Target[int]):
-    """Keeps what it hears."""
+    """Keeps the versions of each call."""
 
     def __init__(self) -> None:
         self._calls: queue_lib.Queue[
@@ -81,7 +81,7 @@ class SourceAdapterTest(absltest.TestCase):
         )
 
     def test_calls_wait_for_a_target(self) -> None:
-        """What a source says before all is connected is not lost."""
+        """A call of a source waits until the adapter has a target."""
         target = _Target()
         with (
             concurrent.futures.ThreadPoolExecutor() as threads,
@@ -166,7 +166,7 @@ class UnarySourceAdapterTest(absltest.TestCase):
             )
 
     def test_content_is_carried_on(self) -> None:
-        """What the data stand for is the same after a conversion."""
+        """The content of a version is the same after a conversion."""
         data = servable.ServableData.ok(_IDS[0], "abc", content=("file", 3))
         self.assertEqual(
             _Lengths().adapt("name", [data]),

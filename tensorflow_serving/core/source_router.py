@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 class SourceRouter(source.Target[T], Generic[T]):
-    """Passes on what it hears to one of its output ports.
+    """Passes each call on to one of its output ports.
 
-    What it hears before each of its ports has a target waits, and with it the
-    thread of the source; so connect the ports first, or from another thread. It
-    may be connected to several sources.
+    A call that comes before each of its ports has a target waits, and with it
+    the thread of the source; so connect the ports first, or from another
+    thread. It may be connected to several sources.
 
     close() lets those that wait go, and ends the forwarding; it does not wait
-    for a call that is being forwarded. If not all is connected, close a router
-    before its source, whose thread may wait here.
+    for a call that is being forwarded. Close a router that was never connected
+    before its source: the source's thread may be blocked in it.
 
     A context manager that closes itself. Thread-safe, and route() has to be.
     """
@@ -55,9 +55,9 @@ class SourceRouter(source.Target[T], Generic[T]):
     ) -> int:
         """Returns the index of the port for a servable.
 
-        It must be the same one every time: a target that hears no more of a
-        servable goes on serving it. If there is no such port, the call of the
-        source has no effect, and an error is logged.
+        It must be the same one every time: a target that gets no further calls
+        for a servable goes on serving it. If there is no such port, the call of
+        the source has no effect, and an error is logged.
 
         Args:
           name: Of the servable.

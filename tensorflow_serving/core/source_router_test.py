@@ -12,7 +12,7 @@ _VERSIONS = [servable.ServableData.ok(servable.ServableId("name", 1), "path")]
 
 
 class _Target(source.Target[str]):
-    """Keeps the names it hears of."""
+    """Keeps the name of each call."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

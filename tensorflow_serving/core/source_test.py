@@ -27,7 +27,7 @@ class _Source(source.Source[str]):
 
 
 class _Target(source.Target[str]):
-    """Keeps what it hears."""
+    """Keeps the versions of each call."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
@@ -52,14 +52,14 @@ class ConnectTest(absltest.TestCase):
         self.assertEqual(target.calls, [("a", ["path"])])
 
     def test_target_may_have_several_sources(self) -> None:
-        """It hears all of them."""
+        """A target with several sources gets the calls of all of them."""
         target = _Target()
         for _ in range(2):
             source.connect_source_to_target(_Source(), target)
         self.assertEqual(target.calls, [("a", ["path"])] * 2)
 
     def test_second_target_is_refused(self) -> None:
-        """The error is the one of the source; the target hears nothing."""
+        """A second target is refused by the source, without a call to it."""
         first, second = _Target(), _Target()
         connected = _Source()
         source.connect_source_to_target(connected, first)

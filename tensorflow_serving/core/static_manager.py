@@ -50,7 +50,7 @@ class StaticManager(manager.Manager):
         )
         for shared in self._shared:
             self._serving_map.add(shared)
-        # What is in the serving map; guarded by _lock.
+        # The versions in the serving map; guarded by _lock.
         self._listed: Sequence[servable.ServableId] = tuple(servables)
         # A servable without handles was retired. Wakes close(). The lock lets a
         # thread in twice, as a finalizer may close the last handle.

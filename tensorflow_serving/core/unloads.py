@@ -54,10 +54,10 @@ class Owner(Protocol):
     def unload_ended(
         self, unload: Unload, error: errors.ServingError | None
     ) -> None:
-        """Hears of the end of an unload, before its state and its future."""
+        """Called at the end of an unload, before its state and its future."""
 
     def is_unloaded(self, unload: Unload) -> None:
-        """Hears that all is done."""
+        """Called when all is done."""
 
 
 class Unloads:

@@ -1,4 +1,4 @@
-"""What to do about a version, from what is wanted and what there is.
+"""The next step of a version, from its wanted and its actual state.
 
 Functions of values: the manager collects these, and does what comes out.
 

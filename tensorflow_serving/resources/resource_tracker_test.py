@@ -9,7 +9,7 @@ _Allocation = resource_tracker.ResourceAllocation
 
 
 class ResourceAllocationTest(absltest.TestCase):
-    """What a servable takes."""
+    """Tests of the resources that a servable takes."""
 
     def test_default_is_nothing(self) -> None:
         """A loader may know nothing of what it takes."""
@@ -62,7 +62,7 @@ class ResourceTrackerTest(absltest.TestCase):
         self.assertEqual(self.tracker.used, _Allocation(1))
 
     def test_refused_replacement_keeps_the_old_one(self) -> None:
-        """What the owner holds is in memory all the same."""
+        """A refused replacement keeps the old reservation, still in use."""
         with self.assertRaises(errors.ResourceExhaustedError):
             self.tracker.reserve("a", _Allocation(11))
         self.assertEqual(self.tracker.used, _Allocation(3))
