@@ -9,7 +9,7 @@ from tensorflow_serving.util import errors
 
 
 class RecordedFunctionTest(absltest.TestCase):
-    """What is kept of calls."""
+    """Tests of the record of calls."""
 
     def test_outputs_are_kept_by_call(self) -> None:
         """Calls that end together are counted, with their own rows."""

@@ -21,7 +21,7 @@ MEQCICDD01F6L7UBG9F4WErqWTIX29PJyFTkzGKvugVQZp8YAiBgDM4TyNxCH22g
 wJLxklxTz3FJNyX/sB5PywvUACgAcw==
 -----END CERTIFICATE-----
 """
-# For localhost, 127.0.0.1 and ::1; issued by _CA.
+# The key of a certificate for localhost, 127.0.0.1 and ::1; issued by _CA.
 _SERVER_KEY = b"""\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgrZ4U2uhjTyOKrRBN
@@ -42,7 +42,7 @@ Qh7Ir/m+59VABscwCgYIKoZIzj0EAwIDRwAwRAIgGBUex69I2EslQuaPNV/witLh
 WrThIlKuLEECbIkxdJkCIE+HXHiwljsUXuFcnq/+a/Zzey5vSHFhJnHCK9Ub92S1
 -----END CERTIFICATE-----
 """
-# For clients; issued by _CA.
+# The key of a certificate for clients; issued by _CA.
 _CLIENT_KEY = b"""\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwFy40AOMKuGczc2R
@@ -62,7 +62,7 @@ r/m+59VABscwCgYIKoZIzj0EAwIDSAAwRQIhAOi74isPCfOOro/b1Xpncj+ehLxr
 5bUn6oB0cQi+MgaPAiAtHi/WsIeohTD+Am7BcQ9rPHpUulKUGB/juxz+iCv2Jg==
 -----END CERTIFICATE-----
 """
-# For clients as well, but issued by another authority.
+# The key of a certificate for clients that another authority issued.
 _STRANGER_KEY = b"""\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZSaTrhoIsN3mJ1Cl

@@ -50,8 +50,8 @@ class FakeLoader(loader.Loader):
         self._load_errors = list(errors)  # guarded by _lock
         self._is_loaded = False  # guarded by _lock
         self.ram_in_bytes = ram_in_bytes
-        # What was called: "estimate", "load", "unload"; and where. Guarded by
-        # _lock.
+        # The names of calls, "estimate", "load" and "unload", and their
+        # threads. Guarded by _lock.
         self.calls: list[str] = []
         self.threads: list[threading.Thread] = []
         # Set when a call begins, the first one or the next one after clear().

@@ -11,7 +11,7 @@ from tensorflow_serving.util import errors
 
 
 class FakeLoaderTest(absltest.TestCase):
-    """A loader that takes notes, and fails or blocks when told to."""
+    """Tests of a loader that records calls, and fails or blocks on demand."""
 
     def test_calls_are_recorded_in_order(self) -> None:
         """Each with the thread that made it."""

@@ -46,7 +46,8 @@ class FakeSession:
         self._shape = shape
         self._output_shapes = output_shapes
         self._lock = threading.Lock()
-        # What x:0 was in each run, also in those that failed. Guarded by _lock.
+        # The value of x:0 in each run, also in those that failed. Guarded by
+        # _lock.
         self.inputs: list[npt.NDArray[Any]] = []
         self.closed = False
 

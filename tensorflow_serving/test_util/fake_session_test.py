@@ -65,7 +65,7 @@ class FakeSessionTest(parameterized.TestCase):
             session.make_callable(["z:0"], ["x:0"])
 
     def test_close_is_recorded(self) -> None:
-        """For those that have to close a session."""
+        """A session records that it was closed."""
         session = fake_session.FakeSession()
         self.assertFalse(session.closed)
         session.close()

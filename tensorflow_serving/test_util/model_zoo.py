@@ -23,7 +23,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 WEIGHTS: Final = (np.arange(12).reshape(4, 3) / 8).astype(np.float32)
 # All calls of a model that is batched have fewer rows.
 MAX_ROWS: Final = 8
-# What the tables map to 0 and 1; anything else is -1.
+# The texts that the tables map to 0 and 1; all others are -1.
 LINES: Final = (b"hello", b"w\xc3\xb6rld")
 # How variables are kept and written.
 VARIABLES: Final = tuple(
@@ -39,7 +39,7 @@ DTYPES: Final = (
 
 
 class Support(enum.Enum):
-    """What becomes of a model; the values are those of g3doc."""
+    """How far a model is supported; the values are those of g3doc."""
 
     # Calls are merged, padded and split.
     BATCHED = "batched"
@@ -47,7 +47,7 @@ class Support(enum.Enum):
     ALONE = "runs alone"
     # Served right only where batching is off, which the graph does not show.
     UNBATCHED = "without batching only"
-    # Can be loaded; a server hears the error when it runs the model.
+    # Can be loaded; a server gets the error when it runs the model.
     FAILS = "every call fails"
     REFUSED = "refused when loaded"
 
@@ -71,7 +71,7 @@ class Model:
     # At least two, of different values if there are inputs.
     examples: tuple[Example, ...] = dataclasses.field(repr=False)
     is_saved_model: bool = False
-    # What a load or a call raises if the model is not served.
+    # The class of the error of a load or a call if the model is not served.
     error: type[errors.ServingError] | None = None
     # Part of the text of the error.
     text: str = ""

@@ -6,7 +6,7 @@ from tensorflow_serving.test_util import model_zoo
 
 
 class ModelZooTest(parameterized.TestCase):
-    """What is written down about models of all kinds."""
+    """Tests of the table of models of all kinds."""
 
     def test_names_differ(self) -> None:
         """Each model has a folder of its own."""

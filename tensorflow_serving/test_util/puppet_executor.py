@@ -101,7 +101,7 @@ class PuppetExecutor(futures.Executor):
                 future, work = self._waiting.popleft()
                 self._num_running += 1
             try:
-                # False if it was cancelled; then whoever waits hears of it.
+                # False if it was cancelled; then this notifies whoever waits.
                 if not future.set_running_or_notify_cancel():
                     continue
                 try:

@@ -47,7 +47,7 @@ class PuppetExecutorTest(absltest.TestCase):
         self.assertEqual(future.result(), 3)
 
     def test_run_all_runs_work_of_work(self) -> None:
-        """What is submitted meanwhile comes last."""
+        """Work that is submitted by work is run, after all the rest."""
 
         def first() -> None:
             self.done.append("first")
@@ -134,7 +134,7 @@ class PuppetExecutorTest(absltest.TestCase):
         self.assertEqual(self.done, ["work"])
 
     def test_shutdown_cancels_what_waits(self) -> None:
-        """If it is told to."""
+        """A shutdown that shall cancel futures cancels the waiting ones."""
         waiting = [
             self.executor.submit(self.done.append, "work") for _ in range(2)
         ]

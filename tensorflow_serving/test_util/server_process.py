@@ -107,7 +107,7 @@ class ServerProcess:
 
     @property
     def log_lines(self) -> Sequence[str]:
-        """What the server has logged so far; needs collects_log."""
+        """The lines that the server has logged so far; needs collects_log."""
         assert self._log is not None
         return self._log.lines()
 

@@ -16,7 +16,7 @@ print("now listening on 0.0.0.0:1234", flush=True)
 signal.pause()
 """
 
-# Logs and listens when it is told to; os.write() may be called at any moment.
+# Logs and listens on command; os.write() may be called at any moment.
 _OBEDIENT_SERVER = """
 import os, signal
 signal.signal(signal.SIGUSR1, lambda *_: os.write(2, b"told to log\\n"))
@@ -75,7 +75,7 @@ class ServerProcessTest(absltest.TestCase):
             )
 
     def test_lines_go_where_they_are_wanted(self) -> None:
-        """Before those who wait for them hear of them."""
+        """Lines are passed on before those who wait for them are woken."""
         lines: list[str] = []
         with server_process.ServerProcess(
             [sys.executable, "-c", _OBEDIENT_SERVER],

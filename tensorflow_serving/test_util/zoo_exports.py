@@ -53,7 +53,7 @@ def _export(
     sharded: bool = True,
     write_version: int = _V1,
 ) -> None:
-    # For the models that are bound to a device which is not here.
+    # Some models are bound to a device that this machine does not have.
     config = tf1.ConfigProto(allow_soft_placement=True)
     with tf.Graph().as_default(), tf1.Session(config=config) as session:
         inputs, outputs = build()

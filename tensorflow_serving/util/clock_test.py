@@ -34,7 +34,7 @@ class MonotonicClockTest(absltest.TestCase):
             real.wait_until(condition, real.now() - 1)
 
     def test_wait_until_may_be_longer_than_a_thread_can_wait(self) -> None:
-        """A deadline for ever is no error."""
+        """A deadline that never comes is no error."""
         real = clock.MonotonicClock()
         condition = threading.Condition()
         arrived = False

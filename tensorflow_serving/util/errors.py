@@ -34,7 +34,7 @@ class StatusCode(enum.IntEnum):
 
 
 class ServingError(RuntimeError):
-    """What this project raises when a call, a file or a setting is at fault.
+    """The errors of this project: a call, a file or a setting is at fault.
 
     A RuntimeError, because that is what the original's Python code raised.
     """
@@ -67,13 +67,13 @@ class DeadlineExceededError(ServingError):
 
 
 class NotFoundError(ServingError):
-    """What was asked for does not exist. Permanent."""
+    """The requested thing does not exist. Permanent."""
 
     code = StatusCode.NOT_FOUND
 
 
 class AlreadyExistsError(ServingError):
-    """What was to be made exists already. Permanent."""
+    """The thing to be made exists already. Permanent."""
 
     code = StatusCode.ALREADY_EXISTS
 
@@ -153,7 +153,7 @@ def from_code(code: int, message: str) -> ServingError:
     return _CLASSES.get(code, UnknownError)(message)
 
 
-# Those of the classes above that say so.
+# The codes of the classes above that say so.
 _TRANSIENT_CODES = {
     StatusCode.ABORTED,
     StatusCode.DEADLINE_EXCEEDED,

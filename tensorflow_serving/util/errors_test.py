@@ -42,7 +42,7 @@ class ErrorsTest(parameterized.TestCase):
         self.assertRegex(type(error).__doc__ or "", rf"\. {word}\.$")
 
     def test_errors_that_pass_by_themselves_are_transient(self) -> None:
-        """Those of time, of load and of others that were faster."""
+        """Errors of time, of load and of lost races are transient."""
         self.assertEqual(
             {
                 code.name

@@ -1,4 +1,4 @@
-"""Events that one part of a program publishes and others hear of."""
+"""Events that one part of a program publishes to others."""
 
 import dataclasses
 import threading
@@ -25,15 +25,14 @@ Callback = Callable[[EventAndTime[E]], None]
 
 
 class EventBus(Generic[E]):
-    """Tells each subscriber of each event, on the thread that publishes it.
+    """Passes each event to each subscriber, on the thread that publishes it.
 
         with bus.subscribe(lambda event_and_time: ...):
             bus.publish(event)
 
-    All subscribers hear of the events one after the other and in one order. A
-    callback must be quick, and must neither publish, nor begin or
-    end a subscription; one that
-    raises is logged, and the others hear of the event all the same.
+    All subscribers get the events one after the other and in one order. A
+    callback must be quick and must not publish, subscribe or unsubscribe.
+    Exceptions are logged and do not reach other subscribers.
 
     Thread-safe.
     """
@@ -73,7 +72,7 @@ class Subscription:
     """A subscription to an EventBus; a context manager that ends it."""
 
     def __init__(self, unsubscribe: Callable[[object], None]) -> None:
-        """For EventBus.subscribe()."""
+        """Use EventBus.subscribe() instead."""
         self._unsubscribe = unsubscribe
 
     def close(self) -> None:

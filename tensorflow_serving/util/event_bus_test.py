@@ -10,7 +10,7 @@ from tensorflow_serving.util import event_bus
 
 
 class EventBusTest(absltest.TestCase):
-    """Events that some publish and others hear of."""
+    """Tests of the delivery of events to subscribers."""
 
     def setUp(self) -> None:
         """Makes a bus, and room for what is heard."""
@@ -23,7 +23,7 @@ class EventBusTest(absltest.TestCase):
         return [each.event for each in self.heard]
 
     def test_event_without_subscribers_is_lost(self) -> None:
-        """Who comes later does not hear of it."""
+        """Later subscribers do not get an event that nobody got."""
         self.bus.publish("before")
         self.bus.subscribe(self.heard.append)
         self.bus.publish("after")
@@ -54,7 +54,7 @@ class EventBusTest(absltest.TestCase):
         self.assertEqual(threads, [threading.current_thread(), other])
 
     def test_subscribers_are_called_in_their_order(self) -> None:
-        """Of subscription; a callback may be there twice."""
+        """Callbacks are called in the order of subscription, maybe twice."""
         calls: list[str] = []
 
         def first(_: event_bus.EventAndTime[str]) -> None:

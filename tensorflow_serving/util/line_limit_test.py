@@ -51,7 +51,7 @@ class LineLimitTest(absltest.TestCase):
         self.assertIsNotNone(self._log(1, 1.0)[0])
 
     def test_kinds_are_forgotten_when_there_are_too_many(self) -> None:
-        """What callers choose may be in a line."""
+        """Kinds are forgotten at a limit, as callers may choose them."""
         self._log(100, 5.0)
         for number in range(1_000):
             self.limit.admit("x" * number, 5.0)

@@ -34,8 +34,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.INFO)
-    # What imports made stays. TensorFlow makes so much that going through it in
-    # search of garbage would stop a server for a tenth of a second.
+    # Objects that imports made stay. TensorFlow makes so much that going
+    # through it in search of garbage would stop a server for a tenth of a
+    # second.
     gc.freeze()
 
     def guarded_main(argv: Sequence[str]) -> int | None:

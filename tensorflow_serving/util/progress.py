@@ -10,7 +10,7 @@ _SECONDS_BETWEEN_LINES = 2.0
 
 
 class ProgressBar(Protocol):
-    """What the bars of tqdm offer, as far as it is used."""
+    """The part of the bars of tqdm that is used."""
 
     total: float | None
 

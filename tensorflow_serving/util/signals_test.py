@@ -63,7 +63,7 @@ class TerminationTest(parameterized.TestCase):
         os.kill(os.getpid(), signal.SIGTERM)
 
     def test_signal_may_come_to_any_thread(self) -> None:
-        """The main thread, which waits, hears of it all the same."""
+        """A signal to any thread wakes the main thread, which waits."""
         termination = self._termination()
         go_on = threading.Event()
 

@@ -7,7 +7,7 @@ MAX_VERSION: Final = 2**63 - 1
 
 
 def parse(name: str) -> int | None:
-    """Returns the version that a folder of this name holds; None if it is none.
+    """Returns the version that a folder of this name holds; None for others.
 
     A version is written in ASCII digits, with leading zeros or without, and is
     at most MAX_VERSION.
