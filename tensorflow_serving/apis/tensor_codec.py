@@ -37,7 +37,7 @@ _DIM_TAG: Final = b"\x12"
 _SIZE_TAG: Final = b"\x08"
 _STRING_TAG: Final = b"\x42"
 
-# numpy allows no more, TensorFlow does.
+# The limit of numpy; TensorFlow allows higher ranks.
 _MAX_RANK: Final = 64
 _MAX_SIZE: Final = 1 << 62
 
@@ -46,7 +46,7 @@ _MAX_SIZE: Final = 1 << 62
 class Encoding:
     """How the values of a type are written."""
 
-    # That of a type of TensorFlow.
+    # The number of a type in TensorFlow.
     number: int
     # The dtype of arrays, and of the numbers that go over the wire: unsigned,
     # little-endian, perhaps two of them for a value.

@@ -69,7 +69,7 @@ class _Hole:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Template(Generic[_Message]):
-    """What messages have in common."""
+    """The bytes that all messages of a kind share."""
 
     # All before the first hole; what stands between and after, by its start.
     head: bytes

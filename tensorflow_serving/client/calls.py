@@ -92,7 +92,7 @@ class Classifications:
     """An answer to classify()."""
 
     model: model_pb2.ModelSpec
-    # For each example its classes, in the order of the model.
+    # The classes of each example, in the order of the model.
     classes: Sequence[Sequence[Class]]
 
 
@@ -117,7 +117,7 @@ class Metadata:
 class Call(Generic[_Result]):
     """A call that can be sent."""
 
-    # That of HTTP/2, "/package.Service/Method".
+    # The path in HTTP/2, "/package.Service/Method".
     path: str
     request: bytes
     # Returns the meaning of the bytes of a response; raises DecodeError or

@@ -30,7 +30,7 @@ class CannedServer:
         self, credentials: grpc.ServerCredentials | None = None
     ) -> None:
         """Starts to serve, encrypted if there are credentials."""
-        # What calls get, in order.
+        # The answers to calls, in order.
         self.answers: list[Answer] = []
         # The calls that came: messages of the classes of their methods.
         self.requests: list[Any] = []

@@ -73,7 +73,7 @@ def _metadata() -> get_model_metadata_pb2.GetModelMetadataResponse:
 
 
 class ClientTest(parameterized.TestCase):
-    """What a client sends and returns."""
+    """Tests of the requests and results of a client."""
 
     # Makes a client, calls a method of it, and closes it.
     run_method: Callable[..., Any] = staticmethod(_synchronous)
@@ -252,7 +252,7 @@ class ClientTest(parameterized.TestCase):
 
 
 class ClosedClientTest(absltest.TestCase):
-    """What becomes of calls of a client that is closed."""
+    """Tests of the calls of a client that is closed."""
 
     def test_closed_client_is_not_used(self) -> None:
         """The error says so; to close it again is fine."""
@@ -280,7 +280,7 @@ class ClosedClientTest(absltest.TestCase):
 
 
 class CancelledTaskTest(absltest.TestCase):
-    """What becomes of the call of a task that is cancelled."""
+    """Tests of the call of a task that is cancelled."""
 
     def test_call_ends_with_its_task(self) -> None:
         """The client can be used for other calls afterwards."""
@@ -315,7 +315,7 @@ class AsyncClientTest(ClientTest):
 
 
 class ModulesTest(absltest.TestCase):
-    """What a client needs."""
+    """Tests of the modules that a client imports."""
 
     def test_client_needs_few_packages(self) -> None:
         """TensorFlow is not among them, nor types that few models have."""

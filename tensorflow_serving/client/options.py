@@ -22,7 +22,7 @@ class TlsOptions:
 
     # The authorities that are trusted; empty for those of gRPC.
     ca_file: str = ""
-    # What the client proves itself with; both or none.
+    # The key and certificate with which the client authenticates; both or none.
     private_key_file: str = ""
     certificate_chain_file: str = ""
 

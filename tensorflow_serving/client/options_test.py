@@ -15,7 +15,7 @@ def _arguments(**kwargs: Any) -> dict[str, Any]:
 
 
 class OptionsTest(parameterized.TestCase):
-    """What a user may say, and what gRPC gets."""
+    """Tests of the values that are allowed, and of those that gRPC gets."""
 
     @parameterized.parameters(
         ({"server": ""}, "server must be a host and a port, for example"),

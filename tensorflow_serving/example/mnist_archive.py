@@ -177,6 +177,6 @@ class _Mirrors:
                 self.drop(mirror, f"{mirror}{name}: {reason or last_line}")
 
     def drop(self, mirror: str, reason: str) -> None:
-        """Uses a mirror no more."""
+        """Stops using a mirror."""
         self.usable.remove(mirror)
         self.reasons.append(reason)

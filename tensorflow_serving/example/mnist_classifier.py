@@ -1,4 +1,4 @@
-"""What is served of a version of the MNIST model."""
+"""The servable of a version of the MNIST model."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ _NO_SCORES = np.zeros([0, mnist_image.NUM_CLASSES], np.float32)
 
 
 class Session(session.Session, batched_function.Session, Protocol):
-    """What a MnistClassifier needs of a session; a ServingSession has it."""
+    """The part of a session that a MnistClassifier uses."""
 
 
 class MnistClassifier:

@@ -48,7 +48,7 @@ class PrepareProcessTest(absltest.TestCase):
 
 
 class MnistClassifierTest(parameterized.TestCase):
-    """What is served of a version."""
+    """Tests of the servable of a version."""
 
     def _bundle(
         self,
@@ -144,7 +144,7 @@ class MnistClassifierTest(parameterized.TestCase):
             self.assertEqual(sizes, expected_sizes)
 
     def test_close_closes_the_bundle(self) -> None:
-        """Its session does not run any more."""
+        """Closing a classifier closes its session, which refuses runs."""
         bundle = self._bundle()
         classifier = mnist_classifier.MnistClassifier(bundle, max_batch_size=1)
         classifier.close()

@@ -46,7 +46,7 @@ _DEADLINE_SECONDS = 5.0
 
 @dataclasses.dataclass
 class Results:
-    """What came back; guarded by the lock of the Tester until it is done."""
+    """Counts of the answers; guarded by the Tester's lock until it is done."""
 
     latencies_seconds: list[float] = dataclasses.field(default_factory=list)
     num_wrong: int = 0

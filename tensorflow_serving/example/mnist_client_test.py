@@ -117,7 +117,7 @@ class MnistClientTest(parameterized.TestCase):
 
     @parameterized.parameters(0, 9)
     def test_answer_of_another_size_is_a_failure(self, num_values: int) -> None:
-        """The server is none for these images; the client ends."""
+        """An answer of another size is a failure that ends the client."""
         client = self._run(self._serve(num_values=num_values), "--num_tests=20")
         self.assertEqual(client.returncode, 1)
         self.assertEqual(

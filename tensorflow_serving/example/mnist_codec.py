@@ -26,15 +26,15 @@ _RESPONSE_PREFIX = b"\x0a\x28"
 def decode_image(request: bytes) -> npt.NDArray[Any]:
     """Returns the image of a serialized MnistRequest.
 
-    What any serializer writes is not copied; other encodings of the same
-    message are parsed.
+    The encoding that serializers write is not copied; other encodings of the
+    same message are parsed.
 
     Returns:
       image: float32 [1, 784], read-only.
 
     Raises:
-      InvalidArgumentError: The bytes are no MnistRequest, or the image has not
-        784 values. Permanent.
+      InvalidArgumentError: The bytes are no MnistRequest, or the image does not
+        have 784 values. Permanent.
     """
     if len(request) == _NUM_BYTES + len(_REQUEST_HEADER) and request.startswith(
         _REQUEST_HEADER
@@ -50,7 +50,7 @@ def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:
       image: float32 [1, 784].
 
     Raises:
-      InvalidArgumentError: It has not 784 values. Permanent.
+      InvalidArgumentError: It does not have 784 values. Permanent.
     """
     num_pixels = len(request.image_data)
     if num_pixels != mnist_image.NUM_PIXELS:

@@ -26,7 +26,7 @@ class ModulesTest(absltest.TestCase):
         np.testing.assert_array_equal(y, [-1, -1])
         tops = {name.partition(".")[0] for name in sys.modules}
         self.assertEqual(tops & {"tensorflow", "keras", "tensorboard"}, set())
-        # What reads training data is not loaded either.
+        # Modules that read training data are not loaded either.
         self.assertNotIn("pooch", tops)
 
 

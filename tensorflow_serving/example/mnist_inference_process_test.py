@@ -91,7 +91,7 @@ class SupervisorTest(parameterized.TestCase):
 
     @parameterized.parameters("--num_workers=1", "--num_workers=2")
     def test_help_is_for_all_flags(self, flag: str) -> None:
-        """Those of the workers are among them."""
+        """The help shows all flags, and those of the workers among them."""
         text = subprocess.run(
             [_INFERENCE, flag, "--help"],
             capture_output=True,

@@ -111,7 +111,7 @@ class ServingTest(parameterized.TestCase):
         self.client = _Client(self, self.server.address)
 
     def test_server_runs_without_the_python_of_tensorflow(self) -> None:
-        """Of its libraries it has those with the C API only."""
+        """A server loads only the libraries of the C API of TensorFlow."""
         with open(f"/proc/{self.server.pid}/maps", encoding="utf-8") as file:
             maps = file.read()
         self.assertIn("libtensorflow_cc", maps)
@@ -165,7 +165,7 @@ class ServingTest(parameterized.TestCase):
         )
 
     def test_health_is_serving(self) -> None:
-        """For the server and for the service."""
+        """The server and the service are both reported as serving."""
         stub = health_pb2_grpc.HealthStub(self.client.channel)
         for name in ("", "tensorflow.serving.MnistService"):
             request = health_pb2.HealthCheckRequest(service=name)

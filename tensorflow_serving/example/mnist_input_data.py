@@ -25,7 +25,7 @@ from absl import logging
 from tensorflow_serving.example import mnist_archive, mnist_image
 from tensorflow_serving.util import errors
 
-# What a flag may name; "auto" is MNIST if it can be had.
+# The names that a flag accepts; "auto" is MNIST if it is available.
 DATASETS = ("auto", "mnist", "digits")
 
 MNIST = mnist_archive.Archive(
@@ -118,7 +118,7 @@ class DataSet:
 
 @dataclasses.dataclass(frozen=True)
 class DataSets:
-    """What a model is trained, tuned and tested with."""
+    """The data for training, tuning and testing a model."""
 
     train: DataSet
     validation: DataSet

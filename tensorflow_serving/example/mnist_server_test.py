@@ -19,7 +19,7 @@ _SERVICE = call_lib.Service(
 
 
 class MnistServerTest(absltest.TestCase):
-    """What the servers of MnistService have in common."""
+    """Tests of the code that the servers of MnistService share."""
 
     def setUp(self) -> None:
         """Takes over the signals, for the time of the test."""

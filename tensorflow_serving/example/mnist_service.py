@@ -48,7 +48,7 @@ class MnistService:
         """Returns how likely each digit is.
 
         Raises:
-          InvalidArgumentError: The image has not 784 values. Permanent.
+          InvalidArgumentError: The image does not have 784 values. Permanent.
           InternalError: The model does not return [1, 10] floats. Permanent.
           ServingError: What the function raised.
         """
@@ -82,7 +82,7 @@ class AsyncMnistService:
         """
         self._scheduler = scheduler
         self._function = function
-        # Of the thread of the server that begins calls.
+        # Only accessed by the thread of the server that begins calls.
         self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
         self._has_more = False
 

@@ -151,7 +151,7 @@ class MnistVersionsTest(parameterized.TestCase):
         self.assertRegex(str(state.error), reason)
 
     def test_first_version_may_come_later(self) -> None:
-        """What is waited for is logged, with what is known."""
+        """A server waits for the first version, and logs what it waits for."""
         base_path = self.create_tempdir().full_path
         with self.assertLogs(level="INFO") as logs:
             served = self._serve(base_path)

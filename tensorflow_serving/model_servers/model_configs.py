@@ -55,7 +55,7 @@ class ModelConfig:
 
     @property
     def monitored(self) -> file_system_storage_path_source.ServableToMonitor:
-        """What a source has to look after."""
+        """The servable that a source has to poll."""
         return file_system_storage_path_source.ServableToMonitor(
             self.name, self.base_path, self.version_policy
         )
@@ -110,7 +110,7 @@ def read(path: str) -> tuple[ModelConfig, ...]:
         text_format.Parse(text, config)
         return parse(config)
     except text_format.ParseError as error:
-        # What suites that start TensorFlow Serving look for.
+        # Test suites that start TensorFlow Serving look for this text.
         raise errors.InvalidArgumentError(
             "Error parsing text-format tensorflow.serving.ModelServerConfig: "
             f"{path}:{error}"

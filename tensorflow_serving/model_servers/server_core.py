@@ -72,7 +72,7 @@ class Options:
     manager: basic_manager.Options = basic_manager.Options()
     # How often to look for versions; 0: only at the start.
     file_system_poll_wait_seconds: float = 1.0
-    # What all models may take together; None for any amount.
+    # The bytes that all models may take together; None for no limit.
     max_memory_bytes: int | None = None
     # How long reload() waits for new models; 0 for as long as it takes.
     model_load_timeout_seconds: float = 0.0
@@ -109,7 +109,7 @@ class ServerCore:
         # All guarded by _lock.
         self._models = tuple(models)
         self._labels: version_labels.Labels = {}
-        # Those of the first models of which nothing is known yet.
+        # The names of first models whose state is not known yet.
         self._starting = set(model_configs.names(models))
         # Held while a configuration is put into effect.
         self._reload_lock = threading.Lock()
