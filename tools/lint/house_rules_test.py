@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from absl.testing import absltest, parameterized
 
-from tools.lint import build_rules, python_rules, source_tree
+from tools.lint import build_rules, prose_rules, python_rules, source_tree
 
 _Rule = Callable[[source_tree.SourceTree], Iterator[str]]
 
@@ -18,6 +18,7 @@ _RULES: tuple[_Rule, ...] = (
     python_rules.layers_point_one_way,
     python_rules.tests_do_not_sleep,
     python_rules.files_name_no_machine,
+    prose_rules.prose_is_plain,
     build_rules.modules_have_targets,
     build_rules.tests_stand_below_their_libraries,
     build_rules.tests_have_a_size,
@@ -125,6 +126,26 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "path_of_a_machine",
         python_rules.files_name_no_machine,
         {"x.md": "see /" + "home/somebody"},
+    ),
+    (
+        "docstring_that_begins_with_what",
+        prose_rules.prose_is_plain,
+        {"x.py": 'class X:\n    """What a load asks."""\n'},
+    ),
+    (
+        "comment_without_a_subject",
+        prose_rules.prose_is_plain,
+        {"x.py": "import os\n\n# Of this test\n# only.\nx = 1\n"},
+    ),
+    (
+        "phrase_on_two_lines",
+        prose_rules.prose_is_plain,
+        {"x.py": "# The caller is\n# told nothing.\nx = 1\n"},
+    ),
+    (
+        "phrase_on_a_page",
+        prose_rules.prose_is_plain,
+        {"x.md": "It waits\n\nfor ever.\n"},
     ),
     (
         "module_without_target",

@@ -16,9 +16,9 @@ _MAX_POSITIONAL_PARAMETERS = 5
 
 _DUMPING_GROUNDS = {"base", "common", "helper", "helpers", "misc", "utils"}
 
-# What the modules of a folder of tensorflow_serving may import, beside their
-# own folder. Tests may import test_util as well. A folder without an entry
-# follows the rules of the one that it is in.
+# The folders from which the modules of a folder of tensorflow_serving may
+# import, in addition to their own. Tests may import test_util as well. A folder
+# without an entry follows the rules of the one that it is in.
 _LAYERS: dict[str, set[str]] = {
     "util": set(),
     "rpc": {"rpc/http2", "util"},
