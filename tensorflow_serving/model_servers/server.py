@@ -49,7 +49,7 @@ def serve(
     core: server_core.ServerCore,
     options: Options,
     termination: signals.Termination,
-    on_running: Callable[[int], None],
+    on_running: Callable[[], None],
 ) -> None:
     """Serves the models of a core until a signal comes.
 
@@ -62,7 +62,7 @@ def serve(
       core: The models.
       options: See Options.
       termination: Waits for the signal.
-      on_running: Called with the port once calls are answered.
+      on_running: Called once calls are answered.
 
     Raises:
       UnavailableError: An address cannot be taken.
@@ -98,7 +98,7 @@ def serve(
         )
         server.start()
         health.update()
-        on_running(server.port)
+        on_running()
         logging.info("Stopping because of %s", termination.wait())
         _stop(server, options)
         termination.end_within(_EXIT_SECONDS, exit_code=0)

@@ -64,12 +64,13 @@ def _reload_if_changed(core: server_core.ServerCore) -> None:
         core.reload(models)
 
 
-def _say_running(port: int) -> None:
-    print(
-        "Running gRPC ModelServer at "
-        f"{model_server_flags.HOST.value or '0.0.0.0'}:{port} ...",
-        flush=True,
-    )
+def _say_running(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        host = "0.0.0.0" if address.startswith(":") else ""
+        print(
+            f"Running gRPC ModelServer, listening on {host}{address}",
+            flush=True,
+        )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -96,7 +97,12 @@ def main(argv: Sequence[str]) -> None:
                 model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value,
             )
         )
-        server.serve(core, server_options, termination, _say_running)
+        server.serve(
+            core,
+            server_options,
+            termination,
+            lambda: _say_running(server_options.addresses),
+        )
 
 
 if __name__ == "__main__":

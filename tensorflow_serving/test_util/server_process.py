@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 
 from tensorflow_serving.util import errors
 
-_LISTENING = re.compile(r"listening on \S+:(\d+)")
+_LISTENING = re.compile(
+    r"listening on (?:unix:(?P<path>\S+)|\S+:(?P<port>\d+))"
+)
 
 # Longer than anything that a test waits for.
 _LOG_SECONDS = 60.0
@@ -65,6 +67,7 @@ class ServerProcess:
         )
         self._log = _Log(self._process, on_log_line) if collects_log else None
         self._port: int | None = None
+        self._socket_path = ""
         if not waits:
             return
         try:
@@ -82,7 +85,8 @@ class ServerProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if match := _LISTENING.search(line):
-                self._port = int(match[1])
+                self._port = int(match["port"] or 0)
+                self._socket_path = match["path"] or ""
                 return
         raise errors.FailedPreconditionError(
             "server must listen; got exit code "
@@ -97,7 +101,9 @@ class ServerProcess:
 
     @property
     def address(self) -> str:
-        """Host and port for a client on this machine."""
+        """Host and port for a client on this machine, or a UNIX socket."""
+        if self._socket_path:
+            return f"unix:{self._socket_path}"
         return f"localhost:{self.port}"
 
     @property

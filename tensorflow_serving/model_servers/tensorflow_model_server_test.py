@@ -1,0 +1,269 @@
+"""Tests of the model server as a process, with real clients."""
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+from absl.testing import absltest, parameterized
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tensorflow_serving.client import calls, client, options
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.util import errors
+
+_SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
+_X = np.array([[1.0], [2.0]], np.float32)
+_AVAILABLE = "{{name: {} version: {}}} is AVAILABLE"
+
+
+def _version(own: client.Client, name: str) -> int:
+    """Returns the version of a model that answers."""
+    prediction = own.predict(calls.Model(name), {"x": _X})
+    return int(prediction.model.version.value)
+
+
+class ModelServerTest(parameterized.TestCase):
+    """Tests of a server with exports and SavedModels of half plus two."""
+
+    def setUp(self) -> None:
+        """Makes a folder for models and for the socket."""
+        super().setUp()
+        self.folder = self.create_tempdir().full_path
+        # The path of a socket has at most 107 bytes.
+        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
+        self.socket = os.path.join(short, "socket")
+
+    def _write(self, model: str, name: str, version: int) -> str:
+        """Puts a version below a base path, as a whole; returns the base."""
+        base_path = os.path.join(self.folder, name)
+        temporary = os.path.join(self.folder, f"{name}-{version}-tmp")
+        written_models.copy(model, temporary)
+        os.makedirs(base_path, exist_ok=True)
+        os.rename(temporary, os.path.join(base_path, f"{version:08d}"))
+        return base_path
+
+    def _config(self, *names: str, more: str = "") -> str:
+        """Writes a configuration; returns the path of the file."""
+        path = os.path.join(self.folder, "models.config")
+        models = "".join(
+            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
+            f'model_platform: "tensorflow" {more} }} '
+            for name in names
+        )
+        with open(f"{path}-tmp", "w", encoding="utf-8") as file:
+            file.write(f"model_config_list {{ {models} }}")
+        os.rename(f"{path}-tmp", path)
+        return path
+
+    def _start(self, *flags: str) -> server_process.ServerProcess:
+        server = server_process.ServerProcess(
+            [
+                _SERVER,
+                "--port=0",
+                f"--grpc_socket_path={self.socket}",
+                "--file_system_poll_wait_seconds=0.1",
+                *flags,
+            ],
+            collects_log=True,
+        )
+        self.enter_context(server)
+        return server
+
+    def _client(self) -> client.Client:
+        own = client.Client(options.Options(f"unix:{self.socket}"))
+        self.addCleanup(own.close)
+        return own
+
+    def _serving(self, name: str) -> bool:
+        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            response = stub.Check(health_pb2.HealthCheckRequest(service=name))
+        return bool(response.status == response.SERVING)
+
+    @parameterized.parameters((), ("--enable_batching",))
+    def test_models_of_all_formats_answer(self, *flags: str) -> None:
+        """An export of 2016's kind and two SavedModels share a process."""
+        self._write(written_models.HALF_PLUS_TWO, "export", 1)
+        self._write(written_models.SAVED_MODEL_TF1, "one", 1)
+        self._write(written_models.SAVED_MODEL_TF2, "two", 5)
+        config = self._config("export", "one", "two")
+        server = self._start(f"--model_config_file={config}", *flags)
+        for name, version in (("export", 1), ("one", 1), ("two", 5)):
+            server.wait_for_log(_AVAILABLE.format(name, version))
+        own = self._client()
+        for name, key in (("export", "inputs"), ("one", "x"), ("two", "x")):
+            prediction = own.predict(calls.Model(name), {key: _X})
+            (y,) = prediction.outputs.values()
+            np.testing.assert_array_equal(y, [[2.5], [3.0]])
+        for name in ("", "export", "two:5", "PredictionService"):
+            self.assertTrue(self._serving(name), name)
+        self.assertEqual(server.stop(), 0)
+        server.wait_for_log("Stopping because of SIGTERM")
+
+    def test_new_version_takes_over_and_a_broken_one_does_not(self) -> None:
+        """Calls get the newest version that is whole."""
+        base_path = self._write(written_models.SAVED_MODEL_TF2, "m", 1)
+        server = self._start("--model_name=m", f"--model_base_path={base_path}")
+        server.wait_for_log(_AVAILABLE.format("m", 1))
+        own = self._client()
+        self._write(written_models.SAVED_MODEL_TF1, "m", 2)
+        server.wait_for_log(_AVAILABLE.format("m", 2))
+        self.assertEqual(_version(own, "m"), 2)
+        broken = os.path.join(self.folder, "broken-tmp")
+        written_models.copy(written_models.SAVED_MODEL_TF2, broken)
+        with open(os.path.join(broken, "saved_model.pb"), "r+b") as file:
+            file.truncate(100)
+        num_lines = len(server.log_lines)
+        os.rename(broken, os.path.join(base_path, "3"))
+        server.wait_for_log("version: 3", num_lines)
+        self.assertEqual(_version(own, "m"), 2)
+
+    def test_configuration_that_changes_is_put_into_effect(self) -> None:
+        """By polling its file; half a file changes nothing."""
+        self._write(written_models.SAVED_MODEL_TF2, "one", 1)
+        self._write(written_models.SAVED_MODEL_TF2, "two", 1)
+        config = self._config("one")
+        server = self._start(
+            f"--model_config_file={config}",
+            "--model_config_file_poll_wait_seconds=1",
+        )
+        server.wait_for_log(_AVAILABLE.format("one", 1))
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("model_config_list { config { name: ")
+        server.wait_for_log("The configuration stays as it is: Error parsing")
+        self._config("two")
+        server.wait_for_log(_AVAILABLE.format("two", 1))
+        server.wait_for_log("{name: one version: 1} is END")
+        with self.assertRaisesRegex(errors.NotFoundError, "Servable"):
+            self._client().predict(calls.Model("one"), {"x": _X})
+
+    def test_reload_says_which_model_failed(self) -> None:
+        """It returns when the new models serve, or as soon as one cannot."""
+        base_path = self._write(written_models.SAVED_MODEL_TF2, "one", 1)
+        server = self._start(
+            "--model_name=one", f"--model_base_path={base_path}"
+        )
+        server.wait_for_log(_AVAILABLE.format("one", 1))
+        self._write(written_models.SAVED_MODEL_TF1, "two", 1)
+        own = self._client()
+        own.reload(self._models("one", "two"))
+        self.assertEqual(_version(own, "two"), 1)
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "model lost must hold a version"
+        ):
+            own.reload(self._models("one", "lost"))
+        self.assertEqual(_version(own, "one"), 1)
+
+    def test_label_names_a_version(self) -> None:
+        """It may point at an older version that is served as well."""
+        self._write(written_models.SAVED_MODEL_TF2, "m", 1)
+        self._write(written_models.SAVED_MODEL_TF2, "m", 2)
+        config = self._config("m", more="model_version_policy { all {} }")
+        server = self._start(f"--model_config_file={config}")
+        for version in (1, 2):
+            server.wait_for_log(_AVAILABLE.format("m", version))
+        own = self._client()
+        models = self._models("m")
+        (model,) = models.model_config_list.config
+        model.model_version_policy.all.SetInParent()
+        model.version_labels["stable"] = 1
+        own.reload(models)
+        prediction = own.predict(calls.Model("m", label="stable"), {"x": _X})
+        self.assertEqual(prediction.model.version.value, 1)
+        model.version_labels["canary"] = 9
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "label canary"
+        ):
+            own.reload(models)
+
+    def test_server_without_its_model_waits_and_ends(self) -> None:
+        """A missing base path is no reason to end, nor to refuse to end."""
+        server = self._start(
+            "--model_name=m", f"--model_base_path={self.folder}/lost"
+        )
+        self.assertFalse(self._serving(""))
+        with self.assertRaisesRegex(errors.UnavailableError, "first models"):
+            self._client().predict(
+                calls.Model("m"), {"x": _X}, deadline_seconds=0.5
+            )
+        server.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+
+    def _models(self, *names: str) -> model_server_config_pb2.ModelServerConfig:
+        config = model_server_config_pb2.ModelServerConfig()
+        for name in names:
+            config.model_config_list.config.add(
+                name=name,
+                base_path=os.path.join(self.folder, name),
+                model_platform="tensorflow",
+            )
+        return config
+
+    @parameterized.named_parameters(
+        ("no_model", [], "--model_base_path must be"),
+        ("positional", ["--model_base_path=/m", "x"], r"got \['x'\]"),
+        ("unknown_flag", ["--prot=1"], "prot"),
+        (
+            "parameters_without_batching",
+            ["--model_base_path=/m", "--batching_parameters_file=/x"],
+            "--enable_batching only",
+        ),
+        (
+            "parameters_that_are_lost",
+            [
+                "--model_base_path=/m",
+                "--enable_batching",
+                "--batching_parameters_file=/no/such/file",
+            ],
+            "--batching_parameters_file must be a file",
+        ),
+        (
+            "no_port",
+            ["--model_base_path=/m", "--port=0", "--grpc_socket_path="],
+            "--port or --grpc_socket_path",
+        ),
+        (
+            "config_that_is_lost",
+            ["--model_config_file=/no/such/file"],
+            "must be there; got /no/such/file",
+        ),
+    )
+    def test_wrong_flags_end_the_program(
+        self, flags: Sequence[str], text: str
+    ) -> None:
+        """The text says which flag, and the exit code is not 0."""
+        result = subprocess.run(
+            [
+                _SERVER,
+                "--port=0",
+                f"--grpc_socket_path={self.socket}",
+                *flags,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertNotEqual(result.returncode, 0)
+        self.assertRegex(result.stdout + result.stderr, text)
+
+    def test_version_is_two_lines(self) -> None:
+        """The second one names the TensorFlow that runs models."""
+        result = subprocess.run(
+            [_SERVER, "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        first, second = result.stdout.splitlines()
+        self.assertRegex(first, "^TensorFlow ModelServer: ")
+        self.assertRegex(second, r"^TensorFlow Library: 2\.")
+
+
+if __name__ == "__main__":
+    absltest.main()
