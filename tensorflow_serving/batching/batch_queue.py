@@ -160,9 +160,7 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
             DeadlineExceededError: See BatchScheduler.schedule.
         """
         if self._closed:
-            raise errors.FailedPreconditionError(
-                "batch queue must be open to schedule a task; got a closed one"
-            )
+            raise errors.FailedPreconditionError("The batch queue is closed.")
         if task.deadline <= now:
             self._num_refused += 1
             raise batch_scheduler.expired_error()
@@ -341,8 +339,8 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         if len(self._full) + 1 + num_new_batches > max_batches:
             self._num_refused += 1
             raise errors.UnavailableError(
-                f"waiting batches must be at most {max_batches}; got one more "
-                "call than fits. Try again later"
+                f"Too many waiting batches (limit {max_batches}); try again "
+                "later."
             )
         if len(sizes) == 1:
             return [task]

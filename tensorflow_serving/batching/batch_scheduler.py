@@ -189,7 +189,7 @@ class Statistics:
 def expired_error() -> errors.DeadlineExceededError:
     """Returns what a task gets whose deadline passed before it was run."""
     return errors.DeadlineExceededError(
-        "deadline must leave time to run; it passed before the call was run"
+        "The deadline passed before the call could run."
     )
 
 

@@ -131,7 +131,7 @@ class SharedBatchScheduler:
         with self._lock:
             if self._closed:
                 raise errors.FailedPreconditionError(
-                    "scheduler must be open to add a queue; got a closed one"
+                    "The batch scheduler is closed."
                 )
             self._queues.append(queue)
         return Queue(self, queue)

@@ -134,8 +134,7 @@ class StreamingBatchScheduler(
         with self._lock:
             if self._closed:
                 raise errors.FailedPreconditionError(
-                    "batch scheduler must be open to schedule a task; got a "
-                    "closed one"
+                    "The batch scheduler is closed."
                 )
             if size > max_batch_size:
                 raise errors.InvalidArgumentError(
@@ -232,8 +231,8 @@ class StreamingBatchScheduler(
         if self._num_batches_in_progress >= num_threads:
             self._num_refused += 1
             raise errors.UnavailableError(
-                f"batches in progress must be at most {num_threads}; got one "
-                "more call than fits. Try again later"
+                f"Too many batches in progress (limit {num_threads}); try "
+                "again later."
             )
         batch = batch_scheduler.Batch[batch_scheduler.TaskT]()
         batch.add_task(task)
