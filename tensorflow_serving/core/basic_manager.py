@@ -472,7 +472,7 @@ class BasicManager(manager.Manager):
         """Raises FailedPreconditionError if it is closed; needs the lock."""
         if self._closed:
             raise errors.FailedPreconditionError(
-                f"manager must be open to serve {servable_id}; got a closed one"
+                f"The manager is closed, and cannot serve {servable_id}."
             )
 
     def _managed(self, servable_id: servable.ServableId) -> _Harness:

@@ -251,7 +251,7 @@ class CachingManagerTest(parameterized.TestCase):
         self.assertEqual(factory.closed, ["name:2"])
         self.assertEqual(manager.list_available_servable_ids(), [])
         with self.assertRaisesRegex(
-            errors.FailedPreconditionError, "manager must be open"
+            errors.FailedPreconditionError, "The manager is closed"
         ):
             self._get(manager)
         self.assertEqual(manager.num_loads_in_progress, 0)

@@ -31,8 +31,7 @@ class OutputPort(source.Source[T], Generic[T]):
         with self._lock:
             if self._callback is not None:
                 raise errors.FailedPreconditionError(
-                    "source must be without a target to get one; got a second "
-                    "one"
+                    "The source already has a target."
                 )
             self._callback = callback
             self._changed.notify_all()

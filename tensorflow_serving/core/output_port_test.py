@@ -59,7 +59,7 @@ class OutputPortTest(absltest.TestCase):
         port = output_port.OutputPort[str]()
         port.set_aspired_versions_callback(_ignore)
         with self.assertRaisesRegex(
-            errors.FailedPreconditionError, "without a target"
+            errors.FailedPreconditionError, "already has a target"
         ):
             port.set_aspired_versions_callback(lambda name, versions: None)
         self.assertIs(port.wait_for_callback(), _ignore)

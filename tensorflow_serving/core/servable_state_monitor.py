@@ -194,9 +194,7 @@ class ServableStateMonitor:
     ) -> bool:
         """Returns whether to end a wait, or raises why; needs the lock."""
         if self._is_closed:
-            raise errors.CancelledError(
-                "monitor must be open to wait; got a closed one"
-            )
+            raise errors.CancelledError("The monitor is closed.")
         for request in requests:
             if request.version is None:
                 continue

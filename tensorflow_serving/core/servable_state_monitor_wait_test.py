@@ -209,7 +209,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         self._publish(1, _ManagerState.AVAILABLE)
         self.monitor.close()
         with self.assertRaisesRegex(
-            errors.CancelledError, "monitor must be open"
+            errors.CancelledError, "The monitor is closed."
         ):
             self.monitor.wait_until_available([_ONE], None)
 
