@@ -190,8 +190,7 @@ class CallRouter:
         """Ends a call whose caller waits no longer, and may not say so."""
         call.abort(
             errors.DeadlineExceededError(
-                "deadline must leave time for a reply; it passed before there "
-                "was one"
+                "The deadline passed before there was a reply."
             )
         )
 
@@ -237,7 +236,7 @@ class CallRouter:
             seconds = self._options.limits.message_seconds
             call.abort(
                 errors.DeadlineExceededError(
-                    f"request must arrive within {seconds:g} s; it did not"
+                    f"The request did not arrive within {seconds:g} s."
                 )
             )
 
@@ -325,8 +324,8 @@ class CallRouter:
         elif not call.peer.connection.incoming.take_room(stream, len(request)):
             call.fail(
                 errors.ResourceExhaustedError(
-                    "compressed requests must leave room for others of their "
-                    "connection; got too many at a time. Try again later"
+                    "Too many compressed requests on this connection; try "
+                    "again later."
                 )
             )
         elif call.is_active:

@@ -101,16 +101,13 @@ def notify(on_cancelled: Callable[[], None] | None) -> None:
 def too_many_calls_error(most: int) -> errors.ResourceExhaustedError:
     """Returns the error of a call beyond the limit."""
     return errors.ResourceExhaustedError(
-        f"concurrent calls must be at most {most}; got one more. Try again "
-        "later"
+        f"Too many concurrent calls (limit {most}); try again later."
     )
 
 
 def stopping_error() -> errors.UnavailableError:
     """Returns the error of a call that a stop leaves without an answer."""
-    return errors.UnavailableError(
-        "server must be running; got a call while it is shutting down"
-    )
+    return errors.UnavailableError("The server is shutting down.")
 
 
 def internal_error() -> errors.InternalError:

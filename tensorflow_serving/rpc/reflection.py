@@ -74,8 +74,8 @@ class _Conversation:
         self._num_waiting_bytes += len(data) + _REQUEST_BYTES
         if self._num_waiting_bytes > _MAX_WAITING_BYTES:
             raise errors.ResourceExhaustedError(
-                "responses must be read before more is asked for; got another "
-                "request"
+                "Too many responses wait for the client; read them before the"
+                " next request."
             )
         self._waiting.append(data)
         self._answer_waiting()

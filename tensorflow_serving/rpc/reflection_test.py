@@ -106,7 +106,7 @@ class ReflectionTest(parameterized.TestCase):
         for each in self.calls:
             each.is_writable = False
             with self.assertRaisesRegex(
-                errors.ResourceExhaustedError, "must be read"
+                errors.ResourceExhaustedError, "^Too many responses wait"
             ):
                 each.on_request(bytes(1 << 18))
 

@@ -198,7 +198,7 @@ class ServerAsyncTest(absltest.TestCase):
         client = self._begin(server_lib.Options(max_concurrent_calls=2))
         calls = [client(b"x") for _ in range(2)]
         begun = [self.later.calls.get() for _ in calls]
-        self._check(client(b"x"), "RESOURCE_EXHAUSTED", "at most 2")
+        self._check(client(b"x"), "RESOURCE_EXHAUSTED", "limit 2")
         for each in begun:
             each.reply(b"y")
         self.assertEqual([call.result() for call in calls], [b"y"] * 2)

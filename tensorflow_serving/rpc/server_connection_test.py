@@ -302,7 +302,9 @@ class ServerConnectionTest(parameterized.TestCase):
         client.send(stream_id, h2_client.message(_HELLO)[:-1])
         response = client.response(stream_id)
         self.assertEqual(response.code, errors.StatusCode.DEADLINE_EXCEEDED)
-        self.assertRegex(response.text, "^request must arrive within 0.2 s")
+        self.assertRegex(
+            response.text, "^The request did not arrive within 0.2 s"
+        )
         client.send(chat_id, h2_client.message(_HELLO), ends=True)
         self.assertEqual(client.response(chat_id).messages, [_HELLO])
 

@@ -282,7 +282,7 @@ class Supervisor:
                     return
             name = self._termination.wait_or_woken(None)
         raise errors.CancelledError(
-            f"workers must become ready; got {name} before"
+            f"The server got {name} before its workers were ready."
         )
 
     def _are_ready(self) -> bool:
@@ -293,7 +293,7 @@ class Supervisor:
         """Raises CancelledError if there is a stop; needs the lock."""
         if self._stop_signal is not None:
             raise errors.CancelledError(
-                "workers must become ready; got a stop before"
+                "The server was stopped before its workers were ready."
             )
 
     def _check_no_failure(self) -> None:

@@ -297,8 +297,8 @@ def _no_room_block(is_begun: bool) -> bytes:
     """Returns the end of a call whose reply is too much."""
     return response_blocks.failure(
         errors.ResourceExhaustedError(
-            "replies must be read as they come; got too many bytes that wait "
-            "for the client"
+            "Too many bytes of replies wait for the client; read them as they"
+            " come."
         ),
         is_begun=is_begun,
     )
