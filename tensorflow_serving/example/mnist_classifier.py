@@ -76,8 +76,8 @@ class MnistClassifier:
             )
         except errors.InvalidArgumentError as error:
             raise errors.FailedPreconditionError(
-                "tensors of the classification signature must be in the graph; "
-                f"got one of which it is said: {error}"
+                "tensors of the classification signature must be in the "
+                f"graph; got an incompatible model: {error}"
             ) from None
         _require_scores(scores.dtype, scores.shape, None)
         self._takes_one = bool(images.shape and images.shape[0] == 1)
@@ -122,8 +122,8 @@ class MnistClassifier:
             images = spec.to_array(zeros)
         except errors.InvalidArgumentError as error:
             raise errors.FailedPreconditionError(
-                f"model must take images, float32 {list(zeros.shape)}; got one "
-                f"of which it is said: {error}"
+                f"model must take images, float32 {list(zeros.shape)}; got an "
+                f"incompatible model: {error}"
             ) from None
         try:
             (scores,) = self._run(images)

@@ -166,7 +166,7 @@ class Exporter:
         """
         if self._initialized:
             raise errors.FailedPreconditionError(
-                "Exporter.init() must be called once; got a second call"
+                "Exporter.init() was called before; make another Exporter."
             )
         if init_op is not None and not isinstance(init_op, tf.Operation):
             raise TypeError(
@@ -224,13 +224,13 @@ class Exporter:
         """
         if not self._initialized:
             raise errors.FailedPreconditionError(
-                "Exporter.init() must be called before export(); got no call"
+                "Exporter.init() was not called; call it before export()."
             )
         sess = sess or tf.compat.v1.get_default_session()
         if sess is None:
             raise errors.FailedPreconditionError(
-                "export() must have a session; got neither an argument nor a "
-                "default session"
+                "There is no session to export; pass one, or enter it as the "
+                "default."
             )
         with sess.graph.as_default():
             step = sess.graph.as_graph_element(global_step_tensor)

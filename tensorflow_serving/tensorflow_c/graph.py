@@ -345,9 +345,7 @@ class Graph:
 
     def _find(self, name: str) -> int | None:
         if self.pointer is None:
-            raise errors.FailedPreconditionError(
-                "graph must be open; got a closed one"
-            )
+            raise errors.FailedPreconditionError("The graph is closed.")
         found: int | None = self._functions.TF_GraphOperationByName(
             self.pointer, name.encode(errors="surrogateescape")
         )

@@ -210,9 +210,7 @@ class Session:
         self._runs.append(None)
         if self._is_closed:
             self.end_run()
-            raise errors.FailedPreconditionError(
-                "session must be open; got a closed one"
-            )
+            raise errors.FailedPreconditionError("The session is closed.")
         return self._pointer
 
     def end_run(self) -> None:

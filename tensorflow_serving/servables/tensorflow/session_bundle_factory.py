@@ -87,9 +87,7 @@ class SessionBundleFactory:
             load_session_bundle_from_path.
         """
         if self._closed:
-            raise errors.FailedPreconditionError(
-                "factory must be open to make a bundle; got a closed one"
-            )
+            raise errors.FailedPreconditionError("The factory is closed.")
         bundle = self._load(path)
         serving = serving_session.ServingSession(bundle.session)
         session: session_lib.Session = serving

@@ -126,8 +126,7 @@ class FileSystemStoragePathSource(source.Source[str]):
             with self._lock:
                 if self._callback is not None or self._closed:
                     raise errors.FailedPreconditionError(
-                        "callback of a source must be set once, before it is "
-                        "closed; got another one"
+                        "The source already has a callback, or is closed."
                     )
             if self._config.fail_if_zero_versions_at_startup:
                 self._require_versions()
@@ -319,7 +318,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         with self._lock:
             if self._callback is None:
                 raise errors.FailedPreconditionError(
-                    "callback of a source must be set before it polls; got none"
+                    "The source has no callback; set one before it polls."
                 )
             for monitored in servables.values():
                 monitored.due_time = None  # what comes meanwhile sets it anew
@@ -438,8 +437,8 @@ def _stalled(
     settings: storage_path_config.ServableToMonitor,
 ) -> errors.UnavailableError:
     return errors.UnavailableError(
-        f"storage of servable {settings.servable_name} must answer; got no "
-        f"answer yet: {settings.base_path}"
+        f"The storage of servable {settings.servable_name} has not answered "
+        f"yet: {settings.base_path}"
     )
 
 

@@ -32,7 +32,7 @@ class StaticStoragePathSource(source.Source[str]):
         with self._lock:
             if self._has_callback:
                 raise errors.FailedPreconditionError(
-                    "callback of a source must be set once; got another one"
+                    "The source already has a callback."
                 )
             self._has_callback = True
         callback(
