@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Iterable
 
+from typing_extensions import override
+
 from tensorflow_serving.batching import (
     batch_queue,
     batch_scheduler,
@@ -47,30 +49,30 @@ class BasicBatchScheduler(
             # The queue keeps the threads when this block closes the scheduler.
             self._queue = shared.add_queue(options.queue, process_batch)
 
+    @override
     def schedule(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         self._queue.schedule(task)
 
+    @override
     def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
-        """See BatchScheduler."""
         return self._queue.schedule_all(tasks)
 
+    @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         self._queue.cancel(task)
 
+    @override
     def num_enqueued_tasks(self) -> int:
-        """See BatchScheduler."""
         return self._queue.num_enqueued_tasks()
 
+    @override
     def scheduling_capacity(self) -> int:
-        """See BatchScheduler."""
         return self._queue.scheduling_capacity()
 
+    @override
     def statistics(self) -> batch_scheduler.Statistics:
-        """See BatchScheduler."""
         return self._queue.statistics()
 
+    @override
     def close(self) -> None:
-        """See BatchScheduler."""
         self._queue.close()

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Iterable
 
+from typing_extensions import override
+
 from tensorflow_serving.batching import batch_scheduler
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -72,22 +74,22 @@ class BatchSchedulerRetrier(
         """See BatchScheduler; does not try again."""
         return self._wrapped.schedule_all(tasks)
 
+    @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         self._wrapped.cancel(task)
 
+    @override
     def num_enqueued_tasks(self) -> int:
-        """See BatchScheduler."""
         return self._wrapped.num_enqueued_tasks()
 
+    @override
     def scheduling_capacity(self) -> int:
-        """See BatchScheduler."""
         return self._wrapped.scheduling_capacity()
 
+    @override
     def statistics(self) -> batch_scheduler.Statistics:
-        """See BatchScheduler."""
         return self._wrapped.statistics()
 
+    @override
     def close(self) -> None:
-        """See BatchScheduler."""
         self._wrapped.close()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.batching import (
     basic_batch_scheduler,
@@ -36,10 +37,10 @@ class _Session(fake_session.FakeSession):
         self.go_on = threading.Event()
         self.go_on.set()
 
+    @override
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
     ) -> Callable[..., list[npt.NDArray[Any]]]:
-        """See FakeSession."""
         run = super().make_callable(fetches, feed_list)
 
         def wait_and_run(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.batching import batch_queue, batch_scheduler
 from tensorflow_serving.util import clock as clock_lib
@@ -413,33 +414,33 @@ class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
         self._scheduler = scheduler
         self._queue = queue
 
+    @override
     def schedule(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         self._scheduler._schedule(self._queue, task)
 
+    @override
     def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
-        """See BatchScheduler."""
         return self._scheduler._schedule_all(self._queue, tasks)
 
+    @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         self._scheduler._cancel(self._queue, task)
 
+    @override
     def num_enqueued_tasks(self) -> int:
-        """See BatchScheduler."""
         with self._scheduler._lock:
             return self._queue.batches.num_tasks
 
+    @override
     def scheduling_capacity(self) -> int:
-        """See BatchScheduler."""
         with self._scheduler._lock:
             return self._queue.batches.capacity
 
+    @override
     def statistics(self) -> batch_scheduler.Statistics:
-        """See BatchScheduler."""
         with self._scheduler._lock:
             return self._queue.batches.statistics(self._scheduler._clock.now())
 
+    @override
     def close(self) -> None:
-        """See BatchScheduler."""
         self._scheduler._close_queue(self._queue)

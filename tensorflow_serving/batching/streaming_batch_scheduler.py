@@ -17,6 +17,7 @@ import math
 import threading
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.batching import (
     batch_scheduler,
@@ -128,8 +129,8 @@ class StreamingBatchScheduler(
         self._threads: list[threading.Thread] = []
         self._start_threads()
 
+    @override
     def schedule(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         max_batch_size, size = self._options.max_batch_size, task.size
         with self._lock:
             if self._closed:
@@ -158,8 +159,8 @@ class StreamingBatchScheduler(
         """Returns 0: a task that is accepted has a thread."""
         return 0
 
+    @override
     def scheduling_capacity(self) -> int:
-        """See BatchScheduler."""
         max_batch_size = self._options.max_batch_size
         with self._lock:
             if self._closed:
@@ -186,8 +187,8 @@ class StreamingBatchScheduler(
                 num_refused=self._num_refused,
             )
 
+    @override
     def close(self) -> None:
-        """See BatchScheduler."""
         with self._lock:
             self._closed = True
             self._close_open_batch(batch_scheduler.CloseReason.DRAIN)

@@ -56,10 +56,10 @@ class WireLane(lane.Lane):
     and does not answer would be worse.
     """
 
+    @override
     def __init__(
         self, methods: lane.Methods, options: options_lib.Options
     ) -> None:
-        """See Lane."""
         self.loop = event_loop.EventLoop()
         self.limits = options.limits
         self.peers: set[peer_lib.Peer] = set()
