@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import (
     aspired_version_policy,
@@ -167,14 +168,14 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         """See Target. The callback does not block."""
         return self._set_aspired_versions
 
+    @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        """See Manager."""
         return self._basic.list_available_servable_ids()
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
-        """See Manager."""
         return self._basic.get_untyped_servable_handle(request)
 
     def manage_state_once(self) -> bool:

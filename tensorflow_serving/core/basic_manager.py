@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import alarm as alarm_lib
 from tensorflow_serving.core import loader as loader_lib
@@ -156,14 +157,14 @@ class BasicManager(manager.Manager):
         """How many further loads would begin at once; may be below 0."""
         return self._loads.num_free_threads
 
+    @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        """See Manager."""
         return self._serving_map.ids()
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
-        """See Manager."""
         return self._serving_map.acquire(request)
 
     def manage_servable(

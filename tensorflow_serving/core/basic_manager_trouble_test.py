@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from absl.testing import absltest, parameterized
+from typing_extensions import override
 
 from tensorflow_serving.core import basic_manager, servable
 from tensorflow_serving.core import loader as loader_lib
@@ -31,18 +32,18 @@ class _Leaving(fake_loader.FakeLoader):
         super().__init__(ram_in_bytes=100)
         self._method = method
 
+    @override
     def estimate_resources(self) -> resource_tracker.ResourceAllocation:
-        """See FakeLoader."""
         self._leave("estimate")
         return super().estimate_resources()
 
+    @override
     def load(self) -> None:
-        """See FakeLoader."""
         self._leave("load")
         super().load()
 
+    @override
     def unload(self) -> None:
-        """See FakeLoader."""
         super().unload()
         self._leave("unload")
 

@@ -4,6 +4,8 @@ import abc
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from typing_extensions import override
+
 from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.util import errors
 
@@ -75,28 +77,28 @@ class SimpleLoader(Loader, Generic[ServableT]):
         self._estimate: resource_tracker.ResourceAllocation | None = None
         self._servable: ServableT | None = None
 
+    @override
     def estimate_resources(self) -> resource_tracker.ResourceAllocation:
-        """See Loader."""
         if self._estimate is None:
             self._estimate = resource_tracker.ResourceAllocation(
                 self._estimate_ram_bytes()
             )
         return self._estimate
 
+    @override
     def load(self) -> None:
-        """See Loader."""
         servable = self._create()
         if servable is None:
             raise errors.InternalError("a servable must be created; got None")
         self._servable = servable
 
+    @override
     def unload(self) -> None:
-        """See Loader."""
         servable, self._servable = self._servable, None
         if servable is not None and self._close is not None:
             self._close(servable)
 
+    @override
     def servable(self) -> ServableT:
-        """See Loader."""
         assert self._servable is not None, "the servable must be loaded"
         return self._servable

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.core import (
     manager,
@@ -29,18 +30,18 @@ class _Manager(manager.Manager):
         self.gone: list[servable.ServableId] = []
         self.is_closed = False
 
+    @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        """See Manager."""
         return [*self._map.ids(), *self.gone]
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
-        """See Manager."""
         return self._map.acquire(request)
 
+    @override
     def close(self) -> None:
-        """See Manager."""
         self.is_closed = True
 
     def num_handles(self) -> int:

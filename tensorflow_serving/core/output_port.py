@@ -3,6 +3,8 @@
 import threading
 from typing import Generic, TypeVar
 
+from typing_extensions import override
+
 from tensorflow_serving.core import source
 from tensorflow_serving.util import errors
 
@@ -24,10 +26,10 @@ class OutputPort(source.Source[T], Generic[T]):
         self._callback: source.AspiredVersionsCallback[T] | None = None
         self._is_closed = False
 
+    @override
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[T]
     ) -> None:
-        """See Source."""
         with self._lock:
             if self._callback is not None:
                 raise errors.FailedPreconditionError(

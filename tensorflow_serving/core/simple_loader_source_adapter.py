@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from typing_extensions import override
+
 from tensorflow_serving.core import loader, source_adapter
 
 DataT = TypeVar("DataT")
@@ -43,8 +45,8 @@ class SimpleLoaderSourceAdapter(
         self._estimate_ram_bytes = estimate_ram_bytes
         self._close = close
 
+    @override
     def convert(self, data: DataT) -> loader.Loader:
-        """See UnarySourceAdapter."""
         return loader.SimpleLoader(
             functools.partial(self._create, data),
             functools.partial(self._estimate_ram_bytes, data),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import output_port, servable, source
 from tensorflow_serving.util import errors
@@ -52,16 +53,16 @@ class SourceAdapter(
           versions: All versions that should be served.
         """
 
+    @override
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[OutT]
     ) -> None:
-        """See Source."""
         self._output.set_aspired_versions_callback(callback)
 
+    @override
     def aspired_versions_callback(
         self,
     ) -> source.AspiredVersionsCallback[InT]:
-        """See Target."""
         return self._set_aspired_versions
 
     def close(self) -> None:
@@ -96,10 +97,10 @@ class UnarySourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):
             logged, and the version is INTERNAL.
         """
 
+    @override
     def adapt(
         self, name: str, versions: Sequence[servable.ServableData[InT]]
     ) -> Sequence[servable.ServableData[OutT]]:
-        """See SourceAdapter."""
         return [self._convert(version) for version in versions]
 
     def _convert(
@@ -139,10 +140,10 @@ class ErrorInjectingSourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):
         super().__init__()
         self._error = error
 
+    @override
     def adapt(
         self, name: str, versions: Sequence[servable.ServableData[InT]]
     ) -> Sequence[servable.ServableData[OutT]]:
-        """See SourceAdapter."""
         return [
             servable.ServableData.failed(
                 version.id, version.error or self._error

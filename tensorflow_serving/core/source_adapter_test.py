@@ -5,6 +5,7 @@ import queue as queue_lib
 from collections.abc import Sequence
 
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.core import servable, source, source_adapter
 from tensorflow_serving.util import errors
@@ -21,8 +22,8 @@ class _Target(source.Target[int]):
             tuple[str, Sequence[servable.ServableData[int]]]
         ] = queue_lib.Queue()
 
+    @override
     def aspired_versions_callback(self) -> source.AspiredVersionsCallback[int]:
-        """See Target."""
         return lambda name, versions: self._calls.put((name, versions))
 
     def next(self) -> tuple[str, Sequence[servable.ServableData[int]]]:
@@ -52,10 +53,10 @@ class _Lengths(source_adapter.UnarySourceAdapter[str, int]):
 class _Newest(source_adapter.SourceAdapter[str, int]):
     """Passes on how many versions there are, as the data of the newest."""
 
+    @override
     def adapt(
         self, name: str, versions: Sequence[servable.ServableData[str]]
     ) -> Sequence[servable.ServableData[int]]:
-        """See SourceAdapter."""
         newest = max(version.id for version in versions)
         return [servable.ServableData.ok(newest, len(versions))]
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import output_port, servable, source
 from tensorflow_serving.util import errors
@@ -64,8 +65,8 @@ class SourceRouter(source.Target[T], Generic[T]):
           versions: All versions of it that should be served.
         """
 
+    @override
     def aspired_versions_callback(self) -> source.AspiredVersionsCallback[T]:
-        """See Target."""
         return self._set_aspired_versions
 
     def close(self) -> None:
@@ -118,10 +119,10 @@ class StaticSourceRouter(SourceRouter[T], Generic[T]):
         super().__init__(len(regexps) + 1)
         self._patterns = [_compile(regexp) for regexp in regexps]
 
+    @override
     def route(
         self, name: str, versions: Sequence[servable.ServableData[T]]
     ) -> int:
-        """See SourceRouter."""
         for port, pattern in enumerate(self._patterns):
             if pattern.fullmatch(name):
                 return port

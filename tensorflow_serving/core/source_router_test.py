@@ -4,6 +4,7 @@ import concurrent.futures
 from collections.abc import Sequence
 
 from absl.testing import absltest, parameterized
+from typing_extensions import override
 
 from tensorflow_serving.core import servable, source, source_router
 from tensorflow_serving.util import errors
@@ -18,8 +19,8 @@ class _Target(source.Target[str]):
         self.names: list[str] = []
         self.versions: list[Sequence[servable.ServableData[str]]] = []
 
+    @override
     def aspired_versions_callback(self) -> source.AspiredVersionsCallback[str]:
-        """See Target."""
         return self._hear
 
     def _hear(
@@ -32,10 +33,10 @@ class _Target(source.Target[str]):
 class _ByNumber(source_router.SourceRouter[str]):
     """Takes the name for the number of the port."""
 
+    @override
     def route(
         self, name: str, versions: Sequence[servable.ServableData[str]]
     ) -> int:
-        """See SourceRouter."""
         return int(name)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.core import servable, source
 from tensorflow_serving.util import errors
@@ -14,10 +15,10 @@ class _Source(source.Source[str]):
     def __init__(self) -> None:
         self._is_connected = False
 
+    @override
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[str]
     ) -> None:
-        """See Source."""
         if self._is_connected:
             raise errors.FailedPreconditionError("connected already")
         self._is_connected = True
@@ -32,8 +33,8 @@ class _Target(source.Target[str]):
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
 
+    @override
     def aspired_versions_callback(self) -> source.AspiredVersionsCallback[str]:
-        """See Target."""
         return self._hear
 
     def _hear(

@@ -9,6 +9,8 @@ with StaticManager(servables) as manager:
 import threading
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from tensorflow_serving.core import (
     manager,
     servable,
@@ -57,18 +59,18 @@ class StaticManager(manager.Manager):
         self._released = threading.Condition()
         self._num_in_use = len(self._shared)  # guarded by _released
 
+    @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        """See Manager."""
         return self._serving_map.ids()
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
-        """See Manager."""
         return self._serving_map.acquire(request)
 
+    @override
     def close(self) -> None:
-        """See Manager."""
         with self._lock:
             listed, self._listed = self._listed, ()
         for servable_id in listed:

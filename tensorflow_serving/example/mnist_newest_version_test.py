@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl.testing import absltest, parameterized
+from typing_extensions import override
 
 from tensorflow_serving.batching import (
     basic_batch_scheduler,
@@ -176,18 +177,18 @@ class _Switch(manager_lib.Manager):
     def __init__(self, now: manager_lib.Manager) -> None:
         self.now = now
 
+    @override
     def list_available_servable_ids(self) -> list[servable.ServableId]:
-        """See Manager."""
         return list(self.now.list_available_servable_ids())
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
-        """See Manager."""
         return self.now.get_untyped_servable_handle(request)
 
+    @override
     def close(self) -> None:
-        """See Manager."""
         self.now.close()
 
 

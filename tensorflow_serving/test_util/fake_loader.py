@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from tensorflow_serving.core import loader
 from tensorflow_serving.resources import resource_tracker
 
@@ -98,8 +100,8 @@ class FakeLoader(loader.Loader):
         if self._unload_error is not None:
             raise self._unload_error
 
+    @override
     def servable(self) -> object:
-        """See Loader."""
         assert self.is_loaded, "the servable must be loaded"
         return self._servable
 

@@ -3,6 +3,8 @@
 import collections
 import threading
 
+from typing_extensions import override
+
 from tensorflow_serving.batching import batch_scheduler
 from tensorflow_serving.util import errors
 
@@ -43,8 +45,8 @@ class PuppetBatchScheduler(
         """Returns a number that no test exceeds."""
         return 2**31
 
+    @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:
-        """See BatchScheduler."""
         with self._arrived:
             others = [other for other in self._tasks if other is not task]
             if len(others) == len(self._tasks):
