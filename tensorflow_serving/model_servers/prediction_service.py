@@ -35,11 +35,15 @@ from tensorflow_serving.servables.tensorflow import (
     regress,
     served_model,
 )
+from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
     "PredictionService"
 ]
+
+# How long calls of quick models run before the server looks for other calls.
+_ROUND_SECONDS = 0.001
 
 _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
@@ -62,9 +66,14 @@ class PredictionService:
     signature. When a caller leaves, its call leaves the queue.
     """
 
-    def __init__(self, core: server_core.ServerCore) -> None:
+    def __init__(
+        self,
+        core: server_core.ServerCore,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
         """Takes a core, which the caller closes after the server."""
         self._core = core
+        self._clock = clock
         # Both are used only by the thread of the server that begins calls.
         self._arrived: dict[_Queue, list[batched_function.Call]] = {}
         self._busy: set[_Queue] = set()
@@ -204,19 +213,34 @@ class PredictionService:
         self._arrived.setdefault(queue, []).append(task)
 
     def _schedule(self) -> bool:
-        """Schedules the calls that came; returns whether to come back soon."""
+        """Schedules the calls that came; returns whether to come back soon.
+
+        Without batching a queue has a batch for each call. Those of a quick
+        model run here; some of them at a time, so that their replies go out
+        together.
+        """
+        deadline = self._clock.now() + _ROUND_SECONDS
         arrived, self._arrived = self._arrived, {}
-        for queue in self._busy.difference(arrived):
-            arrived[queue] = []
-        self._busy = set()
-        for queue, tasks in arrived.items():
-            model, signature_name = queue
-            if model.schedule(
-                signature_name,
-                [task for task in tasks if task.context.call.is_active],
-            ):
-                self._busy.add(queue)
-        return bool(self._busy)
+        while True:
+            for queue in self._busy.difference(arrived):
+                arrived[queue] = []
+            self._busy = {
+                queue
+                for queue, tasks in arrived.items()
+                if _schedule(queue, tasks)
+            }
+            if not self._busy or self._clock.now() >= deadline:
+                return bool(self._busy)
+            arrived = {}
+
+
+def _schedule(queue: _Queue, tasks: Sequence[batched_function.Call]) -> bool:
+    """Schedules calls of a queue; see ServedModel.schedule()."""
+    model, signature_name = queue
+    return model.schedule(
+        signature_name,
+        [task for task in tasks if task.context.call.is_active],
+    )
 
 
 def _spec(request: Any) -> model_pb2.ModelSpec:
