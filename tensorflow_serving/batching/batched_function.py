@@ -16,8 +16,8 @@ import numpy.typing as npt
 from absl import logging
 
 from tensorflow_serving.batching import batch_scheduler, tensor_batch
+from tensorflow_serving.util import bugs, errors
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors
 
 
 class Session(Protocol):
@@ -442,11 +442,9 @@ def groups(calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
 
 def fail_all(calls: Sequence[Call], error: BaseException) -> None:
     """Ends calls with what made their run fail."""
-    if not isinstance(error, errors.ServingError):
-        logging.error("Running a batch failed", exc_info=error)
-        error = errors.InternalError("running a batch failed; see the log")
+    shown = bugs.as_serving_error("running a batch", error)
     for caller, own_calls in _by_caller(calls):
-        _fail(caller, own_calls, error)
+        _fail(caller, own_calls, shown)
 
 
 def _merged_inputs(

@@ -103,7 +103,7 @@ class _Futures:
             future = call.context
             has_result = future.done() and not future.cancelled()
             if not has_result and future.set_running_or_notify_cancel():
-                future.set_exception(type(error)(str(error)))
+                future.set_exception(errors.copy_of(error))
 
 
 _FUTURES: Final[batched_function.Caller] = _Futures()

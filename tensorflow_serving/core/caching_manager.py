@@ -7,8 +7,6 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from absl import logging
-
 from tensorflow_serving.core import (
     basic_manager,
     manager,
@@ -17,8 +15,8 @@ from tensorflow_serving.core import (
 )
 from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.resources import resource_tracker as tracker_lib
+from tensorflow_serving.util import bugs, errors, event_bus
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors, event_bus
 
 _DEFAULT_OPTIONS = basic_manager.Options()
 
@@ -143,8 +141,8 @@ class CachingManager(manager.Manager):
             self._start(servable_id)
         error = load.result()
         if error is not None:
-            # A copy for each thread: raising gives it the stack of one.
-            raise type(error)(str(error))
+            # A copy for each thread that raises it.
+            raise errors.copy_of(error)
 
     def _start(self, servable_id: servable.ServableId) -> None:
         request = servable.ServableRequest.from_id(servable_id)
@@ -179,23 +177,10 @@ class CachingManager(manager.Manager):
         """Lets the requests for a version go on."""
         error = None
         if caught is not None:
-            error = _as_serving_error(servable_id, caught)
+            error = bugs.as_serving_error(f"loading {servable_id}", caught)
             # It may never have been managed; or a close is unloading it.
             with contextlib.suppress(errors.ServingError):
                 self._manager.stop_managing_servable(servable_id)
         with self._lock:
             load = self._loads.pop(servable_id)
         load.set_result(error)
-
-
-def _as_serving_error(
-    servable_id: servable.ServableId, error: BaseException
-) -> errors.ServingError:
-    """Returns an error that may be shown; a bug is logged with its stack."""
-    if isinstance(error, errors.ServingError):
-        return error
-    logging.error("Loading %s failed", servable_id, exc_info=error)
-    return errors.InternalError(
-        f"loading {servable_id} failed with a {type(error).__name__}; see the "
-        "log"
-    )

@@ -18,7 +18,7 @@ from absl import logging
 from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import servable
 from tensorflow_serving.resources import resource_tracker
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import bugs, errors
 
 T = TypeVar("T")
 
@@ -301,8 +301,8 @@ class LoaderHarness:
         """Ends as ERROR; not for a version that is loaded, or is loading."""
         with self._lock:
             self._state = State.ERROR
-            # A copy: the stack of the error may hold half a model.
-            self._error = errors.from_code(error.code, str(error))
+            # A copy, as it is kept.
+            self._error = errors.copy_of(error)
 
     def _unload_quietly(self) -> None:
         """Frees a servable that never became ready."""
@@ -319,11 +319,7 @@ class LoaderHarness:
         except errors.ServingError:
             raise
         except BaseException as error:
-            logging.error("%s %s failed", what.title(), self.id, exc_info=error)
-            internal = errors.InternalError(
-                f"{what} {self.id} failed with a {type(error).__name__}; see "
-                "the log"
-            )
+            internal = bugs.as_serving_error(f"{what} {self.id}", error)
         raise internal
 
     def _transition(self, before: State, after: State) -> None:

@@ -8,11 +8,10 @@ import abc
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from absl import logging
 from typing_extensions import override
 
 from tensorflow_serving.core import output_port, servable, source
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import bugs, errors
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -114,18 +113,11 @@ class UnarySourceAdapter(SourceAdapter[InT, OutT], Generic[InT, OutT]):
                 self.convert(version.data_or_raise()),
                 version.content,
             )
-        except errors.ServingError as error:
-            # A copy: the stack would live as long as the error.
-            copy = type(error)(str(error))
-            return servable.ServableData.failed(version.id, copy)
         except BaseException as error:
-            logging.exception("Converting the data of %s failed", version.id)
+            what = f"converting the data of {version.id}"
+            # A copy, as it is kept for as long as the version.
             return servable.ServableData.failed(
-                version.id,
-                errors.InternalError(
-                    f"converting the data of {version.id} failed with a "
-                    f"{type(error).__name__}; see the log"
-                ),
+                version.id, errors.copy_of(bugs.as_serving_error(what, error))
             )
 
 

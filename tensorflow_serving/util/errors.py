@@ -153,6 +153,16 @@ def from_code(code: int, message: str) -> ServingError:
     return _CLASSES.get(code, UnknownError)(message)
 
 
+def copy_of(error: ServingError) -> ServingError:
+    """Returns an error with the code and the text of another, and no stack.
+
+    The stack of an error lives as long as the error, and with it whatever its
+    frames refer to, such as half a model. An error that several threads raise
+    must be a copy for each: its stack would be that of all of them.
+    """
+    return from_code(error.code, str(error))
+
+
 # The codes of the classes above that say so.
 _TRANSIENT_CODES = {
     StatusCode.ABORTED,

@@ -66,6 +66,17 @@ class ErrorsTest(parameterized.TestCase):
         ):
             errors.require_at_least(1, rows=1, columns=0)
 
+    def test_copy_has_no_stack(self) -> None:
+        """A copy has the class and the text, and refers to no frames."""
+        try:
+            raise errors.DataLossError("half a file")
+        except errors.DataLossError as error:
+            copy = errors.copy_of(error)
+        self.assertIs(type(copy), errors.DataLossError)
+        self.assertEqual(str(copy), "half a file")
+        self.assertIsNone(copy.__traceback__)
+        self.assertIsNone(copy.__context__)
+
     def test_errors_are_runtime_errors(self) -> None:
         """Code written for the original catches RuntimeError."""
         self.assertIsInstance(errors.NotFoundError("x"), RuntimeError)
