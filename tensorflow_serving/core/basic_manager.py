@@ -75,7 +75,7 @@ def _nothing(name: str, has_freed: bool) -> None:
     pass
 
 
-class BasicManager(manager.Manager):
+class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
     """Loads, serves and unloads versions, each when its caller says so.
 
         basic.manage_servable(ServableData.ok(id, loader))
@@ -348,16 +348,14 @@ class BasicManager(manager.Manager):
             )
         self._alarm.close()
 
+    @override
     def announce_load(self, load: loads.Load) -> None:
-        """See loads.Owner."""
         if load.replaced is None:
             self._publish(load.harness.id, _ManagerState.LOADING)
 
+    @override
     def make_available(self, load: loads.Load) -> None:
-        """See loads.Owner.
-
-        Whoever sees the state and unloads an older version leaves no gap.
-        """
+        # Whoever sees the state and unloads an older version leaves no gap.
         harness = load.harness
         shared = servable_handle.SharedServable(harness.id, harness.servable())
         if load.replaced is None:
@@ -369,10 +367,10 @@ class BasicManager(manager.Manager):
         if unload is not None:
             self._unloads.request(unload)
 
+    @override
     def load_ended(
         self, load: loads.Load, error: errors.ServingError | None
     ) -> None:
-        """See loads.Owner."""
         servable_id = load.harness.id
         if error is None:
             return
@@ -389,18 +387,18 @@ class BasicManager(manager.Manager):
             # The version itself is as available as before.
             self._publish(servable_id, _ManagerState.AVAILABLE, error)
 
+    @override
     def has_changed(self, load: loads.Load, *, has_freed: bool) -> None:
-        """See loads.Owner."""
         self._listener(load.harness.id.name, has_freed)
 
+    @override
     def may_free_memory(self) -> bool:
-        """See loads.Owner."""
         return self._unloads.num > 0
 
+    @override
     def unload_ended(
         self, unload: unloads.Unload, error: errors.ServingError | None
     ) -> None:
-        """See unloads.Owner."""
         harness = unload.harness
         if self._tracker is not None:
             self._tracker.release(harness)
@@ -414,8 +412,8 @@ class BasicManager(manager.Manager):
             with self._lock:
                 self._forget(harness)
 
+    @override
     def is_unloaded(self, unload: unloads.Unload) -> None:
-        """See unloads.Owner."""
         self._listener(unload.harness.id.name, self._tracker is not None)
         self._loads.memory_may_be_free()
 
