@@ -118,6 +118,11 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         ] = collections.Counter()
         self._num_refused = self._num_expired = self._num_cancelled = 0
 
+    def __repr__(self) -> str:
+        """Returns whether it is open, and how many tasks wait."""
+        state = "closed" if self._closed else "open"
+        return f"<BatchQueue {state}, {self._num_tasks} tasks>"
+
     @property
     def is_closed(self) -> bool:
         """Whether close() was called."""

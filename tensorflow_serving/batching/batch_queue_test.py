@@ -167,6 +167,14 @@ class BatchQueueTest(parameterized.TestCase):
         queue.close()
         self.assertEqual(_take(queue, now=0), [1])
 
+    def test_repr_has_the_state(self) -> None:
+        """A debugger shows if a queue is open, and how many tasks wait."""
+        queue = _queue()
+        queue.add(_Task(1), now=0)
+        self.assertEqual(repr(queue), "<BatchQueue open, 1 tasks>")
+        queue.close()
+        self.assertEqual(repr(queue), "<BatchQueue closed, 1 tasks>")
+
     def test_closed_queue_refuses_tasks(self) -> None:
         """A caller must not wait for something that cannot come."""
         queue = _queue()

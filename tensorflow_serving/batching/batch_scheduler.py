@@ -107,6 +107,13 @@ class Batch(Generic[TaskT]):
         batch._close_reason = reason
         return batch
 
+    def __repr__(self) -> str:
+        """Returns the number of tasks, their size, and why it is closed."""
+        state = "open"
+        if self.is_closed:
+            state = self._close_reason.name if self._close_reason else "closed"
+        return f"<Batch {state}, {len(self._tasks)} tasks of size {self._size}>"
+
     def add_task(self, task: TaskT) -> None:
         """Adds a task; the batch must be open."""
         assert not self.is_closed, "a closed batch takes no tasks"

@@ -104,6 +104,14 @@ class BatchSchedulerTest(absltest.TestCase):
 class BatchTest(absltest.TestCase):
     """Tasks that are processed together."""
 
+    def test_repr_has_the_state(self) -> None:
+        """A debugger shows the tasks of a batch, and why it was closed."""
+        batch = batch_scheduler.Batch[_Task]()
+        batch.add_task(_Task(1))
+        self.assertEqual(repr(batch), "<Batch open, 1 tasks of size 1>")
+        batch.close(batch_scheduler.CloseReason.FULL)
+        self.assertEqual(repr(batch), "<Batch FULL, 1 tasks of size 1>")
+
     def test_batch_adds_up_its_tasks(self) -> None:
         """Number and size follow the tasks, whose order is kept."""
         batch = batch_scheduler.Batch[_Task]()

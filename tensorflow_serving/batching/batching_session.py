@@ -159,6 +159,10 @@ class BatchingSession:
         self._num_rows = self._num_padding_rows = 0
         self._num_failed_runs = self._num_rerun_calls = 0
 
+    def __repr__(self) -> str:
+        """Returns the session that it runs, and the queue of its calls."""
+        return f"<BatchingSession of {self._session}, {self._scheduler}>"
+
     @property
     def scheduler(
         self,

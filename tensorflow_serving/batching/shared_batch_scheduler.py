@@ -414,6 +414,10 @@ class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
         self._scheduler = scheduler
         self._queue = queue
 
+    def __repr__(self) -> str:
+        """Returns the state of its tasks, without a lock."""
+        return f"<{type(self).__name__} of {self._queue.batches}>"
+
     @override
     def schedule(self, task: batch_scheduler.TaskT) -> None:
         self._scheduler._schedule(self._queue, task)
