@@ -17,6 +17,11 @@ class Manager(abc.ABC):
     A context manager that closes itself. Thread-safe.
     """
 
+    def __repr__(self) -> str:
+        """Returns the versions that are available."""
+        ids = ", ".join(map(str, self.list_available_servable_ids()))
+        return f"<{type(self).__name__} [{ids}]>"
+
     @abc.abstractmethod
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
         """Returns the versions that get_servable_handle() would find."""

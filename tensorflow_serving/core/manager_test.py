@@ -75,6 +75,13 @@ class ManagerTest(absltest.TestCase):
             )
         self.assertEqual(served.num_handles(), 0)
 
+    def test_repr_has_the_available_versions(self) -> None:
+        """A debugger shows the versions that a manager serves."""
+        self.assertEqual(
+            repr(_Manager("zero")),
+            f"<_Manager [{servable.ServableId('a', 0)}]>",
+        )
+
     def test_unknown_servable_is_not_found(self) -> None:
         """Whatever its class should be."""
         with self.assertRaises(errors.NotFoundError):

@@ -38,6 +38,11 @@ class ServableHandle(Generic[T]):
         self._id = shared.id
         self._servable: T = shared.servable
 
+    def __repr__(self) -> str:
+        """Returns the version, and whether the handle is open."""
+        state = "closed" if self._shared is None else "open"
+        return f"<ServableHandle {state}, {self._id}>"
+
     @property
     def id(self) -> servable.ServableId:
         """Which version it is."""

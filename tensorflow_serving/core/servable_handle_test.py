@@ -41,6 +41,13 @@ class ServableHandleTest(absltest.TestCase):
             self.assertIs(handle.servable, self.servable)
             self.assertEqual(handle.id, _ID)
 
+    def test_repr_has_the_state(self) -> None:
+        """A debugger shows the version of a handle, and if it is open."""
+        handle = self._acquire()
+        self.assertEqual(repr(handle), f"<ServableHandle open, {handle.id}>")
+        handle.close()
+        self.assertEqual(repr(handle), f"<ServableHandle closed, {handle.id}>")
+
     def test_open_handles_are_counted(self) -> None:
         """Each once, however often it is closed."""
         first, second = self._acquire(), self._acquire()

@@ -108,6 +108,11 @@ class FileSystemStoragePathSource(source.Source[str]):
         # Servables whose storage does not answer, which was logged.
         self._stalled: set[str] = set()
 
+    def __repr__(self) -> str:
+        """Returns whether it is open, and what it polls."""
+        state = "closed" if self._closed else "open"
+        return f"<FileSystemStoragePathSource {state}, {[*self._servables]}>"
+
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[str]
     ) -> None:

@@ -106,6 +106,17 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
     ) -> source_lib.FileSystemStoragePathSource:
         return self._fixture.start(*names, **options)
 
+    def test_repr_has_the_state(self) -> None:
+        """A debugger shows if a source is open, and what it polls."""
+        source = self._start("a")
+        self.assertEqual(
+            repr(source), "<FileSystemStoragePathSource open, ['a']>"
+        )
+        source.close()
+        self.assertEqual(
+            repr(source), "<FileSystemStoragePathSource closed, ['a']>"
+        )
+
     def test_whole_version_is_reported_at_the_second_look(self) -> None:
         """With the path of its folder, zeros and all; and at each look."""
         self._fixture.write("a/00000123")
