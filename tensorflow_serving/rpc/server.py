@@ -103,6 +103,10 @@ class Server:
         """The port of the first address; 0 for a UNIX socket."""
         return self._ports[0]
 
+    def __repr__(self) -> str:
+        """Returns the kind of its lane, and the ports."""
+        return f"<Server {type(self._lane).__name__}, ports {self._ports}>"
+
     def start(self) -> None:
         """Begins to answer calls, and to be healthy.
 

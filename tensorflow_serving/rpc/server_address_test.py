@@ -80,6 +80,7 @@ class ServerAddressTest(parameterized.TestCase):
         """A client of this machine finds it."""
         server = self._start("127.0.0.1:0")
         self.assertGreater(server.port, 0)
+        self.assertIn(f"ports [{server.port}]", repr(server))
         self._check_served(f"127.0.0.1:{server.port}")
 
     def test_address_of_ipv6_is_served(self) -> None:

@@ -68,6 +68,10 @@ class Graph:
         # The content of what was imported.
         self.content = graph_content.EMPTY
 
+    def __repr__(self) -> str:
+        """Returns whether it is open."""
+        return f"<Graph {'closed' if self.pointer is None else 'open'}>"
+
     def import_graph_def(self, graph_def: wire_format.Message) -> None:
         """Adds the operations and functions of a GraphDef, to an empty graph.
 

@@ -252,6 +252,13 @@ class GraphTest(parameterized.TestCase):
             graph.import_graph_def(message)
             self.assertTrue(graph.has_operation("y"))
 
+    def test_repr_has_the_state(self) -> None:
+        """A debugger shows if a graph is open."""
+        graph = self._graph()
+        self.assertEqual(repr(graph), "<Graph open>")
+        graph.close()
+        self.assertEqual(repr(graph), "<Graph closed>")
+
     def test_closed_graph_has_no_operations(self) -> None:
         """FAILED_PRECONDITION; to close it again does nothing."""
         graph = self._graph()
