@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
+from typing_extensions import override
 
 from tensorflow_serving.core import (
     basic_manager,
@@ -71,6 +72,23 @@ class _Failing:
         """Raises the next one."""
         if self._failures:
             raise self._failures.pop(0)
+
+
+class _WatchedClock(fake_clock.FakeClock):
+    """Tells when somebody waits for a certain time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self.is_awaited = threading.Event()
+
+    @override
+    def wait_until(
+        self, condition: threading.Condition, deadline: float | None
+    ) -> None:
+        if deadline == self._seconds:
+            self.is_awaited.set()
+        super().wait_until(condition, deadline)
 
 
 class _Slow:
@@ -211,7 +229,7 @@ class CachingManagerTest(parameterized.TestCase):
         self,
     ) -> None:
         """As often and as late as the options say."""
-        clock = fake_clock.FakeClock()
+        clock = _WatchedClock(5e-6)
         factory = _Factory(_Failing(errors.UnavailableError("not yet")))
         options = basic_manager.Options(load_retry_interval_micros=5)
         with (
@@ -221,6 +239,7 @@ class CachingManagerTest(parameterized.TestCase):
             ) as manager,
         ):
             request = threads.submit(self._get, manager)
+            clock.is_awaited.wait()
             clock.settle(threads=1)
             self.assertFalse(request.done())
             self.assertEqual(manager.num_loads_in_progress, 1)

@@ -96,6 +96,8 @@ _LAYERS: dict[str, set[str]] = {
         "util",
     },
 }
+# What tests of any folder may import as well.
+_IN_TESTS = {"client", "test_util"}
 # Folders that know neither how models run nor how calls come in.
 _PURE_FOLDERS = {"util", "batching", "resources", "core", "sources"}
 _IMPURE_IMPORTS = {"tensorflow", "grpc"}
@@ -178,7 +180,7 @@ def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
         allowed = {folder, *_LAYERS[folder]}
         is_test = path.endswith("_test.py")
         if is_test:
-            allowed.add("test_util")
+            allowed |= _IN_TESTS
         names = list(imported_modules(module))
         imported = {
             _layer(name.removeprefix(f"{root}.").replace(".", "/"))
