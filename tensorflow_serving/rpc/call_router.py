@@ -87,7 +87,7 @@ class CallRouter:
         self._inflater.shutdown(wait=False, cancel_futures=True)
 
     def drain(self, calls: Sequence[wire_call.AnyWireCall]) -> None:
-        """Tells services that calls are to end, now and from now on.
+        """Notifies services that calls should end, from now on.
 
         Requests that are not whole have less time to become so.
         """
@@ -199,7 +199,7 @@ class CallRouter:
     def _await_request(
         self, call: wire_call.WireCall, stream: stream_lib.Stream
     ) -> None:
-        """Says how much is to come before there is something to do."""
+        """Sets how many bytes must arrive before there is something to do."""
         if not call.is_awaited:
             call.is_awaited = True
             self._limit_request(call)

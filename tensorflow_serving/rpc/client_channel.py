@@ -54,7 +54,7 @@ def is_local(address: str) -> bool:
 
 
 def require_address(address: str, name: str) -> None:
-    """Raises InvalidArgumentError if an address cannot be that of a server.
+    """Raises InvalidArgumentError if an address cannot belong to a server.
 
     Args:
       address: Host and port, unix:PATH, or dns:///HOST:PORT.

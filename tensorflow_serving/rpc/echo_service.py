@@ -25,7 +25,7 @@ def message(text: str) -> bytes:
 
 
 class EchoService:
-    """Echoes texts, as soon as no other call is at hand.
+    """Echoes texts, as soon as no other call is waiting to begin.
 
     Echo has one request. REFUSE gets NOT_FOUND with the text REFUSAL; KEEP gets
     what the test replies, which finds the call in `kept`.

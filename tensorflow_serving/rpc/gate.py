@@ -12,7 +12,7 @@ from tensorflow_serving.util import errors
 
 CallT = TypeVar("CallT", bound=call_lib.AnyCall)
 
-# How long the moment without calls is that a stop waits for.
+# A stop waits until no call has arrived for this long.
 _PAUSE_SECONDS = 0.02
 
 
@@ -23,7 +23,7 @@ class Gate:
     """
 
     def __init__(self, max_concurrent_calls: int) -> None:
-        """Lets so many calls run at the same time; 0: any number."""
+        """Sets how many calls may run at the same time; 0: any number."""
         self._max_concurrent_calls = max_concurrent_calls
         # Both are written by one thread and read by another.
         self._last_time = 0.0
@@ -90,7 +90,7 @@ def begin(method: Callable[[CallT], None], call: CallT) -> None:
 
 
 def notify(on_cancelled: Callable[[], None] | None) -> None:
-    """Tells a service that a caller left; what it raises is logged."""
+    """Notifies a service that a caller left; its exceptions are logged."""
     if on_cancelled is not None:
         try:
             on_cancelled()

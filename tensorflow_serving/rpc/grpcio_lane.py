@@ -39,11 +39,12 @@ from tensorflow_serving.util import errors
 # How many calls with several messages there may be at a time: each has a
 # thread.
 _NUM_STREAM_THREADS = 32
-# How long calls are still taken after the beginning of a stop, and how long a
-# moment without calls is waited for then.
+# After stop() begins, calls are still accepted for this long.
 _LAST_CALLS_SECONDS = 0.1
+# Refusals are then held back until no call has arrived for a moment, or for
+# this long.
 _REFUSAL_SECONDS = 1.0
-# A grace for gRPC that does not end by itself.
+# A grace period for gRPC that does not end by itself.
 _UNTIL_TOLD_SECONDS = 1e6
 _END_SECONDS = 1.0
 # More calls than a client could hope to have answered in time.

@@ -79,7 +79,7 @@ class Health:
                 watch.update(_Status.SERVICE_UNKNOWN)
 
     def drain(self) -> None:
-        """Answers NOT_SERVING from now on, and tells every watch."""
+        """Answers NOT_SERVING from now on, and notifies every watch."""
         with self._lock:
             self._is_draining = True
         self._set(_Status.NOT_SERVING)

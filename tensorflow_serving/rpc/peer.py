@@ -230,7 +230,7 @@ class Peer:
             self._adapt(time.thread_time() - start)
 
     def _adapt(self, seconds: float) -> None:
-        """Reads so much at a time that other peers do not wait for long."""
+        """Reads few enough bytes at a time that other peers wait briefly."""
         if seconds > _LONG_SECONDS:
             self._read_bytes = max(self._read_bytes // 2, _LEAST_READ_BYTES)
         elif seconds < _QUICK_SECONDS:

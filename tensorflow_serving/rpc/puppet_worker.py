@@ -83,7 +83,7 @@ class _Puppet:
 
 
 def _hang_with_interpreter() -> None:
-    """Waits for a lock that this thread has, and runs no Python meanwhile."""
+    """Waits for a lock that this thread holds, without running any Python."""
     library = ctypes.PyDLL(None)
     lock = ctypes.create_string_buffer(256)
     library.pthread_mutex_lock(lock)

@@ -89,7 +89,7 @@ class PythonClient(abc.ABC):
 
     @abc.abstractmethod
     def echo_all(self, texts: Sequence[str], num_in_flight: int) -> list[str]:
-        """Returns the answers to calls, of which so many are made at a time.
+        """Returns the answers to calls, of which a number run at a time.
 
         Raises:
           CallError: One of them failed.
@@ -206,7 +206,7 @@ class GrpcioClient(PythonClient):
 
 
 class _AsyncClient(PythonClient):
-    """A client whose calls are coroutines, on an event loop of its own."""
+    """A client whose calls are coroutines, on its own event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

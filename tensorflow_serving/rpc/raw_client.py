@@ -107,7 +107,7 @@ class RawClient:
         )
 
     def send(self, data: bytes) -> None:
-        """Sends bytes, and keeps what comes meanwhile.
+        """Sends bytes, and keeps those that arrive in the meantime.
 
         Stops early when the server closes.
 

@@ -25,7 +25,7 @@ _REQUEST_BYTES = 100
 
 
 class Reflection:
-    """Tells clients about the services of a server. Thread-safe."""
+    """Describes the services of a server to clients. Thread-safe."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the full names of the services, without those of reflection."""

@@ -50,7 +50,7 @@ class SharedPort:
         return self._port
 
     def close(self) -> None:
-        """Lets go of the port, not of what listens on it. Idempotent."""
+        """Releases the port, but no socket that listens on it. Idempotent."""
         self._socket.close()
 
     def __enter__(self) -> "SharedPort":

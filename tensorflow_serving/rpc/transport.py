@@ -58,7 +58,7 @@ class Transport(abc.ABC):
         """
 
     def shut_down(self) -> None:
-        """Tells the peer that no more bytes will come."""
+        """Notifies the peer that no further bytes will come."""
         with contextlib.suppress(OSError):  # it is gone already
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -68,7 +68,7 @@ class Transport(abc.ABC):
 
 
 class PlainTransport(Transport):
-    """A socket whose bytes are those of the connection."""
+    """A socket that sends and receives bytes without encryption."""
 
     @override
     def receive(self, max_bytes: int) -> bytes | None:

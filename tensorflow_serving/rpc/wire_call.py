@@ -96,7 +96,7 @@ class _OnTheWire(call.AnyCall):
             gate.notify(on_cancelled)
 
     def abort(self, error: errors.ServingError) -> None:
-        """Fails the call, and tells the service; on the thread of the lane."""
+        """Fails the call and notifies the service, on the lane's thread."""
         on_cancelled = self.on_cancelled
         self.on_cancelled = None
         self.fail(error)

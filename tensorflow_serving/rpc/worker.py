@@ -50,7 +50,7 @@ _STDERR: Final = 2
 
 
 class Worker:
-    """The side of a worker process: says how it is; ends with the supervisor.
+    """The worker's side: reports its state, and ends with the supervisor.
 
     As a context manager, around all that the process does, it makes sure that
     the process does not outlive its supervisor, even one that is ended by
@@ -113,7 +113,7 @@ class Worker:
             ) from None
 
     def ready(self) -> None:
-        """Tells the supervisor that this worker serves. Idempotent."""
+        """Notifies the supervisor that this worker serves. Idempotent."""
         self._is_ready.set()
         if self._thread.is_alive():
             self._have_thread_look()
@@ -122,7 +122,7 @@ class Worker:
         self._send(READY)
 
     def heartbeat(self) -> None:
-        """Tells the supervisor that this worker does its work.
+        """Notifies the supervisor that this worker still works.
 
         To be called about once a second by the thread that does it, so that a
         worker is restarted when that thread hangs. Does not block.

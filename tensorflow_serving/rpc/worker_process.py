@@ -44,7 +44,7 @@ class WorkerProcess:
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
     def reap(self) -> int:
-        """Lets go of a process that has ended; returns its exit code.
+        """Forgets a process that has ended; returns its exit code.
 
         A negative one is a signal, as in subprocess.
         """

@@ -96,7 +96,7 @@ class WorkerSet:
         )
 
     def forgive_silence(self, now: float) -> None:
-        """Has the time of each process begin anew."""
+        """Restarts the time in which each process must send a heartbeat."""
         for process in self._processes:
             if process.heartbeats is not None:
                 process.heartbeats.hear(now)

@@ -409,7 +409,7 @@ class Connection:
             self._table.end(stream)
 
     def may_send_whole(self, num_streams: int, data_bytes: int) -> bool:
-        """Returns whether so many small responses can be sent together.
+        """Returns whether this many small responses can be sent together.
 
         Args:
           num_streams: Of streams on which nothing was sent.

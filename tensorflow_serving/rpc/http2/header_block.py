@@ -1,4 +1,4 @@
-"""Header fields of requests, decoded and checked; those of responses, encoded.
+"""Decodes and checks header fields of requests; encodes those of responses.
 
 Format: RFC 7541 (HPACK); rules for fields: RFC 9113, section 8.2 and 8.3.
 """

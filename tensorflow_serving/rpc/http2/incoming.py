@@ -104,7 +104,7 @@ class Incoming:
         self.free(num_bytes)
 
     def free_padding(self, stream: stream_lib.Stream, num_bytes: int) -> None:
-        """Gives back what count() counted beside the data of a frame.
+        """Returns to the windows the bytes of padding that count() counted.
 
         A message with padding needs more than its size of the windows.
         """

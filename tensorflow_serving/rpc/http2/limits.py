@@ -8,7 +8,7 @@ from tensorflow_serving.util import errors
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """So many events at once, and so many more in each second."""
+    """A number of events at once, and a number of further ones per second."""
 
     burst: int
     per_second: int
@@ -132,7 +132,7 @@ class Limits:
 
     @property
     def connection_window_bytes(self) -> int:
-        """The window of a connection: those of all its streams together.
+        """The window of a connection, the sum of the windows of its streams.
 
         With a smaller one, messages that are all half there would wait for each
         other. No connection has a smaller one than the default.

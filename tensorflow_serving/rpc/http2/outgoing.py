@@ -97,7 +97,7 @@ class Outgoing:
         self._send(stream, frames.MAX_WINDOW_BYTES)
 
     def may_write_at_once(self, num_bytes: int, num_streams: int) -> bool:
-        """Returns whether so many streams may each send data of this size.
+        """Returns whether this many streams may each send data of this size.
 
         They must have all of their initial window.
         """
