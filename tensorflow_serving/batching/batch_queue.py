@@ -107,7 +107,8 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         self._num_tasks = 0
         # Only of tasks that waited during the last expire(), and still do.
         self._deadlines = deadlines.Deadlines[batch_scheduler.TaskT]()
-        # No task has an earlier one; but those that had it may be gone.
+        # A lower bound on the deadlines of waiting tasks; it may be stale after
+        # a removal.
         self._earliest_deadline = math.inf
         self._run_times = run_times.RunTimes()
         self._num_wakeups = 0

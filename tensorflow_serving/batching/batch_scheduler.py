@@ -222,7 +222,7 @@ class BatchScheduler(abc.ABC, Generic[TaskT]):
         """
 
     def schedule_all(self, tasks: Iterable[TaskT]) -> bool:
-        """Takes over tasks from a thread that has nothing else to do then.
+        """Schedules tasks from a thread that has time to run a batch itself.
 
         A task that is refused gets the error with fail(). Does not block, but
         may process a batch on the calling thread, if batches are quick; returns

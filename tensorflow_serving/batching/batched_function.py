@@ -61,7 +61,7 @@ class Run:
 
 
 class Caller(Protocol):
-    """Whoever makes calls, and gets what becomes of them.
+    """The maker of calls, which gets their outputs or their error.
 
     The calls of a caller that share a batch end together. Both methods are
     called without a lock, on any thread, and must not block.
@@ -463,7 +463,7 @@ def _merged_inputs(
 def _by_caller(
     calls: Sequence[Call],
 ) -> Sequence[tuple[Caller, Sequence[Call]]]:
-    """Returns the calls in order, those of one caller in a row together."""
+    """Returns the calls in order, grouped where neighbours have one caller."""
     caller = calls[0].caller
     if all(call.caller is caller for call in calls):
         return [(caller, calls)]
@@ -480,7 +480,7 @@ def _succeed(
     outputs: Sequence[npt.NDArray[Any]],
     run: Run,
 ) -> None:
-    """Ends calls; a fault of their caller is not that of other calls."""
+    """Ends calls; an exception of their caller must not affect others."""
     try:
         caller.succeed(calls, outputs, run)
     except Exception:

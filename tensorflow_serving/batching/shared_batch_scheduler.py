@@ -399,7 +399,7 @@ class SharedBatchScheduler:
 
 
 def _fail(task: batch_scheduler.BatchTask, error: errors.ServingError) -> None:
-    """Fails a task; a fault of its owner is not that of the other tasks."""
+    """Fails a task; an exception in its fail() must not affect the others."""
     try:
         task.fail(error)
     except Exception:

@@ -30,7 +30,7 @@ class TensorSpec:
 
     @property
     def fixes_num_rows(self) -> bool:
-        """Whether the number of rows is not that of a batch.
+        """Whether the number of rows is fixed, so that calls cannot be merged.
 
         A scalar has no rows, and a 0th dimension of fixed size is a promise of
         the graph: with any other size its results are wrong.

@@ -83,7 +83,7 @@ class BatchThreads:
     def session(
         self, session: batched_function.Session
     ) -> batching_session.BatchingSession:
-        """Returns a batching session with a queue of its own.
+        """Returns a batching session with its own queue.
 
         Args:
           session: Runs the batches; the batching session takes it over.

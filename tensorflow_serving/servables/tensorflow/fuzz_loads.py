@@ -1,4 +1,4 @@
-"""Loads thousands of broken models, and says which crash the process.
+"""Loads thousands of broken models, and reports which crash the process.
 
 Usage: fuzz_loads --num_loads=10000 /models/half_plus_two/00000123 ...
 

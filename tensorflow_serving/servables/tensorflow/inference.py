@@ -66,7 +66,7 @@ class Inference:
 
 
 class _Future:
-    """The caller of one call, whose end a future tells."""
+    """The caller of one call, which sets a future at its end."""
 
     def __init__(self, future: concurrent.futures.Future[Outputs]) -> None:
         self._future = future

@@ -22,7 +22,7 @@ from tensorflow_serving.session_bundle import session as session_lib
 
 
 class ModelBundleFactory:
-    """A factory that looks into a folder to tell the format of its model.
+    """A factory that looks into a folder to find the format of its model.
 
     A folder with both formats is taken for a SavedModel.
 
