@@ -91,7 +91,7 @@ def require_new(export_dir: str) -> None:
 
 @contextlib.contextmanager
 def publishing(export_dir: str) -> Iterator[str]:
-    """Gives a folder to write to; it becomes that of the version at the end.
+    """Yields a folder to write to, which becomes the version at the end.
 
     The version appears all at once, complete and on disk. After an exception
     nothing is left. What others left when they were killed is removed.
@@ -118,7 +118,7 @@ def publishing(export_dir: str) -> Iterator[str]:
 
 
 def delete_all_but(keep: gc.Filter, export_dir: str) -> None:
-    """Deletes versions beside one that was exported, which always stays.
+    """Deletes old versions, but never the one that was just exported.
 
     A kill leaves none of them in part. What cannot be deleted is logged.
     """
@@ -232,7 +232,7 @@ def _remove(folder: str) -> None:
 
 @contextlib.contextmanager
 def _no_room_explained(export_dir: str) -> Iterator[None]:
-    """Says what to do when storage is full."""
+    """Turns an OSError of full storage into ResourceExhaustedError."""
     try:
         yield
     except OSError as error:

@@ -143,7 +143,7 @@ class Exporter:
         assets_collection: Sequence[tf.Tensor] | None = None,
         assets_callback: AssetsCallback | None = gfile_copy_callback,
     ) -> None:
-        """Says what to export beside the variables; once only.
+        """Sets what to export in addition to the variables; call it once.
 
         Args:
           graph_def: Served instead of the default graph.

@@ -1,4 +1,4 @@
-"""Opens a session on a graph of its own, with variables and tables filled.
+"""Opens a session on its own graph, with variables and tables filled.
 
 What the loaders of all formats have in common: they read files, and this runs
 what the files hold.
@@ -153,7 +153,7 @@ def open_session(
 
 @contextlib.contextmanager
 def storage_errors_converted(path: str) -> Iterator[None]:
-    """Turns an OSError of whoever reads files of a folder into UNAVAILABLE.
+    """Turns an OSError of a block that reads files into UNAVAILABLE.
 
     Only what is known to be missing is not worth another try.
     """

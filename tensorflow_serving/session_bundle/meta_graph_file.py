@@ -115,7 +115,7 @@ def _merged(parts: Sequence[wire_format.Message]) -> wire_format.Message:
 
 
 def _is_serving_graph(entry: wire_format.Message) -> bool:
-    """Whether an entry of the collections is the one of graphs."""
+    """Whether an entry of the collections is the collection of graphs."""
     return any(
         number == _ENTRY_KEY
         and entry.part(start, end).view() == constants.GRAPH_KEY.encode()

@@ -153,7 +153,7 @@ class ModelFolder:
         return names
 
     def plain_path(self, name: str) -> str:
-        """Returns a path of a file for whoever takes paths for patterns.
+        """Returns a path of a file for functions that read paths as patterns.
 
         TensorFlow does: an asterisk, a bracket or a backslash in the name of a
         folder would lead to other files. This path has no such characters, and
@@ -165,7 +165,7 @@ class ModelFolder:
         return f"{folder}/{name}"
 
     def readable(self, text: str) -> str:
-        """Returns a text with the real path in the place of plain ones."""
+        """Returns a text in which plain paths are replaced by the real one."""
         return text.replace(f"{_DESCRIPTORS}/{self._descriptor}", self.path)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ _PREFIX: Final = "tensorflow_serving/is_set/"
 
 
 class VariableCheck:
-    """Operations that tell which variables of a graph are set."""
+    """Operations that show which variables of a graph are set."""
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ _QUANTIZED = {
 
 
 def name(number: int) -> str:
-    """Returns the name of a type; that of the value for a reference."""
+    """Returns the name of a type; for a reference, the type of its value."""
     value = number % _FIRST_REFERENCE
     return _NAMES.get(value, f"type {value}")
 

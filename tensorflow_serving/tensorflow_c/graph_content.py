@@ -100,7 +100,7 @@ class GraphContent:
 
     @property
     def ops(self) -> frozenset[str]:
-        """The types of all operations, those of functions included."""
+        """The types of all operations, including those in functions."""
         return self.graph.ops.union(
             *(body.ops for body in self.functions.values())
         )

@@ -38,7 +38,7 @@ class Input(ctypes.Structure):
 
 
 class Buffer(ctypes.Structure):
-    """A TF_Buffer: bytes, which belong to whoever made it."""
+    """A TF_Buffer: bytes, which belong to the code that made it."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),

@@ -197,7 +197,7 @@ class Session:
         self.close()
 
     def __repr__(self) -> str:
-        """Says whether it is open, and how many runs there are."""
+        """Returns whether it is open, and the number of current runs."""
         state = "closed" if self._is_closed else "open"
         return f"<Session {state}, {len(self._runs)} runs>"
 

@@ -157,7 +157,7 @@ class FileSystemStoragePathSource(source.Source[str]):
             return self._poll(self._servables)
 
     def update_config(self, config: storage_path_config.Config) -> None:
-        """Looks after other servables from now on.
+        """Replaces the servables that the source polls.
 
         Those that are not in the configuration any longer are reported to have
         no versions before it returns. The others are polled at once.

@@ -112,7 +112,7 @@ class MonitoredServable:
         return decision
 
     def log_aspired(self, versions: Iterable[int]) -> None:
-        """Says which versions should be served, if they are others."""
+        """Sets which versions should be served, if that has changed."""
         aspired = list(versions)
         if aspired != self._aspired:
             self._aspired = aspired

@@ -104,7 +104,7 @@ class VersionTracker:
         always_present: bool = True,
         reload_changed_versions: bool = True,
     ) -> Decision:
-        """Looks at versions and says what to report.
+        """Looks at versions and returns what to report.
 
         Args:
           monitored: Which servable, and which of its versions.
