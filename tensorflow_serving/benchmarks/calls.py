@@ -31,8 +31,8 @@ class Calls:
     codes: npt.NDArray[Any]
     # How many of the calls that are OK had a wrong answer.
     num_wrong: int = 0
-    # How many of the calls that are OK had no answer in truth. Which ones is
-    # not known: see h2load.py.
+    # OK calls that carried no message. It is not known which ones: see
+    # h2load.py.
     num_unanswered: int = 0
 
     @property

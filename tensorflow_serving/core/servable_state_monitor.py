@@ -77,7 +77,7 @@ class ServableStateMonitor:
     def state_and_time(
         self, servable_id: servable.ServableId
     ) -> _StateAndTime | None:
-        """Returns the state, and since when it is so."""
+        """Returns the state and the time at which it was entered."""
         with self._lock:
             versions = self._states.get(servable_id.name, {})
             return versions.get(servable_id.version)

@@ -1,4 +1,4 @@
-"""Models for tests, whose answers tell which version gave them.
+"""Models for tests, whose answers show which version gave them.
 
 Each score of version 7 is 7.0, whatever the image. The models are exports like
 those of mnist_export, so that mnist_inference and mnist_inference_2 serve them.

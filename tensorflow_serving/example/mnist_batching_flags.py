@@ -1,4 +1,4 @@
-"""The flags that say how a server of MnistService batches calls.
+"""The flags that control how a server of MnistService batches calls.
 
 Example:
     flags.adopt_module_key_flags(mnist_batching_flags)  # shows them in --help

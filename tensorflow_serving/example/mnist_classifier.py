@@ -29,7 +29,7 @@ class Session(session.Session, batched_function.Session, Protocol):
 
 
 class MnistClassifier:
-    """Tells how likely each digit is on each of some images.
+    """Returns how likely each digit is on each of some images.
 
     Made of a loaded export, which is checked and warmed up first: a model that
     does not take images, does not return scores, or cannot run is found out
@@ -137,12 +137,13 @@ class MnistClassifier:
 
 
 def prepare_process() -> None:
-    """Has loads disturb calls as little as they can; before the first load.
+    """Tunes the process so that loading disturbs serving as little as possible.
 
-    A thread that needs the interpreter while a load runs Python waits for the
-    switch interval, several times for each call. And oneDNN hands its work to
-    the one pool of the process, where it waits behind the warm-up of a large
-    model: a batch of 32 took up to 30 ms so, and 4 ms on the calling thread.
+    Call it before the first load. A thread that needs the interpreter while a
+    load runs Python waits for the switch interval, several times for each call.
+    And oneDNN hands its work to the one pool of the process, where it waits
+    behind the warm-up of a large model: a batch of 32 took up to 30 ms there,
+    and 4 ms on the calling thread.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")

@@ -1,4 +1,4 @@
-"""The flags that say which images a program works on.
+"""The flags that choose the images on which a program works.
 
 Example:
     flags.adopt_module_key_flags(mnist_data_flags)  # shows them in --help

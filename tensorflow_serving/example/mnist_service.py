@@ -72,7 +72,7 @@ class AsyncMnistService:
         scheduler: batch_scheduler.BatchScheduler[batched_function.Call],
         function: batched_function.BatchedFunction,
     ) -> None:
-        """Takes what the caller closes after the server.
+        """Does not take ownership: the caller closes both after the server.
 
         Args:
           scheduler: Runs calls of the function.

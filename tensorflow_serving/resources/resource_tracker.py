@@ -35,7 +35,7 @@ class ResourceTracker:
         self._used_bytes = 0
 
     def reserve(self, owner: Hashable, wanted: ResourceAllocation) -> None:
-        """Sets aside what an owner takes, in the place of what it had before.
+        """Reserves an amount for an owner, replacing its previous reservation.
 
         On an error nothing changes.
 

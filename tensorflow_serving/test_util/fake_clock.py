@@ -64,7 +64,7 @@ class FakeClock:
                 condition.notify_all()
 
     def settle(self, threads: int) -> None:
-        """Returns once so many threads looked at the time and wait again."""
+        """Returns once this many threads have read the time and wait again."""
         self.advance_micros(0)
         with self._lock:
             self._changed.wait_for(lambda: len(self._waiting) >= threads)

@@ -65,7 +65,7 @@ class ManagedTestCase(parameterized.TestCase):
         self.loaders: dict[servable.ServableId, fake_loader.FakeLoader] = {}
 
     def aspire(self, *versions: int | _Data, name: str = "a") -> None:
-        """Says what is aspired: versions that load, or data."""
+        """Sets the aspired versions: versions that load, or data."""
         self.manager.aspired_versions_callback()(
             name,
             [
@@ -83,7 +83,7 @@ class ManagedTestCase(parameterized.TestCase):
         load_errors: Sequence[Exception] = (),
         content: Hashable | None = None,
     ) -> _Data:
-        """Returns a version with a loader of its own."""
+        """Returns a version with its own loader."""
         servable_id = servable.ServableId(name, version)
         self.loaders[servable_id] = fake_loader.FakeLoader(
             f"{name}{version}", errors=load_errors
@@ -98,7 +98,7 @@ class ManagedTestCase(parameterized.TestCase):
 
     @contextlib.contextmanager
     def running_loads(self) -> Iterator[None]:
-        """Runs the loads that wait, beside what is in the block."""
+        """Runs the loads that wait, in parallel with the block."""
         thread = threading.Thread(target=self.loads.run_all)
         thread.start()
         yield

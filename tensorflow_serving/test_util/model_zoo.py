@@ -78,7 +78,7 @@ class Model:
 
     @property
     def path(self) -> str:
-        """The folder of its version, below that of all models."""
+        """The folder of its version, below the folder of all models."""
         return f"{self.name}/00000001"
 
 

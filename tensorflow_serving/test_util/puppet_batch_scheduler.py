@@ -55,13 +55,13 @@ class PuppetBatchScheduler(
         task.fail(errors.CancelledError("the caller is gone already"))
 
     def statistics(self) -> batch_scheduler.Statistics:
-        """Tells how many tasks wait."""
+        """Returns how many tasks wait."""
         return batch_scheduler.Statistics(
             num_enqueued_tasks=self.num_enqueued_tasks()
         )
 
     def wait_for_tasks(self, num_tasks: int) -> None:
-        """Blocks until at least so many tasks wait."""
+        """Blocks until at least this many tasks wait."""
         with self._arrived:
             self._arrived.wait_for(lambda: len(self._tasks) >= num_tasks)
 

@@ -53,7 +53,7 @@ class PuppetExecutor(futures.Executor):
             return self._count()
 
     def wait_for_work(self, num_waiting: int) -> None:
-        """Blocks until at least so much work waits."""
+        """Blocks until at least this many submitted functions wait."""
         with self._changed:
             self._changed.wait_for(lambda: self._count() >= num_waiting)
 

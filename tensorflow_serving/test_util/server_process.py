@@ -1,4 +1,4 @@
-"""A server as a process of its own, from its start to its clean end."""
+"""A server as a separate process, from its start to its clean end."""
 
 import os
 import re

@@ -66,7 +66,7 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
 
 
 class SmallModel:
-    """A version of the model, with threads of its own; close() ends both."""
+    """A version of the model, with its own threads; close() ends both."""
 
     def __init__(self) -> None:
         """Makes version 7 of the model "small", without batching."""

@@ -233,7 +233,7 @@ def _examples() -> tuple[Tensors, Tensors]:
 
 
 def _inputs(of_scale: list[int | None]) -> Build:
-    """Returns what builds a model with an input of its own for a factor."""
+    """Returns a builder of a model that takes its factor as an input."""
 
     def build() -> tuple[Tensors, Tensors]:
         x = _features()

@@ -260,7 +260,7 @@ class Termination:
         os._exit(0)
 
     def _end_late(self) -> None:
-        """Ends the process if the deadline is still the one that has passed."""
+        """Ends the process unless the deadline was extended since it passed."""
         with self._lock:
             if self._is_closed or self._first is None:
                 return
