@@ -61,7 +61,7 @@ class DeadlineTest(parameterized.TestCase):
     def test_batch_starts_a_typical_run_before_its_first_deadline(
         self, runs: list[float], due_time: float
     ) -> None:
-        """But 1 ms at least; the other tasks go with it."""
+        """A batch starts a run (at least 1 ms) before its first deadline."""
         queue = _queue()
         for seconds in runs:
             queue.record_run(6, seconds, now=0)
@@ -101,7 +101,7 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual(_take(queue, now=2), [2])
 
     def test_expired_task_leaves_its_room(self) -> None:
-        """And the time since which the others wait is their own."""
+        """An expired task leaves its room; others keep their arrival time."""
         queue = _queue(batch_timeout_micros=5_000_000, max_enqueued_batches=1)
         queue.add(_Task(8, deadline=3), now=0)
         queue.add(_Task(1), now=1)
@@ -188,7 +188,7 @@ class CancelTest(absltest.TestCase):
     """Tasks whose callers are gone."""
 
     def test_cancelled_task_is_dropped_alone(self) -> None:
-        """Not those that are equal to it; and once only."""
+        """A cancelled task is dropped once, and no task that is equal to it."""
         queue = _queue()
         first, second = _Task(1), _Task(1)
         queue.add(first, now=0)

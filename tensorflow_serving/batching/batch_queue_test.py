@@ -83,7 +83,7 @@ class QueueOptionsTest(parameterized.TestCase):
     def test_smaller_batches_need_splitting(
         self, splitting: bool, size: int
     ) -> None:
-        """And no batch is larger than the largest task."""
+        """Batches smaller than tasks are an error unless tasks can be split."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError,
             "max_execution_batch_size must be at most max_batch_size 32, and "
@@ -237,7 +237,7 @@ class BatchQueueTest(parameterized.TestCase):
         self.assertEqual(_wakeups(queue, _Task(8)), 2)
 
     def test_each_batch_of_a_split_task_is_news(self) -> None:
-        """Or one thread would run what several could."""
+        """Each batch of a split task wakes a thread; they run in parallel."""
         queue = _queue(
             max_batch_size=4,
             max_enqueued_batches=9,

@@ -52,7 +52,7 @@ class CallTest(parameterized.TestCase):
         self.assertEqual(fixture.done, [])
 
     def test_call_without_rows_takes_up_room(self) -> None:
-        """Or any number of them would be accepted."""
+        """A call without rows counts, or their number would have no limit."""
         call = call_recorder.RecordedFunction().call(np.zeros([0, 1]))
         self.assertEqual((call.num_rows, call.size), (0, 1))
 
@@ -287,7 +287,7 @@ class SplitTest(parameterized.TestCase):
     """A call that is run in parts."""
 
     def test_parts_are_rows_in_order(self) -> None:
-        """With the times of the whole."""
+        """The parts of a call are its rows in order, with its times."""
         fixture = call_recorder.RecordedFunction(feeds=["x:0", "z:0"])
         whole = fixture.call([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
         parts = whole.split([1, 2])
@@ -325,7 +325,7 @@ class SplitTest(parameterized.TestCase):
         )
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
-        """With its error, at once; the other parts no longer matter."""
+        """The first part that fails ends the call at once, with its error."""
         fixture = call_recorder.RecordedFunction()
         whole = fixture.call([0.0, 2.0, 4.0])
         parts = whole.split([1, 1, 1])

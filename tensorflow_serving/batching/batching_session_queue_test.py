@@ -140,7 +140,7 @@ class DeadlineTest(absltest.TestCase):
             np.testing.assert_array_equal(call.result(timeout=60), [[3]])
 
     def test_call_that_comes_too_late_is_refused(self) -> None:
-        """By run() as well as by run_async()."""
+        """run() and run_async() refuse a call whose deadline has passed."""
         with _fixture() as fixture:
             for run in (fixture.session.run, fixture.session.run_async):
                 with self.assertRaises(errors.DeadlineExceededError):
@@ -303,7 +303,7 @@ class StatisticsTest(absltest.TestCase):
             self.assertEqual(statistics.num_failed_runs, 0)
 
     def test_snapshot_is_frozen(self) -> None:
-        """With what the scheduler says of itself."""
+        """The counts of a session contain those of its scheduler."""
         with _fixture() as fixture:
             fixture.call(1.0)
             fixture.clock.advance_micros(250_000)

@@ -111,7 +111,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(len(fixture.wrapped.inputs), 1)
 
     def test_batch_is_padded_to_the_next_allowed_size(self) -> None:
-        """With copies of its first row, of which no call sees the output."""
+        """Padding copies the first row, and no call sees its output."""
         fixture = _Fixture(allowed_batch_sizes=(1, 3, 4))
         first = fixture.call(["y:0"], x=[5.0])
         second = fixture.call(["y:0"], x=[1.0])

@@ -328,7 +328,7 @@ class WatchingThreadTest(absltest.TestCase):
             self.assertEqual(fixture.clock.num_waits, 0)
 
     def test_thread_survives_a_task_that_raises(self) -> None:
-        """And tells the others; the error is in the log."""
+        """A task whose fail() raises is logged; the others still expire."""
         with _fixture() as fixture, fixture.busy_thread():
             tasks = [
                 _BadTask(1, 10e-6),
@@ -432,7 +432,7 @@ class StatisticsTest(absltest.TestCase):
     """Tests of the counts of a queue whose tasks have deadlines."""
 
     def test_wait_is_that_of_the_clock(self) -> None:
-        """And a snapshot stays what it was."""
+        """The wait in a snapshot is by the clock, and does not change."""
         with _fixture() as fixture:
             fixture.queue.schedule(_Task(3))
             fixture.clock.advance_micros(500_000)

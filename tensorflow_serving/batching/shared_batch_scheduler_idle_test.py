@@ -114,7 +114,7 @@ class IdleMeansGoTest(parameterized.TestCase):
     """A thread with nothing to do takes what there is."""
 
     def test_lone_task_waits_for_nobody(self) -> None:
-        """With the clock standing still, and a timeout of days."""
+        """A lone task runs at once, on a clock that stands still."""
         batches = _Batches()
         with (
             _scheduler() as scheduler,

@@ -134,7 +134,7 @@ class SharedBatchSchedulerStressTest(parameterized.TestCase):
     def test_each_task_is_answered_once(
         self, seed: int, num_batch_threads: int
     ) -> None:
-        """By a run or by an error; close() returns; statistics add up."""
+        """Each task runs or fails once; close() returns; counts add up."""
         with shared_batch_scheduler.SharedBatchScheduler(
             shared_batch_scheduler.Options(num_batch_threads)
         ) as scheduler:

@@ -160,7 +160,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
             self.assertEqual(queue.num_enqueued_tasks(), 0)
 
     def test_full_batch_does_not_wait_for_the_timeout(self) -> None:
-        """With the clock standing still, only fullness makes it due."""
+        """A full batch is due on a clock that stands still."""
         clock, batches = fake_clock.FakeClock(), _Batches()
         with (
             shared_batch_scheduler.SharedBatchScheduler(

@@ -66,7 +66,7 @@ class StatisticsTest(absltest.TestCase):
         scheduler.close()
 
     def test_new_scheduler_has_done_nothing(self) -> None:
-        """And it never has a task that waits for a thread."""
+        """A new scheduler has counted nothing, and no task waits."""
         with self.start() as scheduler:
             self.assertEqual(
                 scheduler.statistics(), batch_scheduler.Statistics()
@@ -91,7 +91,7 @@ class StatisticsTest(absltest.TestCase):
         self.check(scheduler, _Reason.FULL)
 
     def test_batch_that_waited_long_enough(self) -> None:
-        """With the room that is left."""
+        """A batch that waited long enough runs with room that is left."""
         scheduler = self.start(batch_timeout_micros=10)
         scheduler.schedule(_Task(4))
         self.clock.advance_micros(10)

@@ -71,7 +71,7 @@ class StreamingBatchSchedulerStressTest(parameterized.TestCase):
 
     @parameterized.parameters(-1, 0, 50)
     def test_each_accepted_task_is_processed_once(self, timeout: int) -> None:
-        """And no other task; batches are neither empty nor too large."""
+        """Each accepted task runs once; no batch is empty or too large."""
         batches = _Batches()
         scheduler = streaming_batch_scheduler.create_retrying(
             streaming_batch_scheduler.Options(

@@ -288,7 +288,7 @@ class TimeoutTest(_SchedulerTestCase):
         self.assertTrue(batch.is_closed)
 
     def test_closer_waits_until_the_batch_is_due(self) -> None:
-        """And without end while no batch is open: it never polls."""
+        """The closer waits until a batch is due, and never polls."""
         clock = _DeadlineClock()
         scheduler = self.start(_options(batch_timeout_micros=10), clock)
         clock.settle(threads=1)

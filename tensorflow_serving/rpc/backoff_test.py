@@ -9,7 +9,7 @@ class BackoffTest(parameterized.TestCase):
     """The delays before restarts."""
 
     def test_delay_doubles_up_to_half_a_minute(self) -> None:
-        """And stays there."""
+        """The delay doubles up to half a minute, and stays there."""
         backoff = backoff_lib.Backoff()
         delays = [backoff.delay_seconds(0) for _ in range(12)]
         self.assertEqual(

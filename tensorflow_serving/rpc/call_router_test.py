@@ -430,7 +430,7 @@ class StreamCallTest(_RouterTest):
         self.assertEqual(self.requests, [b"a"])
 
     def test_callback_that_fails_ends_the_call(self) -> None:
-        """With its own code, or INTERNAL and a line in the log."""
+        """A callback that raises ends its call; bugs become INTERNAL."""
         self._start()
         for stream_id, error, code in (
             (1, errors.AbortedError("no"), _Code.ABORTED),
@@ -443,7 +443,7 @@ class StreamCallTest(_RouterTest):
             self.assertEqual(self._answer(stream_id).status, code)
 
     def test_services_hear_of_a_stop(self) -> None:
-        """Also of calls that begin after it."""
+        """Services are notified of a stop, also for calls that begin later."""
         self._start()
         self._send(raw_client.head(1, _STREAM))
         drained = mock.Mock()

@@ -139,7 +139,7 @@ class DiagnoseTest(parameterized.TestCase):
         )
 
     def test_refused_connection_means_that_nothing_listens(self) -> None:
-        """Also that of a socket file."""
+        """A refused connection, also to a socket file, means no listener."""
         for address in ("127.0.0.1:1", "unix:/no/such/socket"):
             self.assertIn(
                 "nothing listens there",

@@ -73,7 +73,7 @@ class EventLoopTest(absltest.TestCase):
         self.assertEqual(len(self.called), 1)
 
     def test_socket_is_not_called_after_it_was_unwatched(self) -> None:
-        """Not even if it was ready in the same round."""
+        """An unwatched socket is not called, even if it was ready before."""
         first, second = self._pair()
         fds = {first.fileno(), second.fileno()}
 

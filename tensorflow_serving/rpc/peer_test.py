@@ -262,7 +262,7 @@ class PeerTest(absltest.TestCase):
         self.assertFalse(self.owner.peers)
 
     def test_client_that_has_said_hello_may_be_idle(self) -> None:
-        """By default for as long as it answers."""
+        """A client that has greeted may be idle without end by default."""
         self._greet(keep_alive_seconds=0)
         self._go_on(1e6)
         self.assertIn(self.peer, self.owner.peers)

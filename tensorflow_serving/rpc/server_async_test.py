@@ -226,7 +226,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual([call.result() for call in calls], [b"y"] * 5)
 
     def test_stop_aborts_what_has_no_reply_after_the_grace(self) -> None:
-        """And says so; the service learns it."""
+        """After the grace calls are aborted; stop() and services report it."""
         client = self._begin()
         call = client(b"x")
         begun = self.later.calls.get()
@@ -256,7 +256,7 @@ class ServerAsyncTest(absltest.TestCase):
         )
 
     def test_calls_may_be_encrypted(self) -> None:
-        """With the credentials of the options; others cannot call."""
+        """A server with credentials serves TLS, and no other clients."""
         files = certificates.write(self.create_tempdir().full_path)
         server = self._start(
             options=server_lib.Options(

@@ -204,7 +204,7 @@ class ServerTest(absltest.TestCase):
         self._check(refused, "UNAVAILABLE")
 
     def test_calls_during_a_stop_are_refused(self) -> None:
-        """With UNAVAILABLE, while another call is finished."""
+        """New calls get UNAVAILABLE while a stop waits for an older one."""
         first = self._call("wait")
         self.echo.started.acquire()
         stopper = threading.Thread(target=self.server.stop, args=(60,))

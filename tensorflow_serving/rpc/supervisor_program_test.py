@@ -66,7 +66,7 @@ class ProgramTest(puppet_connection.PuppetTestCase):
             self.assertEqual(worker.read(), "")
 
     def test_workers_drain_when_the_supervisor_is_killed(self) -> None:
-        """By kill -9; nothing is left of them."""
+        """Workers of a supervisor that was killed drain, and none is left."""
         self._start_program()
         self._make_ready()
         self.program.kill()

@@ -69,7 +69,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         return workers
 
     def test_start_returns_once_all_are_ready(self) -> None:
-        """Not before the last one; and each worker is a process."""
+        """start() returns after the last of the processes is ready."""
         start = self.threads.submit(self.supervisor.start)
         workers = [self.accept(), self.accept()]
         pids = {os.getpid(), *(each.pid for each in workers)}
@@ -160,7 +160,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
             supervisor.start()
 
     def test_stop_ends_a_start(self) -> None:
-        """With an error, as the workers were never ready."""
+        """A stop ends start() with an error, as no worker was ready."""
         start = self.threads.submit(self.supervisor.start)
         workers = [self.accept(), self.accept()]
         stop = self.threads.submit(self.supervisor.stop, 60)

@@ -64,7 +64,7 @@ class WorkerSetTest(absltest.TestCase):
         self.assertEqual(list(self.workers.end_silent(17.9)), [])
 
     def test_process_that_has_ended_is_removed(self) -> None:
-        """With its exit code; a failed start leaves nothing either."""
+        """An ended process is removed; a failed start leaves nothing."""
         ended = worker_process.WorkerProcess([sys.executable, "-c", ""])
         self.workers.begin_start()
         self.workers.end_start(ended)

@@ -78,7 +78,7 @@ class WorkerTest(parameterized.TestCase):
         worker.close()
 
     def test_end_of_the_supervisor_is_sigterm(self) -> None:
-        """Also if it did not read everything; ready() is no error then."""
+        """A supervisor that ends is a SIGTERM, even if it left bytes unread."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.addCleanup(signal.set_wakeup_fd, -1)
