@@ -214,7 +214,7 @@ class PropertyTest(parameterized.TestCase):
     def test_all_actions_together_serve_what_is_aspired(
         self, policy: aspired_version_policy.AspiredVersionPolicy
     ) -> None:
-        """And nothing else, if all goes well."""
+        """If all goes well, the actions serve exactly the aspired versions."""
         for start in _all_at_rest():
             versions = self._run(policy, start, _State.READY)[-1]
             for version in versions:

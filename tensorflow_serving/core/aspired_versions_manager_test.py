@@ -69,7 +69,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.states, before)
 
     def test_no_versions_unload_all(self) -> None:
-        """And they are forgotten."""
+        """A call without versions unloads and forgets all of them."""
         self.aspire(1, 2)
         self.settle()
         self.aspire()

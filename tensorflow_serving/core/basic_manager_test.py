@@ -133,7 +133,7 @@ class BasicManagerTest(_ManagerTestCase):
             self.assertEqual(handle.servable, 2)
 
     def test_servable_of_another_class_is_invalid(self) -> None:
-        """And the handle is closed: the version can be unloaded."""
+        """A servable of another class is refused, and its handle is closed."""
         servable_id = self.load(1, fake_loader.FakeLoader("text"))
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must be a int; got a str"
@@ -190,7 +190,7 @@ class BasicManagerTest(_ManagerTestCase):
     def test_unload_of_what_is_not_loaded_is_a_failed_precondition(
         self,
     ) -> None:
-        """Also while it is on its way."""
+        """A version that is not loaded, or is loading, cannot be unloaded."""
         servable_id = self.manage(1, fake_loader.FakeLoader())
         with self.assertRaises(errors.FailedPreconditionError):
             self.manager.unload_servable(servable_id)

@@ -111,7 +111,7 @@ class ThreadsTest(absltest.TestCase):
             large_load.result()
 
     def test_unload_waits_for_the_last_handle(self) -> None:
-        """And runs on a thread of the manager, not on that of the handle."""
+        """An unload waits for handles, and runs on a thread of the manager."""
         manager = self.manager()
         loader = fake_loader.FakeLoader("the servable")
         servable_id = self.manage(manager, 1, loader)

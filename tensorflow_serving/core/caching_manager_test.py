@@ -166,7 +166,7 @@ class CachingManagerTest(parameterized.TestCase):
     def test_error_of_the_factory_is_raised(
         self, request: servable.ServableRequest
     ) -> None:
-        """With its own code."""
+        """An error of the factory is raised with its own code."""
         with caching_manager.CachingManager(_Factory()) as manager:
             with self.assertRaisesRegex(errors.NotFoundError, "^no .*other"):
                 self._get(manager, request)
@@ -339,7 +339,7 @@ class ConcurrentRequestsTest(parameterized.TestCase):
             waiting.result(timeout=60).close()
 
     def test_each_request_gets_the_error(self) -> None:
-        """With its code; nothing stays in progress."""
+        """Each request gets the code of a failed load, which then is over."""
         slow = _Slow(errors.DataLossError("half"))
         with (
             concurrent.futures.ThreadPoolExecutor(4) as threads,

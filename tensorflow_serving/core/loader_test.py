@@ -88,7 +88,7 @@ class SimpleLoaderTest(absltest.TestCase):
             simple.load()
 
     def test_servable_is_closed_once(self) -> None:
-        """Also if closing it fails."""
+        """A servable is closed once, even if closing it fails."""
 
         def close(servable: list[str]) -> None:
             self._close(servable)

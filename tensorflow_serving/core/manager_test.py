@@ -104,7 +104,7 @@ class ManagerTest(absltest.TestCase):
         self.assertEqual(served.num_handles(), 0)
 
     def test_end_of_the_block_closes_the_manager(self) -> None:
-        """Also when it is left by an error."""
+        """A block that ends, also by an error, closes the manager."""
         with self.assertRaises(KeyError), _Manager() as served:
             raise KeyError
         self.assertTrue(served.is_closed)

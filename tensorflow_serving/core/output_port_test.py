@@ -55,7 +55,7 @@ class OutputPortTest(absltest.TestCase):
         self.assertIsNone(after.wait_for_callback())
 
     def test_second_target_is_refused(self) -> None:
-        """And the first one stays."""
+        """A second target is refused, and the first one stays."""
         port = output_port.OutputPort[str]()
         port.set_aspired_versions_callback(_ignore)
         with self.assertRaisesRegex(

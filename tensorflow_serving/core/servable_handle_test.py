@@ -36,7 +36,7 @@ class ServableHandleTest(absltest.TestCase):
         return handle
 
     def test_handle_has_the_servable(self) -> None:
-        """And says which version it is."""
+        """A handle has the servable and the id of its version."""
         with self._acquire() as handle:
             self.assertIs(handle.servable, self.servable)
             self.assertEqual(handle.id, _ID)
@@ -59,7 +59,7 @@ class ServableHandleTest(absltest.TestCase):
         self.assertEqual(self.shared.num_handles, 0)
 
     def test_end_of_the_block_closes_the_handle(self) -> None:
-        """Also when it is left by an error."""
+        """A block that ends, also by an error, closes the handle."""
         with self.assertRaises(KeyError), self._acquire():
             raise KeyError
         self.assertEqual(self.shared.num_handles, 0)

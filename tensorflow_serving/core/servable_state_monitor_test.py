@@ -50,7 +50,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         self.assertEqual(monitor.live_states(), {})
 
     def test_last_state_counts(self) -> None:
-        """With the time at which it was published."""
+        """The last state is known, with the time of its publication."""
         monitor = self._monitor()
         self.bus.publish(_state(1, _ManagerState.START))
         self.clock.advance_micros(2_000_000)
@@ -131,7 +131,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         )
 
     def test_log_keeps_the_last_events(self) -> None:
-        """Also several of one version, oldest first."""
+        """The log keeps the last events, oldest first."""
         monitor = self._monitor(max_count_log_events=2)
         states = [
             _state(1, _ManagerState.START),

@@ -60,7 +60,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         self.monitor.wait_until_available([], None)
 
     def test_what_is_available_needs_no_wait(self) -> None:
-        """Not even a timeout of 0 is too short."""
+        """A wait for available versions succeeds even with a timeout of 0."""
         self._publish(1, _ManagerState.AVAILABLE)
         self.monitor.wait_until_available([_ONE, _LATEST], 0)
 

@@ -42,7 +42,7 @@ class ServableDataTest(absltest.TestCase):
     """A version, and its data or its error."""
 
     def test_ok_has_data(self) -> None:
-        """And no error."""
+        """Data that are OK have no error."""
         data = servable.ServableData.ok(servable.ServableId("a", 1), "path")
         self.assertEqual(data.data_or_raise(), "path")
         self.assertIsNone(data.error)
@@ -81,7 +81,7 @@ class ServableStateTest(absltest.TestCase):
     """Tests of the states that a manager publishes of a version."""
 
     def test_text_says_what_became_of_it(self) -> None:
-        """And why, if it failed."""
+        """The text of a state says why a version failed."""
         servable_id = servable.ServableId("a", 1)
         self.assertEqual(
             str(

@@ -46,7 +46,7 @@ class ServingMapTest(parameterized.TestCase):
             return handle.servable
 
     def test_version_is_found_by_its_number(self) -> None:
-        """And by its name."""
+        """A version is found by its name and number."""
         self._add("a1", "a2", "b1")
         self.assertEqual(self._find("a", 1), "a1")
         self.assertEqual(self._find("a", 2), "a2")
@@ -102,14 +102,14 @@ class ServingMapTest(parameterized.TestCase):
             self._find(name, version)
 
     def test_ids_are_sorted(self) -> None:
-        """By name, then by version."""
+        """The ids are sorted by name, then by version."""
         self.assertEqual(self.map.ids(), [])
         self._add("b1", "a10", "a9", "c0")
         self.map.remove(_id("c0"))
         self.assertEqual(self.map.ids(), [_id("a9"), _id("a10"), _id("b1")])
 
     def test_remove_returns_what_was_added(self) -> None:
-        """With its open handles, which somebody has to wait for."""
+        """remove() returns the servable with the handles that are open."""
         shared = servable_handle.SharedServable(_id("a1"), "a1")
         self.map.add(shared)
         with self.map.acquire(servable.ServableRequest.latest("a")):

@@ -75,7 +75,7 @@ class SourceRouterTest(parameterized.TestCase):
     def test_call_for_a_port_that_is_not_there_is_dropped(
         self, name: str
     ) -> None:
-        """With an error in the log; the next calls are routed."""
+        """A call for a port that does not exist is logged and dropped."""
         with _ByNumber(2) as router:
             targets = _connect(router)
             callback = router.aspired_versions_callback()
@@ -91,7 +91,7 @@ class SourceRouterTest(parameterized.TestCase):
 
     @parameterized.parameters("0", "1")
     def test_calls_wait_until_all_ports_are_connected(self, name: str) -> None:
-        """Also those for a port that is connected."""
+        """Calls wait for all ports, also those for a connected port."""
         with (
             concurrent.futures.ThreadPoolExecutor() as threads,
             _ByNumber(2) as router,

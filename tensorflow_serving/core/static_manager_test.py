@@ -44,7 +44,7 @@ class StaticManagerTest(absltest.TestCase):
                     manager.get_servable_handle(request, str)
 
     def test_servable_of_another_class_is_refused(self) -> None:
-        """And no handle stays open."""
+        """A servable of another class is refused, and its handle is closed."""
         with (
             static_manager.StaticManager({_ONE: "one"}) as manager,
             self.assertRaises(errors.InvalidArgumentError),

@@ -49,7 +49,7 @@ class ResourceTrackerTest(absltest.TestCase):
         self.assertEqual(self.tracker.used, _Allocation(3))
 
     def test_nothing_always_fits(self) -> None:
-        """Also when all is taken."""
+        """An owner that takes nothing fits, even when all is taken."""
         self.tracker.reserve("b", _Allocation(7))
         self.tracker.reserve("c", _Allocation())
         self.assertEqual(self.tracker.used, _Allocation(10))

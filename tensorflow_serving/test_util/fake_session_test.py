@@ -11,7 +11,7 @@ class FakeSessionTest(parameterized.TestCase):
     """A session that computes half plus two."""
 
     def test_outputs_come_in_the_order_of_the_fetches(self) -> None:
-        """And runs are recorded, by x:0 wherever it is fed."""
+        """Outputs are in the order of the fetches; runs are recorded by x:0."""
         session = fake_session.FakeSession()
         run = session.make_callable(
             ["sum:0", "y:0", "x:0", "wide:0"], ["z:0", "x:0"]

@@ -46,7 +46,7 @@ class MarkdownCodeTest(parameterized.TestCase):
         self.fail("the code must fail")
 
     def test_blocks_have_the_numbers_of_their_lines(self) -> None:
-        """And blocks of other languages are left out."""
+        """Blocks have their line numbers; other languages are left out."""
         self.assertEqual(
             markdown_code.python_blocks(self._page(_TWO_BLOCKS)),
             [
@@ -65,7 +65,7 @@ class MarkdownCodeTest(parameterized.TestCase):
             markdown_code.run(page)
 
     def test_failure_names_page_and_line(self) -> None:
-        """Also in the second block, and the line is shown."""
+        """A failure in any block names the page and shows the line."""
         where = self._failure(
             "# Title\n\n```python\nx = 0\n```\n\n"
             "Text.\n\n```python\n1 / x\n```\n"
@@ -73,7 +73,7 @@ class MarkdownCodeTest(parameterized.TestCase):
         self.assertEqual((where.lineno, where.line), (10, "1 / x"))
 
     def test_failure_in_a_function_names_its_line(self) -> None:
-        """Not the one of the call."""
+        """A failure in a function names its line, not the one of the call."""
         where = self._failure(
             "```python\ndef f():\n    return 1 / 0\n```\n```python\nf()\n```\n"
         )

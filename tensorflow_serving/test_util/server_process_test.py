@@ -33,7 +33,7 @@ class ServerProcessTest(absltest.TestCase):
     """A server as a process of its own."""
 
     def test_port_is_what_the_server_prints(self) -> None:
-        """And stop() returns its exit code."""
+        """The port is the one that is printed; stop() returns the exit code."""
         with server_process.ServerProcess(
             [sys.executable, "-c", _SERVER]
         ) as server:

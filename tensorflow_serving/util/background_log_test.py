@@ -60,7 +60,7 @@ class BackgroundLogTest(absltest.TestCase):
         self.assertRegex(self.target.texts[4], "^7 lines were dropped")
 
     def test_warnings_that_repeat_are_left_out(self) -> None:
-        """But not information, of which there is as much as is asked for."""
+        """Warnings that repeat are left out, and information is not."""
         self.target.go_on.set()
         for number in range(20):
             self.logger.warning("Batch %d failed", number)

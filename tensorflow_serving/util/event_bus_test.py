@@ -81,7 +81,7 @@ class EventBusTest(absltest.TestCase):
         self.assertEqual([each.event for each in other], ["before", "after"])
 
     def test_end_of_the_block_closes_the_subscription(self) -> None:
-        """Also when it is left by an error."""
+        """A block that ends, also by an error, closes the subscription."""
         with (
             self.assertRaises(KeyError),
             self.bus.subscribe(self.heard.append),

@@ -103,7 +103,7 @@ class ProgramTest(parameterized.TestCase):
         self.assertEqual(self._run("code", "3")[0], 3)
 
     def test_wrong_arguments_and_flags_are_named(self) -> None:
-        """With an exit code that is not 0."""
+        """A wrong argument or flag is named, and the exit code is not 0."""
         code, text = self._run()
         self.assertNotEqual(code, 0)
         self.assertIn("there must be arguments", text)

@@ -20,7 +20,7 @@ class ProgressTest(absltest.TestCase):
     """Progress of something that takes a while."""
 
     def test_terminal_gets_a_bar(self) -> None:
-        """With what is done, and how much of it."""
+        """A terminal gets a bar with the number of finished items."""
         out = _Terminal()
         bar = progress.bar("Working", 10, "pieces", out)
         bar.update(4)
@@ -43,7 +43,7 @@ class ProgressTest(absltest.TestCase):
         )
 
     def test_bar_starts_again_after_a_reset(self) -> None:
-        """With another total, if it is given."""
+        """A reset starts the bar again, with another total if it is given."""
         out = io.StringIO()
         times = iter([0.0, 1.0, 2.0])
         with mock.patch("time.monotonic", lambda: next(times)):

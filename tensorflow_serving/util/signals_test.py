@@ -209,7 +209,7 @@ class HangingProgramTest(parameterized.TestCase):
     def test_second_signal_ends_the_program_wherever_it_is(
         self, name: str
     ) -> None:
-        """By its default action, although the main thread hangs."""
+        """A second signal ends a program whose main thread hangs."""
         program = self._start("stop", "hang_in_c")
         program.send_signal(signal.SIGTERM)
         assert program.stdout is not None
@@ -239,7 +239,7 @@ class HangingProgramTest(parameterized.TestCase):
 
     @parameterized.parameters("stop", "stop_worker", "stop_late")
     def test_end_that_takes_too_long_is_cut_short(self, how: str) -> None:
-        """With exit code 1, the stacks, and the reason as the last line."""
+        """An end that takes too long exits with 1, stacks and a reason."""
         program = self._start(how, "hang_in_c", "0.1")
         program.send_signal(signal.SIGTERM)
         code, log = self._end(program)

@@ -37,7 +37,7 @@ class VersionNameTest(parameterized.TestCase):
         "00000001-tmp",
     )
     def test_other_characters_make_it_another_name(self, name: str) -> None:
-        """Also those that int() takes for parts of a number."""
+        """Characters that only int() takes for digits make no version."""
         self.assertIsNone(version_name.parse(name))
 
     @parameterized.parameters(
