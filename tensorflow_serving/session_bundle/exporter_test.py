@@ -55,7 +55,7 @@ class SignatureTest(_GraphTestCase):
     """Signatures from tensors."""
 
     def test_regression_binds_input_and_output(self) -> None:
-        """By the names of the tensors."""
+        """A regression signature has the names of its two tensors."""
         regression = exporter.regression_signature(self.x, self.y)
         self.assertEqual(
             regression.regression_signature.input.tensor_name, "x:0"
@@ -355,7 +355,7 @@ class ExportTest(_GraphTestCase):
         self.assertEqual(os.listdir(self.base), [])
 
     def test_exporters_of_one_graph_write_their_own_collections(self) -> None:
-        """Also where the graph has collections of these names."""
+        """Exporters of one graph write their own collections, not its own."""
         tf1.add_to_collection(constants.INIT_OP_KEY, tf.no_op())
         for version, tensor in ((1, self.x), (2, self.y)):
             export = self.exporter()

@@ -133,7 +133,7 @@ class ReferenceTest(parameterized.TestCase):
         ("large", lambda x: tf.tile(_dense(x), [4000, 3])),
     )
     def test_answers_have_the_same_bits(self, model: _Model) -> None:
-        """With the default executor, and with the one for small graphs."""
+        """Answers have the bits of the reference with either executor."""
         path = _export(self.create_tempdir().full_path, model)
         expected = np.asarray(_reference(path, "y:0"))
         for executor_type in ("", "SINGLE_THREADED_EXECUTOR"):

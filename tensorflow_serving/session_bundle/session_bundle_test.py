@@ -466,7 +466,7 @@ class BrokenExportTest(parameterized.TestCase):
         self._check(path, errors.UnavailableError, "must be", path)
 
     def test_unfinished_export_does_not_load(self) -> None:
-        """Not even if it is whole by chance."""
+        """An unfinished export does not load, even if it is whole by chance."""
         path = self._copy(self.half_plus_two)
         os.rename(path, path + "-tmp")
         self._check(path + "-tmp", errors.FailedPreconditionError, "finished")

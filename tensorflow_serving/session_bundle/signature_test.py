@@ -182,7 +182,7 @@ class GetSignatureTest(parameterized.TestCase):
             get(_export(default))
 
     def test_named_signatures_are_found(self) -> None:
-        """By name, and by name and type."""
+        """Signatures are found by name, and by name and type."""
         export = _export(foo=_CLASSIFICATION, bar=_GENERIC)
         self.assertEqual(
             signature.get_named_signature("foo", export),
@@ -301,7 +301,7 @@ class RunTest(parameterized.TestCase):
         np.testing.assert_array_equal(output, [[1.0], [2.0]])
 
     def test_error_of_the_session_is_passed_on(self) -> None:
-        """With its class."""
+        """An error of the session is passed on with its class."""
         with self.assertRaisesRegex(errors.DataLossError, "data is gone"):
             signature.run_regression(
                 self.regression, self.batch, _LostSession()

@@ -87,7 +87,7 @@ class CallTimingTest(absltest.TestCase):
         )
 
     def test_timing_is_for_those_who_ask(self) -> None:
-        """By a key; its value is not looked at."""
+        """A key in the metadata, whatever its value, asks for the timing."""
         self.assertFalse(call_timing.is_wanted([]))
         self.assertFalse(call_timing.is_wanted([("user-agent", "x")]))
         self.assertTrue(

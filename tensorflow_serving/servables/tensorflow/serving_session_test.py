@@ -39,7 +39,7 @@ class ServingSessionTest(parameterized.TestCase):
         self.addCleanup(self.session.close)
 
     def test_run_returns_the_fetches_in_order(self) -> None:
-        """By name."""
+        """A run returns tensors in the order of the fetched names."""
         y, x = self.session.run(["y:0", "x:0"], {"x:0": np.array([3, 4])})
         np.testing.assert_array_equal(y, [4, 3])
         np.testing.assert_array_equal(x, [3, 4])
@@ -167,7 +167,7 @@ class MakeCallableTest(parameterized.TestCase):
             self.assertEqual((output, output.shape), (7, ()))
 
     def test_error_of_the_graph_keeps_its_code(self) -> None:
-        """And has one line of text."""
+        """An error of the graph keeps its code, and one line of its text."""
         for function in self.each_way(["y:0"], ["x:0"]):
             with self.assertRaisesRegex(
                 errors.InvalidArgumentError, "(?i)^integer division by zero$"

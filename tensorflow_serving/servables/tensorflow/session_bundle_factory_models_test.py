@@ -78,7 +78,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
     def test_lone_calls_get_the_right_answers(
         self, model: model_zoo.Model
     ) -> None:
-        """With each executor, and after a warm-up, which changes nothing."""
+        """Lone calls get right answers from each executor, warmed up or not."""
         for executor in ("", "SINGLE_THREADED_EXECUTOR"):
             config = session_bundle_config_pb2.SessionBundleConfig()
             config.session_config.experimental.executor_type = executor

@@ -87,7 +87,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
 
     @parameterized.parameters("", "batching_parameters {}")
     def test_closed_factory_makes_no_bundles(self, config: str) -> None:
-        """With or without batching."""
+        """A closed factory makes no bundle, neither batching nor plain."""
         factory = _create(config)
         factory.close()
         factory.close()  # idempotent

@@ -111,7 +111,7 @@ class WarmUpTest(absltest.TestCase):
     """Which runs a model is warmed up with."""
 
     def test_signatures_of_a_session_bundle_run_once(self) -> None:
-        """With one row of zeros, or an empty text; the same call not twice."""
+        """Each call is warmed up once, with a row of zeros or an empty text."""
         regression = """
             regression_signature {
               input { tensor_name: "x:0" } output { tensor_name: "y:0" }
@@ -203,7 +203,7 @@ class WarmUpTest(absltest.TestCase):
         )
 
     def test_signatures_of_a_saved_model_run(self) -> None:
-        """But not the one of its init op."""
+        """All signatures run but the one of the init op."""
         meta_graph_def = text_format.Parse(
             """
             signature_def {

@@ -118,7 +118,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         )
 
     def test_whole_version_is_reported_at_the_second_look(self) -> None:
-        """With the path of its folder, zeros and all; and at each look."""
+        """A whole version is reported at each look after the first."""
         self._fixture.write("a/00000123")
         source = self._start("a")
         self.assertEqual(self._fixture.poll(source), ["a:"])
@@ -168,7 +168,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         self.assertEqual(self._fixture.poll(source), ["b: 1"])
 
     def test_base_path_that_becomes_empty_unloads_all_if_told_so(self) -> None:
-        """By servable_versions_always_present=False."""
+        """servable_versions_always_present=False lets empty folders unload."""
         self._fixture.write("a/1")
         source = self._start("a", servable_versions_always_present=False)
         self._fixture.poll(source)
@@ -298,18 +298,18 @@ class StartTest(parameterized.TestCase):
     def test_start_without_versions_fails_if_told_so(
         self, name: str, error: type[errors.ServingError]
     ) -> None:
-        """By fail_if_zero_versions_at_startup."""
+        """fail_if_zero_versions_at_startup makes an empty start fail."""
         with self.assertRaisesRegex(error, "must .*; got none"):
             self._fixture.start(name, fail_if_zero_versions_at_startup=True)
         self._fixture.start(name)
 
     def test_start_with_versions_goes_well(self) -> None:
-        """With fail_if_zero_versions_at_startup as well."""
+        """fail_if_zero_versions_at_startup lets a start with versions pass."""
         self._fixture.write("a/1")
         self._fixture.start("a", fail_if_zero_versions_at_startup=True)
 
     def test_callback_is_set_once(self) -> None:
-        """And not on a closed source; without it there is no poll."""
+        """A callback is set once, before the close; polls need it."""
         source = self._fixture.start("empty")
         with self.assertRaises(errors.FailedPreconditionError):
             source.set_aspired_versions_callback(self._fixture.take)

@@ -84,7 +84,7 @@ class ThreadTest(absltest.TestCase):
                 self.assertFalse(thread.is_alive())
 
     def test_polls_at_once_and_then_every_period(self) -> None:
-        """Not between."""
+        """The thread polls at once and every period, and not in between."""
         self._start(4)
         self._advance(0, 3, 0.75, 0.25, 3.75, 0.25)
         self.assertEqual(self._calls, [(0, ""), (4, ""), (8, "")])
@@ -184,7 +184,7 @@ class ThreadTest(absltest.TestCase):
         self.assertGreater(len(self._calls), 3)
 
     def test_update_is_polled_at_once(self) -> None:
-        """By the thread."""
+        """The thread polls an updated configuration at once."""
         source = self._start(4)
         self._advance(0)
         self._write("1", tiny_model.export())
@@ -216,7 +216,7 @@ class ThreadTest(absltest.TestCase):
         self.assertEqual(self._calls[-1], (0.25, "1 2"))
 
     def test_period_of_zero_never_reports_what_comes_later(self) -> None:
-        """Not even when a load fails."""
+        """A period of 0 reports no later version, even when a load fails."""
         self._write("1", tiny_model.export())
         self._start(0)
         self._advance(0)
@@ -249,7 +249,7 @@ class ThreadTest(absltest.TestCase):
         self.assertNotIn(_THREAD_NAME, names)
 
     def test_close_waits_for_a_callback(self) -> None:
-        """And there is none after it: not for the next servable either."""
+        """close() waits for a callback, after which there is no other."""
         self._go_on.clear()
         source = source_lib.FileSystemStoragePathSource(
             source_lib.Config(

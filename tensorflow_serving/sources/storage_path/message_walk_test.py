@@ -48,7 +48,7 @@ class MessageWalkTest(parameterized.TestCase):
             self._walk(data)
 
     def test_nested_message_is_selected(self) -> None:
-        """By the number of its field, in each of several messages."""
+        """A field number selects a nested message in each of several ones."""
         data = tiny_model.field(2, tiny_model.field(7, b"a")) * 2
         file = io.BytesIO(data)
         outer = message_walk.select(file, [message_walk.whole(file)], 2)

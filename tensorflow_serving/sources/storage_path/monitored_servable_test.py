@@ -45,7 +45,7 @@ class MonitoredServableTest(absltest.TestCase):
         tiny_model.write(os.path.join(self._base, name), files)
 
     def test_aspired_versions_are_logged_when_they_change(self) -> None:
-        """Not at each look."""
+        """Aspired versions are logged when they change, not at each look."""
         self._write("2", tiny_model.export())
         self.assertEqual(
             self._log(),
@@ -81,7 +81,7 @@ class MonitoredServableTest(absltest.TestCase):
         )
 
     def test_incomplete_version_is_logged_once_for_each_reason(self) -> None:
-        """With what is missing."""
+        """An incomplete version is logged once for each missing thing."""
         self._write("2", {"x": b""})
         self.assertEqual(
             self._log(),

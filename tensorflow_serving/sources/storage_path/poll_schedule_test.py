@@ -20,7 +20,7 @@ class PollScheduleTest(absltest.TestCase):
         self.assertEqual(schedule.next_poll(9.0, _NOTHING), 17.0)
 
     def test_polls_when_a_version_can_be_settled(self) -> None:
-        """Not after a whole period."""
+        """The next poll comes when a version can be settled, not later."""
         schedule = poll_schedule.PollSchedule(8.0, 0.25)
         outlook = poll_schedule.Outlook(unsettled=_ONE, settle_time=1.25)
         self.assertEqual(schedule.next_poll(1.0, outlook), 1.25)

@@ -21,7 +21,7 @@ class StoragePathConfigTest(parameterized.TestCase):
         ("version_below_0", lambda: storage_path_config.Specific((1, -1))),
     )
     def test_bad_value_is_refused(self, make: Callable[[], object]) -> None:
-        """With INVALID_ARGUMENT."""
+        """A bad value is an INVALID_ARGUMENT."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must be .*; got "
         ):

@@ -69,7 +69,7 @@ class VersionCheckTest(parameterized.TestCase):
     def test_version_without_one_of_its_files_is_refused(
         self, files: dict[str, bytes]
     ) -> None:
-        """But for those that it may do without."""
+        """A version that lacks one of its necessary files is refused."""
         for name in files.keys() - _NOT_CHECKED:
             others = {each: files[each] for each in files if each != name}
             if name.startswith("export.meta") and "saved_model.pb" in files:

@@ -160,7 +160,7 @@ class ScanTest(parameterized.TestCase):
         self.assertNotEqual(version_folder.scan(self._path), before)
 
     def test_replacement_is_seen(self) -> None:
-        """Also by a file of the same size, if its time is another one."""
+        """A file of the same size is another one if its time differs."""
         before = version_folder.scan(self._path)
         old, new = f"{self._path}/a", f"{self._path}/new"
         _write(new, b"321")
@@ -170,7 +170,7 @@ class ScanTest(parameterized.TestCase):
         self.assertNotEqual(version_folder.scan(self._path), before)
 
     def test_links_are_followed(self) -> None:
-        """But not to nothing, nor back to where they are."""
+        """Links are followed, except to nothing or back to where they are."""
         elsewhere = self.create_tempdir().full_path
         tiny_model.write(elsewhere, {"x": b"1234"})
         for name, target in {

@@ -25,7 +25,7 @@ class ContentTest(parameterized.TestCase):
         return data.content
 
     def test_content_is_another_when_files_are_others(self) -> None:
-        """And it is the same as long as they are."""
+        """The content changes when files do, and is the same until then."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
@@ -119,7 +119,7 @@ class ManyIncompleteTest(absltest.TestCase):
     """Thousands of versions that are not whole."""
 
     def test_only_the_newest_are_reported(self) -> None:
-        """And looked at each time; the others are looked at in turns."""
+        """The newest are seen at each look and reported; others take turns."""
         fixture = tracker_fixture.TrackerFixture()
         sizes = {1: 2, **dict.fromkeys(range(2, 1602), 1)}
         self.assertNotIn("1 ", fixture.look(0, sizes))

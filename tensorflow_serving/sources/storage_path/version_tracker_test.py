@@ -61,7 +61,7 @@ class SettleTest(parameterized.TestCase):
     def test_whole_version_that_changes_is_reported_with_an_error(
         self, size: int, reason: str
     ) -> None:
-        """And with data again when it is whole and settled again."""
+        """A version that changes has an error until it is whole and settled."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         self.assertEqual(fixture.look(1, {1: 2}), "1")
