@@ -22,7 +22,7 @@ class FunctionSessionTest(parameterized.TestCase):
     """A function as a session that can be batched."""
 
     def test_function_is_called_with_the_images(self) -> None:
-        """And returns what was asked for: all that it returns."""
+        """The function gets the images, and all that it returns is returned."""
         session = mnist_batches.FunctionSession(
             _classify, ["scores:0", "version:0"]
         )

@@ -126,7 +126,7 @@ class MnistClassifierTest(parameterized.TestCase):
     def test_model_is_warmed_up(
         self, max_batch_size: int, expected_sizes: list[int]
     ) -> None:
-        """With the smallest batch of zeros and the largest."""
+        """A model is warmed up with the smallest and the largest batch."""
         sizes = []
 
         def note(x: np.ndarray) -> np.ndarray:
@@ -247,7 +247,7 @@ class MnistClassifierTest(parameterized.TestCase):
             )
 
     def test_other_error_of_the_warm_up_is_passed_on(self) -> None:
-        """With its code."""
+        """An unexpected error of the warm-up keeps its code."""
 
         def model(x: tf.Tensor) -> tf.Tensor:
             variable = tf1.get_variable("w", [10], use_resource=True)

@@ -127,7 +127,7 @@ class MnistClientTest(parameterized.TestCase):
         self.assertEqual(client.stdout, "Inference error rate: 100%\n")
 
     def test_server_that_cannot_be_reached_is_one_message(self) -> None:
-        """Not one for each image."""
+        """A server that cannot be reached is reported once for all images."""
         client = self._run("--server=localhost:1", "--num_tests=1000")
         self.assertEqual(client.returncode, 1)
         self.assertRegex(

@@ -68,7 +68,7 @@ class MnistCodecTest(parameterized.TestCase):
 
     @parameterized.parameters(range(50))
     def test_broken_request_is_an_invalid_argument(self, seed: int) -> None:
-        """Or else it is a message with an image, as the parser says."""
+        """A broken request is refused, unless the parser finds an image."""
         chooser = random.Random(seed)
         data = bytearray(_encode(chooser, [0.5] * 784))
         for _ in range(3):

@@ -102,7 +102,7 @@ class NewestVersionTest(parameterized.TestCase):
         }
 
     def test_newest_version_answers(self) -> None:
-        """And says which it is, for each image."""
+        """The newest version answers, and is named for each image."""
         newest = mnist_newest_version.NewestVersion(
             self._manager(self._classifiers(2, 10, 9)), "default"
         )
@@ -111,7 +111,7 @@ class NewestVersionTest(parameterized.TestCase):
         np.testing.assert_array_equal(version, [10, 10, 10])
 
     def test_each_run_takes_the_version_of_that_moment(self) -> None:
-        """And lets go of it, or the first manager could not be closed."""
+        """Each run takes the version of that moment, and gives it back."""
         manager = _Switch(self._manager(self._classifiers(1)))
         newest = mnist_newest_version.NewestVersion(manager, "default")
         self.assertEqual(newest.classify(_IMAGES)[1][0], 1)
@@ -124,7 +124,7 @@ class NewestVersionTest(parameterized.TestCase):
         self.assertEqual(newest.classify(_IMAGES)[1][0], 2)
 
     def test_error_of_the_version_is_passed_on(self) -> None:
-        """And the handle is given back."""
+        """An error of the version is passed on; the handle is given back."""
         manager = self._manager(self._classifiers(1))
         newest = mnist_newest_version.NewestVersion(manager, "default")
         with self.assertRaises(errors.InvalidArgumentError):

@@ -137,7 +137,7 @@ class HangingLoadTest(_HangsTestCase):
     def test_signal_ends_a_server_whose_init_op_hangs(
         self, program: str, flags: list[str]
     ) -> None:
-        """With exit code 0, as no call is lost; no process is left."""
+        """A server whose init op hangs exits with 0, as no call is lost."""
         self._export(init_hangs=True)
         server = self._start(program, flags, waits=False)
         self._wait_for_hang()
@@ -167,7 +167,7 @@ class HangingLoadTest(_HangsTestCase):
 
     @parameterized.parameters("export.meta", "export-00000-of-00001")
     def test_signal_ends_a_server_whose_storage_hangs(self, name: str) -> None:
-        """With exit code 0: a version that never comes is no call."""
+        """A server whose storage hangs exits with 0, as no call is lost."""
         self._export(init_hangs=False)
         path = os.path.join(self.base_path, "00000001")
         os.remove(os.path.join(path, name))
@@ -198,7 +198,7 @@ class HangingCallTest(_HangsTestCase):
     def test_signal_ends_a_server_whose_call_hangs(
         self, program: str, flags: list[str]
     ) -> None:
-        """With exit code 1, as the call is lost; its caller may try again."""
+        """A server whose call hangs exits with 1, as the call is lost."""
         self._export(init_hangs=False)
         server = self._start(program, flags, waits=True)
         call = self._call(server)
@@ -210,7 +210,7 @@ class HangingCallTest(_HangsTestCase):
     def test_second_signal_ends_a_server_at_once(
         self, program: str, flags: list[str]
     ) -> None:
-        """By its default action, although there is an hour left."""
+        """A second signal ends a server that has an hour left."""
         self._export(init_hangs=False)
         server = self._start(
             program, [*flags, "--shutdown_grace_seconds=3600"], waits=True

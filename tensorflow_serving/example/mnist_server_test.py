@@ -44,7 +44,7 @@ class MnistServerTest(absltest.TestCase):
         self.assertEqual(statuses, [health_pb2.HealthCheckResponse.SERVING])
 
     def test_error_of_the_port_names_the_flag(self) -> None:
-        """And the port that is in use."""
+        """The error of a port that is in use names the port and the flag."""
         with socket.create_server(("0.0.0.0", 0)) as taken:
             port = taken.getsockname()[1]
             with (

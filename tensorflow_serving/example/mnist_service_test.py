@@ -56,7 +56,7 @@ class MnistServiceTest(parameterized.TestCase):
         classify.assert_not_called()
 
     def test_error_of_the_function_is_passed_on(self) -> None:
-        """With its code."""
+        """An error of the function is passed on with its code."""
         classify = mock.Mock(side_effect=errors.UnavailableError("full"))
         with self.assertRaisesRegex(errors.UnavailableError, "full"):
             mnist_service.MnistService(classify).classify(_request(_IMAGE))

@@ -47,7 +47,7 @@ class MnistTutorialTest(absltest.TestCase):
         self.assertLessEqual(float(rate[1]), highest)
 
     def test_step_that_fails_ends_the_tutorial(self) -> None:
-        """With its message, and an exit code that is not 0."""
+        """A step that fails ends the tutorial with its message, not with 0."""
         folder = self.create_tempdir().create_file("no_folder").full_path
         tutorial = subprocess.run(
             [_TUTORIAL, "--dataset=mnist", f"--work_dir={folder}"],
