@@ -163,7 +163,7 @@ class RunTest(parameterized.TestCase):
         )
 
     def test_lone_call_may_have_outputs_of_any_shape(self) -> None:
-        """If it is not padded."""
+        """A lone call without padding may have outputs of any shape."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
         call = fixture.call([1.0, 2.0])
         fixture.run(call)
@@ -261,7 +261,7 @@ class RunTest(parameterized.TestCase):
     def test_caller_that_always_raises_harms_no_other(
         self, failed: bool
     ) -> None:
-        """Neither after a run nor after an error; the log has it."""
+        """A caller that always raises is logged and harms no other."""
         fixture = call_recorder.RecordedFunction()
         bad = fixture.function.call([[1.0]], _WorseCaller())
         good = fixture.call([1.0])
@@ -298,7 +298,7 @@ class SplitTest(parameterized.TestCase):
 
     @parameterized.parameters((0, 1, 2), (2, 1, 0), (1, 2, 0))
     def test_outputs_come_back_in_order(self, *order: int) -> None:
-        """Whatever the order in which the parts are done."""
+        """Outputs are in order, whatever part of a call ends first."""
         fixture = call_recorder.RecordedFunction(["y:0", "x:0"])
         whole = fixture.call([0.0, 2.0, 4.0, 6.0, 8.0])
         parts = whole.split([2, 2, 1])

@@ -43,7 +43,7 @@ class QuickTest(parameterized.TestCase):
     """Batches that a caller runs itself."""
 
     def test_batch_that_never_ran_is_slow(self) -> None:
-        """Whatever is known of other sizes."""
+        """A size that never ran is slow, whatever is known of others."""
         fixture = _Fixture(0.0001, size=8)
         self.assertFalse(fixture.runs_here(64))
         self.assertFalse(fixture.runs_here(9))
@@ -112,7 +112,7 @@ class HiccupTest(parameterized.TestCase):
 
     @parameterized.parameters(0.05, 0.24)
     def test_hiccup_changes_nothing(self, seconds: float) -> None:
-        """Nor do three in a row."""
+        """Up to three hiccups in a row change nothing."""
         fixture = _Fixture(0.001)
         for _ in range(3):
             fixture.run(seconds)
@@ -156,7 +156,7 @@ class HiccupTest(parameterized.TestCase):
         self.assertEqual(fixture.serve(10_000, here=0.021, elsewhere=0.021), 0)
 
     def test_trial_that_has_a_hiccup_is_repeated(self) -> None:
-        """After twice as long."""
+        """A trial that has a hiccup is repeated after twice as long."""
         fixture = _Fixture(0.010)
         fixture.now = 0.2
         self.assertTrue(fixture.runs_here())

@@ -212,7 +212,7 @@ class DeadlineTest(parameterized.TestCase):
             self.assertEqual(fixture.queue.scheduling_capacity(), 10)
 
     def test_tasks_expire_in_the_order_of_their_deadlines(self) -> None:
-        """Whatever the order in which they came."""
+        """Tasks expire by their deadlines, in whatever order they came."""
         with _fixture() as fixture, fixture.busy_thread():
             late, early = _Task(deadline=20e-6), _Task(deadline=10e-6)
             fixture.queue.schedule(late)
@@ -227,7 +227,7 @@ class DeadlineTest(parameterized.TestCase):
             late.wait_for_error()
 
     def test_expired_task_never_enters_a_run(self) -> None:
-        """Even if a batch thread looks before the watching one."""
+        """An expired task never runs, even if a batch thread finds it first."""
         with _fixture() as fixture:
             task = _Task(2, deadline=10e-6)
             with fixture.busy_thread():
@@ -358,7 +358,7 @@ class WatchingThreadTest(absltest.TestCase):
             fixture.batches.go_on.set()
 
     def test_close_waits_until_expired_tasks_are_told(self) -> None:
-        """Even if other queues keep the threads."""
+        """close() waits for expired tasks, even if other queues are busy."""
         clock, batches = fake_clock.FakeClock(), _Batches()
         options = batch_queue.QueueOptions(10, _FOREVER, 1)
         with (
@@ -404,7 +404,7 @@ class CancelTest(absltest.TestCase):
             )
 
     def test_cancel_has_no_effect_on_other_tasks(self) -> None:
-        """Those that were processed, cancelled or never accepted."""
+        """Tasks that do not wait in the queue cannot be cancelled."""
         with _fixture() as fixture:
             processed, cancelled = _Task(10), _Task(1)
             fixture.queue.schedule(processed)

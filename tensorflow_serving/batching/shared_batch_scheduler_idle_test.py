@@ -249,7 +249,7 @@ class ScheduleAllTest(parameterized.TestCase):
             )
 
     def test_one_batch_is_processed_at_a_time(self) -> None:
-        """So that the caller can look for news in between."""
+        """A caller runs one batch at a time, and looks for news in between."""
         with self.queue(0) as queue:
             tasks = [_Task(2) for _ in range(3)]
             more = [queue.schedule_all(tasks)]

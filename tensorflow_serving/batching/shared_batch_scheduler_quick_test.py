@@ -190,7 +190,7 @@ class QuickTest(parameterized.TestCase):
                 self.assertTrue(fixture.run_here())
 
     def test_model_that_has_become_slow_goes_to_the_threads(self) -> None:
-        """After four runs; and comes back when it is quick again."""
+        """A model with four slow runs is left to the threads until quick."""
         with _fixture() as fixture:
             fixture.model.seconds_here = fixture.model.seconds_elsewhere = 0.1
             runs = [fixture.run_here() for _ in range(4)]
@@ -213,7 +213,7 @@ class WakeUpTest(parameterized.TestCase):
     def test_quick_batches_wake_nobody(
         self, sizes: list[int], deadline: float
     ) -> None:
-        """Neither a batch thread nor the one that watches deadlines."""
+        """Quick batches wake neither a batch thread nor the watching one."""
         with _fixture(num_threads=2) as fixture:
             for _ in range(3):
                 more = fixture.queue.schedule_all(

@@ -88,7 +88,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
     def test_all_tasks_are_processed_before_close_returns(
         self, num_batch_threads: int, scheduler_closes_first: bool
     ) -> None:
-        """In whatever order scheduler and queues are closed."""
+        """All tasks run before close() returns, whatever is closed first."""
         batches = [_Batches(), _Batches()]
         scheduler = shared_batch_scheduler.SharedBatchScheduler(
             _options(num_batch_threads)

@@ -475,7 +475,7 @@ class CreateRetryingTest(_SchedulerTestCase):
         self.assertEqual(batches.next(), [9])
 
     def test_wait_has_an_end(self) -> None:
-        """After max_time_micros the task is refused."""
+        """A task that waited max_time_micros is refused."""
         impatient = batch_scheduler_retrier.Options(max_time_micros=0)
         scheduler = self.start_retrying(impatient, self.batches.process)
         self.batches.hold()

@@ -157,7 +157,7 @@ class TensorBatchTest(parameterized.TestCase):
     """Counting rows, and padding them."""
 
     def test_num_rows_is_the_common_0th_dimension(self) -> None:
-        """Whatever the other dimensions are."""
+        """The rows are the common dimension 0; others do not matter."""
         inputs = {"x:0": np.zeros([3, 2]), "y:0": np.zeros([3])}
         self.assertEqual(tensor_batch.num_rows(inputs), 3)
 

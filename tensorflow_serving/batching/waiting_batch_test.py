@@ -90,7 +90,7 @@ class WaitingBatchTest(parameterized.TestCase):
         self.assertEqual(batch.earliest_deadline, deadline)
 
     def test_task_is_watched_once(self) -> None:
-        """If it waits and has a deadline."""
+        """A task that waits and has a deadline is watched once."""
         tasks = [_Task(), _Task(1, 1.0), _Task(1, 2.0), _Task(1, 3.0)]
         batch = _batch(*tasks)
         batch.remove(tasks[2])
@@ -128,7 +128,7 @@ class WaitingBatchTest(parameterized.TestCase):
         self.assertEqual(batch.first_time, 0.0)
 
     def test_taken_tasks_are_free_with_their_batch(self) -> None:
-        """Without a collection of garbage, which would be late."""
+        """Taken tasks are freed with their batch, without the collector."""
         task = _Task()
         reference = weakref.ref(task)
         batch = _batch(task)

@@ -52,7 +52,7 @@ class AlarmTest(absltest.TestCase):
             self.assertEqual(self.calls.get(), "other")
 
     def test_closed_alarm_calls_nothing(self) -> None:
-        """Whether a function was there before or comes later."""
+        """A closed alarm calls no function, old or new."""
         self.alarm.call_after(1.0, lambda: self.calls.put("before"))
         self.alarm.close()
         self.alarm.call_after(1.0, lambda: self.calls.put("after"))

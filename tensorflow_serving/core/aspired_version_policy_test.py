@@ -170,7 +170,7 @@ class PropertyTest(parameterized.TestCase):
     def test_order_of_the_versions_does_not_matter(
         self, policy: aspired_version_policy.AspiredVersionPolicy
     ) -> None:
-        """Nor does asking twice."""
+        """Neither the order of the versions nor asking twice matters."""
         for versions in _all_versions():
             self.assertEqual(policy(versions), policy(versions[::-1]), versions)
 
@@ -226,7 +226,7 @@ class PropertyTest(parameterized.TestCase):
                 )
 
     def test_availability_preserving_never_stops_serving(self) -> None:
-        """Even if no load succeeds."""
+        """Availability is preserved even if no load succeeds."""
         for loaded in (_State.READY, _State.ERROR):
             for start in _all_at_rest():
                 if not any(each.is_aspired for each in start):

@@ -103,7 +103,7 @@ class AvailabilityPreservingTest(_ContentTestCase):
         self.assertEqual(self.served(), "newest")
 
     def test_content_that_fails_for_the_moment_is_tried_again(self) -> None:
-        """After seconds, by itself."""
+        """New content that fails for the moment is loaded again in seconds."""
         self.aspire_content("old", ram_in_bytes=60)
         self.aspire_content("other", ram_in_bytes=50)
         self.aspire(self.data(1, "b"), name="b")
@@ -231,7 +231,7 @@ class ResourcePreservingTest(_ContentTestCase):
     policy = staticmethod(aspired_version_policy.resource_preserving_policy)
 
     def test_old_content_goes_first(self) -> None:
-        """Both would not fit."""
+        """Old content goes first if both do not fit."""
         old = self.aspire_content("old", ram_in_bytes=100)
         self.settle()
         new = self.aspire_content("new", ram_in_bytes=100)

@@ -116,7 +116,7 @@ class BasicManagerTest(_ManagerTestCase):
         self.assertEqual([state.error for state in self.states], [None] * 5)
 
     def test_latest_is_the_highest_that_is_loaded(self) -> None:
-        """Whatever the order in which versions are loaded."""
+        """The latest version is the highest, in whatever order they load."""
         for version in (2, 3, 1):
             self.load(version, fake_loader.FakeLoader(version))
         with self.manager.get_servable_handle(
@@ -154,7 +154,7 @@ class BasicManagerTest(_ManagerTestCase):
             handle.close()
 
     def test_what_is_not_managed_is_not_found(self) -> None:
-        """Whatever is to be done with it."""
+        """A version that is not managed is NOT_FOUND for every action."""
         for method in (
             self.manager.load_servable,
             self.manager.unload_servable,
@@ -254,7 +254,7 @@ class BasicManagerTest(_ManagerTestCase):
     def test_version_that_was_never_loaded_ends_when_it_is_forgotten(
         self,
     ) -> None:
-        """Without an error."""
+        """A version that was never loaded ends without an error."""
         servable_id = self.manage(1, fake_loader.FakeLoader())
         self.manager.stop_managing_servable(servable_id)
         self.assertEqual(
@@ -398,7 +398,7 @@ class ResourcesTest(_ManagerTestCase):
         self.assertEqual(self.managed_states(), {1: _State.ERROR})
 
     def test_estimate_is_tried_again(self) -> None:
-        """After a transient error, as a load is."""
+        """An estimate is tried again after a transient error, like a load."""
         loader = fake_loader.FakeLoader(
             estimate_error=errors.UnavailableError("no storage")
         )

@@ -248,7 +248,7 @@ class CachingManagerTest(parameterized.TestCase):
         self.assertEqual(factory.num_created, {_ID: 1})
 
     def test_states_are_published(self) -> None:
-        """From start to end."""
+        """A version that is loaded and unloaded passes all states."""
         bus = event_bus.EventBus[servable.ServableState]()
         with servable_state_monitor.ServableStateMonitor(
             bus, max_count_log_events=100

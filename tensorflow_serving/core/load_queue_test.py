@@ -15,7 +15,7 @@ class LoadQueueTest(absltest.TestCase):
         return queue
 
     def test_loads_run_in_the_order_in_which_they_came(self) -> None:
-        """As many as there are threads."""
+        """Loads run in order, as many at a time as there are threads."""
         queue = self._make(2, "a", "b", "c")
         self.assertEqual(queue.num_free_threads, -1)
         self.assertEqual([queue.take() for _ in range(3)], ["a", "b", None])

@@ -73,7 +73,7 @@ class TransitionTest(parameterized.TestCase):
     def test_step_leads_to_the_next_state(
         self, before: _State, name: str, after: _State
     ) -> None:
-        """From the one state that waits for it."""
+        """A step leads from the one state that allows it to the next."""
         a = _Harness()
         a.go_to(before, self)
         self.assertIs(a.harness.state, before)
@@ -90,7 +90,7 @@ class TransitionTest(parameterized.TestCase):
     def test_step_is_refused(
         self, name: str, before: _State, state: _State
     ) -> None:
-        """In every other state; nothing changes, and nothing is called."""
+        """A step in any other state is refused, and calls nothing."""
         a = _Harness()
         a.go_to(state, self)
         calls = list(a.loader.calls)
@@ -216,7 +216,7 @@ class FailureTest(parameterized.TestCase):
         *(each for each in _State if each is not _State.LOADING)
     )
     def test_harness_can_be_failed_from_outside(self, state: _State) -> None:
-        """In any state; the last error stays."""
+        """A harness can be failed in any state; the last error stays."""
         a = _Harness()
         a.go_to(_DURING.get(state, state), self)
         a.harness.fail(errors.ResourceExhaustedError("too large"))

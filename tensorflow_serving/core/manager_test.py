@@ -83,7 +83,7 @@ class ManagerTest(absltest.TestCase):
         )
 
     def test_unknown_servable_is_not_found(self) -> None:
-        """Whatever its class should be."""
+        """An unknown servable is NOT_FOUND, whatever class is asked for."""
         with self.assertRaises(errors.NotFoundError):
             _Manager("zero").get_servable_handle(
                 servable.ServableRequest.latest("b"), str

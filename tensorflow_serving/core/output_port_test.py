@@ -42,7 +42,7 @@ class OutputPortTest(absltest.TestCase):
                 self.assertIsNone(wait.result(timeout=60))
 
     def test_closed_port_has_no_callback(self) -> None:
-        """Whether it was connected before the end or after it."""
+        """A closed port has no callback, connected before or after."""
         before, after = (
             output_port.OutputPort[str](),
             output_port.OutputPort[str](),

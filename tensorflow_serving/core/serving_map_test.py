@@ -56,7 +56,7 @@ class ServingMapTest(parameterized.TestCase):
         (["a9", "a10"],), (["a10", "a9"],), (["a9", "a10", "a2", "b11"],)
     )
     def test_latest_is_the_highest_version(self, texts: list[str]) -> None:
-        """In whatever order they came."""
+        """The latest version is the highest, in whatever order they came."""
         self._add(*texts)
         self.assertEqual(self._find("a"), "a10")
 
@@ -118,7 +118,7 @@ class ServingMapTest(parameterized.TestCase):
         self.assertEqual(shared.num_handles, 0)
 
     def test_version_can_come_back(self) -> None:
-        """As another object."""
+        """A version that was removed can be added as another object."""
         self._add("a1")
         with self.map.acquire(servable.ServableRequest.latest("a")) as old:
             self.map.remove(_id("a1"))

@@ -34,7 +34,7 @@ class StaticManagerTest(absltest.TestCase):
                 self.assertEqual(handle.servable, "one")
 
     def test_what_was_not_given_is_not_found(self) -> None:
-        """Neither another version nor another name."""
+        """Other versions and other names are NOT_FOUND."""
         with static_manager.StaticManager({_ONE: "one"}) as manager:
             for request in (
                 servable.ServableRequest.from_id(_TWO),

@@ -61,7 +61,7 @@ class GateTest(absltest.TestCase):
         self.assertIsInstance(late.error, errors.UnavailableError)
 
     def test_wait_for_a_pause_ends(self) -> None:
-        """Without calls, and when its time is up."""
+        """A wait for a pause ends without calls, or when its time is up."""
         gate = gate_lib.Gate(0)
         gate.wait_for_a_pause(60)
         gate.admits(_Call(), 0)

@@ -60,7 +60,7 @@ class HealthTest(absltest.TestCase):
             self.assertEqual(self._check(name), _Response.NOT_SERVING)
 
     def test_unknown_name_is_not_found(self) -> None:
-        """As the protocol says."""
+        """An unknown name is NOT_FOUND, as the protocol requires."""
         with self.assertRaises(grpc.RpcError) as caught:
             self._check("no.Service")
         self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)

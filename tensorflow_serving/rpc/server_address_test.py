@@ -121,7 +121,7 @@ class ServerAddressTest(parameterized.TestCase):
         self._check_served(f"unix:{self.path}")
 
     def test_port_is_free_after_a_stop(self) -> None:
-        """Even while the system remembers connections to it."""
+        """A port is free after a stop, even with remains of connections."""
         server = self._start("127.0.0.1:0")
         self._check_served(f"127.0.0.1:{server.port}")
         server.stop(_SECONDS)

@@ -348,7 +348,7 @@ class WireLaneServerProtocolTest(_ServerTestCase):
         ("two_messages", h2_client.message(_HELLO) * 2),
     )
     def test_call_has_one_request(self, data: bytes) -> None:
-        """Neither more nor less."""
+        """A call has exactly one request."""
         self._check_failure(
             self._respond(data),
             _Code.UNIMPLEMENTED,

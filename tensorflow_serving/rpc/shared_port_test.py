@@ -40,7 +40,7 @@ class SharedPortTest(parameterized.TestCase):
             shared_port.SharedPort(address)
 
     def test_port_0_picks_one(self) -> None:
-        """Each time another."""
+        """Port 0 picks another port each time."""
         ports = {self._hold("127.0.0.1:0").port for _ in range(3)}
         self.assertEqual(len(ports), 3)
         self.assertNotIn(0, ports)
@@ -132,7 +132,7 @@ class SharedPortTest(parameterized.TestCase):
         self._connect(port)
 
     def test_ipv6_is_for_ipv4_as_well(self) -> None:
-        """As gRPC does it."""
+        """A port of IPv6 serves IPv4 as well, as it does in gRPC."""
         if not socket.has_dualstack_ipv6():
             self.skipTest("this machine has no IPv6")
         port = self._hold("[::]:0").port

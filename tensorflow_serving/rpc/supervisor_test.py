@@ -85,13 +85,13 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
             self.assertEqual(os.getsid(worker.pid), worker.pid)
 
     def test_child_of_a_worker_is_no_worker(self) -> None:
-        """Even if it inherits what can be inherited."""
+        """A child of a worker, whatever it inherits, is not a worker."""
         worker, _ = self._start()
         worker.send("is_child_a_worker")
         self.assertEqual(worker.read(), "False")
 
     def test_killed_worker_is_restarted(self) -> None:
-        """After 0.1 s, not before; the other one is not touched."""
+        """A killed worker is restarted after 0.1 s; the other one goes on."""
         first, second = self._start()
         with self.assertLogs(level="WARNING") as log:
             first.kill()
@@ -247,7 +247,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
             start.result()
 
     def test_silent_workers_are_aborted_and_restarted(self) -> None:
-        """After 10 s, not before."""
+        """A worker that is silent for 10 s is aborted and restarted."""
         workers = self._start()
         self.clock.settle(threads=1)
         self.clock.advance_micros(9_999_999)

@@ -37,7 +37,7 @@ class PlainTransportTest(absltest.TestCase):
         self.assertEqual(self.ours.receive(9), b"llo")
 
     def test_nothing_to_read_is_none_and_the_end_is_empty(self) -> None:
-        """Neither blocks."""
+        """Neither a read without bytes nor one at the end blocks."""
         self.assertIsNone(self.ours.receive(_MUCH))
         self.theirs.close()
         self.assertEqual(self.ours.receive(_MUCH), b"")

@@ -28,7 +28,7 @@ class WorkerSetTest(absltest.TestCase):
         return process
 
     def test_worker_is_ready_once(self) -> None:
-        """Whatever it sends later is a heartbeat."""
+        """A worker becomes ready once; later messages are heartbeats."""
         first, _ = self.processes
         self.assertFalse(self.workers.hear(first, worker.HEARTBEAT, 0.0))
         self.assertEqual(self.workers.num_ready, 0)

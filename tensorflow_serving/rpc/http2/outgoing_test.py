@@ -71,7 +71,7 @@ class OutgoingTest(parameterized.TestCase):
         self.assertEqual(self._read(), ["DATA 1 3 bytes"])
 
     def test_data_that_waits_is_counted(self) -> None:
-        """Until it is sent or forgotten."""
+        """Data that waits is counted until it is sent or forgotten."""
         one, two = (self._stream(number, send_window=2) for number in (1, 3))
         self._out.write_data(one, b"abcde")
         self._out.write_data(two, b"abc")
