@@ -114,7 +114,7 @@ class MnistClassifierTest(parameterized.TestCase):
             )
 
     def test_scores_of_another_float_become_float32(self) -> None:
-        """Whatever the model computes in."""
+        """Scores become float32, whatever float the model computes in."""
         with mnist_classifier.MnistClassifier(
             self._bundle(lambda x: tf.cast(x[:, :10], tf.float64)),
             max_batch_size=1,
@@ -217,14 +217,14 @@ class MnistClassifierTest(parameterized.TestCase):
     def test_signature_must_have_scores(
         self, scores_name: str, text: str
     ) -> None:
-        """Otherwise FAILED_PRECONDITION."""
+        """A signature without scores is a FAILED_PRECONDITION."""
         with self.assertRaisesRegex(errors.FailedPreconditionError, text):
             mnist_classifier.MnistClassifier(
                 self._bundle(scores_name=scores_name), max_batch_size=1
             )
 
     def test_signature_must_be_there(self) -> None:
-        """Otherwise FAILED_PRECONDITION."""
+        """A model without the signature is a FAILED_PRECONDITION."""
         bundle = session_bundle.SessionBundle(
             self._bundle().session, tf1.MetaGraphDef()
         )

@@ -42,7 +42,7 @@ class ModelThatCannotAnswerTest(parameterized.TestCase):
         model_and_text: tuple[Callable[[tf.Tensor], tf.Tensor], str],
         flags: list[str],
     ) -> None:
-        """In one line, with exit code 1, before it listens."""
+        """A bad model is one line and exit code 1 before anything listens."""
         model, text = model_and_text
         with tf.Graph().as_default(), tf1.Session() as session:
             images = tf1.placeholder(tf.float32, [None, 784])

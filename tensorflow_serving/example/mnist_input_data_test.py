@@ -108,7 +108,7 @@ class ReadTest(parameterized.TestCase):
             self.assertTrue(squares[:, 4:24, 4:24].any())
 
     def test_test_set_alone_is_the_same(self) -> None:
-        """As that of all data sets."""
+        """The test set read alone equals the one of all data sets."""
         data = mnist_input_data.read_data_sets(self.work_dir, "digits")
         alone = mnist_input_data.read_test_set(self.work_dir, "digits")
         np.testing.assert_array_equal(alone.images, data.test.images)

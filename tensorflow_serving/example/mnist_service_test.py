@@ -197,7 +197,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
             self.assertEqual(call.trailing_metadata, ())
 
     def test_timing_is_told_to_those_who_ask(self) -> None:
-        """In the trailing metadata."""
+        """Callers that ask get the timing in the trailing metadata."""
         image = _request([0.5] * 784).SerializeToString()
         call = _Call(image, [("serving-timing", "1")])
         scheduler = self._serve(_BatchableSession(), call)

@@ -93,7 +93,7 @@ class PublishingTest(_FolderTestCase):
         )
 
     def test_exception_leaves_nothing(self) -> None:
-        """Neither a version nor an unfinished folder."""
+        """An exception leaves neither a version nor an unfinished folder."""
         with (
             self.assertRaises(ZeroDivisionError),
             export_folder.publishing(self.export_dir),

@@ -70,7 +70,7 @@ class FilterTest(parameterized.TestCase):
     def test_filter_matches(
         self, keep: gc.Filter, versions: list[int], expected: list[int]
     ) -> None:
-        """Whatever the order in which the versions come."""
+        """A filter matches whatever the order of the versions is."""
         self.assertEqual(_versions(keep(_paths(*versions))), expected)
         self.assertEqual(_versions(keep(_paths(*versions[::-1]))), expected)
 

@@ -102,7 +102,7 @@ class GetSignatureTest(parameterized.TestCase):
         self.assertEqual(signature.get_signatures(meta_graph_def), wanted)
 
     def test_not_exactly_one_signatures_message_is_an_error(self) -> None:
-        """Neither none nor two."""
+        """A collection of signatures with no message, or two, is refused."""
         meta_graph_def = meta_graph_pb2.MetaGraphDef()
         with self.assertRaisesRegex(
             errors.FailedPreconditionError,

@@ -131,7 +131,7 @@ class SessionTest(parameterized.TestCase):
                 )
 
     def test_memory_that_is_lent_comes_back(self) -> None:
-        """At the latest when the session is closed."""
+        """Lent memory comes back when the session is closed, or before."""
         x = np.ones([200_000, 2], np.float32)
         self.session.run(["keep"], {"x:0": x})
         self.session.run("y:0", {"x:0": x})

@@ -51,7 +51,7 @@ class FakeLoaderTest(absltest.TestCase):
         self.assertTrue(loader.is_loaded)
 
     def test_estimate_and_unload_raise_their_errors(self) -> None:
-        """Each time; an unload that fails unloads."""
+        """Estimates and unloads raise their errors; an unload still unloads."""
         loader = fake_loader.FakeLoader(
             estimate_error=errors.NotFoundError("estimate"),
             unload_error=errors.InternalError("unload"),

@@ -57,7 +57,7 @@ class FakeSessionTest(parameterized.TestCase):
         self.assertIsNone(session.tensor_spec("y:0").shape)
 
     def test_unknown_names_are_invalid(self) -> None:
-        """As they are for a real session."""
+        """Unknown names are invalid, as they are for a real session."""
         session = fake_session.FakeSession()
         with self.assertRaises(errors.InvalidArgumentError):
             session.tensor_spec("unknown:0")

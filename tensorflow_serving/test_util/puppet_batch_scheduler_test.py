@@ -45,7 +45,7 @@ class PuppetBatchSchedulerTest(absltest.TestCase):
         self.batches.append([task.size for task in batch.tasks])
 
     def test_tasks_wait_until_they_are_processed(self) -> None:
-        """In the order in which they came."""
+        """Tasks are processed on demand, in the order of their arrival."""
         for size in (1, 2, 3):
             self.scheduler.schedule(_Task(size))
         self.assertEqual(self.scheduler.num_enqueued_tasks(), 3)

@@ -18,7 +18,7 @@ class PuppetExecutorTest(absltest.TestCase):
         self.done: list[str] = []
 
     def test_work_waits_until_it_is_run(self) -> None:
-        """In the order in which it came, on the thread that says so."""
+        """Work runs on demand, in order, on the thread that asks for it."""
         threads = [
             self.executor.submit(threading.current_thread) for _ in range(3)
         ]
@@ -41,7 +41,7 @@ class PuppetExecutorTest(absltest.TestCase):
             future.result()
 
     def test_arguments_reach_the_function(self) -> None:
-        """Those with names too."""
+        """Arguments reach the function, by position and by name."""
         future = self.executor.submit(int, "11", base=2)
         self.executor.run_all()
         self.assertEqual(future.result(), 3)

@@ -30,7 +30,7 @@ class EventBusTest(absltest.TestCase):
         self.assertEqual(self._events(), ["after"])
 
     def test_event_comes_with_its_time(self) -> None:
-        """In seconds of the clock of the bus."""
+        """An event comes with its time in seconds of the clock of the bus."""
         self.bus.subscribe(self.heard.append)
         self.bus.publish("first")
         self.clock.advance_micros(1_500_000)

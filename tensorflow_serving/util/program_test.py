@@ -54,7 +54,7 @@ class ProgramTest(parameterized.TestCase):
         ),
     )
     def test_error_is_one_line(self, argument: str, text: str) -> None:
-        """Without a stack trace, and the exit code is 1."""
+        """An error is one line without a stack trace, and exit code 1."""
         self.assertEqual(self._run(argument), (1, text))
 
     def test_bug_shows_its_stack(self) -> None:

@@ -92,7 +92,7 @@ class TerminationTest(parameterized.TestCase):
         self.assertEqual(signal.getsignal(signal.SIGINT), signal.SIG_DFL)
 
     def test_wake_without_end_does_not_block(self) -> None:
-        """Even if nobody waits; and it is no signal."""
+        """Wakes that nobody waits for do not block, and are no signal."""
         termination = self._termination()
         for _ in range(100_000):
             termination.wake()

@@ -16,7 +16,7 @@ class HashmapSourceAdapterTest(parameterized.TestCase):
         return self.create_tempfile(name, content, "wb").full_path
 
     def test_table_is_loaded_and_unloaded(self) -> None:
-        """Without an estimate of its resources."""
+        """A table is loaded and unloaded, and needs no estimate."""
         path = self._write(b"a,apple\nb,banana\n")
         loader = hashmap_source_adapter.HashmapSourceAdapter().convert(path)
         self.assertEqual(
@@ -27,7 +27,7 @@ class HashmapSourceAdapterTest(parameterized.TestCase):
         loader.unload()
 
     def test_folder_of_a_version_holds_the_table(self) -> None:
-        """As hashmap.csv."""
+        """The folder of a version holds the table as hashmap.csv."""
         folder = self.create_tempdir()
         folder.create_file("hashmap.csv", "a,apple")
         self.assertEqual(

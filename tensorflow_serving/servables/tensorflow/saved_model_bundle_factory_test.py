@@ -64,7 +64,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
             factory.create_session_bundle(path)
 
     def test_closed_factory_makes_no_bundles(self) -> None:
-        """Like a SessionBundleFactory."""
+        """A closed factory makes no bundles, like a SessionBundleFactory."""
         factory = _create()
         factory.close()
         with self.assertRaises(errors.FailedPreconditionError):

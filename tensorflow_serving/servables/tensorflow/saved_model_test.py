@@ -238,7 +238,7 @@ class SavedModelTest(parameterized.TestCase):
         error: type[Exception],
         text: str,
     ) -> None:
-        """In one line; the other files are whole."""
+        """A broken file is named in one line, where the others are whole."""
         for name in ("tf1", "tf2"):
             path = self._copy(name)
             break_model(path)

@@ -264,7 +264,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             np.testing.assert_array_equal(call.result(), [[[3]]])
 
     def test_missing_export_is_not_found(self) -> None:
-        """Both for loading and for the estimate."""
+        """A missing export is NOT_FOUND for loads and for estimates."""
         with _create("batching_parameters {}") as factory:
             with self.assertRaises(errors.NotFoundError):
                 factory.create_session_bundle("/no/such/export")

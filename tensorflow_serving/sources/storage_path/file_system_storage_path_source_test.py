@@ -181,7 +181,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         ("renamed", lambda path: os.rename(path, path + "-bad")),
     )
     def test_roll_back_reports_the_older_version(self, remove: Any) -> None:
-        """At the next poll."""
+        """A roll-back is reported at the next poll."""
         self._fixture.write("a/1", "a/2")
         source = self._start("a")
         self._fixture.poll(source)

@@ -90,7 +90,7 @@ class StallGuardTest(absltest.TestCase):
         self.assertEqual(self._guard.run({"b": lambda: 9}), {"b": 9})
 
     def test_close_ends_a_run_at_once(self) -> None:
-        """Whatever hangs; later runs do nothing."""
+        """close() ends a run that hangs; later runs do nothing."""
         thread = self._start({"a": self._hang})
         self._guard.close()
         thread.join()

@@ -35,7 +35,7 @@ class StaticStoragePathSourceTest(absltest.TestCase):
         self.assertEqual(len(calls), 1)
 
     def test_version_must_not_be_negative(self) -> None:
-        """Like any version."""
+        """A version of a static source must not be negative, like any other."""
         with self.assertRaises(errors.InvalidArgumentError):
             static_storage_path_source.StaticStoragePathSource("a", -1, "/a")
 

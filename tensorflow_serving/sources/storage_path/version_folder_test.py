@@ -154,7 +154,7 @@ class ScanTest(parameterized.TestCase):
         ("rename", lambda path: os.rename(f"{path}/a", f"{path}/e")),
     )
     def test_change_is_seen(self, change: Callable[[str], None]) -> None:
-        """Whatever is done to a file."""
+        """Any change of a file is seen."""
         before = version_folder.scan(self._path)
         change(self._path)
         self.assertNotEqual(version_folder.scan(self._path), before)

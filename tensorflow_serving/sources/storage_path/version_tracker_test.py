@@ -143,7 +143,7 @@ class PolicyTest(parameterized.TestCase):
         self.assertEqual(fixture.look(3, {1: 2, 2: 2}, two), "2")
 
     def test_absent_specific_version_is_warned_of(self) -> None:
-        """As long as it is absent."""
+        """A specific version is warned of as long as it is absent."""
         fixture = tracker_fixture.TrackerFixture()
         policy = storage_path_config.Specific((1, 5, 4))
         fixture.look(0, {1: 2}, policy)
@@ -174,14 +174,14 @@ class NoVersionTest(absltest.TestCase):
         self.assertEqual(fixture.decision.warnings, ())
 
     def test_versions_go_if_they_need_not_be_present(self) -> None:
-        """As the configuration says."""
+        """Versions may vanish if the configuration says so."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
         self.assertEqual(fixture.look(2, {}, always_present=False), "")
 
     def test_versions_go_if_none_is_wanted(self) -> None:
-        """Whatever is there."""
+        """No version is reported if none is wanted, whatever is there."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
