@@ -79,9 +79,11 @@ def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
-    base_path = _base_path(argv)
     termination = signals.Termination()
     termination.end_within(mnist_server_flags.max_seconds_to_end())
+    with termination.ending_at_once():
+        # Storage may hang already here.
+        base_path = _base_path(argv)
     mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:

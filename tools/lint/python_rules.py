@@ -96,7 +96,7 @@ _LAYERS: dict[str, set[str]] = {
         "util",
     },
 }
-# What tests of any folder may import as well.
+# Folders that tests of any folder may import as well.
 _IN_TESTS = {"client", "test_util"}
 # Folders that know neither how models run nor how calls come in.
 _PURE_FOLDERS = {"util", "batching", "resources", "core", "sources"}
