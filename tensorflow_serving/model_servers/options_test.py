@@ -1,0 +1,140 @@
+"""Tests for options."""
+
+import os
+
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
+
+from tensorflow_serving.model_servers import options
+from tensorflow_serving.util import errors
+
+
+class ModelsTest(absltest.TestCase):
+    """Tests of the models that the flags name."""
+
+    def test_base_path_makes_one_model(self) -> None:
+        """A name and a base path are a configuration of one model."""
+        with flagsaver.flagsaver(model_name="m", model_base_path="/models/m"):
+            (model,) = options.models()
+        self.assertEqual((model.name, model.base_path), ("m", "/models/m"))
+
+    def test_relative_base_path_becomes_absolute(self) -> None:
+        """A base path is relative to the folder that the server starts in."""
+        with flagsaver.flagsaver(model_base_path="m"):
+            (model,) = options.models()
+        self.assertEqual(model.base_path, os.path.abspath("m"))
+
+    def test_configuration_file_comes_before_base_path(self) -> None:
+        """A file of models is read even if a base path is given as well."""
+        file = self.create_tempfile(
+            content='model_config_list { config { name: "n" base_path: "/n" '
+            'model_platform: "tensorflow" } }'
+        )
+        with flagsaver.flagsaver(
+            model_config_file=file.full_path, model_base_path="/m"
+        ):
+            (model,) = options.models()
+        self.assertEqual(model.name, "n")
+
+    def test_no_model_is_refused(self) -> None:
+        """A server without any model says which two flags name them."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "--model_base_path must be .* or --model_config_file .*neither",
+        ):
+            options.models()
+
+
+class CoreOptionsTest(parameterized.TestCase):
+    """Tests of the options of the core."""
+
+    def test_without_batching_no_call_is_merged(self) -> None:
+        """Each call runs alone unless batching is asked for."""
+        defaults = options.core_options().batching_defaults
+        self.assertTrue(defaults.session.never_merges)
+        self.assertEqual(defaults.queue.max_batch_size, 1)
+
+    def test_batching_has_the_defaults_of_upstream(self) -> None:
+        """A batch has up to 1,000 rows and never waits for more of them."""
+        with flagsaver.flagsaver(enable_batching=True):
+            queue = options.core_options().batching_defaults.queue
+        self.assertEqual(queue.max_batch_size, 1000)
+        self.assertEqual(queue.batch_timeout_micros, 0)
+
+    def test_parallelism_applies_to_both_kinds_of_threads(self) -> None:
+        """A flag for one kind of threads overrides the flag for both."""
+        with flagsaver.flagsaver(
+            tensorflow_session_parallelism=3, tensorflow_intra_op_parallelism=2
+        ):
+            config = options.core_options().session.session_config
+        self.assertEqual(config.intra_op_parallelism_threads, 2)
+        self.assertEqual(config.inter_op_parallelism_threads, 3)
+
+    @parameterized.named_parameters(
+        ("batching", "batching_parameters_file", "BatchingParameters"),
+        ("session", "tensorflow_session_config_file", "ConfigProto"),
+    )
+    def test_broken_file_is_named_with_its_flag(
+        self, flag: str, message: str
+    ) -> None:
+        """An error in a file names the flag, the message, file and line."""
+        file = self.create_tempfile(content="\nno_such_field: 1")
+        with (
+            flagsaver.flagsaver(enable_batching=True, **{flag: file.full_path}),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                rf"--{flag} must be a .*{message} in text format; "
+                rf"got {file.full_path}:2:",
+            ),
+        ):
+            options.core_options()
+
+    def test_batching_parameters_need_batching(self) -> None:
+        """Parameters that nothing would use are an error at the start."""
+        with (
+            self.assertRaisesRegex(
+                flags.IllegalFlagValueError,
+                "--batching_parameters_file must be given with "
+                "--enable_batching only",
+            ),
+            flagsaver.flagsaver(batching_parameters_file="/b"),
+        ):
+            options.core_options()
+
+    def test_missing_file_is_named_with_its_flag(self) -> None:
+        """A file that cannot be read is an error, not an empty message."""
+        path = f"{self.create_tempdir().full_path}/none"
+        with (
+            flagsaver.flagsaver(
+                enable_batching=True, batching_parameters_file=path
+            ),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                "--batching_parameters_file must be a file that can be read",
+            ),
+        ):
+            options.core_options()
+
+
+class SslConfigTest(absltest.TestCase):
+    """Tests of how connections are encrypted."""
+
+    def test_no_file_is_no_encryption(self) -> None:
+        """Connections are plain text unless a file says otherwise."""
+        self.assertIsNone(options.ssl_config())
+
+    def test_broken_file_is_refused(self) -> None:
+        """A server never falls back to plain text."""
+        file = self.create_tempfile(content="server_key")
+        with (
+            flagsaver.flagsaver(ssl_config_file=file.full_path),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                "--ssl_config_file must be a .*SSLConfig in text format",
+            ),
+        ):
+            options.ssl_config()
+
+
+if __name__ == "__main__":
+    absltest.main()
