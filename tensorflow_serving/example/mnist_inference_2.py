@@ -51,8 +51,10 @@ flags.adopt_module_key_flags(mnist_server_flags)
 _SERVABLE_NAME = "default"
 
 
-def _base_path(argv: Sequence[str]) -> str:
-    """Returns the argument, checked."""
+def _monitored(
+    argv: Sequence[str],
+) -> file_system_storage_path_source.ServableToMonitor:
+    """Returns what the argument names, checked; storage may hang in it."""
     if len(argv) != 2:
         raise app.UsageError(
             "BASE_PATH, the folder that versions are put in, such as "
@@ -63,7 +65,9 @@ def _base_path(argv: Sequence[str]) -> str:
             "BASE_PATH must be a folder that is there and that versions are "
             f"put in, such as /tmp/monitored; got {argv[1]}"
         )
-    return argv[1]
+    return file_system_storage_path_source.ServableToMonitor(
+        _SERVABLE_NAME, argv[1], version_check=version_check.session_bundle
+    )
 
 
 def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
@@ -81,22 +85,13 @@ def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     termination = signals.Termination()
     termination.end_within(mnist_server_flags.max_seconds_to_end())
-    with termination.ending_at_once():
-        # Storage may hang already here.
-        base_path = _base_path(argv)
     mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             versions = stack.enter_context(
                 mnist_versions.MnistVersions(
-                    (
-                        file_system_storage_path_source.ServableToMonitor(
-                            _SERVABLE_NAME,
-                            base_path,
-                            version_check=version_check.session_bundle,
-                        ),
-                    ),
+                    (_monitored(argv),),
                     file_system_poll_wait_seconds=(
                         _FILE_SYSTEM_POLL_WAIT_SECONDS.value
                     ),
