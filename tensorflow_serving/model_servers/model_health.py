@@ -43,21 +43,17 @@ class ModelHealth:
         self._core = core
         self._health = health
         self._lock = threading.Lock()
-        # The names of models and versions that health knows. Guarded by _lock.
+        # Both guarded by _lock.
+        # The names of models and versions that health knows.
         self._names: set[str] = set()
+        self._num_events = 0
         self._subscription = core.events.subscribe(self._record)
         self.update()
 
     def update(self) -> None:
         """Looks at all models; after a change of the configuration."""
-        states: dict[str, bool] = {}
-        for name in self._core.model_names:
-            states |= self._states(name)
-        with self._lock:
-            gone = self._names - states.keys()
-            self._names = set(states)
-        self._health.set_states({**states, **self._server_states()})
-        self._health.forget(gone)
+        while not self._try_to_update():
+            pass
 
     def close(self) -> None:
         """Leaves the health as it is. Idempotent."""
@@ -74,16 +70,30 @@ class ModelHealth:
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
     ) -> None:
-        self._update_model(event.event.id.name)
-
-    def _update_model(self, name: str) -> None:
-        if name not in self._core.model_names:
-            self.update()
-            return
-        states = self._states(name)
+        del event  # The core knows the states of all versions.
         with self._lock:
-            self._names.update(states)
-        self._health.set_states({**states, **self._server_states()})
+            self._num_events += 1
+        self.update()
+
+    def _try_to_update(self) -> bool:
+        """Publishes states, unless an event came while they were collected.
+
+        Older states must not replace those that the event led to.
+        """
+        with self._lock:
+            num_events = self._num_events
+        states: dict[str, bool] = {}
+        for name in self._core.model_names:
+            states |= self._states(name)
+        server_states = self._server_states()
+        with self._lock:
+            if self._num_events != num_events:
+                return False
+            gone = self._names - states.keys()
+            self._names = set(states)
+            self._health.set_states({**states, **server_states})
+            self._health.forget(gone)
+        return True
 
     def _server_states(self) -> dict[str, bool]:
         return dict.fromkeys(_SERVER_NAMES, self._core.is_ready())
