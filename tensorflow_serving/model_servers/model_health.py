@@ -8,12 +8,13 @@ PredictionService, ModelService         the same; both also with their
 """
 
 import threading
+from collections.abc import Mapping
 from typing import Final
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import server_core
 from tensorflow_serving.rpc import health as health_lib
-from tensorflow_serving.util import event_bus
+from tensorflow_serving.util import errors, event_bus
 
 _SERVER_NAMES: Final = (
     "",
@@ -42,18 +43,25 @@ class ModelHealth:
         """
         self._core = core
         self._health = health
+        # Held from looking at states until they are published, so that older
+        # ones never replace those that an event has led to.
         self._lock = threading.Lock()
-        # Both guarded by _lock.
-        # The names of models and versions that health knows.
-        self._names: set[str] = set()
-        self._num_events = 0
+        # What health knows of each model, by the names of the model and of its
+        # versions; and the models without a version. Guarded by _lock.
+        self._states: dict[str, Mapping[str, bool]] = {}
+        self._unready: set[str] = set()
         self._subscription = core.events.subscribe(self._record)
         self.update()
 
     def update(self) -> None:
         """Looks at all models; after a change of the configuration."""
-        while not self._try_to_update():
-            pass
+        names = self._core.model_names
+        with self._lock:
+            for name in self._states.keys() - set(names):
+                self._forget(name)
+            for name in names:
+                self._look_at(name)
+            self._publish_server()
 
     def close(self) -> None:
         """Leaves the health as it is. Idempotent."""
@@ -70,37 +78,42 @@ class ModelHealth:
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
     ) -> None:
-        del event  # The core knows the states of all versions.
+        name = event.event.id.name
+        is_served = name in self._core.model_names
         with self._lock:
-            self._num_events += 1
-        self.update()
+            if is_served:
+                self._look_at(name)
+            else:
+                self._forget(name)
+            self._publish_server()
 
-    def _try_to_update(self) -> bool:
-        """Publishes states, unless an event came while they were collected.
-
-        Older states must not replace those that the event led to.
-        """
-        with self._lock:
-            num_events = self._num_events
-        states: dict[str, bool] = {}
-        for name in self._core.model_names:
-            states |= self._states(name)
-        server_states = self._server_states()
-        with self._lock:
-            if self._num_events != num_events:
-                return False
-            gone = self._names - states.keys()
-            self._names = set(states)
-            self._health.set_states({**states, **server_states})
-            self._health.forget(gone)
-        return True
-
-    def _server_states(self) -> dict[str, bool]:
-        return dict.fromkeys(_SERVER_NAMES, self._core.is_ready())
-
-    def _states(self, name: str) -> dict[str, bool]:
+    def _look_at(self, name: str) -> None:
+        """Publishes the states of a model; needs the lock."""
+        try:
+            states_by_version = self._core.states(name)
+        except errors.NotFoundError:
+            # The configuration has just left it out.
+            states_by_version = {}
         versions = {
             f"{name}:{version}": state.manager_state is _AVAILABLE
-            for version, state in self._core.states(name).items()
+            for version, state in states_by_version.items()
         }
-        return {name: any(versions.values()), **versions}
+        states = {name: any(versions.values()), **versions}
+        gone = self._states.get(name, {}).keys() - states.keys()
+        self._states[name] = states
+        if states[name]:
+            self._unready.discard(name)
+        else:
+            self._unready.add(name)
+        self._health.set_states(states)
+        self._health.forget(gone)
+
+    def _forget(self, name: str) -> None:
+        """Forgets a model that is no longer served; needs the lock."""
+        self._unready.discard(name)
+        self._health.forget(self._states.pop(name, {}))
+
+    def _publish_server(self) -> None:
+        """Publishes the state of the server; needs the lock."""
+        is_ready = bool(self._states) and not self._unready
+        self._health.set_states(dict.fromkeys(_SERVER_NAMES, is_ready))

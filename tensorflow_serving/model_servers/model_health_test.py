@@ -1,6 +1,7 @@
 """Tests for model_health."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 
 from absl.testing import absltest
 
@@ -23,10 +24,6 @@ class _Core:
         )
         # Called once, after states were collected.
         self.after_states: Callable[[], None] | None = None
-
-    def is_ready(self) -> bool:
-        """Returns whether the version is available."""
-        return self.state.manager_state is _AVAILABLE
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns the state of the version."""
@@ -52,10 +49,10 @@ class _Health:
         """Records states."""
         self.serves.update(states)
 
-    def forget(self, names: set[str]) -> None:
+    def forget(self, names: Iterable[str]) -> None:
         """Removes names."""
         for name in names:
-            del self.serves[name]
+            self.serves.pop(name, None)
 
 
 class ModelHealthTest(absltest.TestCase):
@@ -82,8 +79,10 @@ class ModelHealthTest(absltest.TestCase):
 
     def test_event_during_an_update_is_not_lost(self) -> None:
         """States from before an event never replace those from after it."""
-        self.core.after_states = self.core.become_available
+        thread = threading.Thread(target=self.core.become_available)
+        self.core.after_states = thread.start
         self.model_health.update()
+        thread.join()
         self.assertTrue(all(self.health.serves.values()))
 
     def test_model_that_is_gone_is_forgotten(self) -> None:

@@ -184,6 +184,8 @@ class ConfigPoller:
             if str(error) != self._last_error:
                 self._last_error = str(error)
                 logging.warning("The configuration stays as it is: %s", error)
+        except Exception:
+            logging.exception("Looking at the configuration failed; going on")
 
     def close(self) -> None:
         """Ends the thread, unless it waits for models. Idempotent."""

@@ -145,11 +145,6 @@ class ServerCore:
         with self._lock:
             return model_configs.names(self._models)
 
-    def is_ready(self) -> bool:
-        """Returns whether every model has a version that is available."""
-        names = self.model_names
-        return bool(names) and all(map(self._has_available_version, names))
-
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns the states of the versions of a model, by version.
 
@@ -323,12 +318,6 @@ class ServerCore:
     def _is_available(self, name: str, version: int) -> bool:
         state = self._monitor.state(servable.ServableId(name, version))
         return state is not None and state.manager_state is _AVAILABLE
-
-    def _has_available_version(self, name: str) -> bool:
-        return any(
-            state.manager_state is _AVAILABLE
-            for state in self._monitor.version_states(name).values()
-        )
 
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
