@@ -46,8 +46,8 @@ class ModelHealth:
         # Held from looking at states until they are published, so that older
         # ones never replace those that an event has led to.
         self._lock = threading.Lock()
-        # What health knows of each model, by the names of the model and of its
-        # versions; and the models without a version. Guarded by _lock.
+        # The states that health has of each model, by its name and the names of
+        # its versions; and the models without a version. Guarded by _lock.
         self._states: dict[str, Mapping[str, bool]] = {}
         self._unready: set[str] = set()
         self._subscription = core.events.subscribe(self._record)
