@@ -337,8 +337,8 @@ class _Look:
             ):
                 self._report_error(
                     number,
-                    "version must be wanted and there; got one that is kept "
-                    f"until there is another: {version.path}",
+                    "version is gone from its base path and serves on "
+                    f"until another one is whole: {version.path}",
                 )
 
     def outlook(self) -> poll_schedule.Outlook:
