@@ -87,15 +87,12 @@ def export(
     return _export(build, export_dir, seed, version)
 
 
-def export_large(
-    export_dir: str, megabytes: int, seed: int = 0, *, version: int = 1
-) -> str:
+def export_large(export_dir: str, megabytes: int, *, version: int = 1) -> str:
     """Exports a model with one hidden layer; like export().
 
     Args:
       export_dir: The folder of the model.
       megabytes: How much its variables take. Decides the number of units.
-      seed: Decides the weights.
       version: The number of the version.
 
     Raises:
@@ -106,7 +103,7 @@ def export_large(
     build = functools.partial(
         _hidden_layer, num_units=megabytes * 10**6 // bytes_per_unit
     )
-    return _export(build, export_dir, seed, version)
+    return _export(build, export_dir, 0, version)
 
 
 def _export(

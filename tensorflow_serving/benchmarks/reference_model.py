@@ -33,9 +33,9 @@ class ReferenceModel:
         )
         return scores
 
-    def workload(self, seed: int = 0) -> workload.Workload:
+    def workload(self) -> workload.Workload:
         """Returns a hundred images of noise, and the scores of this model."""
-        images = workload.random_images(_NUM_IMAGES, seed)
+        images = workload.random_images(_NUM_IMAGES, seed=0)
         return workload.Workload(images, self.scores(images))
 
     def images_per_second(self, seconds: float) -> dict[int, float]:

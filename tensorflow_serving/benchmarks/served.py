@@ -10,6 +10,7 @@ from tensorflow_serving.benchmarks import (
     process_watcher,
     workload,
 )
+from tensorflow_serving.rpc import message_frame
 from tensorflow_serving.test_util import server_process
 
 # The name of our server in tables.
@@ -62,7 +63,7 @@ class Served:
             )
             body_path = os.path.join(self._folder, "body")
             with open(body_path, "wb") as file:
-                file.write(workload.framed(work.requests[0]))
+                file.write(message_frame.frame(work.requests[0]))
             self._stack = stack.pop_all()
         self.target = loads.Target(
             name=OURS,
@@ -77,9 +78,9 @@ class Served:
         """Returns what the server and its children took so far."""
         return self._watcher.usage()
 
-    def wait_for_log(self, pattern: str, start: int = 0) -> int:
+    def wait_for_log(self, pattern: str) -> int:
         """See ServerProcess.wait_for_log()."""
-        return self._process.wait_for_log(pattern, start)
+        return self._process.wait_for_log(pattern)
 
     def __enter__(self) -> "Served":
         """Returns itself."""

@@ -2,9 +2,10 @@
 
     bazel run //tensorflow_serving/benchmarks:server_abuse -- --seconds=5
 
-takes ten seconds for each abuse. A line for each: half of the calls of another
-client took no longer than p50, alone and beside the abuse; the memory of the
-server before and at its peak; what the server did to the abuser, and how often.
+takes eleven seconds for each abuse. A line for each: half of the calls of
+another client took no longer than p50, alone and beside the abuse; the memory
+of the server before and at its peak; what the server did to the abuser, and how
+often.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tensorflow_serving.benchmarks import abuse_trial
+from tensorflow_serving.util import program
 
 _SECONDS = flags.DEFINE_float(
     "seconds", 5.0, "How long each abuse lasts.", lower_bound=0.1
@@ -45,4 +47,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

@@ -13,7 +13,7 @@ from typing import Protocol
 class Log(Protocol):
     """The log of a server, such as that of a Served."""
 
-    def wait_for_log(self, pattern: str, start: int = 0) -> int:
+    def wait_for_log(self, pattern: str) -> int:
         """See ServerProcess.wait_for_log()."""
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from google.protobuf import message
 
 from tensorflow_serving.example import mnist_inference_pb2
+from tensorflow_serving.rpc import message_frame
 
 # The method that answers.
 CLASSIFY = "/tensorflow.serving.MnistService/Classify"
@@ -30,11 +31,6 @@ def random_images(num_images: int, seed: int) -> npt.NDArray[Any]:
     """Returns images of noise: float32 [num_images, 784], 0 to 1."""
     rng = np.random.default_rng(seed)
     return rng.random((num_images, _NUM_PIXELS), np.float32)
-
-
-def framed(request: bytes) -> bytes:
-    """Returns a message as gRPC sends it: a flag and the length before it."""
-    return struct.pack(">BI", 0, len(request)) + request
 
 
 def requests(images: npt.NDArray[Any]) -> list[bytes]:
@@ -89,7 +85,7 @@ class Workload:
     @property
     def framed_answer_bytes(self) -> int:
         """The size of a framed answer."""
-        return len(framed(bytes(_ANSWER_BYTES)))
+        return message_frame.PREFIX_BYTES + _ANSWER_BYTES
 
     def are_right(
         self, images: Sequence[int], answers: Sequence[bytes]

@@ -5,6 +5,7 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import workload
 from tensorflow_serving.example import mnist_inference_pb2
+from tensorflow_serving.rpc import message_frame
 
 
 def _workload() -> workload.Workload:
@@ -57,12 +58,8 @@ class WorkloadTest(parameterized.TestCase):
     def test_framed_answer_has_the_size_of_real_ones(self) -> None:
         """The size of an answer, which h2load counts, is that of real ones."""
         work = _workload()
-        framed = workload.framed(_answer(work.scores[0]))
+        framed = message_frame.frame(_answer(work.scores[0]))
         self.assertEqual(len(framed), work.framed_answer_bytes)
-
-    def test_frame_is_that_of_grpc(self) -> None:
-        """A frame is a zero, four bytes of length and the message."""
-        self.assertEqual(workload.framed(b"abc"), b"\0\0\0\0\3abc")
 
 
 if __name__ == "__main__":
