@@ -1,13 +1,12 @@
 """An alarm: calls functions when their time comes, all on one thread."""
 
-import heapq
-import itertools
 import threading
 from collections.abc import Callable
 
 from absl import logging
 
 from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import deadlines
 
 
 class Alarm:
@@ -25,13 +24,10 @@ class Alarm:
     def __init__(self, clock: clock_lib.Clock) -> None:
         """Takes the clock."""
         self._clock = clock
-        self._numbers = itertools.count()
         # There is a new first time, or the alarm was closed. Wakes the thread.
         self._news = threading.Condition(threading.Lock())
-        # All guarded by _news. Times in order, with a number for each; one that
-        # was cancelled stays here, and is gone from _functions.
-        self._times: list[tuple[float, int]] = []
-        self._functions: dict[int, Callable[[], object]] = {}
+        # All guarded by _news.
+        self._functions = deadlines.Deadlines[Callable[[], object]]()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -39,33 +35,32 @@ class Alarm:
         self, seconds: float, function: Callable[[], object]
     ) -> Callable[[], None]:
         """Has a function called once; returns one that prevents it."""
-        number = next(self._numbers)
         with self._news:
             time = self._clock.now() + seconds
-            heapq.heappush(self._times, (time, number))
-            self._functions[number] = function
+            is_first = time < self._functions.next_deadline
+            ticket = self._functions.push(time, function)
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(
                     target=self._run, name="alarm", daemon=True
                 )
                 self._thread.start()
-            elif self._times[0][1] == number:
+            elif is_first:
                 self._news.notify_all()
-        return lambda: self._cancel(number)
+        return lambda: self._cancel(ticket)
 
     def close(self) -> None:
         """Calls no further function; waits for one that runs. Idempotent."""
         with self._news:
             self._is_closed = True
-            self._functions.clear()
+            self._functions = deadlines.Deadlines()
             self._news.notify_all()
             thread = self._thread
         if thread is not None:
             thread.join()
 
-    def _cancel(self, number: int) -> None:
+    def _cancel(self, ticket: int) -> None:
         with self._news:
-            self._functions.pop(number, None)
+            self._functions.discard(ticket)
 
     def _run(self) -> None:
         """Runs on the thread."""
@@ -80,12 +75,8 @@ class Alarm:
         """Returns the next function at its time; None at the end."""
         with self._news:
             while not self._is_closed:
-                while self._times and self._times[0][1] not in self._functions:
-                    heapq.heappop(self._times)
-                if not self._times:
-                    self._clock.wait_until(self._news, None)
-                elif self._times[0][0] > self._clock.now():
-                    self._clock.wait_until(self._news, self._times[0][0])
-                else:
-                    return self._functions.pop(heapq.heappop(self._times)[1])
+                time = self._functions.next_deadline
+                if time <= self._clock.now():
+                    return self._functions.pop_first()
+                self._clock.wait_until(self._news, time)
             return None

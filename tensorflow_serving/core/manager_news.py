@@ -1,12 +1,12 @@
 """News for an aspired_versions_manager: what it has to look at, and when."""
 
 import dataclasses
-import heapq
 import threading
 from collections.abc import Sequence
 
 from tensorflow_serving.core import loader, servable
 from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import deadlines
 
 _Data = servable.ServableData[loader.Loader]
 
@@ -39,7 +39,7 @@ class News:
         self._names: dict[str, None] = {}
         self._has_freed = False
         # When to look at a servable again.
-        self._due: list[tuple[float, str]] = []
+        self._due = deadlines.Deadlines[str]()
         self._is_closed = False
 
     def add_request(self, name: str, versions: Sequence[_Data]) -> None:
@@ -70,14 +70,13 @@ class News:
     def add_time(self, time: float, name: str) -> None:
         """Has a servable be news at some time."""
         with self._changed:
-            heapq.heappush(self._due, (time, name))
+            self._due.push(time, name)
 
     def take(self) -> Batch:
         """Removes all news and returns them."""
         with self._changed:
-            now = self._clock.now()
-            while self._due and self._due[0][0] <= now:
-                self._names[heapq.heappop(self._due)[1]] = None
+            for name in self._due.pop_expired(self._clock.now()):
+                self._names[name] = None
             batch = Batch(self._requests, list(self._names), self._has_freed)
             self._requests, self._names, self._has_freed = {}, {}, False
         return batch
@@ -88,8 +87,8 @@ class News:
             while not self._is_closed:
                 if self._requests or self._names:
                     return True
-                due = self._due[0][0] if self._due else None
-                if due is not None and due <= self._clock.now():
+                due = self._due.next_deadline
+                if due <= self._clock.now():
                     return True
                 self._clock.wait_until(self._changed, due)
             return False
@@ -98,5 +97,6 @@ class News:
         """Forgets all news, takes no further ones, and ends the waiting."""
         with self._changed:
             self._is_closed = True
-            self._requests, self._names, self._due = {}, {}, []
+            self._requests, self._names = {}, {}
+            self._due = deadlines.Deadlines()
             self._changed.notify_all()

@@ -88,6 +88,12 @@ class Deadlines(Generic[ItemT]):
         """
         expired = []
         while self.next_deadline <= now:
-            _, ticket = heapq.heappop(self._heap)
-            expired.append(self._items.pop(ticket))
+            expired.append(self.pop_first())
         return expired
+
+    def pop_first(self) -> ItemT:
+        """Removes and returns the item of next_deadline; there must be one."""
+        while True:
+            _, ticket = heapq.heappop(self._heap)
+            if ticket in self._items:
+                return self._items.pop(ticket)

@@ -117,6 +117,16 @@ class DeadlinesTest(parameterized.TestCase):
         self.assertEqual(len(deadlines), 100)
         self.assertEqual(deadlines.pop_expired(1e9), [*range(9_900, 10_000)])
 
+    def test_first_item_is_taken_alone(self) -> None:
+        """One that was discarded is passed over; the others stay."""
+        deadlines = deadlines_lib.Deadlines[str]()
+        deadlines.push(3.0, "last")
+        gone = deadlines.push(1.0, "gone")
+        deadlines.push(2.0, "first")
+        deadlines.discard(gone)
+        self.assertEqual(deadlines.pop_first(), "first")
+        self.assertEqual(deadlines.pop_expired(3.0), ["last"])
+
     @parameterized.parameters(range(5))
     def test_collection_agrees_with_a_sorted_list(self, seed: int) -> None:
         """Whatever the order in which items come, leave and expire."""
