@@ -13,9 +13,6 @@ from tensorflow_serving.core import loader_harness, servable
 
 _State = loader_harness.State
 
-_LOADING_STATES: Final = frozenset(
-    {_State.LOAD_REQUESTED, _State.LOAD_APPROVED, _State.LOADING}
-)
 _UNLOADING_STATES: Final = frozenset(
     {
         _State.UNLOAD_REQUESTED,
@@ -98,7 +95,10 @@ def resource_preserving_policy(
         return _unload_lowest(unwanted)
     if any(
         version.state in _UNLOADING_STATES
-        or (not version.is_aspired and version.state in _LOADING_STATES)
+        or (
+            not version.is_aspired
+            and version.state in loader_harness.LOADING_STATES
+        )
         for version in versions
     ):
         return None

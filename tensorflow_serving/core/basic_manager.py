@@ -124,7 +124,7 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         """
         self._options = options
         self._harness_options = loader_harness.Options(
-            options.max_num_load_retries, options.load_retry_interval_micros
+            options.max_num_load_retries
         )
         self._event_bus = event_bus
         self._tracker = resource_tracker

@@ -39,6 +39,10 @@ class State(enum.Enum):
     ERROR = "error"  # could not be loaded or unloaded
 
 
+# A load was asked for, and has not ended.
+LOADING_STATES = frozenset(
+    {State.LOAD_REQUESTED, State.LOAD_APPROVED, State.LOADING}
+)
 # Nothing comes after them.
 FINAL_STATES = frozenset({State.DISABLED, State.ERROR})
 
@@ -53,15 +57,11 @@ class Options:
 
     # How often a load is tried again after a transient error.
     max_num_load_retries: int = 0
-    # How long until it is tried again.
-    load_retry_interval_micros: int = 0
 
     def __post_init__(self) -> None:
         """Checks the values."""
         errors.require_at_least(
-            0,
-            max_num_load_retries=self.max_num_load_retries,
-            load_retry_interval_micros=self.load_retry_interval_micros,
+            0, max_num_load_retries=self.max_num_load_retries
         )
 
 
@@ -221,7 +221,7 @@ class LoaderHarness:
         """Returns whether a load that failed is to be tried again.
 
         If so, the version is LOAD_REQUESTED once more: the caller has it loaded
-        after the interval of the options.
+        after a while.
         """
         with self._lock:
             if (

@@ -48,7 +48,7 @@ def end_future(
         future.set_result(None)
     else:
         # A copy: the stack of the error may hold half a model.
-        future.set_exception(errors.from_code(error.code, str(error)))
+        future.set_exception(errors.copy_of(error))
 
 
 def _cancel_nothing() -> None:

@@ -46,18 +46,16 @@ class StaticManager(manager.Manager):
         self._clock = clock
         self._lock = threading.Lock()
         self._serving_map = serving_map.ServingMap()
-        self._shared = tuple(
-            servable_handle.SharedServable(servable_id, each)
-            for servable_id, each in servables.items()
-        )
-        for shared in self._shared:
-            self._serving_map.add(shared)
+        for servable_id, each in servables.items():
+            self._serving_map.add(
+                servable_handle.SharedServable(servable_id, each)
+            )
         # The versions in the serving map; guarded by _lock.
         self._listed: Sequence[servable.ServableId] = tuple(servables)
         # A servable without handles was retired. Wakes close(). The lock lets a
         # thread in twice, as a finalizer may close the last handle.
         self._released = threading.Condition()
-        self._num_in_use = len(self._shared)  # guarded by _released
+        self._num_in_use = len(self._listed)  # guarded by _released
 
     @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:

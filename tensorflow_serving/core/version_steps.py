@@ -24,9 +24,6 @@ from tensorflow_serving.core import loader, loader_harness, servable
 from tensorflow_serving.util import errors
 
 _State = loader_harness.State
-_LOADING_STATES: Final = frozenset(
-    {_State.LOAD_REQUESTED, _State.LOAD_APPROVED, _State.LOADING}
-)
 
 # How long a version that failed waits for another try by itself, at first and
 # at most; each time twice as long as before.
@@ -83,7 +80,7 @@ def next_step(
     if managed is None:
         return None if aspired is None else Step.MANAGE
     loading = managed.replacement or managed
-    if loading.state in _LOADING_STATES:
+    if loading.state in loader_harness.LOADING_STATES:
         is_wanted = aspired is not None and _is_content_of(aspired, loading)
         if is_wanted is not loading.is_cancelled:
             return None

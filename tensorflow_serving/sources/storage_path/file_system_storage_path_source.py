@@ -12,7 +12,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
 
 from absl import logging
 
@@ -22,7 +21,6 @@ from tensorflow_serving.sources.storage_path import (
     poll_schedule,
     stall_guard,
     storage_path_config,
-    tracked_version,
     version_folder,
     version_tracker,
 )
@@ -36,7 +34,6 @@ Config = storage_path_config.Config
 Latest = storage_path_config.Latest
 ServableToMonitor = storage_path_config.ServableToMonitor
 Specific = storage_path_config.Specific
-SETTLE_SECONDS: Final = tracked_version.SETTLE_SECONDS
 
 # How often to ask whether storage that did not answer does so by now, at most.
 _STALLED_SECONDS = 1.0
@@ -56,8 +53,8 @@ class FileSystemStoragePathSource(source.Source[str]):
     or cannot be read is left out, so that nothing of it is unloaded, and the
     others are not concerned. What is new is logged, once.
 
-    A version is reported at the latest one period and SETTLE_SECONDS after it
-    became whole.
+    A version is reported at the latest one period and
+    tracked_version.SETTLE_SECONDS after it became whole.
 
     With the event bus of the manager it learns which versions fail to load, and
     reports older ones beside them. Without one it takes a version that is whole
@@ -367,11 +364,9 @@ class FileSystemStoragePathSource(source.Source[str]):
             due_time = start + max(
                 _STALLED_SECONDS, self._config.file_system_poll_wait_seconds
             )
-        with self._lock:
-            if due_time is not None and (
-                monitored.due_time is None or due_time < monitored.due_time
-            ):
-                monitored.due_time = due_time
+        if due_time is not None:
+            with self._lock:
+                monitored.look_by(due_time)
 
     def _note_stall(self, name: str, *, is_stalled: bool) -> None:
         """Logs when the storage of a servable stops to answer, and starts."""

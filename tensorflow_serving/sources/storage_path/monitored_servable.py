@@ -70,8 +70,12 @@ class MonitoredServable:
         """Has the next look be at once, but not again and again."""
         soon = max(now, self._last_soon + tracked_version.SETTLE_SECONDS)
         self._last_soon = soon
-        if self.due_time is None or soon < self.due_time:
-            self.due_time = soon
+        self.look_by(soon)
+
+    def look_by(self, time: float) -> None:
+        """Has the next look be at a time, if none is due before."""
+        if self.due_time is None or time < self.due_time:
+            self.due_time = time
 
     def look(
         self, now: Callable[[], float], config: storage_path_config.Config

@@ -1,7 +1,6 @@
 """When a source looks at the file system next."""
 
 import dataclasses
-from collections.abc import Iterable
 
 from tensorflow_serving.core import servable
 
@@ -18,24 +17,6 @@ class Outlook:
     settle_time: float | None = None
     # Whether one of them changed since the look before, or is new.
     has_changed: bool = False
-
-
-def merge(outlooks: Iterable[Outlook]) -> Outlook:
-    """Returns what several servables have ahead of them."""
-    outlooks = list(outlooks)
-    return Outlook(
-        frozenset(version for each in outlooks for version in each.unsettled),
-        frozenset(version for each in outlooks for version in each.incomplete),
-        min(
-            (
-                each.settle_time
-                for each in outlooks
-                if each.settle_time is not None
-            ),
-            default=None,
-        ),
-        any(each.has_changed for each in outlooks),
-    )
 
 
 class PollSchedule:

@@ -74,20 +74,6 @@ class PollScheduleTest(absltest.TestCase):
         whole = poll_schedule.Outlook(unsettled=_ONE)
         self.assertEqual(schedule.next_poll(0.25, whole), 0.5)
 
-    def test_merged_outlook_is_that_of_all(self) -> None:
-        """The earliest time counts."""
-        merged = poll_schedule.merge(
-            [
-                poll_schedule.Outlook(_ONE, settle_time=2.0),
-                poll_schedule.Outlook(incomplete=_TWO, has_changed=True),
-                poll_schedule.Outlook(_TWO, settle_time=1.0),
-            ]
-        )
-        self.assertEqual(
-            merged, poll_schedule.Outlook(_ONE | _TWO, _TWO, 1.0, True)
-        )
-        self.assertEqual(poll_schedule.merge([]), _NOTHING)
-
 
 if __name__ == "__main__":
     absltest.main()
