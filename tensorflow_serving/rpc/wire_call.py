@@ -160,7 +160,7 @@ class WireCall(_OnTheWire, call.Call):
         if not self._is_active:
             return
         if not self.peer.has_room_for(len(data)):
-            self._fail(_no_room_block(False))
+            self.fail(_no_room_error())
             return
         self._end()
         connection = self.peer.connection
@@ -242,9 +242,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
 
     def _send(self, data: bytes) -> None:
         if self._is_active and not self.peer.has_room_for(len(data)):
-            on_cancelled = self.on_cancelled
-            self._fail(*map(_no_room_block, (False, True)))
-            gate.notify(on_cancelled)
+            self.abort(_no_room_error())
         elif self._is_active:
             self._begin_response()
             self.peer.connection.send_data(self._stream, data)
@@ -293,14 +291,10 @@ def encode_failure(
         return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
 
 
-def _no_room_block(is_begun: bool) -> bytes:
-    """Returns the end of a call whose reply is too much."""
-    return response_blocks.failure(
-        errors.ResourceExhaustedError(
-            "Too many bytes of replies wait for the client; read them as they"
-            " come."
-        ),
-        is_begun=is_begun,
+def _no_room_error() -> errors.ResourceExhaustedError:
+    """Returns the error of a call whose reply is too much."""
+    return errors.ResourceExhaustedError(
+        "Too many bytes of replies wait for the client; read them as they come."
     )
 
 

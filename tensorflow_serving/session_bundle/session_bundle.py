@@ -190,16 +190,16 @@ def _find_variables(
     name = constants.VARIABLES_FILENAME
     if folder.has(name):
         files = [name]
+        folder.require_regular(name)
     elif folder.has(constants.VARIABLES_INDEX_FILENAME):
         files = [
             constants.VARIABLES_INDEX_FILENAME,
             *folder.shards(f"{name}.data-"),
         ]
+        folder.require_regular(constants.VARIABLES_INDEX_FILENAME)
     else:
         files = folder.shards(f"{name}-")
         name = constants.VARIABLES_FILENAME_PATTERN
-    for file in files:
-        folder.require_regular(file)
     return graph_session.Variables(folder, name, files)
 
 
