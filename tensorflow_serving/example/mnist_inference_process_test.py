@@ -32,15 +32,6 @@ def _version_dir() -> str:
     return os.path.join(folder.name, "00000001")
 
 
-def _children_of(pid: int) -> list[int]:
-    """Returns the process ids of the children of a process."""
-    return [
-        int(child)
-        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-        for child in path.read_text().split()
-    ]
-
-
 class SupervisorTest(parameterized.TestCase):
     """--num_workers=2."""
 
@@ -56,7 +47,7 @@ class SupervisorTest(parameterized.TestCase):
         ) as server:
             own, *others = (
                 pathlib.Path(f"/proc/{pid}/maps").read_text()
-                for pid in (server.pid, *_children_of(server.pid))
+                for pid in (server.pid, *server.child_pids())
             )
             self.assertEqual(len(others), 2)
             for name in ("/tensorflow/", "/numpy/"):

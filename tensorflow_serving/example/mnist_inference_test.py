@@ -5,7 +5,6 @@ On the digits that come with the project.
 
 import collections
 import functools
-import glob
 import os
 import queue
 import signal
@@ -64,15 +63,6 @@ def _request(image: Iterable[float]) -> bytes:
     return mnist_inference_pb2.MnistRequest(
         image_data=image
     ).SerializeToString()
-
-
-def _children_of(pid: int) -> list[int]:
-    """Returns the process ids of the children of a process."""
-    children: list[int] = []
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        with open(path, encoding="ascii") as file:
-            children += map(int, file.read().split())
-    return children
 
 
 class _Client:
@@ -337,7 +327,7 @@ class LifecycleTest(parameterized.TestCase):
     def test_workers_share_the_port(self) -> None:
         """One that is killed is started again; SIGTERM drains them all."""
         with _start("--num_workers=2") as server:
-            children = _children_of(server.pid)
+            children = server.child_pids()
             self.assertEqual(len(children), 2)
             expected = [
                 _Client(self, server.address)
@@ -357,7 +347,7 @@ class LifecycleTest(parameterized.TestCase):
             ):
                 call = _Client(self, server.address).call(_request([0.5] * 784))
             self.assertEqual(call.code(), _OK)
-            children += _children_of(server.pid)
+            children += server.child_pids()
             self.assertEqual(server.stop(), 0)
             self.assertFalse(
                 any(os.path.exists(f"/proc/{pid}") for pid in children)

@@ -32,15 +32,6 @@ _PROGRAMS: Sequence[tuple[str, str, list[str]]] = (
 )
 
 
-def _children_of(pid: int) -> list[int]:
-    """Returns the process ids of the children of a process."""
-    return [
-        int(child)
-        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-        for child in path.read_text().split()
-    ]
-
-
 def _loop(starts: tf.Tensor, path: tf.Tensor | str) -> tf.Tensor:
     """Writes a word to a file, then runs forever if it starts; returns 0."""
     with tf.control_dependencies([tf.io.write_file(path, "begun")]):
@@ -116,7 +107,7 @@ class _HangsTestCase(parameterized.TestCase):
 
     def _watch(self, server: server_process.ServerProcess) -> None:
         """Has check_nothing_is_left() look for the server's processes."""
-        for pid in (server.pid, *_children_of(server.pid)):
+        for pid in (server.pid, *server.child_pids()):
             process = os.pidfd_open(pid)
             self.processes.append(process)
             self.addCleanup(os.close, process)

@@ -1,6 +1,7 @@
 """A server as a separate process, from its start to its clean end."""
 
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -110,6 +111,15 @@ class ServerProcess:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    def child_pids(self) -> list[int]:
+        """Returns the process ids of its children, such as its workers."""
+        tasks = pathlib.Path(f"/proc/{self.pid}/task")
+        return [
+            int(child)
+            for path in tasks.glob("*/children")
+            for child in path.read_text().split()
+        ]
 
     @property
     def log_lines(self) -> Sequence[str]:

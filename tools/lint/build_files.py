@@ -31,7 +31,7 @@ class _Statement:
 
     @property
     def is_test(self) -> bool:
-        return self.name.endswith("_test")
+        return _is_test(self.name)
 
     def with_deps(self, deps: list[str]) -> "_Statement":
         """Returns the same target with these deps."""
@@ -72,14 +72,14 @@ def updated(tree: source_tree.SourceTree) -> dict[str, str]:
             {
                 os.path.basename(module).removesuffix(".py"): content
                 for module, content in tree.modules.items()
-                if os.path.dirname(module) == os.path.dirname(path)
+                if os.path.dirname(module) == package
                 and module not in WITHOUT_TARGET
             },
             labels,
-            package=f"//{os.path.dirname(path)}",
+            package=f"//{package}",
         )
-        for path in tree.files
-        if os.path.basename(path) == "BUILD"
+        for package in tree.packages
+        for path in [os.path.join(package, "BUILD")]
     }
     return {
         path: text for path, text in texts.items() if text != tree.text(path)

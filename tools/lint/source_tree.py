@@ -36,14 +36,6 @@ class Target:
         assert isinstance(value, list)
         return [str(item) for item in value]
 
-    @property
-    def dep_labels(self) -> list[str]:
-        """The deps, each with its package."""
-        return [
-            f"//{self.package}{dep}" if dep.startswith(":") else dep
-            for dep in self.strings("deps")
-        ]
-
 
 class SourceTree:
     """A folder with a WORKSPACE, its Python modules and its BUILD files."""
