@@ -5,12 +5,13 @@ assert 6 * 7 == 42
 ```
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tensorflow_serving.util import errors
 
@@ -31,8 +32,8 @@ def python_blocks(page: str | os.PathLike[str]) -> Sequence[Block]:
     """Returns the blocks between ```python and ```, in their order.
 
     Raises:
-      InvalidArgumentError: There is none, one has no end, or a fence is
-        indented; the text has the number of the line.
+      InvalidArgumentError: One has no end, or a fence is indented; the text has
+        the number of the line.
     """
     blocks = []
     language: str | None = None  # None outside of a block
@@ -56,10 +57,6 @@ def python_blocks(page: str | os.PathLike[str]) -> Sequence[Block]:
         raise errors.InvalidArgumentError(
             f"block must have an end; got none: {page}:{start}"
         )
-    if not blocks:
-        raise errors.InvalidArgumentError(
-            f"page must have a block of {_LANGUAGE}; got none: {page}"
-        )
     return blocks
 
 
@@ -69,18 +66,34 @@ def run(page: str | os.PathLike[str]) -> None:
     What they raise passes through; its stack names the page and the line.
 
     Raises:
-      InvalidArgumentError: See python_blocks().
+      InvalidArgumentError: There is no block; see also python_blocks().
     """
-    path = pathlib.Path(page)
-    blocks = python_blocks(path)
-    # Dataclasses look their module up.
-    module = types.ModuleType(path.name)
-    sys.modules[path.name] = module
-    try:
+    blocks = python_blocks(page)
+    if not blocks:
+        raise errors.InvalidArgumentError(
+            f"page must have a block of {_LANGUAGE}; got none: {page}"
+        )
+    with module_of(page) as module:
         for block in blocks:
-            # The empty lines give each line the number it has in the page.
-            code = "\n" * (block.line - 1) + block.code
-            compiled = compile(code, str(path), "exec", dont_inherit=True)
-            exec(compiled, module.__dict__)
+            execute(block, page, module)
+
+
+@contextlib.contextmanager
+def module_of(page: str | os.PathLike[str]) -> Iterator[types.ModuleType]:
+    """Yields the module of the blocks of a page, where dataclasses find it."""
+    name = pathlib.Path(page).name
+    module = sys.modules[name] = types.ModuleType(name)
+    try:
+        yield module
     finally:
-        del sys.modules[path.name]
+        del sys.modules[name]
+
+
+def execute(
+    block: Block, page: str | os.PathLike[str], module: types.ModuleType
+) -> None:
+    """Runs a block of a page in its module."""
+    # The empty lines give each line the number it has in the page.
+    code = "\n" * (block.line - 1) + block.code
+    compiled = compile(code, os.fspath(page), "exec", dont_inherit=True)
+    exec(compiled, module.__dict__)

@@ -1,0 +1,209 @@
+r"""The terminal sessions of a Markdown page, so that a test can run them.
+
+A session is indented, and shows commands and their output:
+
+    $ cat > /tmp/numbers <<'END'
+    1
+    END
+    $ cat /tmp/numbers | \
+        wc -l
+    1
+
+A line of output may leave out a part of itself as "...", or whole lines as a
+line with nothing else. Output that a page does not show may be anything. Python
+examples between the sessions are run as well; see markdown_code.
+
+Commands run as if in the root of the workspace after a build: `bazel build`
+only checks that the test has the program in its data. A command whose output
+has "listening on" is a server, which runs to the end of the page. Ports and
+/tmp stand for free ports and a folder of the test.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import types
+from collections.abc import Sequence
+from typing import Final
+
+from tensorflow_serving.test_util import markdown_code, server_process
+from tensorflow_serving.util import errors
+
+_INDENT: Final = "    "
+_PROMPT: Final = "$ "
+_HERE_DOCUMENT: Final = re.compile(r"<<\s*'?(\w+)'?")
+_BUILD: Final = re.compile(r"(?:\./tools/)?bazel build //(\S*):(\S+)")
+_PORT_FLAG: Final = re.compile(r"--port=(\d+)")
+_LISTENING: Final = "listening on"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command of a session, as the page shows it."""
+
+    # The number of its first line in the page, from 1.
+    line: int
+    text: str
+    # The lines that it prints; empty if the page does not show any.
+    output: tuple[str, ...]
+
+
+def commands(page: str | os.PathLike[str]) -> Sequence[Command]:
+    """Returns the commands of a page, in their order."""
+    lines = pathlib.Path(page).read_text(encoding="utf-8").splitlines()
+    found = []
+    number = 0
+    while number < len(lines):
+        if not lines[number].startswith(_INDENT + _PROMPT):
+            number += 1
+            continue
+        first = number
+        text, number = _command_text(lines, first)
+        output = []
+        while number < len(lines) and _is_output(lines[number]):
+            output.append(lines[number].removeprefix(_INDENT))
+            number += 1
+        found.append(Command(first + 1, text, tuple(output)))
+    return found
+
+
+def run(
+    page: str | os.PathLike[str],
+    workspace: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+) -> None:
+    """Runs the commands and the Python examples of a page.
+
+    Args:
+      page: The page.
+      workspace: The folder with tensorflow_serving, where the programs are.
+      folder: Stands for /tmp.
+
+    Raises:
+      FailedPreconditionError: A command failed, or printed something else than
+        the page shows; the text has the line of the page.
+      InvalidArgumentError: The page has no commands, or an example without an
+        end.
+    """
+    path = pathlib.Path(page)
+    found = commands(path)
+    if not found:
+        raise errors.InvalidArgumentError(
+            f"page must have a command after {_PROMPT!r}; got none: {page}"
+        )
+    with (
+        contextlib.ExitStack() as servers,
+        markdown_code.module_of(path) as module,
+    ):
+        session = _Session(path, os.fspath(workspace), os.fspath(folder))
+        parts: list[Command | markdown_code.Block] = [
+            *found,
+            *markdown_code.python_blocks(path),
+        ]
+        for part in sorted(parts, key=lambda part: part.line):
+            session.run(part, module, servers)
+
+
+class _Session:
+    """Runs the parts of a page, and knows where its servers listen."""
+
+    def __init__(self, page: pathlib.Path, workspace: str, folder: str) -> None:
+        self._page = page
+        self._workspace = workspace
+        self._folder = folder
+        # The places on this machine by those that the page shows.
+        self._meanings = {"bazel-bin/": f"{workspace}/", "/tmp/": f"{folder}/"}
+
+    def run(
+        self,
+        part: Command | markdown_code.Block,
+        module: types.ModuleType,
+        servers: contextlib.ExitStack,
+    ) -> None:
+        """Runs a command, or an example."""
+        if isinstance(part, markdown_code.Block):
+            code = self._actual(part.code)
+            markdown_code.execute(
+                dataclasses.replace(part, code=code), self._page, module
+            )
+        elif match := _BUILD.fullmatch(part.text):
+            self._require_program(part, os.path.join(*match.groups()))
+        elif any(_LISTENING in line for line in part.output):
+            servers.enter_context(self._server(part.text))
+        else:
+            self._run_command(part)
+
+    def _require_program(self, command: Command, path: str) -> None:
+        if not os.path.exists(os.path.join(self._workspace, path)):
+            raise self._error(command, f"no {path} in the data of the test")
+
+    def _server(self, text: str) -> server_process.ServerProcess:
+        server = server_process.ServerProcess(
+            shlex.split(_PORT_FLAG.sub("--port=0", self._actual(text)))
+        )
+        if match := _PORT_FLAG.search(text):
+            self._meanings[f"localhost:{match[1]}"] = server.address
+        return server
+
+    def _run_command(self, command: Command) -> None:
+        done = subprocess.run(
+            ["bash", "-c", self._actual(command.text)],
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        printed = done.stdout.replace(f"{self._folder}/", "/tmp/")
+        if done.returncode:
+            raise self._error(
+                command, f"exit code {done.returncode}: {printed}"
+            )
+        if command.output and not _matches(printed, command.output):
+            raise self._error(command, f"other output: {printed}")
+
+    def _actual(self, text: str) -> str:
+        """Returns a text of the page with what its names stand for."""
+        names = re.compile("|".join(map(re.escape, self._meanings)))
+        return names.sub(lambda match: self._meanings[match[0]], text)
+
+    def _error(self, command: Command, got: str) -> Exception:
+        return errors.FailedPreconditionError(
+            f"command must do as the page shows; got {got}\n"
+            f"{self._page}:{command.line}: {command.text}"
+        )
+
+
+def _command_text(lines: Sequence[str], number: int) -> tuple[str, int]:
+    """Returns the command that starts with a line, and the line after it."""
+    text = lines[number].removeprefix(_INDENT + _PROMPT)
+    number += 1
+    while text.endswith("\\") and number < len(lines):
+        text = text[:-1] + lines[number].strip()
+        number += 1
+    if match := _HERE_DOCUMENT.search(text):
+        while number < len(lines):
+            line = lines[number].removeprefix(_INDENT)
+            text += f"\n{line}"
+            number += 1
+            if line == match[1]:
+                break
+    return text, number
+
+
+def _is_output(line: str) -> bool:
+    return line.startswith(_INDENT) and not line.startswith(_INDENT + _PROMPT)
+
+
+def _matches(printed: str, expected: Sequence[str]) -> bool:
+    patterns = [
+        r"(?:.*\n)*"
+        if line == "..."
+        else r".*".join(map(re.escape, line.split("..."))) + r"\n"
+        for line in expected
+    ]
+    return re.fullmatch("".join(patterns), f"{printed.rstrip()}\n") is not None
