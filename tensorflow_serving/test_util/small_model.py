@@ -43,9 +43,19 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
         {"inputs": "examples"},
         {"classes": "classes", "scores": "scores"},
     ),
+    "classify_of_tf2": (
+        "predict",
+        {"inputs": "examples"},
+        {"classes": "classes", "scores": "scores"},
+    ),
     "labels": ("classify", {"inputs": "examples"}, {"classes": "classes"}),
     "scores": ("classify", {"inputs": "examples"}, {"scores": "scores"}),
     "regress": ("regress", {"inputs": "examples"}, {"outputs": "lengths"}),
+    "regress_of_tf2": (
+        "predict",
+        {"inputs": "examples"},
+        {"outputs": "lengths"},
+    ),
     "regress_column": (
         "regress",
         {"inputs": "examples"},

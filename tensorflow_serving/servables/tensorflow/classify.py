@@ -70,14 +70,12 @@ def classify(
 def output_keys(definition: meta_graph_pb2.SignatureDef) -> list[str]:
     """Returns the keys of the outputs of a signature to classify with.
 
+    Its method_name does not matter: TensorFlow 2 writes that of Predict for
+    every signature.
+
     Raises:
       InvalidArgumentError: It is not one. Permanent.
     """
-    if definition.method_name != signature_defs.CLASSIFY_METHOD:
-        raise errors.InvalidArgumentError(
-            "signature must be one to classify with, of method "
-            f"{signature_defs.CLASSIFY_METHOD}; got {definition.method_name}"
-        )
     require_examples(definition)
     outputs = [key for key in _OUTPUTS if key in definition.outputs]
     if not outputs or len(outputs) != len(definition.outputs):

@@ -67,10 +67,18 @@ class ClassifyTest(parameterized.TestCase):
         self.assertEqual(bool(found.label), has_label)
         self.assertEqual(bool(found.score), has_score)
 
+    def test_signature_of_tensorflow_2_is_taken_by_its_form(self) -> None:
+        """TensorFlow 2 names Predict as the method of every signature."""
+        response = classify.classify(
+            self.small.version, _request("classify_of_tf2", 1)
+        )
+        (found,) = response.result.classifications[0].classes
+        self.assertTrue(found.label and found.score)
+
     @parameterized.named_parameters(
         ("unknown", "q", 'key "q" not found'),
-        ("method", "regress", "one to classify with.*regress$"),
-        ("default", "", "tensorflow/serving/predict$"),
+        ("outputs", "regress", r"must have the outputs.*\['outputs'\]"),
+        ("inputs", "", r"one input, inputs; got \['x'\]"),
     )
     def test_signature_must_be_one_to_classify_with(
         self, name: str, text: str

@@ -60,16 +60,11 @@ def regress(
 
 
 def require_regression(definition: meta_graph_pb2.SignatureDef) -> None:
-    """Checks that a signature is one for regression.
+    """Checks that a signature is one for regression, whatever its method_name.
 
     Raises:
       InvalidArgumentError: It is not. Permanent.
     """
-    if definition.method_name != signature_defs.REGRESS_METHOD:
-        raise errors.InvalidArgumentError(
-            "signature must be one for regression, of method "
-            f"{signature_defs.REGRESS_METHOD}; got {definition.method_name}"
-        )
     classify.require_examples(definition)
     if list(definition.outputs) != [signature_defs.OUTPUTS]:
         raise errors.InvalidArgumentError(

@@ -29,7 +29,7 @@ class RegressTest(parameterized.TestCase):
         self.small = small_model.SmallModel()
         self.addCleanup(self.small.close)
 
-    @parameterized.parameters("regress", "regress_column")
+    @parameterized.parameters("regress", "regress_column", "regress_of_tf2")
     def test_each_example_has_its_value(self, name: str) -> None:
         """The model may return [n] or [n, 1] numbers."""
         request = _request(name)
@@ -45,7 +45,7 @@ class RegressTest(parameterized.TestCase):
 
     @parameterized.named_parameters(
         ("unknown", "q", 'key "q" not found'),
-        ("method", "classify", "one for regression.*classify$"),
+        ("outputs", "classify", "one output, outputs; got .*classes"),
     )
     def test_signature_must_be_one_for_regression(
         self, name: str, text: str
