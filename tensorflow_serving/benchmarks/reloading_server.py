@@ -17,6 +17,7 @@ from tensorflow_serving.example import (
     mnist_classifier,
     mnist_newest_version,
     mnist_server,
+    mnist_server_flags,
     mnist_versions,
 )
 from tensorflow_serving.sources.storage_path import (
@@ -31,7 +32,7 @@ _FILE_SYSTEM_POLL_WAIT_SECONDS = flags.DEFINE_float(
     lower_bound=0.0,
 )
 flags.adopt_module_key_flags(mnist_batching_flags)
-flags.adopt_module_key_flags(mnist_server)
+flags.adopt_module_key_flags(mnist_server_flags)
 
 # The one that is asked comes first.
 _SERVABLE_NAMES = ("default", "large")

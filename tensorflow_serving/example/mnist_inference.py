@@ -18,7 +18,12 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tensorflow_serving.example import mnist_batching_flags, mnist_server_flags
-from tensorflow_serving.rpc import shared_port, supervisor, worker
+from tensorflow_serving.rpc import (
+    server_flags,
+    shared_port,
+    supervisor,
+    worker,
+)
 from tensorflow_serving.util import program, signals
 
 _NUM_WORKERS = flags.DEFINE_integer(
@@ -54,7 +59,9 @@ def _supervise() -> int:
     with contextlib.ExitStack() as stack:
         with mnist_server_flags.port_named():
             port = stack.enter_context(
-                shared_port.SharedPort(mnist_server_flags.address())
+                shared_port.SharedPort(
+                    server_flags.address(mnist_server_flags.PORT.value)
+                )
             ).port
         workers = stack.enter_context(
             supervisor.Supervisor(
@@ -65,8 +72,7 @@ def _supervise() -> int:
         )
         return workers.run(
             lambda: mnist_server_flags.say_running(port),
-            mnist_server_flags.DRAIN_DELAY_SECONDS.value
-            + mnist_server_flags.SHUTDOWN_GRACE_SECONDS.value,
+            server_flags.shutdown().seconds_with_calls,
         )
 
 

@@ -28,12 +28,12 @@ from tensorflow_serving.example import (
     mnist_server_flags,
     mnist_versions,
 )
+from tensorflow_serving.rpc import server_flags, shutdown
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     version_check,
 )
 from tensorflow_serving.util import (
-    background_log,
     errors,
     program,
     signals,
@@ -77,14 +77,13 @@ def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
     """
     if versions.is_loading:
         logging.info("Leaving a version that is being loaded")
-        background_log.flush()
-        os._exit(0)
+        shutdown.leave(0)
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     termination = signals.Termination()
-    termination.end_within(mnist_server_flags.max_seconds_to_end())
+    termination.end_within(server_flags.shutdown().max_seconds)
     mnist_classifier.prepare_process()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
@@ -101,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
         name = versions.wait_until_available(termination)
         if name is not None:
             logging.info("Stopping because of %s", name)
-            mnist_server.end_soon(termination)
+            shutdown.end_soon(termination)
             _leave_loads(versions)
             return
         service = stack.enter_context(

@@ -1,9 +1,9 @@
-"""The flags of the servers of MnistService: where they listen, how they end.
+"""The flags of the servers of MnistService, beside those of all servers.
 
 Example:
     flags.adopt_module_key_flags(mnist_server_flags)  # shows them in --help
     with mnist_server_flags.port_named():
-        ...listen on mnist_server_flags.address()...
+        ...listen on server_flags.address(mnist_server_flags.PORT.value)...
 
 Imports nothing that serves, so that a supervisor stays small.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from tensorflow_serving.rpc import options as options_lib
+from tensorflow_serving.rpc import server_flags
 from tensorflow_serving.util import errors
 
 PORT = flags.DEFINE_integer(
@@ -23,12 +24,6 @@ PORT = flags.DEFINE_integer(
     "Port to listen on; 0 picks a free one and prints it.",
     lower_bound=0,
     upper_bound=65535,
-)
-_HOST = flags.DEFINE_string(
-    "host",
-    "",
-    "Host name or address to listen on, such as localhost or ::1; empty: all "
-    "addresses of this machine, IPv4 and IPv6.",
 )
 _SSL_KEY_FILE = flags.DEFINE_string(
     "ssl_key_file",
@@ -54,29 +49,7 @@ RPC_LANE = flags.DEFINE_enum(
     "How calls get in: wire is this project's server, grpcio that of the "
     "package grpcio, which is much slower and less robust.",
 )
-MAX_CONCURRENT_CALLS = flags.DEFINE_integer(
-    "max_concurrent_calls",
-    0,
-    "How many calls may be without an answer at the same time; more are "
-    "refused with RESOURCE_EXHAUSTED. 0: any number.",
-    lower_bound=0,
-)
-DRAIN_DELAY_SECONDS = flags.DEFINE_float(
-    "drain_delay_seconds",
-    0.0,
-    "How long to go on serving after SIGTERM or Ctrl-C, with a health of "
-    "NOT_SERVING: the time that load balancers take to look elsewhere.",
-    lower_bound=0.0,
-)
-SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
-    "shutdown_grace_seconds",
-    30.0,
-    "How long calls that run may take to finish after that.",
-    lower_bound=0.0,
-)
-
-# How long the process may go on without calls, or once their time is over.
-EXIT_SECONDS = 2.0
+flags.adopt_module_key_flags(server_flags)
 
 
 def _are_ssl_flags_complete(values: Mapping[str, Any]) -> bool:
@@ -93,18 +66,6 @@ flags.register_multi_flags_validator(
     "--ssl_key_file and --ssl_certificate_file must be given together, and "
     "--ssl_client_ca_file only with them",
 )
-
-
-def address(port: int | None = None) -> str:
-    """Returns where to listen, for a server.
-
-    Args:
-      port: None for that of the flag.
-    """
-    host = _HOST.value
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    return f"{host}:{PORT.value if port is None else port}"
 
 
 def tls_options() -> options_lib.TlsOptions | None:
@@ -128,13 +89,6 @@ def tls_options() -> options_lib.TlsOptions | None:
         ) from None
 
 
-def max_seconds_to_end() -> float:
-    """Returns how long the process may go on after the first signal."""
-    return (
-        DRAIN_DELAY_SECONDS.value + SHUTDOWN_GRACE_SECONDS.value + EXIT_SECONDS
-    )
-
-
 @contextlib.contextmanager
 def port_named() -> Iterator[None]:
     """Adds the flags to the error of an address that cannot be taken."""
@@ -144,12 +98,11 @@ def port_named() -> Iterator[None]:
         raise errors.UnavailableError(
             "--port must be a free port, or 0 to pick one, and --host an "
             f"address of this machine; got --port={PORT.value} "
-            f"--host={_HOST.value} ({error})"
+            f"--host={server_flags.HOST.value} ({error})"
         ) from None
 
 
 def say_running(port: int) -> None:
     """Prints that the server can be called."""
-    print(
-        f"Running... listening on {_HOST.value or '0.0.0.0'}:{port}", flush=True
-    )
+    host = server_flags.HOST.value or "0.0.0.0"
+    print(f"Running... listening on {host}:{port}", flush=True)

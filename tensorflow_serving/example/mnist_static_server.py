@@ -18,7 +18,7 @@ from tensorflow_serving.example import (
     mnist_service,
 )
 from tensorflow_serving.rpc import call as call_lib
-from tensorflow_serving.rpc import worker
+from tensorflow_serving.rpc import server_flags, worker
 from tensorflow_serving.servables.tensorflow import session_bundle_factory
 from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.util import signals
@@ -48,7 +48,7 @@ def serve(
       ServingError: The export cannot be loaded, its model cannot answer, or the
         port is in use.
     """
-    termination.end_within(mnist_server_flags.max_seconds_to_end())
+    termination.end_within(server_flags.shutdown().max_seconds)
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             mnist_classifier.prepare_process()

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from absl import flags, logging
 
+from tensorflow_serving.rpc import server_flags
+
 _MAX_PORT: Final = 65535
 
 PORT = flags.DEFINE_integer(
@@ -20,12 +22,6 @@ PORT = flags.DEFINE_integer(
 )
 GRPC_SOCKET_PATH = flags.DEFINE_string(
     "grpc_socket_path", "", "UNIX socket for gRPC, in addition to --port."
-)
-HOST = flags.DEFINE_string(
-    "host",
-    "",
-    "Host name or address to listen on, such as localhost or ::1; empty: all "
-    "addresses of this machine, IPv4 and IPv6.",
 )
 MODEL_NAME = flags.DEFINE_string(
     "model_name",
@@ -170,26 +166,7 @@ GRPC_MAX_THREADS = flags.DEFINE_integer(
     "CPU.",
     lower_bound=0,
 )
-MAX_CONCURRENT_CALLS = flags.DEFINE_integer(
-    "max_concurrent_calls",
-    0,
-    "How many calls may be without an answer at the same time; more are "
-    "refused with RESOURCE_EXHAUSTED. 0: any number.",
-    lower_bound=0,
-)
-DRAIN_DELAY_SECONDS = flags.DEFINE_float(
-    "drain_delay_seconds",
-    0.0,
-    "How long to go on serving after SIGTERM or Ctrl-C, with a health of "
-    "NOT_SERVING: the time that load balancers take to look elsewhere.",
-    lower_bound=0.0,
-)
-SHUTDOWN_GRACE_SECONDS = flags.DEFINE_float(
-    "shutdown_grace_seconds",
-    30.0,
-    "How long calls that run may take to finish after that.",
-    lower_bound=0.0,
-)
+flags.adopt_module_key_flags(server_flags)
 VERSION = flags.DEFINE_bool("version", False, "Prints versions and exits.")
 
 # Flags of TensorFlow Serving that have no meaning here, with their defaults.

@@ -23,10 +23,8 @@ from tensorflow_serving.model_servers import (
 )
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
-from tensorflow_serving.util import background_log, errors, signals
-
-# How long the process may go on without calls, or once their time is over.
-_EXIT_SECONDS = 2.0
+from tensorflow_serving.rpc import shutdown as shutdown_lib
+from tensorflow_serving.util import errors, signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +37,7 @@ class Options:
     max_concurrent_calls: int = 0
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
-    # How long to go on serving after a signal, with a health of NOT_SERVING.
-    drain_delay_seconds: float = 0.0
-    # How long calls may take to finish after that.
-    shutdown_grace_seconds: float = 30.0
+    shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
 
 
 def serve(
@@ -54,9 +49,8 @@ def serve(
     """Serves the models of a core until a signal comes.
 
     The ports are open at once; until the first models are loaded, calls of
-    them are refused with UNAVAILABLE. If calls take longer than the grace to
-    finish, the process ends here, with 1. Otherwise the caller has two seconds
-    for what is left to do.
+    them are refused with UNAVAILABLE. See Shutdown.wait_and_stop() for the
+    end.
 
     Args:
       core: The models.
@@ -68,11 +62,7 @@ def serve(
       UnavailableError: An address cannot be taken.
       InvalidArgumentError: The SSLConfig is not what it should be.
     """
-    termination.end_within(
-        options.drain_delay_seconds
-        + options.shutdown_grace_seconds
-        + _EXIT_SECONDS
-    )
+    termination.end_within(options.shutdown.max_seconds)
     with contextlib.ExitStack() as stack:
         tls = None
         if options.ssl is not None:
@@ -99,26 +89,7 @@ def serve(
         server.start()
         health.update()
         on_running()
-        logging.info("Stopping because of %s", termination.wait())
-        _stop(server, options)
-        termination.end_within(_EXIT_SECONDS, exit_code=0)
-
-
-def _stop(server: server_lib.Server, options: Options) -> None:
-    if server.stop(
-        options.shutdown_grace_seconds,
-        drain_delay_seconds=options.drain_delay_seconds,
-    ):
-        logging.info("Stopped")
-        return
-    logging.warning(
-        "Calls must finish within --shutdown_grace_seconds=%g; leaving those "
-        "that did not",
-        options.shutdown_grace_seconds,
-    )
-    background_log.flush()
-    # Their threads would keep the process, for as long as they like.
-    os._exit(1)
+        options.shutdown.wait_and_stop(server, termination)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
 )
+from tensorflow_serving.rpc import server_flags
 from tensorflow_serving.util import program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
@@ -35,10 +36,7 @@ _SWITCH_SECONDS = 1e-4
 def _addresses() -> tuple[str, ...]:
     addresses = []
     if port := model_server_flags.PORT.value:
-        host = model_server_flags.HOST.value
-        if ":" in host and not host.startswith("["):
-            host = f"[{host}]"
-        addresses.append(f"{host}:{port}")
+        addresses.append(server_flags.address(port))
     if path := model_server_flags.GRPC_SOCKET_PATH.value:
         addresses.append(f"unix:{path}")
     return tuple(addresses)
@@ -48,10 +46,9 @@ def _server_options() -> server.Options:
     return server.Options(
         _addresses(),
         max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
-        max_concurrent_calls=model_server_flags.MAX_CONCURRENT_CALLS.value,
+        max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
         ssl=options.ssl_config(),
-        drain_delay_seconds=model_server_flags.DRAIN_DELAY_SECONDS.value,
-        shutdown_grace_seconds=model_server_flags.SHUTDOWN_GRACE_SECONDS.value,
+        shutdown=server_flags.shutdown(),
     )
 
 

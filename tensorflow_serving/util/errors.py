@@ -188,10 +188,10 @@ def short_text(error: ServingError) -> str:
     return data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
 
 
-def require_at_least(least: int, **values: int) -> None:
+def require_at_least(least: float, **values: float) -> None:
     """Raises InvalidArgumentError if one of the named values is too small."""
     for name, value in values.items():
-        if value < least:
+        if not value >= least:  # NaN is neither above nor below
             raise InvalidArgumentError(
                 f"{name} must be at least {least}; got {value}"
             )

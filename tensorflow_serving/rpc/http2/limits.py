@@ -122,13 +122,9 @@ class Limits:
                 raise errors.InvalidArgumentError(
                     f"{name} must be at most {most}; got {value}"
                 )
-        for name in _SECONDS:
-            seconds = getattr(self, name)
-            # NaN is not at least 0 either.
-            if not seconds >= 0:
-                raise errors.InvalidArgumentError(
-                    f"{name} must be at least 0; got {seconds}"
-                )
+        errors.require_at_least(
+            0, **{name: getattr(self, name) for name in _SECONDS}
+        )
 
     @property
     def connection_window_bytes(self) -> int:
