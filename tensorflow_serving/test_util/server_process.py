@@ -1,5 +1,6 @@
 """A server as a separate process, from its start to its clean end."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -115,11 +116,12 @@ class ServerProcess:
     def child_pids(self) -> list[int]:
         """Returns the process ids of its children, such as its workers."""
         tasks = pathlib.Path(f"/proc/{self.pid}/task")
-        return [
-            int(child)
-            for path in tasks.glob("*/children")
-            for child in path.read_text().split()
-        ]
+        children: list[int] = []
+        for path in tasks.glob("*/children"):
+            # Threads come and go meanwhile.
+            with contextlib.suppress(OSError):
+                children.extend(map(int, path.read_text().split()))
+        return children
 
     @property
     def log_lines(self) -> Sequence[str]:
