@@ -50,14 +50,11 @@ def main(argv: Sequence[str]) -> None:
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(
-            mnist_versions.MnistVersions(
-                tuple(
-                    file_system_storage_path_source.ServableToMonitor(
-                        name, path
-                    )
-                    for name, path in zip(
-                        _SERVABLE_NAMES, argv[1:], strict=True
-                    )
+            mnist_versions.serving(
+                *map(
+                    file_system_storage_path_source.ServableToMonitor,
+                    _SERVABLE_NAMES,
+                    argv[1:],
                 ),
                 file_system_poll_wait_seconds=(
                     _FILE_SYSTEM_POLL_WAIT_SECONDS.value

@@ -31,6 +31,7 @@ from tensorflow_serving.example import (
 from tensorflow_serving.rpc import server_flags, shutdown
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
+    storage_path_manager,
     version_check,
 )
 from tensorflow_serving.util import (
@@ -70,7 +71,7 @@ def _monitored(
     )
 
 
-def _leave_loads(versions: mnist_versions.MnistVersions) -> None:
+def _leave_loads(versions: storage_path_manager.StoragePathManager) -> None:
     """Ends the process if a version is being loaded.
 
     That may take minutes and cannot be interrupted, and nobody waits for it.
@@ -89,8 +90,8 @@ def main(argv: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             versions = stack.enter_context(
-                mnist_versions.MnistVersions(
-                    (_monitored(argv),),
+                mnist_versions.serving(
+                    _monitored(argv),
                     file_system_poll_wait_seconds=(
                         _FILE_SYSTEM_POLL_WAIT_SECONDS.value
                     ),

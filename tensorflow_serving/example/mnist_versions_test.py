@@ -2,8 +2,6 @@
 
 import glob
 import os
-import signal
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -15,8 +13,9 @@ from tensorflow_serving.example import mnist_classifier, mnist_versions
 from tensorflow_serving.session_bundle import exporter, manifest_pb2
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
+    storage_path_manager,
 )
-from tensorflow_serving.util import errors, signals
+from tensorflow_serving.util import signals
 
 tf1 = tf.compat.v1
 
@@ -86,24 +85,23 @@ class MnistVersionsTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Takes over the signals, for the time of the test."""
         super().setUp()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
-        self.addCleanup(signal.set_wakeup_fd, -1)
         self.termination = signals.Termination()
+        self.addCleanup(self.termination.close)
 
     def _serve(
         self, *base_paths: str, poll_wait_seconds: float = 0.05
-    ) -> mnist_versions.MnistVersions:
+    ) -> storage_path_manager.StoragePathManager:
         """Serves servables "0", "1" and so on."""
-        versions = mnist_versions.MnistVersions(
-            tuple(
-                _ServableToMonitor(str(number), path)
-                for number, path in enumerate(base_paths)
-            ),
-            file_system_poll_wait_seconds=poll_wait_seconds,
-            max_batch_size=4,
+        versions: storage_path_manager.StoragePathManager = self.enter_context(
+            mnist_versions.serving(
+                *(
+                    _ServableToMonitor(str(number), path)
+                    for number, path in enumerate(base_paths)
+                ),
+                file_system_poll_wait_seconds=poll_wait_seconds,
+                max_batch_size=4,
+            )
         )
-        self.addCleanup(versions.close)
         return versions
 
     @parameterized.parameters(0.0, 0.05)
@@ -149,43 +147,6 @@ class MnistVersionsTest(parameterized.TestCase):
         assert state is not None
         self.assertIs(state.manager_state, servable.ManagerState.END)
         self.assertRegex(str(state.error), reason)
-
-    def test_first_version_may_come_later(self) -> None:
-        """A server waits for the first version, and logs what it waits for."""
-        base_path = self.create_tempdir().full_path
-        with self.assertLogs(level="INFO") as logs:
-            served = self._serve(base_path)
-            thread = threading.Thread(target=_export, args=[base_path, 1])
-            thread.start()
-            self.assertIsNone(served.wait_until_available(self.termination))
-            thread.join()
-        self.assertRegex(
-            "\n".join(logs.output),
-            f"Waiting for a version of 0 in {base_path}, .*; known so far: ",
-        )
-
-    def test_signal_ends_the_wait(self) -> None:
-        """Its name is returned."""
-        served = self._serve(self.create_tempdir().full_path)
-        os.kill(os.getpid(), signal.SIGTERM)
-        self.assertEqual(
-            served.wait_until_available(self.termination), "SIGTERM"
-        )
-
-    def test_version_that_nobody_looks_for_is_not_waited_for(self) -> None:
-        """If it is not there at the start, that is an error."""
-        with self.assertRaisesRegex(errors.NotFoundError, "must have a vers"):
-            self._serve(self.create_tempdir().full_path, poll_wait_seconds=0)
-
-    def test_everything_is_unloaded_at_the_end(self) -> None:
-        """However often it is closed."""
-        base_path = self.create_tempdir().full_path
-        _export(base_path, 1)
-        served = self._serve(base_path)
-        self.assertIsNone(served.wait_until_available(self.termination))
-        served.close()
-        served.close()
-        self.assertEqual(served.manager.list_available_servable_ids(), [])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The models of a server: configuration in, handles out.
 
-    source of paths -> adapter -> manager -> handles
-                  <- event bus -> state monitor
+    base paths -> storage path manager -> handles
 
 Example:
     with ServerCore(options, configs) as core:
@@ -13,7 +12,7 @@ import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
@@ -24,8 +23,6 @@ from tensorflow_serving.core import (
     basic_manager,
     servable,
     servable_handle,
-    servable_state_monitor,
-    source,
 )
 from tensorflow_serving.model_servers import model_configs, version_labels
 from tensorflow_serving.resources import resource_tracker
@@ -41,6 +38,7 @@ from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
+    storage_path_manager,
 )
 from tensorflow_serving.util import errors, event_bus, version_name
 
@@ -119,13 +117,9 @@ class ServerCore:
                 options.batching, options.batching_defaults
             )
             stack.callback(self._threads.close)
-            self._monitor = stack.enter_context(
-                servable_state_monitor.ServableStateMonitor(self._event_bus)
-            )
+            self._labels = self._assigned_labels(models, lambda *_: False)
             stack.enter_context(self._event_bus.subscribe(self._record))
-            self._manager = stack.enter_context(self._create_manager())
-            self._labels = self._assigned_labels(models)
-            self._connect(stack)
+            self._versions = stack.enter_context(self._serving(stack))
             self._stack = stack.pop_all()
 
     @property
@@ -151,7 +145,7 @@ class ServerCore:
         Raises:
           NotFoundError: Nothing is known of such a model. Permanent.
         """
-        states = self._monitor.version_states(name)
+        states = self._versions.monitor.version_states(name)
         if not states and name not in self.model_names:
             raise errors.NotFoundError(
                 f"Could not find any versions of model {name}"
@@ -171,7 +165,7 @@ class ServerCore:
             raise errors.InvalidArgumentError("ModelSpec has no name specified")
         request = self._request(spec)
         try:
-            return self._manager.get_servable_handle(
+            return self._versions.manager.get_servable_handle(
                 request, served_model.ServedModel
             )
         except errors.NotFoundError:
@@ -204,16 +198,16 @@ class ServerCore:
             allow; it is still being loaded. Transient.
         """
         with self._reload_lock:
-            labels = self._assigned_labels(models)
+            labels = self._assigned_labels(models, self._is_available)
             with self._lock:
                 known = set(model_configs.names(self._models))
                 self._models = tuple(models)
                 self._labels = labels
-            self._source.update_config(self._source_config(models))
+            self._versions.update_config(self._source_config(models))
             new = [model for model in models if model.name not in known]
             for model in new:
                 _require_version(model)
-            self._monitor.wait_until_available(
+            self._versions.monitor.wait_until_available(
                 [servable.ServableRequest.latest(each.name) for each in new],
                 self._options.model_load_timeout_seconds or None,
             )
@@ -230,29 +224,14 @@ class ServerCore:
         """Closes itself."""
         self.close()
 
-    def _create_manager(
-        self,
-    ) -> aspired_versions_manager.AspiredVersionsManager:
+    def _serving(
+        self, stack: contextlib.ExitStack
+    ) -> storage_path_manager.StoragePathManager:
+        """Begins to load what the configuration names."""
         options = self._options
-        tracker = None
-        if options.max_memory_bytes is not None:
-            tracker = resource_tracker.ResourceTracker(
-                resource_tracker.ResourceAllocation(options.max_memory_bytes)
-            )
-        return aspired_versions_manager.AspiredVersionsManager(
-            aspired_versions_manager.Options(
-                aspired_version_policy.availability_preserving_policy,
-                manager=options.manager,
-            ),
-            event_bus=self._event_bus,
-            resource_tracker=tracker,
-        )
-
-    def _connect(self, stack: contextlib.ExitStack) -> None:
-        """Connects source and adapter with the manager."""
         factory = stack.enter_context(
             model_bundle_factory.ModelBundleFactory(
-                self._options.session, self._options.tags
+                options.session, options.tags
             )
         )
         adapter = stack.enter_context(
@@ -260,13 +239,21 @@ class ServerCore:
                 factory, self._served
             )
         )
-        self._source = stack.enter_context(
-            file_system_storage_path_source.FileSystemStoragePathSource(
-                self._source_config(self._models), event_bus=self._event_bus
+        tracker = None
+        if options.max_memory_bytes is not None:
+            tracker = resource_tracker.ResourceTracker(
+                resource_tracker.ResourceAllocation(options.max_memory_bytes)
             )
+        return storage_path_manager.StoragePathManager(
+            self._source_config(self._models),
+            adapter,
+            aspired_versions_manager.Options(
+                aspired_version_policy.availability_preserving_policy,
+                manager=options.manager,
+            ),
+            event_bus=self._event_bus,
+            resource_tracker=tracker,
         )
-        source.connect_source_to_target(adapter, self._manager)
-        source.connect_source_to_target(self._source, adapter)
 
     def _served(
         self, bundle: session_bundle.SessionBundle[session_lib.Session]
@@ -304,19 +291,21 @@ class ServerCore:
         return servable.ServableRequest.latest(spec.name)
 
     def _assigned_labels(
-        self, models: Sequence[model_configs.ModelConfig]
+        self,
+        models: Sequence[model_configs.ModelConfig],
+        is_available: Callable[[str, int], bool],
     ) -> version_labels.Labels:
         return version_labels.assigned(
             models,
             self._labels,
-            self._is_available,
+            is_available,
             allows_unavailable=(
                 self._options.allows_labels_for_unavailable_models
             ),
         )
 
     def _is_available(self, name: str, version: int) -> bool:
-        state = self._monitor.state(servable.ServableId(name, version))
+        state = self._versions.monitor.state(servable.ServableId(name, version))
         return state is not None and state.manager_state is _AVAILABLE
 
     def _record(

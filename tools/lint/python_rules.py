@@ -31,7 +31,7 @@ _LAYERS: dict[str, set[str]] = {
     "tensorflow_c": {"util"},
     "resources": {"util"},
     "core": {"resources", "util"},
-    "sources": {"core", "util"},
+    "sources": {"core", "resources", "util"},
     "servables": {
         "apis",
         "batching",
