@@ -10,6 +10,7 @@ from tools.lint import python_rules, source_tree
 # The packages of requirements.in whose modules have other names.
 _PACKAGES = {
     "absl": "absl-py",
+    "ai_edge_litert": "ai-edge-litert",
     "google.protobuf": "protobuf",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
