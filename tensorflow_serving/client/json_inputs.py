@@ -44,9 +44,14 @@ def parse(
 
 
 def format_outputs(outputs: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Returns a line of JSON; bytes that are not UTF-8 are {"b64": ...}."""
+    """Returns a line of JSON, by ascending name.
+
+    Bytes that are not UTF-8 are {"b64": ...}.
+    """
     return json.dumps(
-        {name: _plain(array) for name, array in outputs.items()}, default=_text
+        {name: _plain(array) for name, array in outputs.items()},
+        default=_text,
+        sort_keys=True,
     )
 
 

@@ -74,7 +74,7 @@ class JsonInputsTest(parameterized.TestCase):
             json_inputs.parse(text, _signature("float32"))
 
     def test_outputs_are_one_line(self) -> None:
-        """Numbers are as short as they can be, texts readable if they are."""
+        """Names are sorted, numbers short, and texts readable if they are."""
         texts = np.empty([2], object)
         texts[:] = [b"a", b"\xff"]
         outputs = {
@@ -86,8 +86,8 @@ class JsonInputsTest(parameterized.TestCase):
         }
         self.assertEqual(
             json_inputs.format_outputs(outputs),
-            '{"f": [[0.1, 2.0]], "i": 3, "t": ["a", {"b64": "/w=="}], '
-            '"c": ["1j"], "b": [1.5]}',
+            '{"b": [1.5], "c": ["1j"], "f": [[0.1, 2.0]], "i": 3, '
+            '"t": ["a", {"b64": "/w=="}]}',
         )
 
 

@@ -13,6 +13,9 @@ from absl import app, flags
 from tensorflow_serving.client import calls, client, json_inputs, options
 from tensorflow_serving.util import errors, program
 
+# TensorFlow keeps the operation that initialises a model as a signature.
+_INTERNAL_PREFIX = "__saved_model_"
+
 _SERVER = flags.DEFINE_string(
     "server", None, "Host and port, such as localhost:8500.", required=True
 )
@@ -56,9 +59,13 @@ def main(argv: Sequence[str]) -> None:
         signatures = server.metadata(model).signatures
         signature = signatures.get(model.signature)
         if signature is None:
+            names = [
+                name
+                for name in sorted(signatures)
+                if not name.startswith(_INTERNAL_PREFIX)
+            ]
             raise errors.InvalidArgumentError(
-                f"--signature must be one of {sorted(signatures)}; got "
-                f"{model.signature}"
+                f"--signature must be one of {names}; got {model.signature}"
             )
         inputs = json_inputs.parse(_JSON.value, signature)
         outputs = server.predict(model, inputs).outputs

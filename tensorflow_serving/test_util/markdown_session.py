@@ -15,8 +15,8 @@ examples between the sessions are run as well; see markdown_code.
 
 Commands run as if in the root of the workspace after a build: `bazel build`
 only checks that the test has the program in its data. A command whose output
-has "listening on" is a server, which runs to the end of the page. Ports and
-/tmp stand for free ports and a folder of the test.
+has "listening on" is a gRPC server, which runs to the end of the page. Ports
+and /tmp stand for free ports, or sockets, and a folder of the test.
 """
 
 import contextlib
@@ -26,9 +26,13 @@ import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tensorflow_serving.test_util import markdown_code, server_process
 from tensorflow_serving.util import errors
@@ -36,9 +40,12 @@ from tensorflow_serving.util import errors
 _INDENT: Final = "    "
 _PROMPT: Final = "$ "
 _HERE_DOCUMENT: Final = re.compile(r"<<\s*'?(\w+)'?")
-_BUILD: Final = re.compile(r"(?:\./tools/)?bazel build //(\S*):(\S+)")
+_BUILD: Final = re.compile(r"bazel build (//\S*:\S+(?: //\S*:\S+)*)")
 _PORT_FLAG: Final = re.compile(r"--port=(\d+)")
 _LISTENING: Final = "listening on"
+# Longer than any server takes to load its models.
+_START_SECONDS: Final = 60
+_MODEL_SERVER: Final = "tensorflow_model_server"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +82,9 @@ def run(
     page: str | os.PathLike[str],
     workspace: str | os.PathLike[str],
     folder: str | os.PathLike[str],
+    *,
+    sections: Collection[str] = (),
+    meanings: Mapping[str, str] | None = None,
 ) -> None:
     """Runs the commands and the Python examples of a page.
 
@@ -82,6 +92,8 @@ def run(
       page: The page.
       workspace: The folder with tensorflow_serving, where the programs are.
       folder: Stands for /tmp.
+      sections: The headings of the sections to run; all if empty.
+      meanings: Texts of the page that the test has others for.
 
     Raises:
       FailedPreconditionError: A command failed, or printed something else than
@@ -90,8 +102,14 @@ def run(
         end.
     """
     path = pathlib.Path(page)
-    found = commands(path)
-    if not found:
+    parts: list[Command | markdown_code.Block] = [
+        *commands(path),
+        *markdown_code.python_blocks(path),
+    ]
+    if sections:
+        headings = _headings(path)
+        parts = [part for part in parts if headings[part.line - 1] in sections]
+    if not any(isinstance(part, Command) for part in parts):
         raise errors.InvalidArgumentError(
             f"page must have a command after {_PROMPT!r}; got none: {page}"
         )
@@ -100,10 +118,7 @@ def run(
         markdown_code.module_of(path) as module,
     ):
         session = _Session(path, os.fspath(workspace), os.fspath(folder))
-        parts: list[Command | markdown_code.Block] = [
-            *found,
-            *markdown_code.python_blocks(path),
-        ]
+        session.add_meanings(meanings or {})
         for part in sorted(parts, key=lambda part: part.line):
             session.run(part, module, servers)
 
@@ -118,6 +133,10 @@ class _Session:
         # The places on this machine by those that the page shows.
         self._meanings = {"bazel-bin/": f"{workspace}/", "/tmp/": f"{folder}/"}
 
+    def add_meanings(self, meanings: Mapping[str, str]) -> None:
+        """Takes texts in the place of those that the page shows."""
+        self._meanings |= meanings
+
     def run(
         self,
         part: Command | markdown_code.Block,
@@ -131,22 +150,36 @@ class _Session:
                 dataclasses.replace(part, code=code), self._page, module
             )
         elif match := _BUILD.fullmatch(part.text):
-            self._require_program(part, os.path.join(*match.groups()))
+            self._require_programs(part, match[1].split())
         elif any(_LISTENING in line for line in part.output):
-            servers.enter_context(self._server(part.text))
+            servers.enter_context(self._server(part.text, servers))
         else:
             self._run_command(part)
 
-    def _require_program(self, command: Command, path: str) -> None:
-        if not os.path.exists(os.path.join(self._workspace, path)):
-            raise self._error(command, f"no {path} in the data of the test")
+    def _require_programs(
+        self, command: Command, labels: Sequence[str]
+    ) -> None:
+        for label in labels:
+            path = label.removeprefix("//").replace(":", "/").lstrip("/")
+            if not os.path.exists(os.path.join(self._workspace, path)):
+                raise self._error(command, f"no {path} in the data of the test")
 
-    def _server(self, text: str) -> server_process.ServerProcess:
+    def _server(
+        self, text: str, servers: contextlib.ExitStack
+    ) -> server_process.ServerProcess:
+        actual = self._actual(text)
+        if _MODEL_SERVER in text:  # takes port 0 for none
+            # The path of a socket has at most 107 bytes.
+            short = servers.enter_context(
+                tempfile.TemporaryDirectory(dir="/tmp")
+            )
+            actual += f" --grpc_socket_path={short}/socket"
         server = server_process.ServerProcess(
-            shlex.split(_PORT_FLAG.sub("--port=0", self._actual(text)))
+            shlex.split(_PORT_FLAG.sub("--port=0", actual))
         )
         if match := _PORT_FLAG.search(text):
             self._meanings[f"localhost:{match[1]}"] = server.address
+            _wait_until_serving(server.address)
         return server
 
     def _run_command(self, command: Command) -> None:
@@ -176,6 +209,29 @@ class _Session:
             f"command must do as the page shows; got {got}\n"
             f"{self._page}:{command.line}: {command.text}"
         )
+
+
+def _headings(page: pathlib.Path) -> Sequence[str]:
+    """Returns the heading above each line of a page."""
+    heading = ""
+    headings = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            heading = line.removeprefix("## ")
+        headings.append(heading)
+    return headings
+
+
+def _wait_until_serving(address: str) -> None:
+    """Waits as long as readers take to type their next command, and longer."""
+    with grpc.insecure_channel(address) as channel:
+        states = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(), timeout=_START_SECONDS
+        )
+        for state in states:
+            if state.status == health_pb2.HealthCheckResponse.SERVING:
+                states.cancel()
+                return
 
 
 def _command_text(lines: Sequence[str], number: int) -> tuple[str, int]:

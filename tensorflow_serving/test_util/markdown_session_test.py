@@ -2,8 +2,11 @@
 
 import os
 import pathlib
+from concurrent import futures
 
+import grpc
 from absl.testing import absltest, parameterized
+from grpc_health.v1 import health, health_pb2_grpc
 
 from tensorflow_serving.test_util import markdown_session
 from tensorflow_serving.util import errors
@@ -25,7 +28,7 @@ Text.
 """
 _SERVER = """#!/bin/bash
 echo "$@" > "$(dirname "$0")/flags"
-echo "Running, listening on 0.0.0.0:4321"
+echo "Running, listening on 0.0.0.0:{port}"
 exec cat
 """
 
@@ -34,16 +37,28 @@ class MarkdownSessionTest(parameterized.TestCase):
     """Pages with sessions."""
 
     def setUp(self) -> None:
-        """Makes a workspace with one server, and a folder."""
+        """Makes a workspace with one program, and a folder."""
         super().setUp()
         self.workspace = pathlib.Path(self.create_tempdir().full_path)
-        server = self.workspace / "server"
-        server.write_text(_SERVER, encoding="utf-8")
-        server.chmod(0o755)
         self.folder = self.create_tempdir().full_path
+        (self.workspace / "server").touch()
 
     def _page(self, text: str) -> pathlib.Path:
         return pathlib.Path(self.create_tempfile("page.md", text).full_path)
+
+    def _start(self) -> int:
+        """Serves health, as if the program did; returns the port."""
+        server = grpc.server(futures.ThreadPoolExecutor())
+        health_pb2_grpc.add_HealthServicer_to_server(
+            health.HealthServicer(), server
+        )
+        port = server.add_insecure_port("localhost:0")
+        server.start()
+        self.addCleanup(lambda: server.stop(None).wait())
+        program = self.workspace / "server"
+        program.write_text(_SERVER.format(port=port), encoding="utf-8")
+        program.chmod(0o755)
+        return port
 
     def _run(self, text: str) -> None:
         markdown_session.run(self._page(text), self.workspace, self.folder)
@@ -105,10 +120,11 @@ class MarkdownSessionTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "no a/client in the data"
         ):
-            self._run("    $ bazel build //a:client\n")
+            self._run("    $ bazel build //:server //a:client\n")
 
     def test_server_runs_while_later_commands_do(self) -> None:
         """Later commands and examples get the address of a server."""
+        port = self._start()
         self._run(
             "    $ bazel-bin/server --port=8500 /tmp/x\n"
             "    listening on 0.0.0.0:8500\n"
@@ -117,17 +133,38 @@ class MarkdownSessionTest(parameterized.TestCase):
             "\n"
             "```python\n"
             "address = 'localhost:8500'\n"
-            "assert address == 'local' + 'host:4321'\n"
+            f"assert address == 'local' + 'host:{port}'\n"
             "```\n"
         )
         folder = pathlib.Path(self.folder)
         self.assertEqual(
-            (folder / "address").read_text().strip(), "localhost:4321"
+            (folder / "address").read_text().strip(), f"localhost:{port}"
         )
         self.assertEqual(
             (self.workspace / "flags").read_text().strip(),
             f"--port=0 {self.folder}/x",
         )
+
+    def test_sections_run_alone(self) -> None:
+        """A test may leave out the sections that take long."""
+        page = self._page(
+            "## One\n\n    $ touch /tmp/one\n\n## Two\n\n    $ false\n\n"
+            "## Three\n\n    $ touch /tmp/three\n"
+        )
+        markdown_session.run(
+            page, self.workspace, self.folder, sections=["One", "Three"]
+        )
+        self.assertCountEqual(os.listdir(self.folder), ["one", "three"])
+
+    def test_texts_may_have_meanings_of_the_test(self) -> None:
+        """A test may pass a flag that readers do without."""
+        markdown_session.run(
+            self._page("    $ touch --never /tmp/one\n"),
+            self.workspace,
+            self.folder,
+            meanings={"--never": "--no-create"},
+        )
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_page_without_commands_is_refused(self) -> None:
         """A test of a page that shows no command would prove nothing."""
