@@ -1,7 +1,7 @@
-"""One function of a session, of which several calls are run as one.
+"""One function of a session, of which several tasks are run as one.
 
-A function is a choice of tensors to feed and to fetch. Its calls are the tasks
-that a BatchingSession schedules.
+A function is a choice of tensors to feed and to fetch. A BatchingSession
+schedules its tasks.
 """
 
 import dataclasses
@@ -15,7 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from tensorflow_serving.batching import batch_scheduler, tensor_batch
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    run_timing,
+    tensor_batch,
+)
 from tensorflow_serving.util import bugs, errors
 from tensorflow_serving.util import clock as clock_lib
 
@@ -47,54 +51,43 @@ class Session(Protocol):
         """Frees what the session holds."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Run:
-    """The times of a batch, in seconds of the session's clock."""
-
-    # The rows of all its calls, without padding.
-    num_rows: int
-    num_padding_rows: int
-    # A thread took the batch; it began to run; it was done.
-    taken_time: float
-    start_time: float
-    end_time: float
-
-
 class Caller(Protocol):
-    """The maker of calls, which gets their outputs or their error.
+    """The maker of tasks, which gets their outputs or their error.
 
-    The calls of a caller that share a batch end together. Both methods are
+    The tasks of a caller that share a batch end together. Both methods are
     called without a lock, on any thread, and must not block.
     """
 
     def succeed(
         self,
-        calls: Sequence["Call"],
+        tasks: Sequence["FunctionTask"],
         outputs: Sequence[npt.NDArray[Any]],
-        run: Run,
+        timing: run_timing.RunTiming,
     ) -> None:
-        """Ends calls that ran together with their outputs.
+        """Ends tasks that ran together with their outputs.
 
-        If it raises, the error is logged and fail() gets all the calls, also
+        If it raises, the error is logged and fail() gets all the tasks, also
         those that have their outputs already.
 
         Args:
-          calls: At least one.
-          outputs: Of shape [rows, ...], with the rows of the calls one after
-            the other; rows_of() takes them apart. A call that ran alone may
+          tasks: At least one.
+          outputs: Of shape [rows, ...], with the rows of the tasks one after
+            the other; rows_of() takes them apart. A task that ran alone may
             have outputs of other shapes.
-          run: The run, of these calls and perhaps of other ones.
+          timing: The times of the run, of these tasks and perhaps of others.
         """
 
-    def fail(self, calls: Sequence["Call"], error: errors.ServingError) -> None:
-        """Ends calls with an error that they share; at least one.
+    def fail(
+        self, tasks: Sequence["FunctionTask"], error: errors.ServingError
+    ) -> None:
+        """Ends tasks with an error that they share; at least one.
 
-        It has no effect on a call that has ended already.
+        It has no effect on a task that has ended already.
         """
 
 
-class Call(batch_scheduler.BatchTask):
-    """One call of a function; its caller gets the result."""
+class FunctionTask(batch_scheduler.BatchTask):
+    """A run that waits for its turn; its caller gets the result."""
 
     __slots__ = (
         "arrival_time",
@@ -119,19 +112,19 @@ class Call(batch_scheduler.BatchTask):
         deadline: float,
         context: object,
     ) -> None:
-        """Use BatchedFunction.call() instead, which checks the inputs."""
+        """Use BatchedFunction.task() instead, which checks the inputs."""
         self.function = function
         self.inputs = inputs
         has_rows = bool(inputs and inputs[0].ndim)
         self.num_rows = num_rows = len(inputs[0]) if has_rows else 1
-        # A call without rows takes up room as well, or any number would fit. A
-        # call that runs alone is never too large, and never split.
+        # A task without rows takes up room as well, or any number would fit. A
+        # task that runs alone is never too large, and never split.
         self.size = 1 if function.runs_alone else num_rows or 1
         self.caller = caller
         self.deadline = deadline
         self.context: Any = context
         self.arrival_time = function.clock.now()
-        # If the call was split.
+        # If the task was split.
         self.whole: _Whole | None = None
         # Fields of the queue; see BatchTask.
         self.place = None
@@ -139,29 +132,31 @@ class Call(batch_scheduler.BatchTask):
         self.parts = ()
 
     def fail(self, error: errors.ServingError) -> None:
-        """Ends the call with an error; of several, the first counts."""
+        """Ends the task with an error; of several, the first counts."""
         if self.whole is None or self.whole.end() is self:
             self.caller.fail([self], error)
 
-    def unsplit(self) -> "Call | None":
-        """Returns the call of which this is a part, to be run as a whole.
+    def unsplit(self) -> "FunctionTask | None":
+        """Returns the task of which this is a part, to be run as a whole.
 
         Returns:
-          This call if it is not a part; None if another part of the whole call
-          got it before, or the whole call has ended.
+          This task if it is not a part; None if another part of the whole task
+          got it before, or the whole task has ended.
         """
         if isinstance(self.caller, _Whole):
             return self.caller.end()
         return self
 
-    def split(self, sizes: Sequence[int]) -> list["Call"]:
-        """See BatchTask; this call is done when the last part is."""
+    def split(self, sizes: Sequence[int]) -> list["FunctionTask"]:
+        """See BatchTask; this task is done when the last part is."""
         self.whole = whole = _Whole(self, len(sizes))
         parts = []
         start = 0
         for index, size in enumerate(sizes):
             inputs = [array[start : start + size] for array in self.inputs]
-            part = Call(self.function, inputs, whole, self.deadline, index)
+            part = FunctionTask(
+                self.function, inputs, whole, self.deadline, index
+            )
             part.arrival_time = self.arrival_time
             parts.append(part)
             start += size
@@ -169,35 +164,35 @@ class Call(batch_scheduler.BatchTask):
 
 
 class _Whole:
-    """A call that was split, as the caller of its parts. Thread-safe."""
+    """A task that was split, as the caller of its parts. Thread-safe."""
 
-    def __init__(self, call: Call, num_parts: int) -> None:
+    def __init__(self, task: FunctionTask, num_parts: int) -> None:
         self._lock = threading.Lock()
-        # All guarded by _lock. The call, until it ends; without it there is no
+        # All guarded by _lock. The task, until it ends; without it there is no
         # cycle of references that keeps its inputs.
-        self._call: Call | None = call
+        self._task: FunctionTask | None = task
         # The outputs of each part, in order.
         self._outputs: list[Sequence[npt.NDArray[Any]]] = [()] * num_parts
-        self._runs: list[Run] = []
+        self._timings: list[run_timing.RunTiming] = []
 
-    def end(self) -> Call | None:
-        """Returns the call once; from then on the parts are ignored."""
+    def end(self) -> FunctionTask | None:
+        """Returns the task once; from then on the parts are ignored."""
         with self._lock:
-            call, self._call = self._call, None
-        return call
+            task, self._task = self._task, None
+        return task
 
     def succeed(
         self,
-        calls: Sequence[Call],
+        tasks: Sequence[FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: Run,
+        timing: run_timing.RunTiming,
     ) -> None:
-        """Keeps the outputs of parts; the last one ends the whole call."""
+        """Keeps the outputs of parts; the last one ends the whole task."""
         with self._lock:
-            for part, part_outputs in rows_of(calls, outputs):
+            for part, part_outputs in rows_of(tasks, outputs):
                 self._outputs[part.context] = part_outputs
-                self._runs.append(run)
-            if self._call is None or len(self._runs) < len(self._outputs):
+                self._timings.append(timing)
+            if self._task is None or len(self._timings) < len(self._outputs):
                 return
         # This was the last part: there is nobody else now but fail().
         try:
@@ -207,31 +202,24 @@ class _Whole:
             ]
         except ValueError as error:
             self.fail(
-                calls,
+                tasks,
                 errors.FailedPreconditionError(
                     "outputs of all parts of a call must have rows of one "
                     f"shape; got {error}"
                 ),
             )
             return
-        if (call := self.end()) is not None:
-            _succeed(call.caller, [call], outputs, _all(self._runs))
+        if (task := self.end()) is not None:
+            _succeed(
+                task.caller, [task], outputs, run_timing.overall(self._timings)
+            )
 
-    def fail(self, calls: Sequence[Call], error: errors.ServingError) -> None:
-        """Ends the whole call with the error of parts."""
-        if (call := self.end()) is not None:
-            _fail(call.caller, [call], error)
-
-
-def _all(runs: Sequence[Run]) -> Run:
-    """Returns the largest batch, from the first start to the last end."""
-    return Run(
-        max(run.num_rows for run in runs),
-        max(run.num_padding_rows for run in runs),
-        min(run.taken_time for run in runs),
-        min(run.start_time for run in runs),
-        max(run.end_time for run in runs),
-    )
+    def fail(
+        self, tasks: Sequence[FunctionTask], error: errors.ServingError
+    ) -> None:
+        """Ends the whole task with the error of parts."""
+        if (task := self.end()) is not None:
+            _fail(task.caller, [task], error)
 
 
 class BatchedFunction:
@@ -240,8 +228,8 @@ class BatchedFunction:
     Calls are merged only if each row of the outputs belongs to a row of the
     inputs. What the shapes in the graph say of that is looked at once, here. If
     the graph does not say it, the first batch whose outputs do not have its
-    rows shows it. From then on each call runs alone, so that what a call gets
-    never depends on the calls that happen to come with it.
+    rows shows it. From then on each task runs alone, so that what a task gets
+    never depends on the tasks that happen to come with it.
 
     Thread-safe.
     """
@@ -262,8 +250,8 @@ class BatchedFunction:
           session: Runs the function.
           fetches: Names of tensors.
           feeds: Names of tensors.
-          clock: Tells when calls arrive and run.
-          runs_alone: Whether calls must not be merged, whatever the shapes.
+          clock: Tells when tasks arrive and run.
+          runs_alone: Whether tasks must not be merged, whatever the shapes.
           takes_any_shape: Whether inputs may have other shapes than the graph
             says, as for TensorFlow itself.
 
@@ -274,7 +262,7 @@ class BatchedFunction:
         self.fetches = tuple(fetches)
         specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
-        # Whether calls must not be merged, split or padded. Without a feed
+        # Whether tasks must not be merged, split or padded. Without a feed
         # there are no rows.
         self.runs_alone = (
             runs_alone
@@ -287,7 +275,7 @@ class BatchedFunction:
         if takes_any_shape:
             specs = [dataclasses.replace(spec, shape=None) for spec in specs]
         self._specs = specs
-        # Whether all calls can share a batch.
+        # Whether all tasks can share a batch.
         self.has_rows_of_one_shape = all(
             spec.has_rows_of_one_shape for spec in self._specs
         )
@@ -295,7 +283,7 @@ class BatchedFunction:
     def to_arrays(
         self, inputs: Sequence[npt.ArrayLike]
     ) -> list[npt.NDArray[Any]]:
-        """Returns inputs of a call as arrays that fit the graph.
+        """Returns inputs of a task as arrays that fit the graph.
 
         Args:
           inputs: An array of shape [rows, ...] for each of the feeds; of any
@@ -319,14 +307,14 @@ class BatchedFunction:
             tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
         return arrays
 
-    def call(
+    def task(
         self,
         inputs: Sequence[npt.ArrayLike],
         caller: Caller,
         deadline: float = math.inf,
         context: object = None,
-    ) -> Call:
-        """Returns a call to schedule.
+    ) -> FunctionTask:
+        """Returns a task to schedule.
 
         Args:
           inputs: An array of shape [rows, ...] for each of the feeds.
@@ -334,58 +322,64 @@ class BatchedFunction:
             go if they run together.
           deadline: When the result is no longer useful, in seconds of the
           clock.
-          context: Whatever the caller wants to find in the call again.
+          context: Whatever the caller wants to find in the task again.
 
         Raises:
           InvalidArgumentError: See to_arrays().
         """
-        return Call(self, self.to_arrays(inputs), caller, deadline, context)
+        return FunctionTask(
+            self, self.to_arrays(inputs), caller, deadline, context
+        )
 
-    def run(
-        self, calls: Sequence[Call], taken_time: float, padding: Sequence[int]
-    ) -> Run | None:
-        """Runs calls that fit together as one, and gives callers the outputs.
+    def execute(
+        self,
+        tasks: Sequence[FunctionTask],
+        taken_time: float,
+        padding: Sequence[int],
+    ) -> run_timing.RunTiming | None:
+        """Runs tasks that fit together as one, and gives callers the outputs.
 
         Args:
-          calls: One of the groups() of calls of this function.
+          tasks: One of the groups() of tasks of this function.
           taken_time: When they left their queue.
           padding: The sizes to which a batch may be padded; ascending.
 
         Returns:
-          The run; None if the outputs did not have the rows of the batch. Then
-          no caller got anything, and the calls are to be grouped and run again.
+          Its times; None if the outputs did not have the rows of the batch.
+          Then no caller got anything, and the tasks are to be grouped and run
+          again.
 
         Raises:
           ServingError: The run failed; no caller got anything.
         """
-        is_part = isinstance(calls[0].caller, _Whole)
-        is_alone = self.runs_alone and len(calls) == 1 and not is_part
-        num_rows = num_padded = sum([call.num_rows for call in calls])
+        is_part = isinstance(tasks[0].caller, _Whole)
+        is_alone = self.runs_alone and len(tasks) == 1 and not is_part
+        num_rows = num_padded = sum([task.num_rows for task in tasks])
         if is_alone:
-            inputs = calls[0].inputs
+            inputs = tasks[0].inputs
         else:
             num_padded = tensor_batch.padded_size(num_rows, padding)
-            inputs = _merged_inputs(calls, num_padded)
+            inputs = _merged_inputs(tasks, num_padded)
         start_time = self.clock.now()
         outputs = self._run(*inputs)
         end_time = self.clock.now()
-        result = Run(
+        timing = run_timing.RunTiming(
             num_rows, num_padded - num_rows, taken_time, start_time, end_time
         )
-        if not is_alone and (len(calls) > 1 or padding or is_part):
+        if not is_alone and (len(tasks) > 1 or padding or is_part):
             if not self._have_rows(outputs, num_padded):
                 return None
             if num_padded > num_rows:
                 outputs = [array[:num_rows] for array in outputs]
         start = 0
-        for caller, own_calls in _by_caller(calls):
+        for caller, own_tasks in _by_caller(tasks):
             own_outputs = outputs
-            if len(own_calls) < len(calls):
-                end = start + sum([call.num_rows for call in own_calls])
+            if len(own_tasks) < len(tasks):
+                end = start + sum([task.num_rows for task in own_tasks])
                 own_outputs = [array[start:end] for array in outputs]
                 start = end
-            _succeed(caller, own_calls, own_outputs, result)
-        return result
+            _succeed(caller, own_tasks, own_outputs, timing)
+        return timing
 
     def _have_rows(
         self, outputs: Sequence[npt.NDArray[Any]], num_rows: int
@@ -398,101 +392,101 @@ class BatchedFunction:
             self.runs_alone = True
             logging.warning(
                 "Output tensor %s does not have a row for each row of a batch; "
-                "calls that fetch it run alone from now on",
+                "tasks that fetch it run alone from now on",
                 name,
             )
         return False
 
 
 def rows_of(
-    calls: Sequence[Call], outputs: Sequence[npt.NDArray[Any]]
-) -> Iterator[tuple[Call, Sequence[npt.NDArray[Any]]]]:
-    """Yields each call with its rows of the outputs; see Caller.succeed."""
-    if len(calls) == 1:
-        yield calls[0], outputs
+    tasks: Sequence[FunctionTask], outputs: Sequence[npt.NDArray[Any]]
+) -> Iterator[tuple[FunctionTask, Sequence[npt.NDArray[Any]]]]:
+    """Yields each task with its rows of the outputs; see Caller.succeed."""
+    if len(tasks) == 1:
+        yield tasks[0], outputs
         return
     start = 0
-    for call in calls:
-        end = start + call.num_rows
-        yield call, [array[start:end] for array in outputs]
+    for task in tasks:
+        end = start + task.num_rows
+        yield task, [array[start:end] for array in outputs]
         start = end
 
 
-def groups(calls: Sequence[Call]) -> Sequence[Sequence[Call]]:
-    """Returns the calls in groups of those that can be run as one.
+def groups(tasks: Sequence[FunctionTask]) -> Sequence[Sequence[FunctionTask]]:
+    """Returns the tasks in groups of those that can be run as one.
 
-    Parts of a call that has to run alone are replaced by the whole call.
+    Parts of a task that has to run alone are replaced by the whole task.
     """
-    function = calls[0].function
+    function = tasks[0].function
     if (
         function.has_rows_of_one_shape
         and not function.runs_alone
-        and all(call.function is function for call in calls)
+        and all(task.function is function for task in tasks)
     ):
-        return [calls]
-    by_shape: dict[object, list[Call]] = {}
-    for call in calls:
-        if not call.function.runs_alone:
-            shapes = tuple(array.shape[1:] for array in call.inputs)
-            by_shape.setdefault((id(call.function), shapes), []).append(call)
-        elif (whole := call.unsplit()) is not None:
+        return [tasks]
+    by_shape: dict[object, list[FunctionTask]] = {}
+    for task in tasks:
+        if not task.function.runs_alone:
+            shapes = tuple(array.shape[1:] for array in task.inputs)
+            by_shape.setdefault((id(task.function), shapes), []).append(task)
+        elif (whole := task.unsplit()) is not None:
             by_shape[id(whole)] = [whole]
     return list(by_shape.values())
 
 
-def fail_all(calls: Sequence[Call], error: BaseException) -> None:
-    """Ends calls with what made their run fail."""
+def fail_all(tasks: Sequence[FunctionTask], error: BaseException) -> None:
+    """Ends tasks with what made their run fail."""
     shown = bugs.as_serving_error("running a batch", error)
-    for caller, own_calls in _by_caller(calls):
-        _fail(caller, own_calls, shown)
+    for caller, own_tasks in _by_caller(tasks):
+        _fail(caller, own_tasks, shown)
 
 
 def _merged_inputs(
-    calls: Sequence[Call], num_rows: int
+    tasks: Sequence[FunctionTask], num_rows: int
 ) -> Sequence[npt.NDArray[Any]]:
-    """Returns the rows of all calls and the padding, for each of the feeds."""
-    if len(calls[0].inputs) == 1:
-        arrays = [call.inputs[0] for call in calls]
+    """Returns the rows of all tasks and the padding, for each of the feeds."""
+    if len(tasks[0].inputs) == 1:
+        arrays = [task.inputs[0] for task in tasks]
         return [tensor_batch.merge(arrays, num_rows)]
     return [
         tensor_batch.merge(arrays, num_rows)
-        for arrays in zip(*(call.inputs for call in calls), strict=True)
+        for arrays in zip(*(task.inputs for task in tasks), strict=True)
     ]
 
 
 def _by_caller(
-    calls: Sequence[Call],
-) -> Sequence[tuple[Caller, Sequence[Call]]]:
-    """Returns the calls in order, grouped where neighbours have one caller."""
-    caller = calls[0].caller
-    if all(call.caller is caller for call in calls):
-        return [(caller, calls)]
+    tasks: Sequence[FunctionTask],
+) -> Sequence[tuple[Caller, Sequence[FunctionTask]]]:
+    """Returns the tasks in order, grouped where neighbours have one caller."""
+    caller = tasks[0].caller
+    if all(task.caller is caller for task in tasks):
+        return [(caller, tasks)]
     by_caller = []
-    for _, group in itertools.groupby(calls, lambda call: id(call.caller)):
-        own_calls = [*group]
-        by_caller.append((own_calls[0].caller, own_calls))
+    for _, group in itertools.groupby(tasks, lambda task: id(task.caller)):
+        own_tasks = [*group]
+        by_caller.append((own_tasks[0].caller, own_tasks))
     return by_caller
 
 
 def _succeed(
     caller: Caller,
-    calls: Sequence[Call],
+    tasks: Sequence[FunctionTask],
     outputs: Sequence[npt.NDArray[Any]],
-    run: Run,
+    timing: run_timing.RunTiming,
 ) -> None:
-    """Ends calls; an exception of their caller must not affect others."""
+    """Ends tasks; an exception of their caller must not affect others."""
     try:
-        caller.succeed(calls, outputs, run)
+        caller.succeed(tasks, outputs, timing)
     except Exception:
         logging.exception("The end of a call failed")
         error = errors.InternalError("answering a call failed; see the log")
-        _fail(caller, calls, error)
+        _fail(caller, tasks, error)
 
 
 def _fail(
-    caller: Caller, calls: Sequence[Call], error: errors.ServingError
+    caller: Caller, tasks: Sequence[FunctionTask], error: errors.ServingError
 ) -> None:
     try:
-        caller.fail(calls, error)
+        caller.fail(tasks, error)
     except Exception:
         logging.exception("The end of a call failed")

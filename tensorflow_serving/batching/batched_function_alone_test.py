@@ -1,4 +1,4 @@
-"""Tests for functions whose calls run alone."""
+"""Tests for functions whose tasks run alone."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from tensorflow_serving.util import errors
 
 
 class RunsAloneTest(parameterized.TestCase):
-    """Functions whose calls must not be merged, split or padded."""
+    """Functions whose tasks must not be merged, split or padded."""
 
     @parameterized.named_parameters(
         ("input_of_one_row", (1, 2), {}, True),
@@ -40,11 +40,11 @@ class RunsAloneTest(parameterized.TestCase):
         self.assertEqual(function.runs_alone, expected)
 
     def test_calls_are_never_grouped(self) -> None:
-        """Each call is a group, whatever comes with it."""
+        """Each task is a group, whatever comes with it."""
         fixture = call_recorder.RecordedFunction(shape=(1, 2))
-        calls = [fixture.call(np.zeros([1, 2])) for _ in range(3)]
+        tasks = [fixture.task(np.zeros([1, 2])) for _ in range(3)]
         self.assertEqual(
-            batched_function.groups(calls), [[call] for call in calls]
+            batched_function.groups(tasks), [[task] for task in tasks]
         )
 
     def test_inputs_of_any_shape_are_taken_if_the_caller_says_so(self) -> None:
@@ -59,19 +59,19 @@ class RunsAloneTest(parameterized.TestCase):
         )
         self.assertFalse(function.runs_alone)
         self.assertEqual(function.to_arrays([np.zeros(3)])[0].shape, (3,))
-        calls = [
-            function.call([np.zeros(shape)], call_recorder.CallRecorder())
+        tasks = [
+            function.task([np.zeros(shape)], call_recorder.CallRecorder())
             for shape in ([3], [2, 1], [1])
         ]
         self.assertEqual(
-            batched_function.groups(calls), [[calls[0], calls[2]], [calls[1]]]
+            batched_function.groups(tasks), [[tasks[0], tasks[2]], [tasks[1]]]
         )
 
     def test_call_is_not_padded(self) -> None:
         """The graph gets the size that it fixes, and the caller its outputs."""
         fixture = call_recorder.RecordedFunction(shape=(1, 2))
-        call = fixture.call([[2.0, 4.0]])
-        run = fixture.function.run([call], 0.0, (4, 8))
+        task = fixture.task([[2.0, 4.0]])
+        run = fixture.function.execute([task], 0.0, (4, 8))
         np.testing.assert_array_equal(fixture.session.inputs, [[[2, 4]]])
         np.testing.assert_array_equal(fixture.outputs, [[[[3, 4]]]])
         assert run is not None
@@ -79,40 +79,40 @@ class RunsAloneTest(parameterized.TestCase):
 
     def test_call_takes_the_room_of_one_row(self) -> None:
         """It fits into any queue and is not split, however many rows it has."""
-        call = call_recorder.RecordedFunction(shape=(64, 2)).call(
+        task = call_recorder.RecordedFunction(shape=(64, 2)).task(
             np.zeros([64, 2])
         )
-        self.assertEqual((call.num_rows, call.size), (64, 1))
+        self.assertEqual((task.num_rows, task.size), (64, 1))
 
     def test_inputs_need_no_common_rows(self) -> None:
         """A scalar beside rows is fine, where the graph wants that."""
         fixture = call_recorder.RecordedFunction(
             ["sum:0"], output_shapes={"sum:0": ()}
         )
-        fixture.run(fixture.call(np.array(4.0)))
+        fixture.run(fixture.task(np.array(4.0)))
         self.assertEqual(fixture.outputs, [[4.0]])
 
     def test_call_without_inputs_runs_alone(self) -> None:
         """It has no rows that could be merged with those of others."""
         fixture = call_recorder.RecordedFunction(feeds=[])
-        call = fixture.call()
+        task = fixture.task()
         self.assertTrue(fixture.function.runs_alone)
-        self.assertEqual((call.num_rows, call.size), (1, 1))
+        self.assertEqual((task.num_rows, task.size), (1, 1))
 
     def test_rows_must_be_those_that_the_graph_fixes(self) -> None:
         """Another number of rows is refused before anything is scheduled."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must have shape \\[1, 2\\]; got"
         ):
-            call_recorder.RecordedFunction(shape=(1, 2)).call(np.zeros([3, 2]))
+            call_recorder.RecordedFunction(shape=(1, 2)).task(np.zeros([3, 2]))
 
     @parameterized.parameters(1, 3)
     def test_parts_become_the_whole_again(self, num_others: int) -> None:
-        """A call that was split before its function was known runs once."""
+        """A task that was split before its function was known runs once."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
-        whole = fixture.call([1.0, 2.0, 3.0])
+        whole = fixture.task([1.0, 2.0, 3.0])
         parts = whole.split([1, 2])
-        others = [fixture.call([5.0]) for _ in range(num_others)]
+        others = [fixture.task([5.0]) for _ in range(num_others)]
         self.assertIsNone(fixture.run(parts[0], *others))
         for group in batched_function.groups([parts[0], *others]):
             fixture.run(*group)
@@ -123,7 +123,7 @@ class RunsAloneTest(parameterized.TestCase):
     def test_whole_that_has_ended_is_not_run(self) -> None:
         """Its parts are dropped when nobody waits for them."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
-        whole = fixture.call([1.0, 2.0])
+        whole = fixture.task([1.0, 2.0])
         parts = whole.split([1, 1])
         whole.fail(errors.CancelledError("gone"))
         self.assertIsNone(fixture.run(parts[0]))

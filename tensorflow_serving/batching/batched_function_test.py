@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.test_util import call_recorder
 from tensorflow_serving.util import errors
 
 
 class _BadCaller(call_recorder.CallRecorder):
-    """Raises when calls are done, and keeps their errors."""
+    """Raises when tasks are done, and keeps their errors."""
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """Raises."""
         raise ValueError("bad caller")
@@ -32,7 +32,7 @@ class _WorseCaller(_BadCaller):
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """Raises."""
@@ -40,21 +40,21 @@ class _WorseCaller(_BadCaller):
 
 
 class CallTest(parameterized.TestCase):
-    """Tests of the checks before a call waits for a batch."""
+    """Tests of the checks before a task waits for a batch."""
 
     def test_call_knows_its_rows_and_times(self) -> None:
         """The deadline is the caller's; the arrival is now."""
         fixture = call_recorder.RecordedFunction()
         fixture.clock.advance_micros(3_000_000)
-        call = fixture.call(np.zeros([4, 2]), deadline=7.0)
-        self.assertEqual((call.num_rows, call.size), (4, 4))
-        self.assertEqual((call.arrival_time, call.deadline), (3.0, 7.0))
+        task = fixture.task(np.zeros([4, 2]), deadline=7.0)
+        self.assertEqual((task.num_rows, task.size), (4, 4))
+        self.assertEqual((task.arrival_time, task.deadline), (3.0, 7.0))
         self.assertEqual(fixture.done, [])
 
     def test_call_without_rows_takes_up_room(self) -> None:
-        """A call without rows counts, or their number would have no limit."""
-        call = call_recorder.RecordedFunction().call(np.zeros([0, 1]))
-        self.assertEqual((call.num_rows, call.size), (0, 1))
+        """A task without rows counts, or their number would have no limit."""
+        task = call_recorder.RecordedFunction().task(np.zeros([0, 1]))
+        self.assertEqual((task.num_rows, task.size), (0, 1))
 
     @parameterized.named_parameters(
         ("dtype", ["x:0"], [np.zeros([1, 2], int)], "x:0 must have dtype"),
@@ -73,12 +73,12 @@ class CallTest(parameterized.TestCase):
         """INVALID_ARGUMENT, before there is anything to schedule."""
         fixture = call_recorder.RecordedFunction(feeds=feeds, shape=(None, 2))
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
-            fixture.call(*inputs)
+            fixture.task(*inputs)
 
     def test_scalar_is_refused_where_any_shape_fits(self) -> None:
         """It has no rows."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "a scalar"):
-            call_recorder.RecordedFunction().call(np.array(1.0))
+            call_recorder.RecordedFunction().task(np.array(1.0))
 
     @parameterized.parameters("x:0", "unknown:0")
     def test_unknown_names_are_refused(self, feed: str) -> None:
@@ -90,13 +90,13 @@ class CallTest(parameterized.TestCase):
 
 
 class GroupsTest(absltest.TestCase):
-    """Which calls can be run as one."""
+    """Which tasks can be run as one."""
 
     def test_calls_with_fixed_rows_fit_together(self) -> None:
         """As they are; nobody compares their shapes."""
         fixture = call_recorder.RecordedFunction(shape=(None, 2))
-        calls = [fixture.call(np.zeros([n, 2])) for n in (1, 2, 3)]
-        self.assertEqual(batched_function.groups(calls), [calls])
+        tasks = [fixture.task(np.zeros([n, 2])) for n in (1, 2, 3)]
+        self.assertEqual(batched_function.groups(tasks), [tasks])
 
     def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
         """In the order in which they came, within a group."""
@@ -104,34 +104,34 @@ class GroupsTest(absltest.TestCase):
             call_recorder.RecordedFunction(),
             call_recorder.RecordedFunction(["x:0"]),
         )
-        a = one.call(np.zeros([1, 2]))
-        b = one.call(np.zeros([1, 3]))
-        c = other.call(np.zeros([1, 2]))
-        d = one.call(np.zeros([5, 2]))
-        e = other.call(np.zeros([5, 2]))
+        a = one.task(np.zeros([1, 2]))
+        b = one.task(np.zeros([1, 3]))
+        c = other.task(np.zeros([1, 2]))
+        d = one.task(np.zeros([5, 2]))
+        e = other.task(np.zeros([5, 2]))
         self.assertEqual(
             batched_function.groups([a, b, c, d, e]), [[a, d], [b], [c, e]]
         )
 
     def test_functions_with_fixed_rows_run_apart(self) -> None:
         """Their shapes do not make them one."""
-        calls = [
-            call_recorder.RecordedFunction(shape=(None, 2)).call(
+        tasks = [
+            call_recorder.RecordedFunction(shape=(None, 2)).task(
                 np.zeros([1, 2])
             )
             for _ in range(2)
         ]
-        self.assertEqual(len(batched_function.groups(calls)), 2)
+        self.assertEqual(len(batched_function.groups(tasks)), 2)
 
 
 class RunTest(parameterized.TestCase):
-    """Several calls that are run as one."""
+    """Several tasks that are run as one."""
 
     def test_each_call_gets_its_rows(self) -> None:
-        """A call gets its rows of every output of one run of the session."""
+        """A task gets its rows of every output of one run of the session."""
         fixture = call_recorder.RecordedFunction(["y:0", "x:0"], ["x:0", "z:0"])
-        first = fixture.call([[0.0]], [[0.0]])
-        second = fixture.call([[2.0], [4.0]], [[0.0], [0.0]])
+        first = fixture.task([[0.0]], [[0.0]])
+        second = fixture.task([[2.0], [4.0]], [[0.0], [0.0]])
         run = fixture.run(first, second)
         assert run is not None
         self.assertEqual(fixture.done, [first, second])
@@ -140,13 +140,13 @@ class RunTest(parameterized.TestCase):
         np.testing.assert_array_equal(fixture.outputs[1][1], [[2], [4]])
         self.assertEqual(len(fixture.session.inputs), 1)
         self.assertEqual((run.num_rows, run.num_padding_rows), (3, 0))
-        self.assertEqual(fixture.caller.runs, [run, run])
+        self.assertEqual(fixture.caller.timings, [run, run])
 
     def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
-        """Rows are added as copies of the first; no call sees their outputs."""
+        """Rows are added as copies of the first; no task sees their outputs."""
         fixture = call_recorder.RecordedFunction()
-        calls = [fixture.call([5.0]), fixture.call([1.0])]
-        run = fixture.function.run(calls, 0.0, (1, 4))
+        tasks = [fixture.task([5.0]), fixture.task([1.0])]
+        run = fixture.function.execute(tasks, 0.0, (1, 4))
         assert run is not None
         np.testing.assert_array_equal(fixture.session.inputs, [[5, 1, 5, 5]])
         np.testing.assert_array_equal(fixture.outputs[1], [[2.5]])
@@ -156,68 +156,68 @@ class RunTest(parameterized.TestCase):
         """It was taken, began and was done."""
         fixture = call_recorder.RecordedFunction()
         fixture.clock.advance_micros(5_000_000)
-        run = fixture.function.run([fixture.call([1.0])], 3.0, ())
+        run = fixture.function.execute([fixture.task([1.0])], 3.0, ())
         assert run is not None
         self.assertEqual(
             (run.taken_time, run.start_time, run.end_time), (3, 5, 5)
         )
 
     def test_lone_call_may_have_outputs_of_any_shape(self) -> None:
-        """A lone call without padding may have outputs of any shape."""
+        """A lone task without padding may have outputs of any shape."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
-        call = fixture.call([1.0, 2.0])
-        fixture.run(call)
+        task = fixture.task([1.0, 2.0])
+        fixture.run(task)
         self.assertEqual(fixture.outputs, [[3]])
 
     @parameterized.named_parameters(
         ("padded", 1, (4,)), ("of_two", 2, ()), ("both", 2, (4,))
     )
     def test_batch_without_its_rows_shows_that_calls_run_alone(
-        self, num_calls: int, padding: tuple[int, ...]
+        self, num_tasks: int, padding: tuple[int, ...]
     ) -> None:
         """Nobody gets outputs of a batch whose rows are unknown; one line."""
         fixture = call_recorder.RecordedFunction(["y:0", "sum:0"])
-        calls = [fixture.call([1.0, 2.0]) for _ in range(num_calls)]
+        tasks = [fixture.task([1.0, 2.0]) for _ in range(num_tasks)]
         self.assertFalse(fixture.function.runs_alone)
         with self.assertLogs(level="WARNING") as logs:
-            self.assertIsNone(fixture.function.run(calls, 0.0, padding))
+            self.assertIsNone(fixture.function.execute(tasks, 0.0, padding))
         (text,) = logs.output
         self.assertIn("sum:0", text)
         self.assertEqual(fixture.done, [])
         self.assertTrue(fixture.function.runs_alone)
 
-        for group in batched_function.groups(calls):
-            fixture.function.run(group, 0.0, padding)
-        self.assertEqual(fixture.done, calls)
+        for group in batched_function.groups(tasks):
+            fixture.function.execute(group, 0.0, padding)
+        self.assertEqual(fixture.done, tasks)
         np.testing.assert_array_equal(fixture.outputs[0][1], 3)
 
     def test_error_of_the_session_tells_nobody(self) -> None:
         """It is for the caller of run() to handle."""
         fixture = call_recorder.RecordedFunction(["lost:0"])
         with self.assertRaises(errors.DataLossError):
-            fixture.run(fixture.call([1.0]))
+            fixture.run(fixture.task([1.0]))
         self.assertEqual(fixture.done, [])
 
     def test_caller_gets_the_result_of_a_batch_in_one_go(self) -> None:
-        """Its calls are in the order of the rows."""
+        """Its tasks are in the order of the rows."""
         fixture = call_recorder.RecordedFunction()
-        calls = [fixture.call([1.0]), fixture.call([]), fixture.call([1.0] * 2)]
-        fixture.run(*calls)
-        self.assertEqual(fixture.caller.num_calls, [3])
-        self.assertEqual(fixture.done, calls)
+        tasks = [fixture.task([1.0]), fixture.task([]), fixture.task([1.0] * 2)]
+        fixture.run(*tasks)
+        self.assertEqual(fixture.caller.num_tasks, [3])
+        self.assertEqual(fixture.done, tasks)
         self.assertEqual([len(y) for (y,) in fixture.outputs], [1, 0, 2])
 
     @parameterized.parameters((), (8,))
     def test_callers_that_share_a_batch_get_their_own_rows(
         self, *padding: int
     ) -> None:
-        """The calls of one caller that come in a row end together."""
+        """The tasks of one caller that come in a row end together."""
         fixture, other = (
             call_recorder.RecordedFunction(),
             call_recorder.CallRecorder(),
         )
-        calls = [
-            fixture.function.call([[x, x + 1]], caller)
+        tasks = [
+            fixture.function.task([[x, x + 1]], caller)
             for x, caller in (
                 (0.0, fixture.caller),
                 (2.0, fixture.caller),
@@ -225,34 +225,34 @@ class RunTest(parameterized.TestCase):
                 (6.0, fixture.caller),
             )
         ]
-        fixture.function.run(calls, 0.0, padding)
-        self.assertEqual(fixture.caller.num_calls, [2, 1])
-        self.assertEqual(other.num_calls, [1])
+        fixture.function.execute(tasks, 0.0, padding)
+        self.assertEqual(fixture.caller.num_tasks, [2, 1])
+        self.assertEqual(other.num_tasks, [1])
         np.testing.assert_array_equal(
             [y for (y,) in fixture.outputs], [[2, 2.5], [3, 3.5], [5, 5.5]]
         )
         np.testing.assert_array_equal(other.outputs[0][0], [4, 4.5])
 
     def test_caller_finds_its_context_again(self) -> None:
-        """A call carries whatever object its caller gave it."""
+        """A task carries whatever object its caller gave it."""
         fixture = call_recorder.RecordedFunction()
         context = object()
         fixture.run(
-            fixture.function.call([[1.0]], fixture.caller, context=context)
+            fixture.function.task([[1.0]], fixture.caller, context=context)
         )
         self.assertIs(fixture.done[0].context, context)
 
     def test_calls_whose_caller_raises_fail(self) -> None:
-        """INTERNAL, once and in the log; the calls of others succeed."""
+        """INTERNAL, once and in the log; the tasks of others succeed."""
         fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
-        calls = [fixture.function.call([[1.0]], bad) for _ in range(2)]
-        good = fixture.call([1.0])
+        tasks = [fixture.function.task([[1.0]], bad) for _ in range(2)]
+        good = fixture.task([1.0])
         with self.assertLogs(level="ERROR") as logs:
-            fixture.run(*calls, good)
+            fixture.run(*tasks, good)
         (text,) = logs.output
         self.assertIn("bad caller", text)
-        self.assertEqual(bad.done, calls)
-        self.assertEqual(bad.num_calls, [2])
+        self.assertEqual(bad.done, tasks)
+        self.assertEqual(bad.num_tasks, [2])
         self.assertIsInstance(bad.errors[0], errors.InternalError)
         self.assertNotIn("bad caller", str(bad.errors[0]))
         self.assertEqual(fixture.done, [good])
@@ -263,8 +263,8 @@ class RunTest(parameterized.TestCase):
     ) -> None:
         """A caller that always raises is logged and harms no other."""
         fixture = call_recorder.RecordedFunction()
-        bad = fixture.function.call([[1.0]], _WorseCaller())
-        good = fixture.call([1.0])
+        bad = fixture.function.task([[1.0]], _WorseCaller())
+        good = fixture.task([1.0])
         with self.assertLogs(level="ERROR") as logs:
             if failed:
                 batched_function.fail_all([bad, good], errors.DataLossError(""))
@@ -274,22 +274,22 @@ class RunTest(parameterized.TestCase):
         self.assertEqual(fixture.done, [good])
 
     def test_calls_of_one_caller_share_an_error(self) -> None:
-        """A caller with several calls in a batch gets their failure once."""
+        """A caller with several tasks in a batch gets their failure once."""
         fixture = call_recorder.RecordedFunction()
-        calls = [fixture.call([1.0]) for _ in range(2)]
-        batched_function.fail_all(calls, errors.DataLossError("gone"))
-        self.assertEqual(fixture.caller.num_calls, [2])
+        tasks = [fixture.task([1.0]) for _ in range(2)]
+        batched_function.fail_all(tasks, errors.DataLossError("gone"))
+        self.assertEqual(fixture.caller.num_tasks, [2])
         self.assertEqual([str(error) for error in fixture.errors], ["gone"] * 2)
-        self.assertEqual(fixture.done, calls)
+        self.assertEqual(fixture.done, tasks)
 
 
 class SplitTest(parameterized.TestCase):
-    """A call that is run in parts."""
+    """A task that is run in parts."""
 
     def test_parts_are_rows_in_order(self) -> None:
-        """The parts of a call are its rows in order, with its times."""
+        """The parts of a task are its rows in order, with its times."""
         fixture = call_recorder.RecordedFunction(feeds=["x:0", "z:0"])
-        whole = fixture.call([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
+        whole = fixture.task([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
         parts = whole.split([1, 2])
         self.assertEqual([part.size for part in parts], [1, 2])
         self.assertEqual([part.num_rows for part in parts], [1, 2])
@@ -298,9 +298,9 @@ class SplitTest(parameterized.TestCase):
 
     @parameterized.parameters((0, 1, 2), (2, 1, 0), (1, 2, 0))
     def test_outputs_come_back_in_order(self, *order: int) -> None:
-        """Outputs are in order, whatever part of a call ends first."""
+        """Outputs are in order, whatever part of a task ends first."""
         fixture = call_recorder.RecordedFunction(["y:0", "x:0"])
-        whole = fixture.call([0.0, 2.0, 4.0, 6.0, 8.0])
+        whole = fixture.task([0.0, 2.0, 4.0, 6.0, 8.0])
         parts = whole.split([2, 2, 1])
         for index in order:
             self.assertEqual(fixture.done, [])
@@ -314,20 +314,21 @@ class SplitTest(parameterized.TestCase):
     def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
         """From the first start to the last end; the largest batch counts."""
         fixture = call_recorder.RecordedFunction()
-        whole = fixture.call([0.0, 0.0, 0.0])
+        whole = fixture.task([0.0, 0.0, 0.0])
         small, large = whole.split([1, 2])
         fixture.clock.advance_micros(2_000_000)
-        fixture.function.run([small], 1.0, (4,))
+        fixture.function.execute([small], 1.0, (4,))
         fixture.clock.advance_micros(2_000_000)
-        fixture.function.run([large], 3.0, (4,))
+        fixture.function.execute([large], 3.0, (4,))
         self.assertEqual(
-            fixture.caller.runs, [batched_function.Run(2, 3, 1.0, 2.0, 4.0)]
+            fixture.caller.timings,
+            [run_timing.RunTiming(2, 3, 1.0, 2.0, 4.0)],
         )
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
-        """The first part that fails ends the call at once, with its error."""
+        """The first part that fails ends the task at once, with its error."""
         fixture = call_recorder.RecordedFunction()
-        whole = fixture.call([0.0, 2.0, 4.0])
+        whole = fixture.task([0.0, 2.0, 4.0])
         parts = whole.split([1, 1, 1])
         fixture.run(parts[0])
         batched_function.fail_all([parts[1]], errors.DataLossError("gone"))
@@ -341,7 +342,7 @@ class SplitTest(parameterized.TestCase):
     def test_whole_that_is_given_up_ignores_its_parts(self) -> None:
         """It was cancelled while some of them ran."""
         fixture = call_recorder.RecordedFunction()
-        whole = fixture.call([0.0, 2.0])
+        whole = fixture.task([0.0, 2.0])
         parts = whole.split([1, 1])
         fixture.run(parts[0])
         whole.fail(errors.CancelledError("gone"))
@@ -353,14 +354,14 @@ class SplitTest(parameterized.TestCase):
     def test_part_is_not_passed_through(self) -> None:
         """Though it is alone in its batch: its outputs are put together."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
-        (part, _) = fixture.call([0.0, 2.0]).split([1, 1])
+        (part, _) = fixture.task([0.0, 2.0]).split([1, 1])
         self.assertIsNone(fixture.run(part))
         self.assertEqual(fixture.done, [])
 
     def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
-        """FAILED_PRECONDITION, rather than a call that never ends."""
+        """FAILED_PRECONDITION, rather than a task that never ends."""
         fixture = call_recorder.RecordedFunction(["wide:0"])
-        whole = fixture.call([0.0, 2.0, 4.0])
+        whole = fixture.task([0.0, 2.0, 4.0])
         for part in whole.split([1, 2]):
             fixture.run(part)
         self.assertEqual(fixture.done, [whole])
@@ -375,7 +376,7 @@ class SplitTest(parameterized.TestCase):
         fixture = call_recorder.RecordedFunction()
         array = np.zeros([4, 1000])
         reference = weakref.ref(array)
-        whole = fixture.call(array)
+        whole = fixture.task(array)
         parts = whole.split([2, 2])
         whole.parts = parts
         if failed:
@@ -392,7 +393,7 @@ class SplitTest(parameterized.TestCase):
     def test_whole_whose_caller_raises_fails(self) -> None:
         """It would hang, if the failure were that of the last part alone."""
         fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
-        whole = fixture.function.call([[0.0, 2.0]], bad)
+        whole = fixture.function.task([[0.0, 2.0]], bad)
         with self.assertLogs(level="ERROR"):
             fixture.run(*whole.split([1, 1]))
         self.assertEqual(bad.done, [whole])

@@ -20,6 +20,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batch_scheduler_retrier,
     batched_function,
+    run_timing,
     tensor_batch,
 )
 from tensorflow_serving.util import clock as clock_lib
@@ -80,27 +81,27 @@ class Statistics:
 
 
 class _Futures:
-    """The caller of calls that have a future as their context."""
+    """The caller of tasks that have a future as their context."""
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """See Caller."""
-        for call, own_outputs in batched_function.rows_of(calls, outputs):
-            if call.context.set_running_or_notify_cancel():
-                call.context.set_result(list(own_outputs))
+        for task, own_outputs in batched_function.rows_of(tasks, outputs):
+            if task.context.set_running_or_notify_cancel():
+                task.context.set_result(list(own_outputs))
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """See Caller; each exception is raised once, with its own trace."""
-        for call in calls:
-            future = call.context
+        for task in tasks:
+            future = task.context
             has_result = future.done() and not future.cancelled()
             if not has_result and future.set_running_or_notify_cancel():
                 future.set_exception(errors.copy_of(error))
@@ -109,8 +110,8 @@ class _Futures:
 _FUTURES: Final[batched_function.Caller] = _Futures()
 
 CreateScheduler = Callable[
-    [batch_scheduler.ProcessBatch[batched_function.Call]],
-    batch_scheduler.BatchScheduler[batched_function.Call],
+    [batch_scheduler.ProcessBatch[batched_function.FunctionTask]],
+    batch_scheduler.BatchScheduler[batched_function.FunctionTask],
 ]
 
 
@@ -166,8 +167,8 @@ class BatchingSession:
     @property
     def scheduler(
         self,
-    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
-        """Takes calls of function(), from callers that want no future."""
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
+        """Takes tasks of function(), from callers that want no future."""
         return self._scheduler
 
     def function(
@@ -277,17 +278,17 @@ class BatchingSession:
             concurrent.futures.Future()
         )
 
-        call = self.function(fetches, feeds).call(
+        task = self.function(fetches, feeds).task(
             [feed_dict[name] for name in feeds],
             _FUTURES,
             deadline,
             context=future,
         )
-        self._scheduler.schedule(call)
+        self._scheduler.schedule(task)
 
         def forget(future: concurrent.futures.Future[Any]) -> None:
             if future.cancelled():
-                self._scheduler.cancel(call)
+                self._scheduler.cancel(task)
 
         future.add_done_callback(forget)
         return future
@@ -310,12 +311,12 @@ class BatchingSession:
         self._session.close()
 
     def _process_batch(
-        self, batch: batch_scheduler.Batch[batched_function.Call]
+        self, batch: batch_scheduler.Batch[batched_function.FunctionTask]
     ) -> float:
         """Runs a batch; see ProcessBatch.
 
-        A group of calls that fails is run again in halves, until those that are
-        at fault are alone: of n calls with one of them, that takes about
+        A group of tasks that fails is run again in halves, until those that are
+        at fault are alone: of n tasks with one of them, that takes about
         2 log2(n) runs more.
         """
         batch.wait_until_closed()
@@ -331,7 +332,7 @@ class BatchingSession:
                 run_seconds, again = self._run(group, taken_time)
             except BaseException as error:
                 for lost in [group, *groups]:
-                    batched_function.fail_all(lost.calls, error)
+                    batched_function.fail_all(lost.tasks, error)
                 raise
             seconds += run_seconds
             groups += again
@@ -340,82 +341,83 @@ class BatchingSession:
     def _after_failure(
         self, group: "_Group", error: Exception
     ) -> "list[_Group]":
-        """Fails the calls of a group, or returns its halves to run again."""
-        calls = group.calls
+        """Fails the tasks of a group, or returns its halves to run again."""
+        tasks = group.tasks
         is_transient = isinstance(
             error, errors.ServingError
         ) and errors.is_transient(error)
         if (
-            len(calls) == 1
+            len(tasks) == 1
             or is_transient
             or not self._options.rerun_failed_batches
         ):
-            batched_function.fail_all(calls, error)
+            batched_function.fail_all(tasks, error)
             return []
         if not group.is_half:
-            self._record_rerun(calls, error)
-        middle = len(calls) // 2
-        return _to_run([calls[:middle], calls[middle:]], is_half=True)
+            self._record_rerun(tasks, error)
+        middle = len(tasks) // 2
+        return _to_run([tasks[:middle], tasks[middle:]], is_half=True)
 
     def _record_rerun(
-        self, calls: Sequence[batched_function.Call], error: Exception
+        self, tasks: Sequence[batched_function.FunctionTask], error: Exception
     ) -> None:
         logging.warning(
             "Running %d calls again in halves; together they failed: %s",
-            len(calls),
+            len(tasks),
             error,
         )
         with self._lock:
-            self._num_rerun_calls += len(calls)
+            self._num_rerun_calls += len(tasks)
 
     def _run(
         self, group: "_Group", taken_time: float
     ) -> "tuple[float, list[_Group]]":
-        """Runs calls as one.
+        """Runs tasks as one.
 
         Returns:
           How long that took, and what has to be run again.
         """
-        calls = group.calls
+        tasks = group.tasks
         sizes = self._options.allowed_batch_sizes
         start_time = self._clock.now()
         try:
-            run = calls[0].function.run(calls, taken_time, sizes)
+            timing = tasks[0].function.execute(tasks, taken_time, sizes)
         except Exception as error:
             with self._lock:
                 self._num_failed_runs += 1
             again = self._after_failure(group, error)
             return self._clock.now() - start_time, again
-        if run is None:
-            again = _to_run(batched_function.groups(calls))
+        if timing is None:
+            again = _to_run(batched_function.groups(tasks))
             return self._clock.now() - start_time, again
-        if sizes and run.num_rows > sizes[-1]:
+        if sizes and timing.num_rows > sizes[-1]:
             logging.error(
                 "Batch size must be at most the last of allowed_batch_sizes "
                 "%s; got %d. Ran it unpadded",
                 list(sizes),
-                run.num_rows,
+                timing.num_rows,
             )
         with self._lock:
-            self._num_rows += run.num_rows
-            self._num_padding_rows += run.num_padding_rows
-        return run.end_time - run.start_time, []
+            self._num_rows += timing.num_rows
+            self._num_padding_rows += timing.num_padding_rows
+        return timing.end_time - timing.start_time, []
 
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
     """Calls to run as one."""
 
-    calls: Sequence[batched_function.Call]
+    tasks: Sequence[batched_function.FunctionTask]
     # Whether they failed in a larger group.
     is_half: bool = False
 
 
 def _to_run(
-    groups: Sequence[Sequence[batched_function.Call]], is_half: bool = False
+    groups: Sequence[Sequence[batched_function.FunctionTask]],
+    is_half: bool = False,
 ) -> list[_Group]:
     """Returns groups, the first one at the end, where pop() takes it."""
-    return [_Group(calls, is_half) for calls in reversed(groups)]
+    return [_Group(tasks, is_half) for tasks in reversed(groups)]
 
 
 def _require_tensors(fetches: Sequence[str]) -> None:
@@ -442,8 +444,10 @@ def create_retrying_basic_batching_session(
     options.require_max_batch_size(scheduler_options.queue.batch_size_limit)
 
     def create_scheduler(
-        process_batch: batch_scheduler.ProcessBatch[batched_function.Call],
-    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
+        process_batch: batch_scheduler.ProcessBatch[
+            batched_function.FunctionTask
+        ],
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
         return batch_scheduler_retrier.BatchSchedulerRetrier(
             retrier_options,
             basic_batch_scheduler.BasicBatchScheduler(

@@ -18,6 +18,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batched_function,
     batching_session,
+    run_timing,
 )
 from tensorflow_serving.test_util import fake_clock, fake_session
 from tensorflow_serving.util import errors
@@ -64,8 +65,10 @@ class _Fixture:
         self.wrapped = _Session(self.clock)
 
         def create_scheduler(
-            process: batch_scheduler.ProcessBatch[batched_function.Call],
-        ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
+            process: batch_scheduler.ProcessBatch[
+                batched_function.FunctionTask
+            ],
+        ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
             return basic_batch_scheduler.BasicBatchScheduler(
                 basic_batch_scheduler.Options(queue_options),
                 process,
@@ -248,16 +251,16 @@ class _SlowCaller:
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """Moves the clock."""
         self._clock.advance_micros(1_000_000)
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """Moves the clock."""
@@ -275,7 +278,7 @@ class StatisticsTest(absltest.TestCase):
             function = fixture.session.function(["y:0"], ["x:0"])
             for x in (1.0, 2.0):
                 fixture.session.scheduler.schedule(
-                    function.call([[x, x, x, x]], caller)
+                    function.task([[x, x, x, x]], caller)
                 )
             fixture.session.close()
             statistics = fixture.session.statistics().scheduler

@@ -18,7 +18,9 @@ from tensorflow_serving.test_util import (
 )
 from tensorflow_serving.util import errors
 
-_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]
+_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[
+    batched_function.FunctionTask
+]
 
 
 class _Fixture:
@@ -36,7 +38,7 @@ class _Fixture:
 
     def _create_scheduler(
         self,
-        process: batch_scheduler.ProcessBatch[batched_function.Call],
+        process: batch_scheduler.ProcessBatch[batched_function.FunctionTask],
     ) -> _Puppet:
         self._scheduler = _Puppet(process)
         return self._scheduler

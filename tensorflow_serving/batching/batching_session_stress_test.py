@@ -108,8 +108,8 @@ def _session(
     idle_means_go: bool, num_batch_threads: int
 ) -> batching_session.BatchingSession:
     def create_scheduler(
-        process: batch_scheduler.ProcessBatch[batched_function.Call],
-    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
+        process: batch_scheduler.ProcessBatch[batched_function.FunctionTask],
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
         return basic_batch_scheduler.BasicBatchScheduler(
             basic_batch_scheduler.Options(
                 batch_queue.QueueOptions(

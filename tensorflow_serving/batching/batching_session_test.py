@@ -12,6 +12,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batched_function,
     batching_session,
+    run_timing,
 )
 from tensorflow_serving.test_util import (
     fake_session,
@@ -19,7 +20,9 @@ from tensorflow_serving.test_util import (
 )
 from tensorflow_serving.util import errors
 
-_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]
+_Puppet = puppet_batch_scheduler.PuppetBatchScheduler[
+    batched_function.FunctionTask
+]
 
 
 class _Fixture:
@@ -43,7 +46,7 @@ class _Fixture:
 
     def _create_scheduler(
         self,
-        process: batch_scheduler.ProcessBatch[batched_function.Call],
+        process: batch_scheduler.ProcessBatch[batched_function.FunctionTask],
     ) -> _Puppet:
         self.scheduler = _Puppet(process)
         return self.scheduler
@@ -362,26 +365,26 @@ class _Caller:
     """Keeps what it gets."""
 
     def __init__(self) -> None:
-        self.done: list[batched_function.Call] = []
+        self.done: list[batched_function.FunctionTask] = []
         self.outputs: list[npt.NDArray[Any]] = []
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """Keeps the outputs."""
-        self.done += calls
+        self.done += tasks
         self.outputs += outputs
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
-        """Keeps the calls."""
-        self.done += calls
+        """Keeps the tasks."""
+        self.done += tasks
 
 
 class RunAsyncTest(absltest.TestCase):
@@ -448,7 +451,9 @@ class RunAsyncTest(absltest.TestCase):
         schedulers: list[_Puppet] = []
 
         def create_scheduler(
-            process: batch_scheduler.ProcessBatch[batched_function.Call],
+            process: batch_scheduler.ProcessBatch[
+                batched_function.FunctionTask
+            ],
         ) -> _Puppet:
             schedulers.append(_Puppet(process))
             return schedulers[0]
@@ -468,10 +473,10 @@ class RunAsyncTest(absltest.TestCase):
         fixture = _Fixture()
         caller = _Caller()
         function = fixture.session.function(["y:0"], ["x:0"])
-        call = function.call([[2.0]], caller)
-        fixture.session.scheduler.schedule_all([call])
+        task = function.task([[2.0]], caller)
+        fixture.session.scheduler.schedule_all([task])
         fixture.scheduler.process_tasks(1)
-        self.assertEqual(caller.done, [call])
+        self.assertEqual(caller.done, [task])
         np.testing.assert_array_equal(caller.outputs, [[3]])
 
 

@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tensorflow_serving.batching import batch_scheduler, batched_function
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    run_timing,
+)
 from tensorflow_serving.example import mnist_codec, mnist_inference_pb2
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import call_timing
@@ -69,7 +73,9 @@ class AsyncMnistService:
 
     def __init__(
         self,
-        scheduler: batch_scheduler.BatchScheduler[batched_function.Call],
+        scheduler: batch_scheduler.BatchScheduler[
+            batched_function.FunctionTask
+        ],
         function: batched_function.BatchedFunction,
     ) -> None:
         """Does not take ownership: the caller closes both after the server.
@@ -83,7 +89,9 @@ class AsyncMnistService:
         self._scheduler = scheduler
         self._function = function
         # Only accessed by the thread of the server that begins calls.
-        self._arrived: list[tuple[call_lib.Call, batched_function.Call]] = []
+        self._arrived: list[
+            tuple[call_lib.Call, batched_function.FunctionTask]
+        ] = []
         self._has_more = False
 
     def service(self) -> call_lib.Service:
@@ -96,7 +104,7 @@ class AsyncMnistService:
 
     def _begin(self, call: call_lib.Call) -> None:
         image = mnist_codec.decode_image(call.request)
-        task = self._function.call([image], self, call.deadline, context=call)
+        task = self._function.task([image], self, call.deadline, context=call)
         call.on_cancelled = functools.partial(self._scheduler.cancel, task)
         self._arrived.append((call, task))
 
@@ -111,52 +119,52 @@ class AsyncMnistService:
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
         try:
-            responses = mnist_codec.encode_scores(outputs[0], len(calls))
+            responses = mnist_codec.encode_scores(outputs[0], len(tasks))
         except errors.InternalError as error:
-            self.fail(calls, error)
+            self.fail(tasks, error)
             return
-        rpc_calls: list[call_lib.Call] = [call.context for call in calls]
+        rpc_calls: list[call_lib.Call] = [task.context for task in tasks]
         if call_timing.is_wanted_by_any([call.metadata for call in rpc_calls]):
-            for call, response in zip(calls, responses.messages(), strict=True):
-                _reply_with_metadata(call, response, outputs, run)
+            for task, response in zip(tasks, responses.messages(), strict=True):
+                _reply_with_metadata(task, response, outputs, timing)
         else:
             call_lib.reply_all(rpc_calls, responses)
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""
-        for call in calls:
-            call.context.fail(error)
+        for task in tasks:
+            task.context.fail(error)
 
 
 def _reply_with_metadata(
-    call: batched_function.Call,
+    task: batched_function.FunctionTask,
     response: bytes,
     outputs: Sequence[npt.NDArray[Any]],
-    run: batched_function.Run,
+    timing: run_timing.RunTiming,
 ) -> None:
     """Answers a call, with its timing if the caller asks for it."""
-    if call_timing.is_wanted(call.context.metadata):
-        call.context.reply(response, _trailing_metadata(call, outputs, run))
+    if call_timing.is_wanted(task.context.metadata):
+        task.context.reply(response, _trailing_metadata(task, outputs, timing))
     else:
-        call.context.reply(response)
+        task.context.reply(response)
 
 
 def _trailing_metadata(
-    call: batched_function.Call,
+    task: batched_function.FunctionTask,
     outputs: Sequence[npt.NDArray[Any]],
-    run: batched_function.Run,
+    timing: run_timing.RunTiming,
 ) -> call_lib.Metadata:
-    metadata = call_timing.trailing_metadata(call, run)
+    metadata = call_timing.trailing_metadata(task, timing)
     if len(outputs) > 1:
         # All rows of a batch have the same version.
         metadata.append((_VERSION_KEY, str(int(outputs[1][0]))))

@@ -153,13 +153,19 @@ class AsyncMnistServiceTest(parameterized.TestCase):
 
     def _serve(
         self, session: _BatchableSession, *calls: _Call
-    ) -> puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]:
+    ) -> puppet_batch_scheduler.PuppetBatchScheduler[
+        batched_function.FunctionTask
+    ]:
         """Begins calls; returns the scheduler that has them."""
         schedulers = []
 
         def create_scheduler(
-            process: batch_scheduler.ProcessBatch[batched_function.Call],
-        ) -> puppet_batch_scheduler.PuppetBatchScheduler[batched_function.Call]:
+            process: batch_scheduler.ProcessBatch[
+                batched_function.FunctionTask
+            ],
+        ) -> puppet_batch_scheduler.PuppetBatchScheduler[
+            batched_function.FunctionTask
+        ]:
             schedulers.append(
                 puppet_batch_scheduler.PuppetBatchScheduler(process)
             )

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2,
     regression_pb2,
 )
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.core import servable_handle
 from tensorflow_serving.model_servers import server_core
 from tensorflow_serving.rpc import blocking_methods
@@ -75,7 +75,7 @@ class PredictionService:
         self._core = core
         self._clock = clock
         # Both are used only by the thread of the server that begins calls.
-        self._arrived: dict[_Queue, list[batched_function.Call]] = {}
+        self._arrived: dict[_Queue, list[batched_function.FunctionTask]] = {}
         self._busy: set[_Queue] = set()
 
     def service(self) -> call_lib.Service:
@@ -121,15 +121,15 @@ class PredictionService:
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
         answered: list[call_lib.Call] = []
         responses: list[bytes] = []
-        for call, own_outputs in batched_function.rows_of(calls, outputs):
-            pending: _Pending = call.context
+        for task, own_outputs in batched_function.rows_of(tasks, outputs):
+            pending: _Pending = task.context
             try:
                 response = pending.inference.respond(own_outputs)
             except errors.ServingError as error:
@@ -146,17 +146,17 @@ class PredictionService:
                 responses.append(call_lib.to_bytes(response))
         if answered:
             call_lib.reply_all(answered, responses)
-        for call in calls:
-            call.context.handle.close()
+        for task in tasks:
+            task.context.handle.close()
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""
-        for call in calls:
-            pending: _Pending = call.context
+        for task in tasks:
+            pending: _Pending = task.context
             with pending.handle:
                 pending.call.fail(error)
 
@@ -197,7 +197,7 @@ class PredictionService:
         """Begins a call on a version, whose handle belongs to it then."""
         try:
             begun = begin(_version(handle))
-            task = begun.function.call(
+            task = begun.function.task(
                 begun.inputs,
                 self,
                 call.deadline,
@@ -234,7 +234,9 @@ class PredictionService:
             arrived = {}
 
 
-def _schedule(queue: _Queue, tasks: Sequence[batched_function.Call]) -> bool:
+def _schedule(
+    queue: _Queue, tasks: Sequence[batched_function.FunctionTask]
+) -> bool:
     """Schedules calls of a queue; see ServedModel.schedule()."""
     model, signature_name = queue
     return model.schedule(

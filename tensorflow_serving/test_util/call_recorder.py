@@ -6,49 +6,49 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.test_util import fake_clock, fake_session
 from tensorflow_serving.util import errors
 
 
 class CallRecorder:
-    """A caller that keeps the results of calls, in the order of their ends."""
+    """A caller that keeps the results of tasks, in the order of their ends."""
 
     def __init__(self) -> None:
-        """Starts without calls."""
-        self.done: list[batched_function.Call] = []
+        """Starts without tasks."""
+        self.done: list[batched_function.FunctionTask] = []
         self.outputs: list[Sequence[npt.NDArray[Any]]] = []
-        self.runs: list[batched_function.Run] = []
+        self.timings: list[run_timing.RunTiming] = []
         self.errors: list[errors.ServingError] = []
-        # How many calls ended at the same time.
-        self.num_calls: list[int] = []
+        # How many tasks ended at the same time.
+        self.num_tasks: list[int] = []
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
-        """Keeps the outputs of each call."""
-        self.num_calls.append(len(calls))
-        for call, own_outputs in batched_function.rows_of(calls, outputs):
-            self.done.append(call)
+        """Keeps the outputs of each task."""
+        self.num_tasks.append(len(tasks))
+        for task, own_outputs in batched_function.rows_of(tasks, outputs):
+            self.done.append(task)
             self.outputs.append(own_outputs)
-            self.runs.append(run)
+            self.timings.append(timing)
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
-        """Keeps the error of each call."""
-        self.num_calls.append(len(calls))
-        self.done += calls
-        self.errors += [error] * len(calls)
+        """Keeps the error of each task."""
+        self.num_tasks.append(len(tasks))
+        self.done += tasks
+        self.errors += [error] * len(tasks)
 
 
 class RecordedFunction:
-    """A function of a FakeSession, and a caller that records its calls."""
+    """A function of a FakeSession, and a caller that records its tasks."""
 
     def __init__(
         self,
@@ -66,26 +66,28 @@ class RecordedFunction:
         self.caller = CallRecorder()
 
     @property
-    def done(self) -> list[batched_function.Call]:
-        """The calls that are done."""
+    def done(self) -> list[batched_function.FunctionTask]:
+        """The tasks that are done."""
         return self.caller.done
 
     @property
     def outputs(self) -> list[Sequence[npt.NDArray[Any]]]:
-        """The outputs of the calls that were run."""
+        """The outputs of the tasks that were run."""
         return self.caller.outputs
 
     @property
     def errors(self) -> list[errors.ServingError]:
-        """The errors of the calls that failed."""
+        """The errors of the tasks that failed."""
         return self.caller.errors
 
-    def call(
+    def task(
         self, *inputs: npt.ArrayLike, deadline: float = math.inf
-    ) -> batched_function.Call:
-        """Makes a call whose result the caller keeps."""
-        return self.function.call(inputs, self.caller, deadline)
+    ) -> batched_function.FunctionTask:
+        """Makes a task whose result the caller keeps."""
+        return self.function.task(inputs, self.caller, deadline)
 
-    def run(self, *calls: batched_function.Call) -> batched_function.Run | None:
-        """Runs calls as one, without padding."""
-        return self.function.run(calls, 0.0, ())
+    def run(
+        self, *tasks: batched_function.FunctionTask
+    ) -> run_timing.RunTiming | None:
+        """Runs tasks as one, without padding."""
+        return self.function.execute(tasks, 0.0, ())

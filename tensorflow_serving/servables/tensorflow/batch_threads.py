@@ -101,8 +101,10 @@ class BatchThreads:
 
     def _create_queue(
         self,
-        process_batch: batch_scheduler.ProcessBatch[batched_function.Call],
-    ) -> batch_scheduler.BatchScheduler[batched_function.Call]:
+        process_batch: batch_scheduler.ProcessBatch[
+            batched_function.FunctionTask
+        ],
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
         return batch_scheduler_retrier.BatchSchedulerRetrier(
             self._retrier, self._scheduler.add_queue(self._queue, process_batch)
         )

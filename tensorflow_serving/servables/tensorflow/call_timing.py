@@ -12,7 +12,7 @@ the answer then has, as decimal numbers:
 
 from collections.abc import Iterable, Sequence
 
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, run_timing
 
 KEY = "serving-timing"
 
@@ -35,19 +35,19 @@ def is_wanted_by_any(metadata: Iterable[_Metadata]) -> bool:
 
 
 def trailing_metadata(
-    call: batched_function.Call, run: batched_function.Run
+    task: batched_function.FunctionTask, timing: run_timing.RunTiming
 ) -> list[tuple[str, str | bytes]]:
-    """Returns the timing of a call that is done."""
+    """Returns the timing of the call whose task is done."""
     seconds = {
-        "queue": run.taken_time - call.arrival_time,
-        "batch": run.start_time - run.taken_time,
-        "run": run.end_time - run.start_time,
-        "total": call.function.clock.now() - call.arrival_time,
+        "queue": timing.taken_time - task.arrival_time,
+        "batch": timing.start_time - timing.taken_time,
+        "run": timing.end_time - timing.start_time,
+        "total": task.function.clock.now() - task.arrival_time,
     }
     return [
         *(
             (f"serving-{stage}-micros", str(round(value * 1e6)))
             for stage, value in seconds.items()
         ),
-        ("serving-batch-size", str(run.num_rows)),
+        ("serving-batch-size", str(timing.num_rows)),
     ]

@@ -7,7 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest
 
-from tensorflow_serving.batching import batched_function, tensor_batch
+from tensorflow_serving.batching import (
+    batched_function,
+    run_timing,
+    tensor_batch,
+)
 from tensorflow_serving.servables.tensorflow import call_timing
 from tensorflow_serving.test_util import fake_clock
 from tensorflow_serving.util import errors
@@ -43,15 +47,15 @@ class _Caller:
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Sequence[npt.NDArray[Any]],
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """Forgets the outputs."""
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """Raises the error."""
@@ -67,16 +71,16 @@ class CallTimingTest(absltest.TestCase):
         function = batched_function.BatchedFunction(
             _Session(clock), ["y:0"], ["x:0"], clock
         )
-        first = function.call([[1.0]], _Caller())
+        first = function.task([[1.0]], _Caller())
         clock.advance_micros(20)
-        second = function.call([[2.0, 3.0]], _Caller())
+        second = function.task([[2.0, 3.0]], _Caller())
         taken_time = clock.now()
         clock.advance_micros(7)
-        run = function.run([first, second], taken_time, padding=[4])
-        assert run is not None
+        timing = function.execute([first, second], taken_time, padding=[4])
+        assert timing is not None
         clock.advance_micros(5)
         self.assertEqual(
-            dict(call_timing.trailing_metadata(first, run)),
+            dict(call_timing.trailing_metadata(first, timing)),
             {
                 "serving-queue-micros": "20",
                 "serving-batch-micros": "7",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from google.protobuf import message
 
 from tensorflow_serving.apis import model_pb2
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
@@ -60,29 +60,29 @@ class Inference:
         For callers with a thread to spare; servers schedule the call.
         """
         future: concurrent.futures.Future[Outputs] = concurrent.futures.Future()
-        call = self.function.call(self.inputs, _Future(future))
-        self.model.schedule(self.signature_name, [call])
+        task = self.function.task(self.inputs, _Future(future))
+        self.model.schedule(self.signature_name, [task])
         return self.respond(future.result())
 
 
 class _Future:
-    """The caller of one call, which sets a future at its end."""
+    """The caller of one task, which sets a future at its end."""
 
     def __init__(self, future: concurrent.futures.Future[Outputs]) -> None:
         self._future = future
 
     def succeed(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         outputs: Outputs,
-        run: batched_function.Run,
+        timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
         self._future.set_result(outputs)
 
     def fail(
         self,
-        calls: Sequence[batched_function.Call],
+        tasks: Sequence[batched_function.FunctionTask],
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""

@@ -157,18 +157,18 @@ class ServedModel:
         return value
 
     def schedule(
-        self, name: str, calls: Sequence[batched_function.Call]
+        self, name: str, tasks: Sequence[batched_function.FunctionTask]
     ) -> bool:
-        """Schedules calls of functions of a signature; see BatchScheduler.
+        """Schedules tasks of functions of a signature; see BatchScheduler.
 
         Returns:
           Whether the caller should come back soon.
         """
-        return self._queue(name).scheduler.schedule_all(calls)
+        return self._queue(name).scheduler.schedule_all(tasks)
 
-    def cancel(self, name: str, call: batched_function.Call) -> None:
-        """Takes a call out of the queue of a signature, if it waits there."""
-        self._queue(name).scheduler.cancel(call)
+    def cancel(self, name: str, task: batched_function.FunctionTask) -> None:
+        """Takes a task out of the queue of a signature, if it waits there."""
+        self._queue(name).scheduler.cancel(task)
 
     def close(self) -> None:
         """Finishes the calls that wait, then frees the model. Idempotent."""
