@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 from tensorflow_serving.core import servable
@@ -12,7 +11,9 @@ from tensorflow_serving.sources.storage_path import (
     poll_schedule,
     storage_path_config,
     tracked_version,
+    version_check,
     version_folder,
+    version_reports,
 )
 from tensorflow_serving.util import errors
 
@@ -24,7 +25,8 @@ _NUM_TURNS = 16
 # systems in the cloud may make them up at each look.
 _MAX_INODE_CHANGES = 3
 
-_Data = servable.ServableData[str]
+_Stage = tracked_version.Stage
+_Version = tracked_version.TrackedVersion
 
 _NOTHING: Final = storage_path_config.Specific(())
 
@@ -35,10 +37,22 @@ class Decision:
 
     # In ascending order; the data is the path of a version. None: nothing is
     # reported, so that all stays as it is.
-    versions: tuple[_Data, ...] | None
+    versions: tuple[servable.ServableData[str], ...] | None
     outlook: poll_schedule.Outlook = poll_schedule.Outlook()
     # Warnings that hold now; repeated on every poll while they do.
     warnings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """The versions that a look found, by their numbers."""
+
+    # As they are now, without the others below.
+    seen: Mapping[int, _Version]
+    # More that were never whole than are reported.
+    others: Mapping[int, _Version]
+    # Those that vanished while they were looked at.
+    gone: frozenset[int]
 
 
 class VersionTracker:
@@ -49,10 +63,13 @@ class VersionTracker:
     an error that says what is missing; one that was never seen incomplete is
     not reported before. A whole version whose files change, or cannot be read,
     is reported with an error until it is whole again, and then with another
-    content token. So a manager loads it once more, and meanwhile what it loaded
-    serves.
+    content token. So a manager loads it once more, and what it loaded before
+    serves in the meantime.
 
-    No file is read but through the functions it is given. Not thread-safe.
+    Its memory is a value for each version; see tracked_version for their stages
+    and version_reports for the reports. A look that raises an exception changes
+    nothing. No file is read but through the functions it is given. Not
+    thread-safe.
     """
 
     def __init__(
@@ -63,7 +80,7 @@ class VersionTracker:
     ) -> None:
         """Takes what looks at a version; see version_folder.scan()."""
         self._scan = scan
-        self._versions: dict[int, tracked_version.TrackedVersion] = {}
+        self._versions: Mapping[int, _Version] = {}
         self._has_seen_versions = False
         self._trusts_inodes = True
         self._num_looks = 0
@@ -73,27 +90,16 @@ class VersionTracker:
 
         Loads that fail for that reason are tried again when they are back.
         """
-        for version in self._versions.values():
-            version.was_lost = not version.is_available
+        self._versions = {
+            number: version.lose() for number, version in self._versions.items()
+        }
 
     def record(self, state: servable.ServableState) -> None:
         """Records what became of a version in the manager."""
-        version = self._versions.get(state.id.version)
-        if version is None:
-            return
-        kind = servable.ManagerState
-        version.is_available = state.manager_state is kind.AVAILABLE
-        if version.is_available:
-            version.failed_contents = None
-            version.was_lost = False
-        elif (
-            state.manager_state is kind.END
-            and state.error is not None
-            # Else the error may be the one that was reported.
-            and version.reported is not None
-            and version.reported.error is None
-        ):
-            version.failed_contents = version.contents
+        number = state.id.version
+        if number in self._versions:
+            after = self._versions[number].record(state)
+            self._versions = {**self._versions, number: after}
 
     def decide(
         self,
@@ -114,74 +120,103 @@ class VersionTracker:
           reload_changed_versions: Whether reports say which content it is.
         """
         self._num_looks += 1
-        look = _Look(self._versions, monitored, reloads=reload_changed_versions)
-        gone = self._look_at_wanted(look, monitored, found, now)
-        present = found.paths.keys() - gone
-        is_empty = not present or (gone and not look.num_versions)
+        look = self._look(monitored, found, now)
+        present = found.paths.keys() - look.gone
+        is_empty = not present or (look.gone and not look.seen)
         if is_empty and monitored.version_policy != _NOTHING:
             return self._decide_without_versions(
                 monitored, always_present, found.hint
             )
-        self._has_seen_versions |= bool(present)
-        self._trusts_inodes &= all(
-            version.num_inode_changes < _MAX_INODE_CHANGES
-            for version in self._versions.values()
+        name = monitored.servable_name
+        known = {**self._versions, **look.others, **look.seen}
+        held = version_reports.held(look.seen, known)
+        reports = version_reports.reports(
+            name, {**look.seen, **held}, reloads=reload_changed_versions
         )
-        look.hold()
-        self._versions = {
-            number: version
-            for number, version in self._versions.items()
-            if number in present or number in look.reports
-        }
-        for number, version in self._versions.items():
-            version.reported = look.reports.get(number)
+        reported = {report.id.version for report in reports}
+        self._remember({**known, **held}, present, reported)
         return Decision(
-            tuple(look.reports[number] for number in sorted(look.reports)),
-            look.outlook(),
-            tuple(self._warnings(look, monitored, found)),
+            reports,
+            version_reports.outlook(name, look.seen),
+            tuple(
+                version_reports.warnings(
+                    monitored,
+                    found,
+                    has_more_incomplete=bool(look.others),
+                    trusts_inodes=self._trusts_inodes,
+                )
+            ),
         )
 
-    def _look_at_wanted(
+    def _look(
         self,
-        look: "_Look",
         monitored: storage_path_config.ServableToMonitor,
         found: version_folder.Versions,
         now: Callable[[], float],
-    ) -> set[int]:
-        """Looks at as many versions as needed, the newest first.
-
-        Returns those that are gone.
-        """
+    ) -> _Look:
+        """Looks at as many versions as needed, the newest first."""
         policy = monitored.version_policy
         num_wanted: float = math.inf
         if isinstance(policy, storage_path_config.Latest):
             num_wanted = policy.num_versions
+        seen: dict[int, _Version] = {}
+        others: dict[int, _Version] = {}
         gone = set()
+        num_good = num_incomplete = 0
         for index, number in enumerate(sorted(found.paths, reverse=True)):
-            if look.num_good >= num_wanted:
+            if num_good >= num_wanted:
                 break
             if (
                 isinstance(policy, storage_path_config.Specific)
                 and number not in policy.versions
             ):
                 continue
-            if look.is_full and self._is_left_out(number, index):
-                look.has_more_incomplete = True
+            before = self._versions.get(number, _Version())
+            is_full = num_incomplete >= _MAX_INCOMPLETE
+            if is_full and self._is_left_out(before, index):
+                others[number] = before
                 continue
             path = self._whole_path(number, monitored, found)
-            start = now()
-            contents, problem = None, None
-            try:
-                contents = self._scan(path, monitored.version_check.parts)
-                if not self._trusts_inodes:
-                    contents = tracked_version.without_inodes(contents)
-            except errors.NotFoundError:
+            version = self._see(before, path, monitored.version_check, now)
+            if version is None:
                 gone.add(number)
-                continue
-            except errors.UnavailableError as error:
-                problem = str(error)
-            look.add(number, _Seen(path, contents, problem, start, now()))
-        return gone
+            elif is_full and version.stage is _Stage.INCOMPLETE:
+                others[number] = version
+            else:
+                seen[number] = version
+                num_good += version.is_good
+                num_incomplete += version.problem is not None
+        return _Look(seen, others, frozenset(gone))
+
+    def _is_left_out(self, version: _Version, index: int) -> bool:
+        """Whether it is another version's turn, when there are too many."""
+        return (
+            version.stage is _Stage.INCOMPLETE
+            and index % _NUM_TURNS != self._num_looks % _NUM_TURNS
+        )
+
+    def _see(
+        self,
+        before: _Version,
+        path: str,
+        check: version_check.VersionCheck,
+        now: Callable[[], float],
+    ) -> _Version | None:
+        """Returns a version after a look at it; None if it is gone."""
+        contents, problem = None, None
+        start = now()
+        try:
+            contents = self._scan(path, check.parts)
+            if not self._trusts_inodes:
+                contents = tracked_version.without_inodes(contents)
+        except errors.NotFoundError:
+            return None
+        except errors.UnavailableError as error:
+            problem = str(error)
+        return before.see(
+            tracked_version.Sighting(path, contents, start, now(), problem),
+            check,
+        )
 
     def _whole_path(
         self,
@@ -201,33 +236,23 @@ class VersionTracker:
             return candidate
         return path
 
-    def _is_left_out(self, number: int, index: int) -> bool:
-        """Whether it is another version's turn, when there are too many."""
-        version = self._versions.get(number)
-        return (
-            version is not None
-            and version.is_hopeless()
-            and index % _NUM_TURNS != self._num_looks % _NUM_TURNS
-        )
-
-    def _warnings(
+    def _remember(
         self,
-        look: "_Look",
-        monitored: storage_path_config.ServableToMonitor,
-        found: version_folder.Versions,
-    ) -> list[str]:
-        warnings = _warnings(monitored, found)
-        if look.has_more_incomplete:
-            warnings.append(
-                f"Servable {monitored.servable_name} has more versions that "
-                f"are not complete in {monitored.base_path}"
-            )
-        if not self._trusts_inodes:
-            warnings.append(
-                "Inodes of files should stay; got others again and again in "
-                f"{monitored.base_path}, where they are ignored from now on"
-            )
-        return warnings
+        versions: Mapping[int, _Version],
+        present: Set[int],
+        reported: Set[int],
+    ) -> None:
+        """Keeps versions that are there or reported until the next look."""
+        self._has_seen_versions |= bool(present)
+        self._trusts_inodes &= all(
+            version.num_inode_changes < _MAX_INODE_CHANGES
+            for version in versions.values()
+        )
+        self._versions = {
+            number: version.reported(number in reported)
+            for number, version in versions.items()
+            if number in present or number in reported
+        }
 
     def _decide_without_versions(
         self,
@@ -244,199 +269,5 @@ class VersionTracker:
         if self._has_seen_versions and always_present:
             self.lose()
             return Decision(None, warnings=(f"{text}. What is served stays",))
-        self._versions.clear()
+        self._versions = {}
         return Decision((), warnings=(text,))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Seen:
-    """The result of a look at one version, with its beginning and end."""
-
-    path: str
-    contents: version_folder.Contents | None
-    # Why there are no contents.
-    problem: str | None
-    start: float
-    end: float
-
-
-class _Look:
-    """One look at the versions of a servable."""
-
-    def __init__(
-        self,
-        versions: dict[int, tracked_version.TrackedVersion],
-        monitored: storage_path_config.ServableToMonitor,
-        *,
-        reloads: bool,
-    ) -> None:
-        """Starts with no version looked at; changes versions."""
-        self._versions = versions
-        self._monitored = monitored
-        self._reloads = reloads
-        self.reports: dict[int, _Data] = {}
-        # How many versions were looked at, and how many of them are good.
-        self.num_versions = 0
-        self.num_good = 0
-        self._unsettled: set[int] = set()
-        self._incomplete: set[int] = set()
-        self._has_changed = False
-        # Whether some of those that are not whole are not reported.
-        self.has_more_incomplete = False
-
-    @property
-    def is_full(self) -> bool:
-        """Whether enough versions that are not whole were looked at."""
-        return len(self._incomplete) >= _MAX_INCOMPLETE
-
-    def add(self, number: int, seen: _Seen) -> None:
-        """Takes what was found of a version."""
-        version = self._versions.get(number)
-        if version is None:
-            version = self._versions[number] = tracked_version.TrackedVersion(
-                seen.path
-            )
-        has_changed = version.see(seen.path, seen.contents)
-        version.seen = seen.start
-        if has_changed:
-            version.since = seen.end
-        if seen.contents is None:
-            version.problem = seen.problem
-        elif has_changed or version.problem is not None:
-            # In case that the check itself is broken and raises something else.
-            version.problem = (
-                f"version must be checked; got a fault: {seen.path}"
-            )
-            version.problem = self._check(seen.path, seen.contents)
-        self.num_versions += 1
-        self.num_good += version.is_good()
-        if version.is_hopeless() and self.is_full:
-            self.has_more_incomplete = True
-            return
-        if version.problem is not None:
-            self._incomplete.add(number)
-        elif not version.is_settled():
-            self._unsettled.add(number)
-        if not version.is_settled():
-            self._has_changed |= has_changed
-        self._report(number, version)
-
-    def hold(self) -> None:
-        """Keeps what was reported while what comes instead is on its way.
-
-        Else a version that is replaced by another, by renaming it for example,
-        would be gone before the other one is there.
-        """
-        if self.num_good or not self._unsettled | self._incomplete:
-            return
-        for number, version in self._versions.items():
-            if (
-                number not in self.reports
-                and version.reported is not None
-                and version.was_whole
-            ):
-                self._report_error(
-                    number,
-                    "version is gone from its base path and serves on "
-                    f"until another one is whole: {version.path}",
-                )
-
-    def outlook(self) -> poll_schedule.Outlook:
-        """Returns what another look will know more about."""
-        return poll_schedule.Outlook(
-            frozenset(map(self._id, self._unsettled)),
-            frozenset(map(self._id, self._incomplete)),
-            min(
-                (
-                    self._versions[each].settle_time()
-                    for each in self._unsettled
-                ),
-                default=None,
-            ),
-            self._has_changed,
-        )
-
-    def _check(
-        self, path: str, contents: version_folder.Contents
-    ) -> str | None:
-        try:
-            self._monitored.version_check(path, contents)
-        except errors.ServingError as error:
-            return str(error)
-        return None
-
-    def _report(
-        self, number: int, version: tracked_version.TrackedVersion
-    ) -> None:
-        if version.is_settled():
-            version.was_whole = True
-            self.reports[number] = servable.ServableData.ok(
-                self._id(number),
-                version.path,
-                version.content if self._reloads else None,
-            )
-        elif version.was_whole:
-            reason = version.problem or (
-                "they must stay as they are for "
-                f"{tracked_version.SETTLE_SECONDS} s: {version.path}"
-            )
-            self._report_error(number, f"{self._change(version)}: {reason}")
-        elif version.problem is not None:
-            self._report_error(number, version.problem)
-        elif version.reported is not None:
-            # It was incomplete. To report nothing would take that back.
-            self._report_error(
-                number,
-                "version must be complete; got one whose files were changing "
-                f"until now: {version.path}",
-            )
-
-    def _change(self, version: tracked_version.TrackedVersion) -> str:
-        if not version.is_available:
-            return "files are changing"
-        until = (
-            "until the new files are whole" if self._reloads else "all the same"
-        )
-        return (
-            "its files were replaced; the version that was loaded serves "
-            f"{until}"
-        )
-
-    def _report_error(self, number: int, reason: str) -> None:
-        self.reports[number] = servable.ServableData.failed(
-            self._id(number), errors.UnavailableError(reason)
-        )
-
-    def _id(self, number: int) -> servable.ServableId:
-        return servable.ServableId(self._monitored.servable_name, number)
-
-
-def _warnings(
-    monitored: storage_path_config.ServableToMonitor,
-    found: version_folder.Versions,
-) -> list[str]:
-    name, policy = monitored.servable_name, monitored.version_policy
-    warnings = []
-    if found.duplicates:
-        names = ", ".join(
-            os.path.basename(path)
-            for number in sorted(found.duplicates)
-            for path in found.duplicates[number]
-        )
-        warnings.append(
-            f"Versions of servable {name} must have different numbers; "
-            f"ignoring {names} in {monitored.base_path} while the one with "
-            "more zeros is whole"
-        )
-    if isinstance(policy, storage_path_config.Specific):
-        absent = sorted({*policy.versions} - found.paths.keys())
-        if absent:
-            warnings.append(
-                f"Versions {absent} of servable {name} must be there; got no "
-                f"folders for them in {monitored.base_path}"
-            )
-        if not policy.versions:
-            warnings.append(
-                f"Servable {name} should have a version; got a policy without"
-            )
-    return warnings
