@@ -51,51 +51,6 @@ class Options:
     starts_thread: bool = True
 
 
-@dataclasses.dataclass
-class _Version:
-    """A version that is aspired, as the manager knows it."""
-
-    data: _Data
-    # See version_steps.Aspired.
-    has_changed: bool = False
-    due_time: float = 0.0
-    # How often it failed since its content is what it is.
-    num_failures: int = 0
-    # Whether the failure that there is was counted.
-    is_counted: bool = False
-
-    def aspired(self) -> version_steps.Aspired:
-        """Returns what a step is decided from."""
-        return version_steps.Aspired(self.data, self.has_changed, self.due_time)
-
-    def report(self, data: _Data) -> None:
-        """Records what the source says now."""
-        if data.error is not None:
-            self.has_changed = True
-        elif data.content != self.data.content:
-            self.num_failures = 0
-        self.data = data
-
-    def begins_anew(self) -> None:
-        """Records that the manager gets the data to load."""
-        self.has_changed = self.data.error is not None
-        self.is_counted = False
-
-    def fails(self, now: float) -> bool:
-        """Records that it has failed; returns whether that is news."""
-        if self.is_counted:
-            return False
-        self.is_counted = True
-        if self.data.error is not None:
-            self.due_time = now + version_steps.SECONDS_BETWEEN_REASONS
-        else:
-            self.num_failures += 1
-            self.due_time = now + version_steps.backoff_seconds(
-                self.num_failures
-            )
-        return True
-
-
 class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
     """Loads and unloads versions until they are those that are aspired.
 
@@ -153,7 +108,7 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         # aspire to again and again; servables with something to load, whose
         # turn comes in this order; and those of which something failed for lack
         # of memory.
-        self._aspired: dict[str, dict[int, _Version]] = {}
+        self._aspired: dict[str, dict[int, version_steps.Aspired]] = {}
         self._broken: dict[str, dict[int, _Data]] = {}
         self._to_load: dict[str, None] = {}
         self._exhausted: set[str] = set()
@@ -245,16 +200,17 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         after = {}
         for data in versions:
             number = data.id.version
-            version = after[number] = before.get(number) or _Version(data)
-            version.report(data)
+            version = before.get(number, version_steps.Aspired(data))
+            after[number] = version.report(data)
         if after:
             self._aspired[name] = after
         else:
             self._broken.pop(name, None)
 
     def _retry_at_once(self, name: str) -> None:
-        for version in self._aspired.get(name, {}).values():
-            version.due_time = min(version.due_time, self._clock.now())
+        now = self._clock.now()
+        for number, version in self._aspired.get(name, {}).items():
+            self._aspired[name][number] = version.hasten(now)
 
     def _manage(self, name: str) -> None:
         """Does what there is to do about a servable, but for loads."""
@@ -272,12 +228,13 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         action = self._policy(self._policy_snapshots(name))
         if action is None:
             return
-        version = self._aspired.get(name, {}).get(action.id.version)
+        number = action.id.version
+        aspired = self._aspired.get(name, {})
         if action.kind is _ActionKind.LOAD:
             self._basic.load_servable(action.id)
-        elif action.kind is _ActionKind.RELOAD and version is not None:
-            version.begins_anew()
-            self._basic.reload_servable(version.data)
+        elif action.kind is _ActionKind.RELOAD and number in aspired:
+            aspired[number] = aspired[number].begin()
+            self._basic.reload_servable(aspired[number].data)
         self._num_steps += 1
         self._manage(name)
 
@@ -286,41 +243,43 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         managed = {each.id: each for each in self._basic.snapshots(name)}
         ids = {version.data.id for version in aspired.values()}
         for servable_id in sorted(ids | managed.keys()):
-            version = aspired.get(servable_id.version)
+            number = servable_id.version
             snapshot = managed.get(servable_id)
-            if version is not None and snapshot is not None:
-                self._note_failure(version, snapshot)
+            if number in aspired and snapshot is not None:
+                aspired[number] = self._see(aspired[number], snapshot)
             step = version_steps.next_step(
-                None if version is None else version.aspired(),
-                snapshot,
-                self._clock.now(),
+                aspired.get(number), snapshot, self._clock.now()
             )
+            if step is _Step.FORGET and snapshot is not None:
+                self._remember_broken(snapshot)
             if step is not None:
-                if step is _Step.FORGET and snapshot is not None:
-                    self._remember_broken(snapshot)
-                self._take_step(step, servable_id, version)
+                self._take_step(step, servable_id)
 
-    def _note_failure(
-        self, version: _Version, snapshot: loader_harness.Snapshot
-    ) -> None:
-        """Sees to it that a version that has failed is looked at in time."""
+    def _see(
+        self,
+        version: version_steps.Aspired,
+        snapshot: loader_harness.Snapshot,
+    ) -> version_steps.Aspired:
+        """Returns a version after a look at what became of it."""
         failed = version_steps.failed_part(snapshot)
         if failed is None:
-            if snapshot.state is loader_harness.State.READY:
-                version.num_failures = 0
-            return
-        if version.fails(self._clock.now()):
-            self._news.add_time(version.due_time, snapshot.id.name)
+            is_ready = snapshot.state is loader_harness.State.READY
+            return version.succeed() if is_ready else version
         if isinstance(failed.error, errors.ResourceExhaustedError):
             self._exhausted.add(snapshot.id.name)
+        return self._fail(version)
 
-    def _take_step(
-        self,
-        step: _Step,
-        servable_id: servable.ServableId,
-        version: _Version | None,
-    ) -> None:
+    def _fail(self, version: version_steps.Aspired) -> version_steps.Aspired:
+        """Returns a version that has failed; plans the next look, once."""
+        after = version.fail(self._clock.now())
+        if after is not version:
+            self._news.add_time(after.due_time, after.data.id.name)
+        return after
+
+    def _take_step(self, step: _Step, servable_id: servable.ServableId) -> None:
         self._num_steps += 1
+        aspired = self._aspired.get(servable_id.name, {})
+        version = aspired.get(servable_id.version)
         if step is _Step.CANCEL:
             self._basic.cancel_load(servable_id)
         elif step is _Step.UNCANCEL:
@@ -330,10 +289,10 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
                 self._basic.stop_managing_servable(servable_id)
             if version is not None:
                 self._basic.manage_servable(self._unless_broken(version.data))
-                version.begins_anew()
+                version = version.begin()
                 if version.data.error is not None:
-                    version.fails(self._clock.now())
-                    self._news.add_time(version.due_time, servable_id.name)
+                    version = self._fail(version)
+                aspired[servable_id.version] = version
 
     def _remember_broken(self, snapshot: loader_harness.Snapshot) -> None:
         """Remembers what would fail again, as its content is known."""
@@ -373,13 +332,10 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             aspired_version_policy.VersionSnapshot(
                 snapshot.id,
                 snapshot.state,
-                version is not None,
+                snapshot.id.version in aspired,
                 version_steps.is_stale(
-                    None if version is None else version.aspired(),
-                    snapshot,
-                    now,
+                    aspired.get(snapshot.id.version), snapshot, now
                 ),
             )
             for snapshot in self._basic.snapshots(name)
-            for version in [aspired.get(snapshot.id.version)]
         ]

@@ -47,7 +47,7 @@ class Step(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Aspired:
-    """A version that a source aspires to, with what it reported."""
+    """A version that a source aspires to: a value that each event replaces."""
 
     # The last report.
     data: servable.ServableData[loader.Loader]
@@ -56,6 +56,48 @@ class Aspired:
     has_changed: bool = False
     # When another try or another reason is due, after the version has failed.
     due_time: float = 0.0
+    # How often it failed since its content is what it is.
+    num_failures: int = 0
+    # Whether it failed since the manager got data to load.
+    has_failed: bool = False
+
+    def report(self, data: servable.ServableData[loader.Loader]) -> "Aspired":
+        """Returns the version after its source reported it again."""
+        if data.error is not None:
+            return dataclasses.replace(self, data=data, has_changed=True)
+        if data.content != self.data.content:
+            return dataclasses.replace(self, data=data, num_failures=0)
+        return dataclasses.replace(self, data=data)
+
+    def begin(self) -> "Aspired":
+        """Returns the version after the manager got its data to load."""
+        return dataclasses.replace(
+            self, has_changed=self.data.error is not None, has_failed=False
+        )
+
+    def fail(self, now: float) -> "Aspired":
+        """Returns the version after it failed; a failure counts once."""
+        if self.has_failed:
+            return self
+        if self.data.error is not None:
+            return dataclasses.replace(
+                self, has_failed=True, due_time=now + SECONDS_BETWEEN_REASONS
+            )
+        num_failures = self.num_failures + 1
+        return dataclasses.replace(
+            self,
+            has_failed=True,
+            due_time=now + backoff_seconds(num_failures),
+            num_failures=num_failures,
+        )
+
+    def succeed(self) -> "Aspired":
+        """Returns the version after it became available."""
+        return dataclasses.replace(self, num_failures=0)
+
+    def hasten(self, now: float) -> "Aspired":
+        """Returns the version with another try due at once."""
+        return dataclasses.replace(self, due_time=min(self.due_time, now))
 
 
 def backoff_seconds(num_failures: int) -> float:

@@ -168,6 +168,44 @@ class NextStepTest(parameterized.TestCase):
         self.assertIs(version_steps.next_step(aspired, managed, 10.0), step)
 
 
+class AspiredTest(absltest.TestCase):
+    """Each event gives another value."""
+
+    def test_error_is_remembered_until_the_manager_gets_data(self) -> None:
+        """Files that were not whole for a moment may be others."""
+        version = _wanted("x").report(_half().data).report(_wanted("x").data)
+        self.assertTrue(version.has_changed)
+        self.assertFalse(version.begin().has_changed)
+        self.assertTrue(_half().begin().has_changed)
+
+    def test_failure_counts_once_until_the_manager_begins_anew(self) -> None:
+        """A manager that looks again must not put off the next try."""
+        failed = _wanted().fail(10.0)
+        self.assertEqual((failed.num_failures, failed.due_time), (1, 15.0))
+        self.assertIs(failed.fail(11.0), failed)
+        again = failed.begin().fail(20.0)
+        self.assertEqual((again.num_failures, again.due_time), (2, 30.0))
+
+    def test_reasons_of_a_source_are_no_failures(self) -> None:
+        """They only keep the next reason away for a second."""
+        failed = _half().fail(10.0)
+        self.assertEqual((failed.num_failures, failed.due_time), (0, 11.0))
+
+    def test_failures_are_forgotten_with_other_content_or_success(self) -> None:
+        """Other content deserves a quick second try, as a first one does."""
+        failed = _wanted("x").fail(10.0)
+        self.assertEqual(failed.report(_wanted("x").data).num_failures, 1)
+        self.assertEqual(failed.report(_half().data).num_failures, 1)
+        self.assertEqual(failed.report(_wanted("y").data).num_failures, 0)
+        self.assertEqual(failed.succeed().num_failures, 0)
+
+    def test_next_try_is_hastened_and_never_put_off(self) -> None:
+        """A try that was due before is still due."""
+        failed = _wanted().fail(10.0)
+        self.assertEqual(failed.hasten(12.0).due_time, 12.0)
+        self.assertEqual(failed.hasten(99.0).due_time, 15.0)
+
+
 class IsStaleTest(parameterized.TestCase):
     """Whether a version that serves has other content by now."""
 
