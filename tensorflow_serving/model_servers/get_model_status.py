@@ -24,6 +24,8 @@ def get_model_status(
 ) -> get_model_status_pb2.GetModelStatusResponse:
     """Returns the states of the versions of a model, lowest version first.
 
+    Version 0 stands for all of them, unless the model has one of that number.
+
     Raises:
       InvalidArgumentError: The request names no model. Permanent.
       NotFoundError: Nothing is known of the model, or of the version that the
@@ -37,11 +39,12 @@ def get_model_status(
     states = core.states(spec.name)
     if spec.WhichOneof("version_choice") == "version":
         version = spec.version.value
-        if version not in states:
+        if version in states:
+            states = {version: states[version]}
+        elif version:
             raise errors.NotFoundError(
                 f"Could not find version {version} of model {spec.name}"
             )
-        states = {version: states[version]}
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, state in states.items():
         response.model_version_status.add(

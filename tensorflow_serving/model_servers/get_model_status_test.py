@@ -87,13 +87,21 @@ class GetModelStatusTest(parameterized.TestCase):
         core = _Core(_state(1, available), _state(2, available))
         self.assertEqual([each.version for each in _ask(core, _spec(2))], [2])
 
-    def test_version_zero_is_a_version(self) -> None:
-        """Version 0 is not taken for a request without a version."""
+    def test_version_zero_is_all_versions_unless_it_is_one(self) -> None:
+        """Clients of other servers send it for no version in particular."""
+        available = servable.ManagerState.AVAILABLE
+        for versions, reported in (([1, 2], [1, 2]), ([0, 1], [0])):
+            core = _Core(*(_state(each, available) for each in versions))
+            got = [each.version for each in _ask(core, _spec(0))]
+            self.assertEqual(got, reported)
+
+    def test_version_that_nobody_has_seen_is_not_found(self) -> None:
+        """The text is the one that clients of upstream know."""
         core = _Core(_state(1, servable.ManagerState.AVAILABLE))
         with self.assertRaisesRegex(
-            errors.NotFoundError, "Could not find version 0 of model m"
+            errors.NotFoundError, "Could not find version 9 of model m"
         ):
-            _ask(core, _spec(0))
+            _ask(core, _spec(9))
 
     def test_unknown_model_is_not_found(self) -> None:
         """The refusal of the core reaches the caller."""

@@ -155,6 +155,9 @@ class ServerCore:
     def handle(self, spec: model_pb2.ModelSpec) -> _Handle:
         """Returns a handle on the version that a request names.
 
+        Version 0 is the newest one as well, unless the model has a version of
+        that number.
+
         Raises:
           InvalidArgumentError: The name is empty, or the model has no such
             label. Permanent.
@@ -278,9 +281,10 @@ class ServerCore:
                 raise errors.InvalidArgumentError(
                     f"version must be at least 0; got {spec.version.value}"
                 )
-            return servable.ServableRequest.specific(
-                spec.name, spec.version.value
-            )
+            if spec.version.value or self._is_available(spec.name, 0):
+                return servable.ServableRequest.specific(
+                    spec.name, spec.version.value
+                )
         if choice == "version_label":
             with self._lock:
                 labels = self._labels

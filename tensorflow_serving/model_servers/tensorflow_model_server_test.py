@@ -176,6 +176,9 @@ class ModelServerTest(parameterized.TestCase):
         own.reload(models)
         prediction = own.predict(calls.Model("m", label="stable"), {"x": _X})
         self.assertEqual(prediction.model.version.value, 1)
+        # Not a version of this model: no version in particular.
+        prediction = own.predict(calls.Model("m", version=0), {"x": _X})
+        self.assertEqual(prediction.model.version.value, 2)
         model.version_labels["canary"] = 9
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "label canary"

@@ -11,9 +11,13 @@ Its signatures, on tensors x: float32 [n] and examples: string [n]:
     defaults         predict: x, and a bias of 1 by default -> sum
     broken_classify  scores [n], without classes
     broken_regress   outputs [n, 1, 1]
+    types            predict: a tensor of any shape for each of TYPES, by its
+                     name -> the same
 """
 
+import os
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -28,11 +32,20 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.tensorflow_c.protos import (
+    attr_value_pb2,
     meta_graph_pb2,
+    saved_model_pb2,
     tensor_pb2,
     types_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
+
+# The types of the signature "types".
+TYPES: Final = (
+    *("half", "bfloat16", "float", "double", "complex64", "complex128"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("bool", "string"),
+)
 
 _Infos = Mapping[str, str]
 
@@ -72,6 +85,11 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
         {"inputs": "examples"},
         {"outputs": "cube"},
     ),
+    "types": (
+        "predict",
+        {name: f"fed_{name}" for name in TYPES},
+        {name: f"same_{name}" for name in TYPES},
+    ),
 }
 
 
@@ -101,6 +119,36 @@ class SmallModel:
         self._threads.close()
 
 
+def write(path: str, gate: str | None = None) -> str:
+    """Writes the model as a SavedModel; returns the path.
+
+    Args:
+      path: The folder of the version, which is made.
+      gate: A file that the load writes. If it is a FIFO, the load waits until
+        somebody reads it.
+    """
+    builder = _builder()
+    meta_graph_def = _meta_graph_def()
+    meta_graph_def.meta_info_def.tags.append("serve")
+    if gate is not None:
+        name = tensor_pb2.TensorProto(
+            dtype=types_pb2.DT_STRING, string_val=[gate.encode()]
+        )
+        value = attr_value_pb2.AttrValue(tensor=name)
+        builder.node("gate", "Const", dtype="string", value=value)
+        builder.node("init", "WriteFile", ["gate", "gate"])
+        init_op = meta_graph_def.collection_def["saved_model_main_op"]
+        init_op.node_list.value.append("init")
+    meta_graph_def.graph_def.CopyFrom(builder.graph_def)
+    saved_model = saved_model_pb2.SavedModel(
+        saved_model_schema_version=1, meta_graphs=[meta_graph_def]
+    )
+    os.makedirs(path)
+    with open(os.path.join(path, "saved_model.pb"), "wb") as file:
+        file.write(saved_model.SerializeToString())
+    return path
+
+
 def _builder() -> graph_builder.GraphBuilder:
     builder = graph_builder.GraphBuilder()
     builder.placeholder("x", "float32", [None])
@@ -126,6 +174,9 @@ def _builder() -> graph_builder.GraphBuilder:
     builder.node(
         "classes", "ExpandDims", ["examples", "last"], T="string", Tdim="int32"
     )
+    for name in TYPES:
+        builder.placeholder(f"fed_{name}", name, None)
+        builder.node(f"same_{name}", "Identity", [f"fed_{name}"], T=name)
     return builder
 
 
@@ -141,11 +192,7 @@ def _meta_graph_def() -> meta_graph_pb2.MetaGraphDef:
             for key, tensor in tensors.items():
                 info = infos[key]
                 info.name = f"{tensor}:0"
-                info.dtype = (
-                    types_pb2.DT_STRING
-                    if tensor in ("examples", "classes")
-                    else types_pb2.DT_FLOAT
-                )
+                info.dtype = _type(tensor)
                 info.tensor_shape.unknown_rank = True
     bias = meta_graph_def.signature_def["defaults"].defaults["bias"]
     bias.CopyFrom(
@@ -154,3 +201,11 @@ def _meta_graph_def() -> meta_graph_pb2.MetaGraphDef:
     bias.tensor_shape.dim.add(size=1)
     assert signature_defs.DEFAULT_NAME in meta_graph_def.signature_def
     return meta_graph_def
+
+
+def _type(tensor: str) -> types_pb2.DataType.ValueType:
+    """Returns the type of an input or output of a signature."""
+    if tensor in ("examples", "classes"):
+        return types_pb2.DT_STRING
+    _, _, name = tensor.partition("_")
+    return types_pb2.DataType.Value(f"DT_{name.upper() or 'FLOAT'}")
