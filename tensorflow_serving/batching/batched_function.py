@@ -20,12 +20,12 @@ from tensorflow_serving.batching import (
     run_timing,
     tensor_batch,
 )
-from tensorflow_serving.util import bugs, errors
+from tensorflow_serving.util import bugs, errors, tensor_spec
 from tensorflow_serving.util import clock as clock_lib
 
 
-class Session(Protocol):
-    """The part of a session that batching uses."""
+class WrappedSession(Protocol):
+    """The part of a session that batching uses to run it in batches."""
 
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
@@ -40,7 +40,7 @@ class Session(Protocol):
           InvalidArgumentError: A name is not in the graph. Permanent.
         """
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
         """Returns dtype and shape of a tensor.
 
         Raises:
@@ -236,7 +236,7 @@ class BatchedFunction:
 
     def __init__(
         self,
-        session: Session,
+        session: WrappedSession,
         fetches: Sequence[str],
         feeds: Sequence[str],
         clock: clock_lib.Clock,

@@ -21,10 +21,9 @@ from tensorflow_serving.batching import (
     batch_scheduler_retrier,
     batched_function,
     run_timing,
-    tensor_batch,
 )
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 # Which tensors are fed and fetched is up to callers; this many are remembered.
 _MAX_FUNCTIONS = 64
@@ -133,11 +132,13 @@ class BatchingSession:
     def __init__(
         self,
         options: Options,
-        session: batched_function.Session,
+        session: batched_function.WrappedSession,
         create_scheduler: CreateScheduler,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        *,
+        owns_session: bool = True,
     ) -> None:
-        """Takes over the session, to close it.
+        """Starts without a batch.
 
         Args:
           options: How batches are formed.
@@ -145,9 +146,11 @@ class BatchingSession:
           create_scheduler: Called once, with the function that processes a
             batch; returns the scheduler, which close() closes.
           clock: That of the scheduler; deadlines are its times.
+          owns_session: Whether close() closes the session as well.
         """
         self._options = options
         self._session = session
+        self._owns_session = owns_session
         self._clock = clock
         self._scheduler = create_scheduler(self._process_batch)
         self._lock = threading.Lock()
@@ -212,13 +215,24 @@ class BatchingSession:
                 del self._functions[next(iter(self._functions))]
             return self._functions.setdefault(key, function)
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
         """Returns dtype and shape of a tensor of the graph.
 
         Raises:
           InvalidArgumentError: The name is not in the graph. Permanent.
         """
         return self._session.tensor_spec(name)
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        """Returns a function that does what run() does, with feeds in order.
+
+        Raises:
+          PermissionDeniedError, InvalidArgumentError: See function().
+        """
+        function = self.function(fetches, feed_list)
+        return lambda *feeds: self._schedule(function, feeds, math.inf).result()
 
     def run(
         self,
@@ -274,16 +288,23 @@ class BatchingSession:
                 f"fetches must be a list of names; got the text {fetches!r}"
             )
         feeds = sorted(feed_dict)
+        return self._schedule(
+            self.function(fetches, feeds),
+            [feed_dict[name] for name in feeds],
+            deadline,
+        )
+
+    def _schedule(
+        self,
+        function: batched_function.BatchedFunction,
+        inputs: Sequence[npt.ArrayLike],
+        deadline: float,
+    ) -> concurrent.futures.Future[list[npt.NDArray[Any]]]:
+        """Returns the future of a task that waits."""
         future: concurrent.futures.Future[list[npt.NDArray[Any]]] = (
             concurrent.futures.Future()
         )
-
-        task = self.function(fetches, feeds).task(
-            [feed_dict[name] for name in feeds],
-            _FUTURES,
-            deadline,
-            context=future,
-        )
+        task = function.task(inputs, _FUTURES, deadline, context=future)
         self._scheduler.schedule(task)
 
         def forget(future: concurrent.futures.Future[Any]) -> None:
@@ -306,9 +327,10 @@ class BatchingSession:
             )
 
     def close(self) -> None:
-        """Finishes the calls that run, then closes the wrapped session."""
+        """Finishes the calls that wait; closes the session if it owns it."""
         self._scheduler.close()
-        self._session.close()
+        if self._owns_session:
+            self._session.close()
 
     def _process_batch(
         self, batch: batch_scheduler.Batch[batched_function.FunctionTask]
@@ -433,7 +455,7 @@ def create_retrying_basic_batching_session(
     scheduler_options: basic_batch_scheduler.Options,
     retrier_options: batch_scheduler_retrier.Options,
     options: Options,
-    session: batched_function.Session,
+    session: batched_function.WrappedSession,
 ) -> BatchingSession:
     """Returns a batching session with threads of its own.
 

@@ -38,6 +38,20 @@ class RetryingBasicBatchingSessionTest(absltest.TestCase):
         session.close()
         self.assertEqual(results, [x / 2 + 2 for x in range(200)])
 
+    def test_callable_runs_in_batches_as_well(self) -> None:
+        """A callable takes its feeds in the order in which they were named."""
+        session = batching_session.create_retrying_basic_batching_session(
+            basic_batch_scheduler.Options(),
+            batch_scheduler_retrier.Options(),
+            batching_session.Options((4, 32)),
+            fake_session.FakeSession(),
+        )
+        function = session.make_callable(["y:0"], ["z:0", "x:0"])
+        (y,) = function([9.0], [2.0])
+        session.close()
+        self.assertEqual(y.tolist(), [3.0])
+        self.assertEqual(session.statistics().num_padding_rows, 3)
+
     def test_allowed_sizes_must_end_with_the_maximum(self) -> None:
         """INVALID_ARGUMENT before any thread is started."""
         with self.assertRaises(errors.InvalidArgumentError):

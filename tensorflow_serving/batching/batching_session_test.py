@@ -360,6 +360,14 @@ class BatchingSessionTest(parameterized.TestCase):
         np.testing.assert_array_equal(call.result()[0], [2.0])
         self.assertTrue(fixture.wrapped.closed)
 
+    def test_session_of_another_owner_stays_open(self) -> None:
+        """Several batching sessions can run one session."""
+        wrapped = fake_session.FakeSession()
+        batching_session.BatchingSession(
+            batching_session.Options(), wrapped, _Puppet, owns_session=False
+        ).close()
+        self.assertFalse(wrapped.closed)
+
 
 class _Caller:
     """Keeps what it gets."""

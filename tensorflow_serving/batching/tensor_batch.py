@@ -1,7 +1,5 @@
 """Arrays whose 0th dimension counts rows: checking, counting and padding."""
 
-import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,118 +9,6 @@ import numpy.typing as npt
 from tensorflow_serving.util import aligned_array, errors
 
 Inputs = Mapping[str, npt.NDArray[Any]]
-
-
-@dataclasses.dataclass(frozen=True)
-class TensorSpec:
-    """The dtype and shape that a model declares for an input or output."""
-
-    name: str
-    # The dtype of the arrays; strings use object.
-    dtype: np.dtype[Any]
-    # None for a dimension of any size; None instead of a tuple for any shape.
-    shape: tuple[int | None, ...] | None
-
-    @property
-    def has_rows_of_one_shape(self) -> bool:
-        """Whether all rows have one shape."""
-        return self.shape is not None and None not in self.shape[1:]
-
-    @property
-    def fixes_num_rows(self) -> bool:
-        """Whether the number of rows is fixed, so that calls cannot be merged.
-
-        A scalar has no rows, and a 0th dimension of fixed size is a promise of
-        the graph: with any other size its results are wrong.
-        """
-        return self.shape is not None and (
-            not self.shape or self.shape[0] is not None
-        )
-
-    @functools.cached_property
-    def _usual_row_shape(self) -> tuple[int | None, ...] | None:
-        """The shape of rows, if nothing else is to be checked."""
-        if (
-            self.shape
-            and not self.fixes_num_rows
-            and self.has_rows_of_one_shape
-            and self.dtype.kind != "O"
-        ):
-            return self.shape[1:]
-        return None
-
-    def to_array(self, value: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Returns a value as an array of this dtype and shape.
-
-        An array must have the dtype; what Python lists hold is converted. Texts
-        become objects that are bytes, each of which was looked at: one that is
-        not a text must not reach the calls that share its batch.
-
-        Raises:
-          InvalidArgumentError: The value does not fit. Permanent.
-        """
-        if (
-            isinstance(value, np.ndarray)
-            and value.dtype == self.dtype
-            and value.shape[1:] == self._usual_row_shape
-            and value.ndim
-        ):
-            return value
-        if not isinstance(value, np.ndarray):
-            try:
-                value = np.asarray(value, dtype=self.dtype)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise errors.InvalidArgumentError(
-                    f"Input tensor {self.name} must be an array of "
-                    f"{self.dtype}; got {error}"
-                ) from None
-        if self.dtype.kind == "O":
-            value = self._to_texts(value)
-        elif value.dtype != self.dtype:
-            raise self._wrong_dtype(value.dtype)
-        if self.shape is not None and not (
-            len(self.shape) == value.ndim
-            and all(
-                size is None or size == other
-                for size, other in zip(self.shape, value.shape, strict=True)
-            )
-        ):
-            raise errors.InvalidArgumentError(
-                f"Input tensor {self.name} must have shape "
-                f"{_shape_text(self.shape)}; got {list(value.shape)}"
-            )
-        return value
-
-    def _to_texts(self, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if value.dtype.kind in "SU":
-            value = value.astype(object)
-        if value.dtype != self.dtype:
-            raise self._wrong_dtype(value.dtype)
-        texts = value.ravel().tolist()
-        types = {*map(type, texts)}
-        if types <= {bytes}:
-            return value
-        for each in types:
-            if not issubclass(each, str | bytes):
-                raise self._wrong_dtype(each.__name__)
-        encoded = np.empty(len(texts), object)
-        try:
-            encoded[:] = [
-                text.encode() if isinstance(text, str) else bytes(text)
-                for text in texts
-            ]
-        except UnicodeEncodeError:
-            raise errors.InvalidArgumentError(
-                f"Input tensor {self.name} must hold texts that have a UTF-8 "
-                "form; got one with half of a surrogate pair"
-            ) from None
-        return encoded.reshape(value.shape)
-
-    def _wrong_dtype(self, dtype: object) -> errors.InvalidArgumentError:
-        expected = "string" if self.dtype.kind == "O" else self.dtype
-        return errors.InvalidArgumentError(
-            f"Input tensor {self.name} must have dtype {expected}; got {dtype}"
-        )
 
 
 def num_rows(inputs: Inputs) -> int:
@@ -203,11 +89,6 @@ def without_rows(
         if array.ndim == 0 or array.shape[0] != num_rows:
             return name
     return None
-
-
-def _shape_text(shape: Sequence[int | None]) -> str:
-    sizes = ("?" if size is None else str(size) for size in shape)
-    return f"[{', '.join(sizes)}]"
 
 
 def _shapes(inputs: Inputs) -> str:

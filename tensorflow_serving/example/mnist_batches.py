@@ -20,11 +20,10 @@ import numpy.typing as npt
 from tensorflow_serving.batching import (
     basic_batch_scheduler,
     batching_session,
-    tensor_batch,
 )
 from tensorflow_serving.example import mnist_image, mnist_service
 from tensorflow_serving.rpc import call as call_lib
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 # The names of what goes in, and of what comes out.
 IMAGES = "images:0"
@@ -46,7 +45,7 @@ Classify = Callable[[npt.NDArray[Any]], Sequence[npt.NDArray[Any]]]
 
 
 class FunctionSession:
-    """Implements batched_function.Session on a function of images.
+    """Implements batched_function.WrappedSession on a function of images.
 
     Its tensors have these names, whatever the graph of a model calls its own:
 
@@ -65,7 +64,7 @@ class FunctionSession:
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
     ) -> Classify:
-        """See batched_function.Session; returns the function."""
+        """See batched_function.WrappedSession; returns the function."""
         if list(feed_list) != [IMAGES]:
             raise errors.InvalidArgumentError(
                 f"feeds must be [{IMAGES}]; got {list(feed_list)}"
@@ -76,14 +75,14 @@ class FunctionSession:
             )
         return self._classify
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
-        """See batched_function.Session."""
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
+        """See batched_function.WrappedSession."""
         if name not in (IMAGES, *self._outputs):
             raise errors.InvalidArgumentError(
                 f"tensor must be one of {[IMAGES, *self._outputs]}; got {name}"
             )
         dtype, shape = _SPECS[name]
-        return tensor_batch.TensorSpec(name, np.dtype(dtype), shape)
+        return tensor_spec.TensorSpec(name, np.dtype(dtype), shape)
 
     def close(self) -> None:
         """Has nothing to free: the function is not its own."""

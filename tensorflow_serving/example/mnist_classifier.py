@@ -2,12 +2,11 @@
 
 import os
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.batching import batched_function, tensor_batch
 from tensorflow_serving.example import mnist_image
 from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
 from tensorflow_serving.session_bundle import (
@@ -17,15 +16,11 @@ from tensorflow_serving.session_bundle import (
     signature,
 )
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 # Instead of 5 ms.
 _SWITCH_SECONDS = 0.0001
 _NO_SCORES = np.zeros([0, mnist_image.NUM_CLASSES], np.float32)
-
-
-class Session(session.Session, batched_function.Session, Protocol):
-    """The part of a session that a MnistClassifier uses."""
 
 
 class MnistClassifier:
@@ -43,7 +38,7 @@ class MnistClassifier:
 
     def __init__(
         self,
-        bundle: session_bundle.SessionBundle[Session],
+        bundle: session_bundle.SessionBundle[session.Session],
         *,
         max_batch_size: int,
     ) -> None:
@@ -115,7 +110,7 @@ class MnistClassifier:
         """Closes the classifier."""
         self.close()
 
-    def _warm_up(self, spec: tensor_batch.TensorSpec, size: int) -> None:
+    def _warm_up(self, spec: tensor_spec.TensorSpec, size: int) -> None:
         """Runs a batch of that size, and checks what comes out."""
         zeros = np.zeros([size, mnist_image.NUM_PIXELS], np.float32)
         try:

@@ -10,18 +10,18 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.example import mnist_classifier
-from tensorflow_serving.servables.tensorflow import serving_session
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session_bundle,
     signature,
 )
+from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 tf1 = tf.compat.v1
 
-_Bundle = session_bundle.SessionBundle[mnist_classifier.Session]
+_Bundle = session_bundle.SessionBundle[session_lib.Session]
 _FLOAT_IMAGES = (tf.float32, [None, 784])
 _BINDING = manifest_pb2.TensorBinding
 
@@ -59,9 +59,7 @@ class MnistClassifierTest(parameterized.TestCase):
         """Returns a loaded model from x:0 to y:0."""
         with tf.Graph().as_default() as graph:
             tf.identity(model(tf1.placeholder(*images, name="x")), name="y")
-        session = serving_session.ServingSession(
-            graph_builder.open_session(graph.as_graph_def())
-        )
+        session = graph_builder.open_session(graph.as_graph_def())
         self.addCleanup(session.close)
         meta_graph_def = tf1.MetaGraphDef()
         classification = manifest_pb2.ClassificationSignature(

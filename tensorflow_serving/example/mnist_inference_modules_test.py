@@ -6,7 +6,6 @@ import numpy as np
 from absl.testing import absltest
 
 from tensorflow_serving.example import mnist_inference, mnist_inference_2
-from tensorflow_serving.servables.tensorflow import serving_session
 from tensorflow_serving.test_util import graph_builder
 
 
@@ -20,7 +19,7 @@ class ModulesTest(absltest.TestCase):
         graph = graph_builder.GraphBuilder()
         graph.placeholder("x", "float32", [None])
         graph.node("y", "Neg", ["x"], T="float32")
-        session = serving_session.ServingSession(graph.open_session())
+        session = graph.open_session()
         (y,) = session.make_callable(["y:0"], ["x:0"])(np.ones(2, np.float32))
         session.close()
         np.testing.assert_array_equal(y, [-1, -1])

@@ -18,7 +18,6 @@ from tensorflow_serving.example import (
     mnist_classifier,
     mnist_newest_version,
 )
-from tensorflow_serving.servables.tensorflow import serving_session
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session_bundle,
@@ -71,7 +70,7 @@ def _classifier(score: float) -> mnist_classifier.MnistClassifier:
         ),
         meta_graph_def,
     )
-    session = serving_session.ServingSession(graph.open_session())
+    session = graph.open_session()
     return mnist_classifier.MnistClassifier(
         session_bundle.SessionBundle(session, meta_graph_def), max_batch_size=4
     )

@@ -14,13 +14,12 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batched_function,
     batching_session,
-    tensor_batch,
 )
 from tensorflow_serving.example import mnist_inference_pb2, mnist_service
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import gate
 from tensorflow_serving.test_util import puppet_batch_scheduler
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 _IMAGE = np.linspace(0, 1, 784, dtype=np.float32)
 
@@ -89,9 +88,9 @@ class _BatchableSession:
 
         return run
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
         """Tells the shape of the images."""
-        return tensor_batch.TensorSpec(name, np.dtype(np.float32), (None, 784))
+        return tensor_spec.TensorSpec(name, np.dtype(np.float32), (None, 784))
 
     def close(self) -> None:
         """Has nothing to free."""

@@ -7,7 +7,6 @@ Example:
 """
 
 import contextlib
-from typing import cast
 
 from tensorflow_serving.example import (
     mnist_batches,
@@ -20,7 +19,6 @@ from tensorflow_serving.example import (
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server_flags, worker
 from tensorflow_serving.servables.tensorflow import session_bundle_factory
-from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.util import signals
 
 
@@ -81,9 +79,7 @@ def _load(export_dir: str) -> mnist_classifier.MnistClassifier:
         bundle = stack.enter_context(factory.create_session_bundle(export_dir))
         options = mnist_batching_flags.scheduler_options()
         classifier = mnist_classifier.MnistClassifier(
-            cast(
-                session_bundle.SessionBundle[mnist_classifier.Session], bundle
-            ),
+            bundle,
             max_batch_size=options.queue.batch_size_limit,
         )
         # The bundle is the classifier's from here on, and outlives the factory.

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import cast
 
 from tensorflow_serving.example import mnist_classifier
 from tensorflow_serving.servables.tensorflow import (
@@ -65,6 +64,5 @@ def _classifier(
 ) -> mnist_classifier.MnistClassifier:
     """Makes of a bundle what is served."""
     return mnist_classifier.MnistClassifier(
-        cast(session_bundle.SessionBundle[mnist_classifier.Session], bundle),
-        max_batch_size=max_batch_size,
+        bundle, max_batch_size=max_batch_size
     )

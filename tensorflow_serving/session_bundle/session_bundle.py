@@ -30,16 +30,15 @@ from tensorflow_serving.tensorflow_c.protos import (
 )
 from tensorflow_serving.util import errors
 
-SessionT = TypeVar("SessionT", bound=session_lib.Session)
+SessionT_co = TypeVar("SessionT_co", bound=session_lib.Session, covariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class SessionBundle(Generic[SessionT]):
+class SessionBundle(Generic[SessionT_co]):
     """A loaded export; a context manager that closes itself."""
 
-    # Its graph is its own; variables and tables are initialised. From the
-    # loader one of tensorflow_c, from a factory one that wraps it.
-    session: SessionT
+    # Its graph is its own; variables and tables are initialised.
+    session: SessionT_co
     # Signatures, collections, assets and meta_info_def as exported; without the
     # graph, of which the session has the only copy.
     meta_graph_def: meta_graph_pb2.MetaGraphDef
@@ -53,7 +52,7 @@ class SessionBundle(Generic[SessionT]):
         """Frees the session. Idempotent."""
         self.session.close()
 
-    def __enter__(self) -> "SessionBundle[SessionT]":
+    def __enter__(self) -> "SessionBundle[SessionT_co]":
         """Returns itself."""
         return self
 

@@ -170,7 +170,7 @@ class CloseTest(absltest.TestCase):
         for call in (
             lambda: session.run("y:0", {"x:0": x}),
             lambda: session.make_callable(["y:0"], ["x:0"]),
-            lambda: session.tensor_info("x:0"),
+            lambda: session.tensor_spec("x:0"),
             session.devices,
             lambda: function(x),
         ):

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.batching import tensor_batch
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 _FEEDS = ("x:0", "z:0")
 
 
 class FakeSession:
-    """Implements batched_function.Session without TensorFlow.
+    """Implements batched_function.WrappedSession without TensorFlow.
 
     Its inputs are x:0 and z:0, float64 [?, ...] unless a shape is given. Its
     outputs depend on x:0 alone:
@@ -54,7 +53,7 @@ class FakeSession:
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
     ) -> Callable[..., list[npt.NDArray[Any]]]:
-        """See batched_function.Session."""
+        """See batched_function.WrappedSession."""
         for name in fetches:
             if name not in _OUTPUTS:
                 raise errors.InvalidArgumentError(f"no such fetch: {name}")
@@ -67,14 +66,14 @@ class FakeSession:
 
         return run
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
-        """See batched_function.Session."""
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
+        """See batched_function.WrappedSession."""
         shape = self._shape
         if name not in _FEEDS:
             if name not in _OUTPUTS:
                 raise errors.InvalidArgumentError(f"no such tensor: {name}")
             shape = self._output_shapes.get(name)
-        return tensor_batch.TensorSpec(name, np.dtype(np.float64), shape)
+        return tensor_spec.TensorSpec(name, np.dtype(np.float64), shape)
 
     def close(self) -> None:
         """Sets closed."""

@@ -24,7 +24,7 @@ class GraphBuilderTest(absltest.TestCase):
         graph = graph_builder.GraphBuilder()
         graph.placeholder("x", "bfloat16", None)
         with graph.open_session() as session:
-            self.assertIsNone(session.tensor_info("x:0").shape)
+            self.assertIsNone(session.tensor_spec("x:0").shape)
 
 
 if __name__ == "__main__":

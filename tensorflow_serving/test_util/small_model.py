@@ -25,11 +25,9 @@ from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     inference,
     served_model,
-    serving_session,
     session_bundle_config_pb2,
     signature_defs,
 )
-from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
@@ -99,13 +97,8 @@ class SmallModel:
     def __init__(self) -> None:
         """Makes version 7 of the model "small", without batching."""
         opened = _builder().open_session()
-        bundle: session_bundle.SessionBundle[session_lib.Session] = (
-            session_bundle.SessionBundle(
-                serving_session.ServingSession(opened),
-                _meta_graph_def(),
-                "/models/small/7",
-                opened.graph,
-            )
+        bundle = session_bundle.SessionBundle(
+            opened, _meta_graph_def(), "/models/small/7", opened.graph
         )
         self._threads = batch_threads.BatchThreads(
             session_bundle_config_pb2.BatchingParameters()

@@ -81,18 +81,25 @@ class BatchThreads:
         )
 
     def session(
-        self, session: batched_function.Session
+        self,
+        session: batched_function.WrappedSession,
+        *,
+        owns_session: bool = True,
     ) -> batching_session.BatchingSession:
         """Returns a batching session with its own queue.
 
         Args:
-          session: Runs the batches; the batching session takes it over.
+          session: Runs the batches.
+          owns_session: See BatchingSession.
 
         Raises:
           FailedPreconditionError: The threads are closed. Permanent.
         """
         return batching_session.BatchingSession(
-            self._session, session, self._create_queue
+            self._session,
+            session,
+            self._create_queue,
+            owns_session=owns_session,
         )
 
     def close(self) -> None:

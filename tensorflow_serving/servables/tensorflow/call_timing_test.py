@@ -10,11 +10,10 @@ from absl.testing import absltest
 from tensorflow_serving.batching import (
     batched_function,
     run_timing,
-    tensor_batch,
 )
 from tensorflow_serving.servables.tensorflow import call_timing
 from tensorflow_serving.test_util import fake_clock
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 
 class _Session:
@@ -34,9 +33,9 @@ class _Session:
 
         return run
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
         """Knows nothing of shapes."""
-        return tensor_batch.TensorSpec(name, np.dtype(np.float64), None)
+        return tensor_spec.TensorSpec(name, np.dtype(np.float64), None)
 
     def close(self) -> None:
         """Has nothing to free."""

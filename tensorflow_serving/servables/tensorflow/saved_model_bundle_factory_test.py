@@ -9,9 +9,9 @@ from google.protobuf import text_format
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.servables.tensorflow import (
     saved_model_bundle_factory,
-    serving_session,
     session_bundle_config_pb2,
 )
+from tensorflow_serving.tensorflow_c import session as c_session
 from tensorflow_serving.test_util import shared_data, written_models
 from tensorflow_serving.util import errors
 
@@ -31,7 +31,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
     """Session bundles of SavedModels."""
 
     @parameterized.parameters(
-        ("", serving_session.ServingSession),
+        ("", c_session.Session),
         (
             "batching_parameters { idle_means_go { value: true } }",
             batching_session.BatchingSession,

@@ -2,12 +2,11 @@
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from tensorflow_serving.batching import batched_function, batching_session
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
-    serving_session,
     signature_defs,
 )
 from tensorflow_serving.session_bundle import session as session_lib
@@ -52,7 +51,6 @@ class ServedModel:
             Permanent.
         """
         self._bundle = bundle
-        self._session = cast(serving_session.ServingSession, bundle.session)
         self._threads = threads
         self.signature_defs: Final = signature_defs.signature_defs(bundle)
         self._lock = threading.Lock()
@@ -185,20 +183,9 @@ class ServedModel:
         with self._lock:
             if name not in self._queues:
                 self._queues[name] = self._threads.session(
-                    _Borrowed(self._session)
+                    self._bundle.session, owns_session=False
                 )
             return self._queues[name]
-
-
-class _Borrowed:
-    """A session that outlives the queues that run it."""
-
-    def __init__(self, session: serving_session.ServingSession) -> None:
-        self.make_callable = session.make_callable
-        self.tensor_spec = session.tensor_spec
-
-    def close(self) -> None:
-        """Leaves the session open."""
 
 
 def _fixes_num_rows(info: meta_graph_pb2.TensorInfo) -> bool:

@@ -13,7 +13,6 @@ import re
 
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
-    serving_session,
     session_bundle_config_pb2,
 )
 from tensorflow_serving.session_bundle import constants, session_bundle
@@ -78,7 +77,7 @@ class SessionBundleFactory:
         """Loads an export.
 
         The session of the bundle raises only errors of util/errors.py; see
-        BatchingSession and ServingSession.
+        BatchingSession and the session of tensorflow_c.
 
         Raises:
           FailedPreconditionError: The factory is closed; or see
@@ -89,11 +88,10 @@ class SessionBundleFactory:
         if self._closed:
             raise errors.FailedPreconditionError("The factory is closed.")
         bundle = self._load(path)
-        serving = serving_session.ServingSession(bundle.session)
-        session: session_lib.Session = serving
+        if not self._batching:
+            return bundle
         try:
-            if self._batching:
-                session = self._batching.session(serving)
+            session = self._batching.session(bundle.session)
         except errors.ServingError:
             # The factory was closed in the meantime.
             bundle.close()

@@ -11,7 +11,6 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.servables.tensorflow import (
     saved_model_bundle_factory,
-    serving_session,
     session_bundle_config_pb2,
     session_bundle_factory,
     warm_up,
@@ -97,7 +96,6 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
         """Calls share a run only if their model allows it."""
         bundle = self._load(model)
         serving = bundle.session
-        assert isinstance(serving, serving_session.ServingSession)
         batching = batching_session.BatchingSession(
             batching_session.Options(allowed_batch_sizes=(model_zoo.MAX_ROWS,)),
             serving,

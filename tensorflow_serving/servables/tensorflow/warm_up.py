@@ -4,20 +4,19 @@ TensorFlow prepares what is run at its first run: it prunes and optimises the
 graph, starts threads and allocates memory.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from absl import logging
 
-from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle, signature_runs
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import tensor_spec
 
 
 def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
-    """Runs each signature of a bundle of a factory once, with one row.
+    """Runs each signature of a bundle once, with one row.
 
     Inputs are zeros, or empty texts, which are serialized tf.train.Examples
     without features. A dimension that the graph leaves open is 1.
@@ -68,29 +67,16 @@ def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
             )
 
 
-@runtime_checkable
-class _Described(Protocol):
-    """A session that knows its tensors, as those of factories do."""
-
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
-        """Returns dtype and shape of a tensor."""
-
-
 def _run(
     session: session_lib.Session, run: signature_runs.SignatureRun
 ) -> None:
-    if not isinstance(session, _Described):
-        raise errors.FailedPreconditionError(
-            "session must be one of a factory, which knows its tensors; got a "
-            f"{type(session).__name__}"
-        )
     session.run(
         list(run.fetches),
         {name: _zeros(session.tensor_spec(name)) for name in run.feeds},
     )
 
 
-def _zeros(spec: tensor_batch.TensorSpec) -> npt.NDArray[Any]:
+def _zeros(spec: tensor_spec.TensorSpec) -> npt.NDArray[Any]:
     """Returns one row; texts are empty."""
     shape = (None,) if spec.shape is None else spec.shape
     sizes = [1 if size is None else size for size in shape]

@@ -1,6 +1,6 @@
 """Tests for warm_up, with a session that takes notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy.typing as npt
 from absl.testing import absltest
 from google.protobuf import text_format
 
-from tensorflow_serving.batching import tensor_batch
 from tensorflow_serving.servables.tensorflow import warm_up
 from tensorflow_serving.session_bundle import (
     manifest_pb2,
@@ -22,7 +21,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     tensor_shape_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 _SPECS = {
     "x:0": (np.float32, (None, 2, None)),
@@ -38,12 +37,12 @@ class _NotingSession:
     def __init__(self) -> None:
         self.runs: list[tuple[list[str], dict[str, object]]] = []
 
-    def tensor_spec(self, name: str) -> tensor_batch.TensorSpec:
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
         """Returns what the table above says."""
         if name not in _SPECS:
             raise errors.InvalidArgumentError(f"no such tensor: {name}")
         dtype, shape = _SPECS[name]
-        return tensor_batch.TensorSpec(name, np.dtype(dtype), shape)
+        return tensor_spec.TensorSpec(name, np.dtype(dtype), shape)
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
@@ -58,6 +57,12 @@ class _NotingSession:
             )
         )
         return []
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        """Is not used: what runs once needs no preparation."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Does nothing."""

@@ -1,4 +1,4 @@
-"""Tests for serving_session."""
+"""Tests for callables of a session, and for its tensors."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.servables.tensorflow import serving_session
+from tensorflow_serving.tensorflow_c import session as session_lib
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
 
-def _serving_session() -> serving_session.ServingSession:
+def _session() -> session_lib.Session:
     """Returns one with y = 12 // x, and others that hand on their input."""
     graph = graph_builder.GraphBuilder()
     graph.placeholder("x", "int32", [None])
@@ -26,16 +26,16 @@ def _serving_session() -> serving_session.ServingSession:
         graph.placeholder(name, dtype, shape)
         graph.node(f"same_{name}", "Identity", [name], T=dtype)
     graph.placeholder("handle", "resource", [])
-    return serving_session.ServingSession(graph.open_session())
+    return graph.open_session()
 
 
-class ServingSessionTest(parameterized.TestCase):
-    """A session that serves."""
+class RunTest(parameterized.TestCase):
+    """Tests of runs by name."""
 
     def setUp(self) -> None:
         """Opens a session."""
         super().setUp()
-        self.session = _serving_session()
+        self.session = _session()
         self.addCleanup(self.session.close)
 
     def test_run_returns_the_fetches_in_order(self) -> None:
@@ -80,7 +80,7 @@ class MakeCallableTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Opens a session."""
         super().setUp()
-        self.session = _serving_session()
+        self.session = _session()
         self.addCleanup(self.session.close)
 
     def each_way(
@@ -89,9 +89,10 @@ class MakeCallableTest(parameterized.TestCase):
         """Returns a callable, and run()."""
 
         def run(*values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-            return self.session.run(
+            outputs: list[npt.NDArray[Any]] = self.session.run(
                 fetches, dict(zip(feeds, values, strict=True))
             )
+            return outputs
 
         return [self.session.make_callable(fetches, feeds), run]
 
@@ -219,7 +220,7 @@ class TensorSpecTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Opens a session."""
         super().setUp()
-        self.session = _serving_session()
+        self.session = _session()
         self.addCleanup(self.session.close)
 
     @parameterized.parameters(
