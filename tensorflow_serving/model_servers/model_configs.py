@@ -1,7 +1,7 @@
 """Which models a server serves: from a ModelServerConfig to checked values.
 
 Example:
-    configs = model_configs.read("/etc/models.config")
+    models = model_configs.parse(model_configs.read("/etc/models.config"))
 """
 
 import dataclasses
@@ -52,6 +52,12 @@ class ModelConfig:
                 f'this machine, such as "/models/{self.name}"; got '
                 f'"{self.base_path}"'
             )
+        for label, version in self.version_labels.items():
+            if not label or version < 0:
+                raise errors.InvalidArgumentError(
+                    f"version_labels of model {self.name} must be names of "
+                    f'versions of at least 0; got "{label}" for {version}'
+                )
 
     @property
     def monitored(self) -> file_system_storage_path_source.ServableToMonitor:
@@ -67,30 +73,33 @@ def parse(
     """Returns the models of a configuration.
 
     Raises:
-      InvalidArgumentError: A value is not allowed, two models have one name,
-        or the configuration is not a list of models. Permanent.
+      InvalidArgumentError: There are problems(), which are all in the text.
+        Permanent.
     """
-    if config.WhichOneof("config") == "custom_model_config":
-        raise errors.InvalidArgumentError(
-            "config must be a model_config_list; got a custom_model_config"
-        )
-    models = tuple(map(_parse_model, config.model_config_list.config))
-    seen: set[str] = set()
-    for model in models:
-        if model.name in seen:
-            raise errors.InvalidArgumentError(
-                f"name of a model must be unique; got {model.name} again"
-            )
-        seen.add(model.name)
-    return models
+    models, texts = _parse(config)
+    if texts:
+        raise errors.InvalidArgumentError("; ".join(texts))
+    return tuple(models)
 
 
-def read(path: str) -> tuple[ModelConfig, ...]:
-    """Returns the models of a file in text format.
+def problems(
+    config: model_server_config_pb2.ModelServerConfig,
+) -> Sequence[str]:
+    """Returns what is wrong with a configuration, a sentence for each.
+
+    A value is not allowed, two models have one name, or the configuration is
+    not a list of models.
+    """
+    _, texts = _parse(config)
+    return texts
+
+
+def read(path: str) -> model_server_config_pb2.ModelServerConfig:
+    """Returns the configuration in a file in text format.
 
     Raises:
-      InvalidArgumentError: It is not a ModelServerConfig, or see parse(); the
-        text names the file. Permanent.
+      InvalidArgumentError: It is not a ModelServerConfig; the text names file
+        and line. Permanent.
       NotFoundError: There is no such file. Permanent.
       UnavailableError: It cannot be read. Transient.
     """
@@ -107,16 +116,42 @@ def read(path: str) -> tuple[ModelConfig, ...]:
         ) from None
     config = model_server_config_pb2.ModelServerConfig()
     try:
-        text_format.Parse(text, config)
-        return parse(config)
+        return text_format.Parse(text, config)
     except text_format.ParseError as error:
         # Test suites that start TensorFlow Serving look for this text.
         raise errors.InvalidArgumentError(
             "Error parsing text-format tensorflow.serving.ModelServerConfig: "
             f"{path}:{error}"
         ) from None
-    except errors.InvalidArgumentError as error:
-        raise errors.InvalidArgumentError(f"{error}: {path}") from None
+
+
+def names(models: Sequence[ModelConfig]) -> list[str]:
+    """Returns the names of models, in order."""
+    return [model.name for model in models]
+
+
+def _parse(
+    config: model_server_config_pb2.ModelServerConfig,
+) -> tuple[list[ModelConfig], list[str]]:
+    """Returns the models that are valid, and what is wrong with others."""
+    if config.WhichOneof("config") == "custom_model_config":
+        return [], [
+            "config must be a model_config_list; got a custom_model_config"
+        ]
+    models: dict[str, ModelConfig] = {}
+    texts = []
+    for each in config.model_config_list.config:
+        try:
+            model = _parse_model(each)
+        except errors.InvalidArgumentError as error:
+            texts.append(str(error))
+            continue
+        if model.name in models:
+            texts.append(
+                f"name of a model must be unique; got {model.name} again"
+            )
+        models[model.name] = model
+    return list(models.values()), texts
 
 
 def _parse_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
@@ -133,6 +168,11 @@ def _parse_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
             f'model_platform of model {config.name} must be "{PLATFORM}"; got '
             f'"{platform}"'
         )
+    if config.HasField("logging_config"):
+        raise errors.InvalidArgumentError(
+            f"logging_config of model {config.name} must not be given, as this "
+            "server does not log requests; got one"
+        )
     return ModelConfig(
         config.name,
         config.base_path,
@@ -146,6 +186,11 @@ def _policy(
 ) -> storage_path_config.VersionPolicy:
     policy = config.model_version_policy
     kind = policy.WhichOneof("policy_choice")
+    if any(version < 0 for version in policy.specific.versions):
+        raise errors.InvalidArgumentError(
+            f"versions of model {config.name} must be at least 0; got "
+            f"{min(policy.specific.versions)}"
+        )
     if kind == "all":
         return file_system_storage_path_source.All()
     if kind == "specific":
@@ -155,8 +200,3 @@ def _policy(
     return file_system_storage_path_source.Latest(
         policy.latest.num_versions or 1
     )
-
-
-def names(models: Sequence[ModelConfig]) -> list[str]:
-    """Returns the names of models, in order."""
-    return [model.name for model in models]

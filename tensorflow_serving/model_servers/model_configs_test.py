@@ -75,6 +75,17 @@ class ParseTest(parameterized.TestCase):
         ("no_platform", _M.replace("model_platform", "#"), 'got ""'),
         ("both", f"{_M} model_type: TENSORFLOW", "got both"),
         ("again", f"{_M} }} config {{ {_M}", "unique; got m again"),
+        ("logging", f"{_M} logging_config {{}}", "does not log requests"),
+        (
+            "label_without_name",
+            f'{_M} version_labels {{ key: "" value: 3 }}',
+            'version_labels of model m must be .*; got "" for 3',
+        ),
+        (
+            "negative_version",
+            f"{_M} model_version_policy {{ specific {{ versions: -1 }} }}",
+            "versions of model m must be at least 0; got -1",
+        ),
     )
     def test_model_that_is_not_valid_is_refused(
         self, text: str, expected: str
@@ -82,6 +93,17 @@ class ParseTest(parameterized.TestCase):
         """The text says which model and what is wrong with it."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, expected):
             _parse(f"model_config_list {{ config {{ {text}\n }} }}")
+
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        """So that nobody has to start a server once for each mistake."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, 'got none for .*; .*; got "other"'
+        ):
+            _parse(
+                'model_config_list { config { base_path: "/a" model_platform: '
+                '"tensorflow" } config { name: "b" base_path: "/b" '
+                'model_platform: "other" } }'
+            )
 
     def test_custom_configuration_is_refused(self) -> None:
         """There is nobody who could read it."""
@@ -97,9 +119,8 @@ class ReadTest(absltest.TestCase):
         file = self.create_tempfile(
             content=f"model_config_list {{ config: {{ {_M} }}, }}"
         )
-        self.assertEqual(
-            model_configs.names(model_configs.read(file.full_path)), ["m"]
-        )
+        models = model_configs.parse(model_configs.read(file.full_path))
+        self.assertEqual(model_configs.names(models), ["m"])
 
     def test_error_names_file_line_and_field(self) -> None:
         """It has the words that suites of other servers look for."""

@@ -4,6 +4,7 @@ Example:
     flags.adopt_module_key_flags(model_server_flags)  # shows them in --help
 """
 
+import enum
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -168,6 +169,41 @@ GRPC_MAX_THREADS = flags.DEFINE_integer(
 )
 flags.adopt_module_key_flags(server_flags)
 VERSION = flags.DEFINE_bool("version", False, "Prints versions and exits.")
+
+
+class Check(enum.Enum):
+    """How much to check before the program ends; by the values of --check."""
+
+    NOTHING = "false"
+    CONFIGURATION = "true"
+    LOAD = "load"
+
+    def __bool__(self) -> bool:
+        """Returns whether to check anything."""
+        return self is not Check.NOTHING
+
+
+class _CheckParser(flags.ArgumentParser[Check]):
+    """Reads a value of --check; without one it is "true", as of a bool."""
+
+    def parse(self, argument: str | Check) -> Check:
+        try:
+            return Check(argument)
+        except ValueError:
+            raise ValueError("must be --check or --check=load") from None
+
+
+CHECK = flags.DEFINE_flag(
+    flags.Flag(
+        _CheckParser(),
+        None,
+        "check",
+        Check.NOTHING,
+        "Checks flags, files and folders and exits, with 1 if something is "
+        "wrong; --check=load also loads the models, and shows them.",
+        boolean=True,
+    )
+)
 
 # Flags of TensorFlow Serving that have no meaning here, with their defaults.
 _WITHOUT_MEANING: Final[Mapping[str, Any]] = {

@@ -10,13 +10,15 @@ from tensorflow_serving.batching import (
     batching_session,
     shared_batch_scheduler,
 )
-from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.config import model_server_config_pb2, ssl_config_pb2
 from tensorflow_serving.core import basic_manager
 from tensorflow_serving.model_servers import (
     model_configs,
     model_server_flags,
+    server,
     server_core,
 )
+from tensorflow_serving.rpc import server_flags
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     session_bundle_config_pb2,
@@ -33,13 +35,14 @@ _MANY: Final = 1 << 20
 _THREAD_POOL_NAME: Final = "model_server_batch_threads"
 
 
-def models() -> tuple[model_configs.ModelConfig, ...]:
-    """Returns the models that the flags name.
+def model_config() -> model_server_config_pb2.ModelServerConfig:
+    """Returns the configuration of models that the flags name, unchecked.
 
     Raises:
-      InvalidArgumentError: There are none, or the configuration is not valid.
+      InvalidArgumentError: There is none, or the file is something else.
         Permanent.
       NotFoundError: There is no such file. Permanent.
+      UnavailableError: It cannot be read. Transient.
     """
     if path := model_server_flags.MODEL_CONFIG_FILE.value:
         return model_configs.read(path)
@@ -50,10 +53,46 @@ def models() -> tuple[model_configs.ModelConfig, ...]:
             "model, such as /models/mnist, or --model_config_file a file with "
             "several models; got neither"
         )
-    return (
-        model_configs.ModelConfig(
-            model_server_flags.MODEL_NAME.value, os.path.abspath(base_path)
-        ),
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=model_server_flags.MODEL_NAME.value,
+        base_path=os.path.abspath(base_path),
+        model_platform=model_configs.PLATFORM,
+    )
+    return config
+
+
+def models() -> tuple[model_configs.ModelConfig, ...]:
+    """Returns the models that the flags name.
+
+    Raises:
+      InvalidArgumentError: There are none, or the configuration is not valid.
+        Permanent.
+      NotFoundError, UnavailableError: See model_config().
+    """
+    config = model_config()
+    try:
+        return model_configs.parse(config)
+    except errors.InvalidArgumentError as error:
+        path = model_server_flags.MODEL_CONFIG_FILE.value
+        raise errors.InvalidArgumentError(
+            f"{error}: {path}" if path else str(error)
+        ) from None
+
+
+def server_options() -> server.Options:
+    """Returns where and how the server can be called.
+
+    Raises:
+      InvalidArgumentError: A file is not what it should be; the text names the
+        flag. Permanent.
+    """
+    return server.Options(
+        _addresses(),
+        max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
+        max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
+        ssl=_ssl_config(),
+        shutdown=server_flags.shutdown(),
     )
 
 
@@ -66,9 +105,9 @@ def core_options() -> server_core.Options:
     """
     interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
     return server_core.Options(
-        session=_session_config(),
+        session=session_config(),
         tags=tuple(model_server_flags.SAVED_MODEL_TAGS.value.split(",")),
-        batching=_batching_parameters(),
+        batching=batching_parameters(),
         batching_defaults=_batching_defaults(),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
@@ -92,19 +131,24 @@ def core_options() -> server_core.Options:
     )
 
 
-def ssl_config() -> ssl_config_pb2.SSLConfig | None:
-    """Returns how connections are encrypted; None: not at all.
+def batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
+    """Returns how calls become batches, where it is not the default.
 
     Raises:
-      InvalidArgumentError: The file is not an SSLConfig. Permanent.
+      InvalidArgumentError: See core_options().
     """
-    path = model_server_flags.SSL_CONFIG_FILE.value
-    if not path:
-        return None
-    return _read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
+    parameters = session_bundle_config_pb2.BatchingParameters()
+    if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
+        _read("batching_parameters_file", path, parameters)
+    return parameters
 
 
-def _session_config() -> session_bundle_config_pb2.SessionBundleConfig:
+def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
+    """Returns how sessions are opened.
+
+    Raises:
+      InvalidArgumentError: See core_options().
+    """
     config = session_bundle_config_pb2.SessionBundleConfig(
         op_libraries=model_server_flags.LOAD_OP_LIBRARIES.value
     )
@@ -134,11 +178,20 @@ def _session_config() -> session_bundle_config_pb2.SessionBundleConfig:
     return config
 
 
-def _batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
-    parameters = session_bundle_config_pb2.BatchingParameters()
-    if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
-        _read("batching_parameters_file", path, parameters)
-    return parameters
+def _addresses() -> tuple[str, ...]:
+    addresses = []
+    if port := model_server_flags.PORT.value:
+        addresses.append(server_flags.address(port))
+    if path := model_server_flags.GRPC_SOCKET_PATH.value:
+        addresses.append(f"unix:{path}")
+    return tuple(addresses)
+
+
+def _ssl_config() -> ssl_config_pb2.SSLConfig | None:
+    path = model_server_flags.SSL_CONFIG_FILE.value
+    if not path:
+        return None
+    return _read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
 
 
 def _batching_defaults() -> batch_threads.Defaults:

@@ -121,7 +121,7 @@ class SslConfigTest(absltest.TestCase):
 
     def test_no_file_is_no_encryption(self) -> None:
         """Connections are plain text unless a file says otherwise."""
-        self.assertIsNone(options.ssl_config())
+        self.assertIsNone(options.server_options().ssl)
 
     def test_broken_file_is_refused(self) -> None:
         """A server never falls back to plain text."""
@@ -133,7 +133,7 @@ class SslConfigTest(absltest.TestCase):
                 "--ssl_config_file must be a .*SSLConfig in text format",
             ),
         ):
-            options.ssl_config()
+            options.server_options()
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ Example:
 import contextlib
 import dataclasses
 import os
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from absl import logging
 
@@ -20,6 +19,7 @@ from tensorflow_serving.model_servers import (
     model_service,
     prediction_service,
     server_core,
+    ssl_files,
 )
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
@@ -66,7 +66,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         tls = None
         if options.ssl is not None:
-            tls = stack.enter_context(_tls_options(options.ssl))
+            tls = stack.enter_context(ssl_files.tls_options(options.ssl))
         server = stack.enter_context(
             server_lib.Server(
                 options.addresses,
@@ -90,38 +90,6 @@ def serve(
         health.update()
         on_running()
         options.shutdown.wait_and_stop(server, termination)
-
-
-@contextlib.contextmanager
-def _tls_options(
-    config: ssl_config_pb2.SSLConfig,
-) -> Iterator[options_lib.TlsOptions]:
-    """Yields files with the texts of an SSLConfig; only this user reads them.
-
-    Python's ssl takes the private key from a file.
-    """
-    if not config.server_key or not config.server_cert:
-        raise errors.InvalidArgumentError(
-            "--ssl_config_file must have a server_key and a server_cert, as "
-            "texts in PEM format; one of them is empty"
-        )
-    if config.client_verify and not config.custom_ca:
-        raise errors.InvalidArgumentError(
-            "--ssl_config_file must have a custom_ca, the issuers of the "
-            "certificates of clients, with client_verify"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {}
-        for name in ("server_key", "server_cert", "custom_ca"):
-            path = paths[name] = os.path.join(folder, name)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(getattr(config, name))
-        yield options_lib.TlsOptions(
-            paths["server_key"],
-            paths["server_cert"],
-            paths["custom_ca"] if config.client_verify else "",
-        )
 
 
 class ConfigPoller:

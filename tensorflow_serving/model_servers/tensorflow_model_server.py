@@ -18,38 +18,19 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from tensorflow_serving.model_servers import (
+    check,
     model_configs,
     model_server_flags,
     options,
     server,
     server_core,
 )
-from tensorflow_serving.rpc import server_flags
 from tensorflow_serving.util import program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
 
 # A thread that needs the interpreter while a load runs Python waits this long.
 _SWITCH_SECONDS = 1e-4
-
-
-def _addresses() -> tuple[str, ...]:
-    addresses = []
-    if port := model_server_flags.PORT.value:
-        addresses.append(server_flags.address(port))
-    if path := model_server_flags.GRPC_SOCKET_PATH.value:
-        addresses.append(f"unix:{path}")
-    return tuple(addresses)
-
-
-def _server_options() -> server.Options:
-    return server.Options(
-        _addresses(),
-        max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
-        max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
-        ssl=options.ssl_config(),
-        shutdown=server_flags.shutdown(),
-    )
 
 
 def _reload_if_changed(core: server_core.ServerCore) -> None:
@@ -70,19 +51,21 @@ def _say_running(addresses: Sequence[str]) -> None:
         )
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) > 1:
         raise app.UsageError(f"arguments must be flags only; got {argv[1:]}")
     if model_server_flags.VERSION.value:
         print("TensorFlow ModelServer: 0.1")
         print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
-        return
+        return 0
+    if model_server_flags.CHECK.value:
+        return check.run(model_server_flags.CHECK.value)
     termination = signals.Termination()
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
     model_server_flags.warn_of_flags_without_meaning()
-    server_options = _server_options()
+    server_options = options.server_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             core = stack.enter_context(
@@ -100,6 +83,7 @@ def main(argv: Sequence[str]) -> None:
             termination,
             lambda: _say_running(server_options.addresses),
         )
+    return 0
 
 
 if __name__ == "__main__":

@@ -255,6 +255,19 @@ class ModelServerTest(parameterized.TestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertRegex(result.stdout + result.stderr, text)
 
+    @parameterized.parameters("--check", "--check=load")
+    def test_check_ends_by_itself(self, flag: str) -> None:
+        """With 0 for a model that can be served, and with 1 for another."""
+        base_path = self._write(written_models.SAVED_MODEL_TF2, "m", 1)
+        for path, code in ((base_path, 0), ("/no/such/folder", 1)):
+            result = subprocess.run(
+                [_SERVER, flag, f"--model_base_path={path}"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertEqual(result.returncode, code, result.stderr)
+
     def test_version_is_two_lines(self) -> None:
         """The second one names the TensorFlow that runs models."""
         result = subprocess.run(

@@ -1,0 +1,156 @@
+"""Checks a configuration before a server is started with it.
+
+    tensorflow_model_server --check --model_config_file=/etc/models.config
+
+says what is wrong with flags, files and folders, a line for each, and loads
+nothing; --check=load also loads the models, and shows them as a table.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import (
+    model_configs,
+    model_server_flags,
+    options,
+    server_core,
+    ssl_files,
+    trial_load,
+    version_labels,
+)
+from tensorflow_serving.rpc import shutdown
+from tensorflow_serving.sources.storage_path import (
+    storage_path_config,
+    version_folder,
+)
+from tensorflow_serving.util import errors
+
+
+def run(check: model_server_flags.Check) -> int:
+    """Checks what the flags say; returns the exit code of the program."""
+    problems = list(dict.fromkeys(_problems()))
+    if not problems and check is model_server_flags.Check.LOAD:
+        return _load()
+    if not problems:
+        names = model_configs.names(options.models())
+        print(f"The configuration is valid; its models are {names}")
+    return _report(problems)
+
+
+def _report(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print(f"ERROR: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _load() -> int:
+    """Loads the models and prints what they offer; returns the exit code."""
+    models = options.models()
+    with trial_load.TrialLoad(options.core_options(), models) as trial:
+        trial.wait([each for model in models for each in _ids(model)])
+        print(trial.table(), flush=True)
+        exit_code = _report([*trial.problems()])
+        if trial.is_loading:
+            # It would keep the process for as long as it likes.
+            shutdown.leave(exit_code)
+    return exit_code
+
+
+def _problems() -> Iterator[str]:
+    """Yields what is wrong; the same may come twice."""
+    for require in (
+        options.batching_parameters,
+        options.session_config,
+        _require_core,
+        _require_server,
+    ):
+        yield from _problem_of(require)
+    try:
+        config = options.model_config()
+    except errors.ServingError as error:
+        yield str(error)
+        return
+    problems = model_configs.problems(config)
+    yield from problems
+    if not problems:
+        models = options.models()
+        yield from _problem_of(lambda: _require_labels(models))
+        for model in models:
+            yield from _problems_of_model(model)
+
+
+def _problem_of(require: Callable[[], object]) -> Iterator[str]:
+    try:
+        require()
+    except errors.ServingError as error:
+        yield str(error)
+
+
+def _require_core() -> None:
+    """Has a core without models take all options of cores."""
+    server_core.ServerCore(options.core_options(), ()).close()
+
+
+def _require_server() -> None:
+    config = options.server_options().ssl
+    if config is not None:
+        with ssl_files.tls_options(config):
+            pass
+
+
+def _require_labels(models: Sequence[model_configs.ModelConfig]) -> None:
+    version_labels.assigned(
+        models,
+        {},
+        lambda *_: False,
+        allows_unavailable=(
+            options.core_options().allows_labels_for_unavailable_models
+        ),
+    )
+
+
+def _problems_of_model(model: model_configs.ModelConfig) -> Iterator[str]:
+    """Yields what is wrong with the versions of a model that are wanted."""
+    try:
+        found = version_folder.find_versions(model.base_path).paths
+        wanted = _wanted(model.version_policy, found)
+    except errors.ServingError as error:
+        yield f"model {model.name}: {error}"
+        return
+    if not found:
+        yield (
+            f"model {model.name}: base path must hold a version, a folder such "
+            f"as 00000001; got none: {model.base_path}"
+        )
+    check = model.monitored.version_check
+    for version in wanted:
+        try:
+            path = found[version]
+            check(path, version_folder.scan(path, check.parts))
+        except KeyError:
+            yield (
+                f"model {model.name}: version {version} must be a folder of "
+                f"the base path; got none: {model.base_path}"
+            )
+        except errors.ServingError as error:
+            yield f"model {model.name}: {error}"
+
+
+def _wanted(
+    policy: storage_path_config.VersionPolicy, found: Mapping[int, str]
+) -> Sequence[int]:
+    """Returns the versions that a policy chooses."""
+    if isinstance(policy, storage_path_config.Specific):
+        return policy.versions
+    versions = sorted(found)
+    if isinstance(policy, storage_path_config.Latest):
+        return versions[-policy.num_versions :]
+    return versions
+
+
+def _ids(model: model_configs.ModelConfig) -> Iterator[servable.ServableId]:
+    """Yields the versions that a server loads of a model."""
+    found = version_folder.find_versions(model.base_path).paths
+    for version in _wanted(model.version_policy, found):
+        yield servable.ServableId(model.name, version)

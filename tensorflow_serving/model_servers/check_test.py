@@ -1,0 +1,161 @@
+"""Tests for check, with small models."""
+
+import contextlib
+import io
+import os
+from collections.abc import Sequence
+
+from absl.testing import absltest, flagsaver
+
+from tensorflow_serving.model_servers import check, model_server_flags
+from tensorflow_serving.test_util import written_models
+
+_Check = model_server_flags.Check
+
+
+class CheckTest(absltest.TestCase):
+    """Tests of exit codes and of what is printed."""
+
+    def setUp(self) -> None:
+        """Makes a folder for models."""
+        super().setUp()
+        self.folder = self.create_tempdir().full_path
+
+    def _write(self, name: str, version: int) -> str:
+        """Writes a version; returns its path."""
+        path = os.path.join(self.folder, name, f"{version:08d}")
+        return written_models.copy(written_models.SAVED_MODEL_TF2, path)
+
+    def _config(self, *names: str, more: str = "") -> str:
+        """Returns the path of a configuration of models."""
+        models = "".join(
+            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
+            f'model_platform: "tensorflow" {more} }} '
+            for name in names
+        )
+        file = self.create_tempfile(content=f"model_config_list {{ {models} }}")
+        return file.full_path
+
+    def _run(
+        self, how: model_server_flags.Check, path: str
+    ) -> tuple[int, str, Sequence[str]]:
+        """Returns exit code, standard output, and the lines with errors."""
+        output, error_output = io.StringIO(), io.StringIO()
+        with (
+            flagsaver.flagsaver(model_config_file=path),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(error_output),
+        ):
+            code = check.run(how)
+        lines = [
+            line
+            for line in error_output.getvalue().splitlines()
+            if line.startswith("ERROR")
+        ]
+        return code, output.getvalue(), lines
+
+    def test_configuration_without_a_fault_is_valid(self) -> None:
+        """The one line names the models."""
+        self._write("one", 1)
+        self.assertEqual(
+            self._run(_Check.CONFIGURATION, self._config("one")),
+            (0, "The configuration is valid; its models are ['one']\n", []),
+        )
+
+    def test_each_fault_is_a_line(self) -> None:
+        """One fault does not hide another, of other flags or models."""
+        os.mkdir(os.path.join(self.folder, "empty"))
+        os.remove(os.path.join(self._write("half", 1), "saved_model.pb"))
+        session = self.create_tempfile(content="no_such_field: 1").full_path
+        ssl = self.create_tempfile(content="").full_path
+        with flagsaver.flagsaver(
+            tensorflow_session_config_file=session, ssl_config_file=ssl
+        ):
+            code, output, lines = self._run(
+                _Check.CONFIGURATION, self._config("empty", "lost", "half")
+            )
+        self.assertEqual((code, output), (1, ""))
+        for line, text in zip(
+            lines,
+            [
+                "--tensorflow_session_config_file must be",
+                "--ssl_config_file must have a server_key",
+                "model empty: base path must hold a version",
+                "model lost: base path must be a folder",
+                "model half: version must be complete; got neither",
+            ],
+            strict=True,
+        ):
+            self.assertRegex(line, f"^ERROR: {text}")
+
+    def test_version_that_is_listed_must_be_there(self) -> None:
+        """A server would wait for it."""
+        self._write("one", 1)
+        _, _, lines = self._run(
+            _Check.CONFIGURATION,
+            self._config(
+                "one",
+                more="model_version_policy { specific { versions: 1 "
+                "versions: 7 } }",
+            ),
+        )
+        self.assertEqual(
+            lines,
+            [
+                "ERROR: model one: version 7 must be a folder of the base "
+                f"path; got none: {self.folder}/one"
+            ],
+        )
+
+    def test_label_needs_its_flag_at_the_start(self) -> None:
+        """A server that starts has no version that a label may point at."""
+        self._write("one", 1)
+        path = self._config("one", more='version_labels { key: "a" value: 1 }')
+        code, _, lines = self._run(_Check.CONFIGURATION, path)
+        self.assertEqual(code, 1)
+        self.assertRegex(lines[0], "--allow_version_labels_for_unavailable")
+        with flagsaver.flagsaver(
+            allow_version_labels_for_unavailable_models=True
+        ):
+            code, _, _ = self._run(_Check.CONFIGURATION, path)
+        self.assertEqual(code, 0)
+
+    def test_load_shows_what_can_be_called(self) -> None:
+        """A line has model, version, signature, inputs and outputs."""
+        self._write("one", 1)
+        self._write("one", 12)
+        code, output, lines = self._run(_Check.LOAD, self._config("one"))
+        self.assertEqual((code, lines), (0, []))
+        self.assertRegex(
+            output, r"\none +12 +serving_default +x: float32 \[.*\] +y: float32"
+        )
+
+    def test_load_says_which_model_fails(self) -> None:
+        """The others are in the table all the same."""
+        self._write("good", 1)
+        path = self._write("broken", 3)
+        with open(
+            os.path.join(path, "variables", "variables.index"), "r+b"
+        ) as file:
+            file.write(b"garbage")
+        code, output, lines = self._run(
+            _Check.LOAD, self._config("good", "broken")
+        )
+        self.assertEqual(code, 1)
+        self.assertIn("good", output)
+        self.assertRegex(
+            "\n".join(lines),
+            "^ERROR: model broken: version 3 must become AVAILABLE; .* END: ",
+        )
+
+    def test_nothing_is_loaded_if_the_configuration_is_wrong(self) -> None:
+        """Loads may take long, and the configuration comes first."""
+        self._write("one", 1)
+        code, output, lines = self._run(
+            _Check.LOAD, self._config("one", "lost")
+        )
+        self.assertEqual((code, output, len(lines)), (1, "", 1))
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,145 @@
+"""Loads models as a server would, and says what came of it.
+
+Example:
+    with TrialLoad(options, models) as trial:
+        trial.wait([servable.ServableId("m", 1)])
+        print(trial.table())
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import tabulate
+from typing_extensions import Self
+
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import model_configs, server_core
+from tensorflow_serving.tensorflow_c import data_type
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
+
+_HEADERS: Final = ("model", "version", "signature", "inputs", "outputs")
+# Signatures in which TensorFlow keeps notes.
+_NOT_FOR_CALLERS: Final = "__saved_model_"
+_AVAILABLE: Final = servable.ManagerState.AVAILABLE
+_END: Final = servable.ManagerState.END
+
+_States = Mapping[servable.ServableId, servable.ServableState | None]
+
+
+class TrialLoad:
+    """Models that are loaded and warmed up, for nobody to call.
+
+    A context manager that closes itself, and then waits for loads.
+    """
+
+    def __init__(
+        self,
+        options: server_core.Options,
+        models: Sequence[model_configs.ModelConfig],
+    ) -> None:
+        """Starts to load.
+
+        Args:
+          options: As for the server. The time that loads may take, if any, is
+            their model_load_timeout_seconds.
+          models: Which models.
+        """
+        self._timeout_seconds = options.model_load_timeout_seconds
+        self._core = server_core.ServerCore(options, models)
+        # The versions that wait() was given.
+        self._states: _States = {}
+
+    def wait(self, ids: Sequence[servable.ServableId]) -> None:
+        """Waits until each version has been loaded, or has failed."""
+        news = threading.Event()
+        deadline = time.monotonic() + self._timeout_seconds
+        left = None
+        with self._core.events.subscribe(lambda _: news.set()):
+            while True:
+                self._states = {each: self._state(each) for each in ids}
+                if not self.is_loading:
+                    return
+                if self._timeout_seconds:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return
+                news.wait(left)
+                news.clear()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a version had not come to an end when wait() did."""
+        return not all(map(_is_final, self._states.values()))
+
+    def problems(self) -> Iterator[str]:
+        """Yields which versions could not be loaded, and why."""
+        for each, state in self._states.items():
+            if state is None or state.manager_state is not _AVAILABLE:
+                yield (
+                    f"model {each.name}: version {each.version} must become "
+                    f"AVAILABLE; got {state or 'no sign of it'}"
+                )
+
+    def table(self) -> str:
+        """Returns what can be called: models, versions and signatures."""
+        return tabulate.tabulate(
+            [*self._rows()], _HEADERS, disable_numparse=True
+        )
+
+    def close(self) -> None:
+        """Unloads; waits for loads. Idempotent."""
+        self._core.close()
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes itself."""
+        self.close()
+
+    def _state(
+        self, servable_id: servable.ServableId
+    ) -> servable.ServableState | None:
+        states = self._core.states(servable_id.name)
+        return states.get(servable_id.version)
+
+    def _rows(self) -> Iterator[Sequence[str]]:
+        """Yields a line for each signature of each version that was loaded."""
+        for each, state in self._states.items():
+            if state is None or state.manager_state is not _AVAILABLE:
+                continue
+            spec = model_pb2.ModelSpec(name=each.name)
+            spec.version.value = each.version
+            with self._core.handle(spec) as handle:
+                signatures = handle.servable.signature_defs
+                for name in sorted(signatures):
+                    if not name.startswith(_NOT_FOR_CALLERS):
+                        yield (
+                            each.name,
+                            str(each.version),
+                            name,
+                            _tensors(signatures[name].inputs),
+                            _tensors(signatures[name].outputs),
+                        )
+
+
+def _is_final(state: servable.ServableState | None) -> bool:
+    return state is not None and state.manager_state in (_AVAILABLE, _END)
+
+
+def _tensors(infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> str:
+    return ", ".join(f"{key}: {_text(infos[key])}" for key in sorted(infos))
+
+
+def _text(info: meta_graph_pb2.TensorInfo) -> str:
+    """Returns dtype and shape, such as float32 [?, 784]."""
+    dtype = data_type.name(info.dtype)
+    shape = info.tensor_shape
+    if shape.unknown_rank:
+        return f"{dtype} of any rank"
+    sizes = ("?" if dim.size < 0 else str(dim.size) for dim in shape.dim)
+    return f"{dtype} [{', '.join(sizes)}]"
