@@ -121,7 +121,7 @@ class TensorMapTest(parameterized.TestCase):
 
     @parameterized.parameters(range(20))
     def test_request_is_that_of_the_generated_class(self, seed: int) -> None:
-        """Whatever the form, first and again with other values."""
+        """A request of any form is read, first and again with other values."""
         chooser = random.Random(seed)
         requests = _requests()
         for _ in range(500):

@@ -29,7 +29,7 @@ class BasicBatchSchedulerTest(absltest.TestCase):
     """A batch scheduler with one queue and threads of its own."""
 
     def test_defaults_are_those_of_the_original(self) -> None:
-        """32 rows, 1 ms, one waiting batch, one thread."""
+        """The defaults are 32 rows, 1 ms, one waiting batch and one thread."""
         options = basic_batch_scheduler.Options()
         self.assertEqual(options.queue, batch_queue.QueueOptions(32, 1000, 1))
         self.assertEqual(
@@ -37,7 +37,7 @@ class BasicBatchSchedulerTest(absltest.TestCase):
         )
 
     def test_tasks_share_a_batch_until_close(self) -> None:
-        """Two tasks, one batch; capacity is what they left."""
+        """Two tasks make one batch; the capacity is what they left."""
         sizes: list[list[int]] = []
 
         def process(batch: batch_scheduler.Batch[_Task]) -> None:

@@ -78,7 +78,7 @@ class DeadlineTest(parameterized.TestCase):
         self.assertIs(batch.close_reason, _Reason.DEADLINE)
 
     def test_typical_run_is_in_the_statistics(self) -> None:
-        """A fifth of each run; it is 0 before the first."""
+        """A fifth of each run counts; the typical run is 0 before the first."""
         queue = _queue()
         self.assertEqual(queue.statistics(0).typical_run_seconds, 0)
         for seconds in (1.0, 2.0):
@@ -123,7 +123,7 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual(_take(queue, now=1), [])
 
     def test_task_that_comes_too_late_is_refused(self) -> None:
-        """DEADLINE_EXCEEDED at the door, at the very moment, too."""
+        """A task whose deadline is this moment gets DEADLINE_EXCEEDED."""
         queue = _queue()
         with self.assertRaises(errors.DeadlineExceededError):
             queue.add(_Task(1, deadline=5), now=5)
@@ -133,7 +133,7 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual(statistics.num_refused, 1)
 
     def test_tasks_expire_in_the_order_of_their_deadlines(self) -> None:
-        """Those that came after the last one that expired, too."""
+        """Tasks that come after an expired one expire in order as well."""
         queue = _queue(max_enqueued_batches=9)
         for size, deadline in ((4, 3.0), (5, 1.0), (6, 2.0)):
             queue.add(_Task(size, deadline), now=0)
@@ -170,7 +170,7 @@ class DeadlineTest(parameterized.TestCase):
         self.assertEqual(_take(queue, now=8), [])
 
     def test_taken_tasks_do_not_expire(self) -> None:
-        """Whether or not their deadlines were put in order before."""
+        """Taken tasks stay, whether or not their deadlines were in order."""
         queue = _queue()
         queue.add(_Task(1, deadline=1), now=0)
         queue.add(_Task(9, deadline=2), now=0)
@@ -203,7 +203,7 @@ class CancelTest(absltest.TestCase):
         self.assertFalse(queue.cancel(first))
 
     def test_parts_go_with_their_whole(self) -> None:
-        """Those that still wait; the first batch is taken already."""
+        """Parts that still wait are removed; the first batch is taken."""
         queue = _queue(
             max_batch_size=6,
             max_enqueued_batches=9,
@@ -220,7 +220,7 @@ class CancelTest(absltest.TestCase):
         self.assertEqual(_take(queue, now=0), [1])
 
     def test_cancelled_tasks_leave_their_room(self) -> None:
-        """In batches that are closed as well as in the open one."""
+        """Room is free in batches that are closed and in the open one."""
         queue = _queue(max_enqueued_batches=3)
         tasks = [_Task(10), _Task(10), _Task(6)]
         queue.add_all(tasks, now=0)
@@ -241,7 +241,7 @@ class CancelTest(absltest.TestCase):
         self.assertEqual(queue.num_tasks, 1)
 
     def test_expired_task_is_not_cancelled(self) -> None:
-        """It has its answer."""
+        """A task that has expired has its answer already."""
         queue = _queue()
         task = _Task(1, deadline=1)
         queue.add(task, now=0)
@@ -294,7 +294,7 @@ class ManyTasksTest(parameterized.TestCase):
 
     @parameterized.parameters(range(10))
     def test_each_task_leaves_once(self, seed: int) -> None:
-        """Taken, expired or cancelled, and never before or after its time."""
+        """A task is taken, expired or cancelled once, and at the right time."""
         rng = random.Random(seed)
         queue = _queue(max_enqueued_batches=50, batch_timeout_micros=3_000_000)
         waiting: list[_Task] = []

@@ -58,7 +58,7 @@ class QueueOptionsTest(parameterized.TestCase):
     """Options of one queue."""
 
     def test_defaults_are_those_of_the_original(self) -> None:
-        """32 rows, 1 ms, one waiting batch."""
+        """The defaults are 32 rows, 1 ms and one waiting batch."""
         self.assertEqual(
             batch_queue.QueueOptions(), batch_queue.QueueOptions(32, 1000, 1)
         )
@@ -184,7 +184,7 @@ class BatchQueueTest(parameterized.TestCase):
             queue.add(_Task(1), now=0)
 
     def test_task_larger_than_a_batch_is_invalid(self) -> None:
-        """No amount of waiting would make it fit."""
+        """A task that no wait would make fit is an INVALID_ARGUMENT."""
         queue = _queue()
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "at most the maximum batch size 10"
@@ -282,7 +282,7 @@ class IdleTest(absltest.TestCase):
     """A thread with nothing else to do."""
 
     def test_idle_thread_takes_what_there_is(self) -> None:
-        """Instead of waiting for the timeout; a busy one does not."""
+        """An idle thread takes a batch before its timeout; others do not."""
         queue = _queue(idle_means_go=True)
         queue.add(_Task(1), now=0)
         self.assertIsNone(queue.take(now=0))
@@ -352,7 +352,7 @@ class SplittingTest(parameterized.TestCase):
     def test_parts_fill_batches(
         self, waiting: int, size: int, batches: list[list[int]]
     ) -> None:
-        """First the room that is left, then whole batches, then the rest."""
+        """Parts take the room that is left, then whole batches."""
         queue = _queue(
             max_batch_size=12,
             max_enqueued_batches=9,
@@ -369,7 +369,7 @@ class SplittingTest(parameterized.TestCase):
         self.assertEqual(taken, batches)
 
     def test_parts_are_accepted_all_or_none(self) -> None:
-        """UNAVAILABLE if there is room for some of them only."""
+        """A split task is UNAVAILABLE if there is room for some parts only."""
         queue = _queue(
             max_batch_size=12,
             max_enqueued_batches=3,
@@ -390,7 +390,7 @@ class SplittingTest(parameterized.TestCase):
     def test_task_that_can_never_fit_is_invalid(
         self, max_enqueued_batches: int, size: int, most: int
     ) -> None:
-        """Larger than allowed, or than all batches that may wait."""
+        """A task beyond the limit, or all batches that may wait, is invalid."""
         queue = _queue(
             max_batch_size=12,
             max_enqueued_batches=max_enqueued_batches,
@@ -403,7 +403,7 @@ class SplittingTest(parameterized.TestCase):
             queue.add(_Task(size), now=0)
 
     def test_parts_expire_together(self) -> None:
-        """They have one deadline."""
+        """The parts of a task have one deadline."""
         queue = _queue(max_batch_size=4, enable_large_batch_splitting=True)
         queue.add(_Task(1), now=0)
         queue.add(_Task(4, deadline=1), now=0)
@@ -417,7 +417,7 @@ class StatisticsTest(absltest.TestCase):
     """Tests of the counts that a queue keeps."""
 
     def test_batches_are_counted_by_size_and_by_reason(self) -> None:
-        """Each reason once, and a full batch twice."""
+        """Each reason counts once, and here a full batch counts twice."""
         queue = _queue(batch_timeout_micros=1_000_000, idle_means_go=True)
         queue.add(_Task(10), now=0)
         _take(queue, now=0)
@@ -451,7 +451,7 @@ class StatisticsTest(absltest.TestCase):
         self.assertEqual(before.num_enqueued_tasks, 1)
 
     def test_oldest_wait_is_that_of_the_first_task(self) -> None:
-        """0 if there is none."""
+        """The oldest wait is 0 if no task waits."""
         queue = _queue()
         self.assertEqual(queue.statistics(9).oldest_wait_seconds, 0)
         for now in (1, 2):
@@ -462,7 +462,7 @@ class StatisticsTest(absltest.TestCase):
         self.assertEqual(queue.statistics(9).oldest_wait_seconds, 7)
 
     def test_drops_are_counted(self) -> None:
-        """Refused, expired and cancelled tasks, each for itself."""
+        """Refused, expired and cancelled tasks each have a count."""
         queue = _queue(max_enqueued_batches=1)
         queue.add(_Task(1, deadline=1), now=0)
         cancelled = _Task(9)

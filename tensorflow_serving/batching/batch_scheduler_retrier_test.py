@@ -84,7 +84,7 @@ class BatchSchedulerRetrierTest(parameterized.TestCase):
     """A batch scheduler that tries again for a while."""
 
     def test_defaults_are_those_of_the_original(self) -> None:
-        """10 ms in all, 100 us between tries."""
+        """The defaults are 10 ms in all, and 100 us between tries."""
         self.assertEqual(
             batch_scheduler_retrier.Options(),
             batch_scheduler_retrier.Options(10_000, 100),

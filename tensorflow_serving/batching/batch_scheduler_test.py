@@ -58,11 +58,11 @@ class BatchTaskTest(absltest.TestCase):
     """Tests of the defaults of a task."""
 
     def test_task_is_of_use_for_ever(self) -> None:
-        """Unless it says until when."""
+        """A task is of use until its deadline, which is never by default."""
         self.assertEqual(_Task(1).deadline, math.inf)
 
     def test_task_cannot_be_split(self) -> None:
-        """That is for those that know how."""
+        """A task cannot be split unless its class knows how."""
         with self.assertRaises(NotImplementedError):
             _Task(2).split([1, 1])
 
@@ -71,7 +71,7 @@ class BatchSchedulerTest(absltest.TestCase):
     """Tests of the methods that every scheduler inherits."""
 
     def test_tasks_of_schedule_all_are_accepted_or_fail(self) -> None:
-        """A refused task gets the error; there is no more to do."""
+        """A refused task gets the error; there is nothing else to do."""
         tasks = [_Recording(1) for _ in range(3)]
         scheduler = _ForTwo()
         with scheduler:
@@ -146,7 +146,7 @@ class BatchTest(absltest.TestCase):
         self.assertEqual((batch.num_tasks, batch.size), (2, 10))
 
     def test_first_reason_counts(self) -> None:
-        """A batch is closed once; nobody need say why."""
+        """A batch is closed once, and nobody need say why."""
         batch = batch_scheduler.Batch[_Task]()
         self.assertIsNone(batch.close_reason)
         batch.close(batch_scheduler.CloseReason.IDLE)

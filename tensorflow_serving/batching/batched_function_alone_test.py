@@ -78,7 +78,7 @@ class RunsAloneTest(parameterized.TestCase):
         self.assertEqual((run.num_rows, run.num_padding_rows), (1, 0))
 
     def test_call_takes_the_room_of_one_row(self) -> None:
-        """It fits into any queue and is not split, however many rows it has."""
+        """A call fits into any queue and is not split, whatever its rows."""
         task = call_recorder.RecordedFunction(shape=(64, 2)).task(
             np.zeros([64, 2])
         )

@@ -70,19 +70,19 @@ class CallTest(parameterized.TestCase):
     def test_inputs_that_do_not_fit_are_refused(
         self, feeds: list[str], inputs: list[npt.NDArray[Any]], text: str
     ) -> None:
-        """INVALID_ARGUMENT, before there is anything to schedule."""
+        """Inputs that do not fit are INVALID_ARGUMENT before scheduling."""
         fixture = call_recorder.RecordedFunction(feeds=feeds, shape=(None, 2))
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             fixture.task(*inputs)
 
     def test_scalar_is_refused_where_any_shape_fits(self) -> None:
-        """It has no rows."""
+        """A scalar has no rows that a batch could be made of."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "a scalar"):
             call_recorder.RecordedFunction().task(np.array(1.0))
 
     @parameterized.parameters("x:0", "unknown:0")
     def test_unknown_names_are_refused(self, feed: str) -> None:
-        """INVALID_ARGUMENT of the session."""
+        """An unknown name is the INVALID_ARGUMENT of the session."""
         with self.assertRaises(errors.InvalidArgumentError):
             call_recorder.RecordedFunction(
                 ["y:0" if feed != "x:0" else "unknown:0"], [feed]
@@ -93,13 +93,13 @@ class GroupsTest(absltest.TestCase):
     """Which tasks can be run as one."""
 
     def test_calls_with_fixed_rows_fit_together(self) -> None:
-        """As they are; nobody compares their shapes."""
+        """Calls with fixed rows fit together; nobody compares shapes."""
         fixture = call_recorder.RecordedFunction(shape=(None, 2))
         tasks = [fixture.task(np.zeros([n, 2])) for n in (1, 2, 3)]
         self.assertEqual(batched_function.groups(tasks), [tasks])
 
     def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
-        """In the order in which they came, within a group."""
+        """Groups, and the calls of a group, are in the order of arrival."""
         one, other = (
             call_recorder.RecordedFunction(),
             call_recorder.RecordedFunction(["x:0"]),
@@ -114,7 +114,7 @@ class GroupsTest(absltest.TestCase):
         )
 
     def test_functions_with_fixed_rows_run_apart(self) -> None:
-        """Their shapes do not make them one."""
+        """Functions with fixed rows run apart, whatever their shapes."""
         tasks = [
             call_recorder.RecordedFunction(shape=(None, 2)).task(
                 np.zeros([1, 2])
@@ -153,7 +153,7 @@ class RunTest(parameterized.TestCase):
         self.assertEqual((run.num_rows, run.num_padding_rows), (2, 2))
 
     def test_run_says_when(self) -> None:
-        """It was taken, began and was done."""
+        """A run says when it was taken, began and was done."""
         fixture = call_recorder.RecordedFunction()
         fixture.clock.advance_micros(5_000_000)
         run = fixture.function.execute([fixture.task([1.0])], 3.0, ())
@@ -175,7 +175,7 @@ class RunTest(parameterized.TestCase):
     def test_batch_without_its_rows_shows_that_calls_run_alone(
         self, num_tasks: int, padding: tuple[int, ...]
     ) -> None:
-        """Nobody gets outputs of a batch whose rows are unknown; one line."""
+        """Outputs of unknown rows go to nobody; the log has one line."""
         fixture = call_recorder.RecordedFunction(["y:0", "sum:0"])
         tasks = [fixture.task([1.0, 2.0]) for _ in range(num_tasks)]
         self.assertFalse(fixture.function.runs_alone)
@@ -192,7 +192,7 @@ class RunTest(parameterized.TestCase):
         np.testing.assert_array_equal(fixture.outputs[0][1], 3)
 
     def test_error_of_the_session_tells_nobody(self) -> None:
-        """It is for the caller of run() to handle."""
+        """The caller of run() has to handle an error of the session."""
         fixture = call_recorder.RecordedFunction(["lost:0"])
         with self.assertRaises(errors.DataLossError):
             fixture.run(fixture.task([1.0]))
@@ -243,7 +243,7 @@ class RunTest(parameterized.TestCase):
         self.assertIs(fixture.done[0].context, context)
 
     def test_calls_whose_caller_raises_fail(self) -> None:
-        """INTERNAL, once and in the log; the tasks of others succeed."""
+        """Calls whose caller raises fail once; others succeed."""
         fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
         tasks = [fixture.function.task([[1.0]], bad) for _ in range(2)]
         good = fixture.task([1.0])
@@ -312,7 +312,7 @@ class SplitTest(parameterized.TestCase):
         np.testing.assert_array_equal(x, [0, 2, 4, 6, 8])
 
     def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
-        """From the first start to the last end; the largest batch counts."""
+        """The times are of the first start and the last end of all parts."""
         fixture = call_recorder.RecordedFunction()
         whole = fixture.task([0.0, 0.0, 0.0])
         small, large = whole.split([1, 2])
@@ -352,14 +352,14 @@ class SplitTest(parameterized.TestCase):
         self.assertEqual(fixture.outputs, [])
 
     def test_part_is_not_passed_through(self) -> None:
-        """Though it is alone in its batch: its outputs are put together."""
+        """A part that is alone in its batch is put together with the rest."""
         fixture = call_recorder.RecordedFunction(["sum:0"])
         (part, _) = fixture.task([0.0, 2.0]).split([1, 1])
         self.assertIsNone(fixture.run(part))
         self.assertEqual(fixture.done, [])
 
     def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
-        """FAILED_PRECONDITION, rather than a task that never ends."""
+        """Outputs that do not fit together are a FAILED_PRECONDITION."""
         fixture = call_recorder.RecordedFunction(["wide:0"])
         whole = fixture.task([0.0, 2.0, 4.0])
         for part in whole.split([1, 2]):
@@ -372,7 +372,7 @@ class SplitTest(parameterized.TestCase):
 
     @parameterized.parameters(False, True)
     def test_inputs_are_free_when_the_call_is_done(self, failed: bool) -> None:
-        """Large ones must not wait for a collection of garbage."""
+        """Large inputs do not wait for a collection of garbage."""
         fixture = call_recorder.RecordedFunction()
         array = np.zeros([4, 1000])
         reference = weakref.ref(array)
@@ -391,7 +391,7 @@ class SplitTest(parameterized.TestCase):
         self.assertIsNone(reference())
 
     def test_whole_whose_caller_raises_fails(self) -> None:
-        """It would hang, if the failure were that of the last part alone."""
+        """A failure of the last part alone would let the whole hang."""
         fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
         whole = fixture.function.task([[0.0, 2.0]], bad)
         with self.assertLogs(level="ERROR"):

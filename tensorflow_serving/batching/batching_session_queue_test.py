@@ -121,7 +121,7 @@ class DeadlineTest(absltest.TestCase):
     """Calls that are of use for a while."""
 
     def test_call_expires_while_the_thread_is_busy(self) -> None:
-        """DEADLINE_EXCEEDED at that moment; its batch mates are run."""
+        """The call gets DEADLINE_EXCEEDED then; its batch mates are run."""
         with _fixture() as fixture:
             with fixture.busy_thread():
                 late = fixture.call(1.0, 2.0, deadline=0.5)
@@ -136,7 +136,7 @@ class DeadlineTest(absltest.TestCase):
             np.testing.assert_array_equal(fixture.wrapped.inputs[-1], [2, 4])
 
     def test_call_is_run_before_its_deadline(self) -> None:
-        """Though the batch has room, and its timeout is far away."""
+        """A deadline starts a batch that has room and time left."""
         with _fixture() as fixture:
             call = fixture.call(2.0, deadline=0.5)
             fixture.clock.advance_micros(499_000)
@@ -150,7 +150,7 @@ class DeadlineTest(absltest.TestCase):
                     run(["y:0"], {"x:0": [1.0]}, deadline=0.0)
 
     def test_full_queue_refuses_at_once(self) -> None:
-        """UNAVAILABLE, while the batch thread is busy."""
+        """A call gets UNAVAILABLE while the batch thread is busy."""
         with (
             _fixture(max_enqueued_batches=1) as fixture,
             fixture.busy_thread(),
@@ -160,7 +160,7 @@ class DeadlineTest(absltest.TestCase):
                 fixture.call(1.0)
 
     def test_closed_session_refuses(self) -> None:
-        """FAILED_PRECONDITION."""
+        """A closed session refuses calls with FAILED_PRECONDITION."""
         with _fixture() as fixture:
             fixture.session.close()
             with self.assertRaises(errors.FailedPreconditionError):
@@ -171,7 +171,7 @@ class SplittingTest(absltest.TestCase):
     """Calls that are run in parts."""
 
     def test_parts_come_back_in_order(self) -> None:
-        """One call and one answer, in batches of four and less."""
+        """One call gets one answer from batches of four and less."""
         with _fixture(
             max_batch_size=10,
             enable_large_batch_splitting=True,
@@ -200,7 +200,7 @@ class SplittingTest(absltest.TestCase):
             np.testing.assert_array_equal(fixture.wrapped.inputs[-1], [2])
 
     def test_parts_that_wait_fail_the_call_once(self) -> None:
-        """At the deadline; the part that runs already does not matter."""
+        """Waiting parts fail the call at its deadline, whatever runs."""
         with _fixture(
             max_batch_size=8,
             enable_large_batch_splitting=True,
@@ -217,7 +217,7 @@ class SplittingTest(absltest.TestCase):
             self.assertEqual(len(fixture.wrapped.inputs), 1)
 
     def test_failure_of_a_part_is_that_of_the_call(self) -> None:
-        """Whichever part it is."""
+        """A call fails with the error of whichever part failed."""
         with _fixture(enable_large_batch_splitting=True) as fixture:
             mate = fixture.call(0.0)
             call = fixture.session.run_async(
@@ -228,7 +228,7 @@ class SplittingTest(absltest.TestCase):
             np.testing.assert_array_equal(mate.result(), [[2]])
 
     def test_call_without_room_for_all_its_parts_is_refused(self) -> None:
-        """None of them is run."""
+        """No part of a call without room for all of them is run."""
         with (
             _fixture(
                 enable_large_batch_splitting=True, max_enqueued_batches=1
@@ -296,7 +296,7 @@ class StatisticsTest(absltest.TestCase):
             self.assertAlmostEqual(statistics.typical_run_seconds, 0.003)
 
     def test_padding_is_counted(self) -> None:
-        """Rows for nobody, besides those of calls."""
+        """Padding counts rows for nobody apart from those of calls."""
         with _fixture(1, 4) as fixture:
             fixture.call(1.0, 2.0)
             fixture.session.close()

@@ -58,7 +58,7 @@ class RerunTest(parameterized.TestCase):
     """Batches that fail, and whose fault that is."""
 
     def test_only_the_culprit_fails_if_calls_are_run_again(self) -> None:
-        """In halves, until it is alone, after the batch failed."""
+        """Halves of a failed batch run until the culprit is alone."""
         fixture = _Fixture()
         xs = (0.0, -1.0, 2.0)
         calls = [fixture.call("picky:0", x) for x in xs]
@@ -78,7 +78,7 @@ class RerunTest(parameterized.TestCase):
 
     @parameterized.parameters(0, 1, 31, 32, 63)
     def test_one_bad_call_among_many_costs_few_runs(self, bad: int) -> None:
-        """12 more for 64 calls; wherever it is, it fails alone."""
+        """A bad call among 64 costs 12 more runs, wherever it is."""
         fixture = _Fixture()
         xs = [float(number) for number in range(64)]
         xs[bad] = -1.0
@@ -95,7 +95,7 @@ class RerunTest(parameterized.TestCase):
 
     @parameterized.parameters((0, 1), (3, 4), (0, 4, 6), tuple(range(7)))
     def test_each_bad_call_fails_and_no_other(self, *bad: int) -> None:
-        """However many there are; the others get their own rows."""
+        """All other calls get their own rows, however many are bad."""
         fixture = _Fixture()
         calls = [
             fixture.call("picky:0", -1.0 if x in bad else float(x))
@@ -118,7 +118,7 @@ class RerunTest(parameterized.TestCase):
         self.assertEqual(len(fixture.wrapped.inputs), 1)
 
     def test_lone_call_is_not_run_again(self) -> None:
-        """It is the culprit."""
+        """A call that fails alone is the culprit."""
         fixture = _Fixture()
         call = fixture.call("picky:0", -1.0)
         fixture.process()
@@ -126,7 +126,7 @@ class RerunTest(parameterized.TestCase):
         self.assertEqual(len(fixture.wrapped.inputs), 1)
 
     def test_calls_that_are_run_again_are_padded(self) -> None:
-        """Each to the size that fits it."""
+        """Each call that runs again is padded to the size that fits it."""
         fixture = _Fixture(2, 4)
         calls = [fixture.call("picky:0", x) for x in (0.0, -1.0, 2.0)]
         fixture.process()

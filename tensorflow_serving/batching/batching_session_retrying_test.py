@@ -19,7 +19,7 @@ class RetryingBasicBatchingSessionTest(absltest.TestCase):
     """The session with threads of its own."""
 
     def test_many_callers_get_their_own_rows(self) -> None:
-        """More callers than the queue has room for; the retrier waits."""
+        """More callers than the queue has room for wait in the retrier."""
         session = batching_session.create_retrying_basic_batching_session(
             basic_batch_scheduler.Options(
                 batch_queue.QueueOptions(max_batch_size=2)
@@ -53,7 +53,7 @@ class RetryingBasicBatchingSessionTest(absltest.TestCase):
         self.assertEqual(session.statistics().num_padding_rows, 3)
 
     def test_allowed_sizes_must_end_with_the_maximum(self) -> None:
-        """INVALID_ARGUMENT before any thread is started."""
+        """Wrong sizes are INVALID_ARGUMENT before a thread is started."""
         with self.assertRaises(errors.InvalidArgumentError):
             batching_session.create_retrying_basic_batching_session(
                 basic_batch_scheduler.Options(),

@@ -147,7 +147,7 @@ class BatchingSessionStressTest(parameterized.TestCase):
     def test_each_call_gets_its_own_answer(
         self, seed: int, idle_means_go: bool
     ) -> None:
-        """The right values, or an error that is its own fault."""
+        """Each call gets the right values, or an error that is its fault."""
         session = _session(idle_means_go, num_batch_threads=1 + seed)
         callers = [
             _Caller(_NUM_CALLERS * seed + number, session)

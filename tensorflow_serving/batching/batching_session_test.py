@@ -76,14 +76,14 @@ class OptionsTest(parameterized.TestCase):
     def test_sizes_must_be_positive_and_ascending(
         self, sizes: tuple[int, ...]
     ) -> None:
-        """Each size has one place."""
+        """A size that is not above the one before is refused."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "positive and ascending"
         ):
             batching_session.Options(sizes)
 
     def test_last_size_must_be_the_maximum(self) -> None:
-        """Else a full batch would have no size to be padded to."""
+        """A full batch must have a size to be padded to."""
         options = batching_session.Options((1, 3))
         options.require_max_batch_size(3)
         with self.assertRaisesRegex(
@@ -124,7 +124,7 @@ class BatchingSessionTest(parameterized.TestCase):
         np.testing.assert_array_equal(second.result()[0], [2.5])
 
     def test_batch_of_an_allowed_size_is_not_padded(self) -> None:
-        """Two rows fit the size 2."""
+        """Two rows fit the size 2, and none is added."""
         fixture = _Fixture(allowed_batch_sizes=(2, 4))
         call = fixture.call(["y:0"], x=[5.0, 1.0])
         fixture.process()
@@ -140,14 +140,14 @@ class BatchingSessionTest(parameterized.TestCase):
         np.testing.assert_array_equal(call.result()[0], [2, 3])
 
     def test_call_without_rows_is_answered(self) -> None:
-        """Zero rows in, zero rows out."""
+        """A call with zero rows gets zero rows back."""
         fixture = _Fixture(allowed_batch_sizes=(2,))
         call = fixture.call(["y:0"], x=np.zeros([0, 1]))
         fixture.process()
         self.assertEqual(call.result()[0].shape, (0, 1))
 
     def test_lone_call_is_passed_through(self) -> None:
-        """Without allowed sizes its outputs may have any shape."""
+        """A lone call may have outputs of any shape."""
         fixture = _Fixture()
         call = fixture.call(["sum:0"], x=[1.0, 2.0])
         fixture.process()
@@ -175,7 +175,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(len(fixture.wrapped.inputs), 2)
 
     def test_calls_with_other_feeds_run_apart(self) -> None:
-        """Though they fetch the same."""
+        """Calls that fetch the same from other feeds run apart."""
         fixture = _Fixture()
         calls = [
             fixture.call(["y:0"], x=[0.0]),
@@ -215,7 +215,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(fixture.session.statistics().num_failed_runs, 0)
 
     def test_calls_of_a_session_that_never_merges_run_alone(self) -> None:
-        """Without batching each call is a run of its own."""
+        """Each call is a run of its own without batching."""
         wrapped = fake_session.FakeSession()
         session = batching_session.BatchingSession(
             batching_session.Options(never_merges=True),
@@ -246,7 +246,7 @@ class BatchingSessionTest(parameterized.TestCase):
         )
 
     def test_all_calls_of_a_batch_fail_together(self) -> None:
-        """Unless the option says so; a run costs time."""
+        """A failed run costs time, so nothing runs again by default."""
         fixture = _Fixture()
         calls = [fixture.call(["picky:0"], x=[x]) for x in (0.0, -1.0)]
         fixture.process()
@@ -279,7 +279,7 @@ class BatchingSessionTest(parameterized.TestCase):
             call.result()
 
     def test_operations_cannot_be_run(self) -> None:
-        """PERMISSION_DENIED, before anything is scheduled."""
+        """Operations are PERMISSION_DENIED before anything is scheduled."""
         fixture = _Fixture()
         with self.assertRaisesRegex(errors.PermissionDeniedError, "init_op"):
             fixture.session.run(["y:0", "init_op"], {"x:0": np.zeros([1])})
@@ -310,7 +310,7 @@ class BatchingSessionTest(parameterized.TestCase):
     def test_inputs_that_do_not_fit_are_refused(
         self, x: npt.ArrayLike, text: str
     ) -> None:
-        """INVALID_ARGUMENT, before anything is scheduled."""
+        """Wrong inputs are INVALID_ARGUMENT before anything is scheduled."""
         fixture = _Fixture(shape=(None, 2))
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             fixture.session.run(["y:0"], {"x:0": x})
@@ -318,7 +318,7 @@ class BatchingSessionTest(parameterized.TestCase):
 
     @parameterized.parameters(("y:0", "unknown:0"), ("unknown:0", "x:0"))
     def test_unknown_names_are_refused(self, fetch: str, feed: str) -> None:
-        """INVALID_ARGUMENT, before anything is scheduled."""
+        """Unknown names are INVALID_ARGUMENT before anything is scheduled."""
         fixture = _Fixture()
         with self.assertRaises(errors.InvalidArgumentError):
             fixture.session.run([fetch], {feed: np.zeros([1])})
@@ -340,7 +340,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertIsNot(session.function(["y:0"], ["x:0"]), function)
 
     def test_inputs_without_a_common_size_are_refused(self) -> None:
-        """INVALID_ARGUMENT, before anything is scheduled."""
+        """Uneven inputs are INVALID_ARGUMENT before anything is scheduled."""
         fixture = _Fixture()
         with self.assertRaisesRegex(
             errors.InvalidArgumentError,
@@ -353,7 +353,7 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertEqual(fixture.scheduler.num_enqueued_tasks(), 0)
 
     def test_close_finishes_calls_and_closes_the_session(self) -> None:
-        """Nobody waits forever."""
+        """A call that waits is answered before close() returns."""
         fixture = _Fixture()
         call = fixture.call(["y:0"], x=[0.0])
         fixture.session.close()
@@ -429,7 +429,7 @@ class RunAsyncTest(absltest.TestCase):
             futures[0].result(timeout=60)
 
     def test_call_that_is_done_cannot_be_cancelled(self) -> None:
-        """Its result stays."""
+        """A call that is done keeps its result."""
         fixture = _Fixture()
         future = fixture.session.run_async(["y:0"], {"x:0": [2.0]})
         fixture.scheduler.process_tasks(1)

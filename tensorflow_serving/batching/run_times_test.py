@@ -60,7 +60,7 @@ class QuickTest(parameterized.TestCase):
     def test_sizes_up_to_a_power_of_two_are_alike(
         self, size: int, alike: tuple[int, ...]
     ) -> None:
-        """Each has not many runs of its own."""
+        """Sizes between two powers of two share their runs."""
         fixture = _Fixture(0.001, size=size)
         self.assertEqual(
             [
@@ -99,7 +99,7 @@ class QuickTest(parameterized.TestCase):
         self.assertEqual(fixture.serve(100, here=0.001, elsewhere=0.001), 99)
 
     def test_batch_between_the_limits_stays_what_it_is(self) -> None:
-        """Quick up to 3 ms; slow until it is below 2 ms."""
+        """A size is quick up to 3 ms, and slow until it is below 2 ms."""
         quick = _Fixture(0.001)
         self.assertEqual(quick.serve(50, here=0.0029, elsewhere=0.0029), 50)
         slow = _Fixture(0.001, 0.3)
@@ -112,7 +112,7 @@ class HiccupTest(parameterized.TestCase):
 
     @parameterized.parameters(0.05, 0.24)
     def test_hiccup_changes_nothing(self, seconds: float) -> None:
-        """Up to three hiccups in a row change nothing."""
+        """Three hiccups in a row, or less, change nothing."""
         fixture = _Fixture(0.001)
         for _ in range(3):
             fixture.run(seconds)
@@ -124,7 +124,7 @@ class HiccupTest(parameterized.TestCase):
     def test_slow_state_does_not_outlast_a_long_hiccup(
         self, *hiccups: float
     ) -> None:
-        """Though batch threads, waiting for the interpreter, take 12 ms."""
+        """Runs of 12 ms on waiting batch threads do not keep a size slow."""
         fixture = _Fixture(0.001, *hiccups)
         self.assertFalse(fixture.runs_here())
         before = fixture.now
@@ -174,7 +174,7 @@ class TypicalTest(absltest.TestCase):
     """The length of a run of any size."""
 
     def test_typical_run_follows_the_last_ones(self) -> None:
-        """A fifth of each counts; it is 0 before the first."""
+        """A fifth of each run counts; the typical run is 0 before the first."""
         times = run_times.RunTimes()
         self.assertEqual(times.typical_seconds, 0)
         times.record(1, 1.0, 0)

@@ -162,7 +162,7 @@ class DeadlineTest(parameterized.TestCase):
     """Tasks that are of use for a while."""
 
     def test_batch_starts_before_its_first_deadline(self) -> None:
-        """1 ms before, as nobody knows how long a run takes."""
+        """A batch starts 1 ms before, as nobody knows how long a run takes."""
         with _fixture() as fixture:
             fixture.queue.schedule(_Task(1))
             fixture.queue.schedule(_Task(2, deadline=0.005))
@@ -273,7 +273,7 @@ class DeadlineTest(parameterized.TestCase):
                 self.assertGreaterEqual(clock.now(), task.deadline)
 
     def test_very_long_waits_are_no_error(self) -> None:
-        """Longer than a thread can wait at once."""
+        """A deadline may be later than a thread can wait for at once."""
         waits: queue_lib.Queue[float] = queue_lib.Queue()
 
         class Clock(clock_lib.MonotonicClock):
@@ -307,7 +307,7 @@ class WatchingThreadTest(absltest.TestCase):
     """The thread that watches deadlines."""
 
     def test_thread_comes_and_goes_with_the_others(self) -> None:
-        """It is there before the first deadline, when threads are to be had."""
+        """The thread starts before the first deadline and ends at close."""
         before = threading.active_count()
         with _fixture() as fixture:
             self.assertEqual(threading.active_count(), before + 2)

@@ -147,7 +147,7 @@ class IdleMeansGoTest(parameterized.TestCase):
 
     @parameterized.parameters(False, True)
     def test_batch_that_is_due_goes_first(self, due_is_first: bool) -> None:
-        """Whichever queue's turn it is."""
+        """A batch that is due is processed before the turn of a queue."""
         batches = _Batches()
         due = batch_queue.QueueOptions(2, _FOREVER)
         idle = batch_queue.QueueOptions(9, _FOREVER, idle_means_go=True)
@@ -230,7 +230,7 @@ class ScheduleAllTest(parameterized.TestCase):
     def test_quick_batch_runs_on_the_calling_thread(
         self, run_micros: int
     ) -> None:
-        """Up to 3 milliseconds; then there may be more to do."""
+        """A run of up to 3 ms is for the caller, who then looks for news."""
         with self.queue(run_micros) as queue:
             self.assertTrue(queue.schedule_all([_Task(1), _Task(1)]))
             self.assertIs(
@@ -310,7 +310,7 @@ class ScheduleAllTest(parameterized.TestCase):
             self.assertEqual(queue.num_enqueued_tasks(), 0)
 
     def test_refused_tasks_are_told_why(self) -> None:
-        """The others are accepted; nothing is raised."""
+        """Refused tasks get the error; others are accepted, nothing raises."""
         with self.queue(10**6, max_enqueued_batches=1) as queue:
             with _Clog(self.scheduler):
                 now = self.clock.now()
@@ -344,7 +344,7 @@ class ScheduleAllTest(parameterized.TestCase):
             self.assertIsInstance(tasks[2].error, errors.InvalidArgumentError)
 
     def test_close_returns_after_a_caller_was_interrupted(self) -> None:
-        """Ctrl-C ends the caller, and not only then the batch."""
+        """Ctrl-C during a batch ends the caller, and close() does not hang."""
 
         def process(batch: batch_scheduler.Batch[_Task]) -> None:
             if threading.current_thread() is threading.main_thread():

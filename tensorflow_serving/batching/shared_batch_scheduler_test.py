@@ -76,7 +76,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
     """Batch threads that several queues share."""
 
     def test_threads_are_at_least_one(self) -> None:
-        """No thread would process nothing."""
+        """A scheduler with no thread would process nothing."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "num_batch_threads"
         ):
@@ -114,7 +114,7 @@ class SharedBatchSchedulerTest(parameterized.TestCase):
             self.assertTrue(each.empty)
 
     def test_closed_scheduler_adds_no_queue(self) -> None:
-        """Its threads may be gone."""
+        """A closed scheduler's threads may have ended, so it adds no queue."""
         scheduler = shared_batch_scheduler.SharedBatchScheduler(_options())
         scheduler.close()
         with self.assertRaises(errors.FailedPreconditionError):

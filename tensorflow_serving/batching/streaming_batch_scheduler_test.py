@@ -140,7 +140,7 @@ class OptionsTest(parameterized.TestCase):
 
     @parameterized.parameters("max_batch_size", "num_batch_threads")
     def test_sizes_are_at_least_one(self, name: str) -> None:
-        """Less would process nothing; the error names the option."""
+        """Sizes below 1 are refused; the error names the option."""
         options: dict[str, Any] = {name: 0}
         with self.assertRaisesRegex(errors.InvalidArgumentError, name):
             streaming_batch_scheduler.Options(**options)
@@ -174,7 +174,7 @@ class StreamingBatchSchedulerTest(_SchedulerTestCase):
         self.assertTrue(self.batches.empty)
 
     def test_task_that_does_not_fit_opens_the_next_batch(self) -> None:
-        """If a thread is idle; the batch before is closed."""
+        """An idle thread opens the next batch, and the last one is closed."""
         scheduler = self.start(_options(num_batch_threads=2))
         self.batches.hold()
         scheduler.schedule(_Task(7))
@@ -187,7 +187,7 @@ class StreamingBatchSchedulerTest(_SchedulerTestCase):
 
     @parameterized.parameters(1, 2, 3)
     def test_task_without_a_thread_is_refused(self, num_threads: int) -> None:
-        """At once: no thread can become idle here."""
+        """A task is refused at once when no thread can become idle."""
         scheduler = self.start(_options(num_batch_threads=num_threads))
         self.batches.hold()
         for _ in range(num_threads):
@@ -238,7 +238,7 @@ class StreamingBatchSchedulerTest(_SchedulerTestCase):
         self.assertEqual(scheduler.num_enqueued_tasks(), 0)
 
     def test_capacity_is_idle_threads_and_room(self) -> None:
-        """Room counts only in the open batch; a closed scheduler has none."""
+        """Capacity is room in the open batch and idle threads; 0 if closed."""
         scheduler = self.start(_options(num_batch_threads=2))
         self.batches.hold()
         capacities = [scheduler.scheduling_capacity()]
@@ -254,7 +254,7 @@ class TimeoutTest(_SchedulerTestCase):
     """When an open batch is due."""
 
     def test_timeout_is_exact(self) -> None:
-        """Open for 9 us after the first task, whatever comes; closed at 10."""
+        """A batch is open for 9 us after its first task, and closed at 10."""
         clock = fake_clock.FakeClock()
         scheduler = self.start(_options(batch_timeout_micros=10), clock)
         scheduler.schedule(_Task(1))
@@ -317,7 +317,7 @@ class TimeoutTest(_SchedulerTestCase):
         self.assertEqual([self.batches.next() for _ in range(2)], [[1], [1]])
 
     def test_negative_timeout_means_never(self) -> None:
-        """However long it takes, no thread even looks at the time."""
+        """A batch without a timeout is open; no thread looks at the time."""
         clock = _DeadlineClock()
         scheduler = self.start(_options(batch_timeout_micros=_NEVER), clock)
         scheduler.schedule(_Task(1))
@@ -393,7 +393,7 @@ class LifetimeTest(_SchedulerTestCase):
 
     @parameterized.parameters(0, 1, 3)
     def test_started_threads_end_if_one_cannot_start(self, most: int) -> None:
-        """Whichever it is, the closer too; the error names the option."""
+        """Threads end when any of them cannot start; the error says why."""
         start = threading.Thread.start
         started: list[threading.Thread] = []
 

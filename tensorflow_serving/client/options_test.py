@@ -70,7 +70,7 @@ class OptionsTest(parameterized.TestCase):
         )
 
     def test_pings_are_sent_if_wanted(self) -> None:
-        """By default there are none."""
+        """No ping is sent unless an option says so."""
         self.assertNotIn("grpc.keepalive_time_ms", _arguments())
         self.assertEqual(
             _arguments(keepalive_seconds=1.5)["grpc.keepalive_time_ms"], 1500

@@ -142,7 +142,7 @@ class TableTest(parameterized.TestCase):
     def test_next_action(
         self, text: str, availability: str, resource: str
     ) -> None:
-        """As a function of all versions, aspired or not."""
+        """The action is a function of all versions, aspired or not."""
         versions = _parse(text)
         self.assertEqual(_describe(_AVAILABILITY(versions)), availability)
         self.assertEqual(_describe(_RESOURCE(versions)), resource)
@@ -175,7 +175,7 @@ class PropertyTest(parameterized.TestCase):
             self.assertEqual(policy(versions), policy(versions[::-1]), versions)
 
     def test_availability_preserving_keeps_the_only_ready_version(self) -> None:
-        """While something is aspired; another one is ready first."""
+        """The only ready version goes when another aspired one is ready."""
         num_kept = 0
         for versions in _all_versions():
             is_aspired = any(each.is_aspired for each in versions)

@@ -25,7 +25,7 @@ class RecoveryTest(managed_test_case.ManagedTestCase):
         self.settle()
 
     def test_version_that_was_gone_is_tried_again(self) -> None:
-        """After 5, 10 and 20 s, and no source has to say anything."""
+        """A missing version is tried after 5, 10 and 20 s by itself."""
         gone = errors.NotFoundError("gone")
         data = self.data(1, load_errors=[gone] * 3)
         self.aspire(data)
@@ -43,7 +43,7 @@ class RecoveryTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.loaders[data.id].calls.count("load"), 4)
 
     def test_version_that_is_broken_is_not_tried_again(self) -> None:
-        """An hour later it is as broken."""
+        """A broken version is as broken an hour later, and not tried."""
         data = self.data(1, load_errors=[errors.DataLossError("broken")])
         self.aspire(data)
         self.settle()
@@ -53,7 +53,7 @@ class RecoveryTest(managed_test_case.ManagedTestCase):
     def test_version_that_does_not_fit_is_loaded_once_memory_is_free(
         self,
     ) -> None:
-        """The clock stands still."""
+        """Freed memory starts the load while the clock stands still."""
         for name in ("a", "b"):
             data = self.data(1, name)
             self.loaders[data.id].ram_in_bytes = 80

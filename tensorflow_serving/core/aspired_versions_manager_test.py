@@ -29,7 +29,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
     policy = staticmethod(aspired_version_policy.availability_preserving_policy)
 
     def test_aspired_version_becomes_available(self) -> None:
-        """In a step for the request and its load, and a load."""
+        """A version is requested in one step and loaded in another."""
         self.assertFalse(self.manager.manage_state_once())
         self.aspire(1)
         self.assertTrue(self.manager.manage_state_once())
@@ -117,7 +117,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         )
 
     def test_call_with_a_wrong_name_is_dropped(self) -> None:
-        """All of it, with a word in the log."""
+        """A call with a wrong name is dropped with a line in the log."""
         with self.assertLogs(level="ERROR"):
             self.manager.aspired_versions_callback()(
                 "a", [self.data(1, "a"), self.data(1, "b")]
@@ -146,7 +146,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.states_of(2)[-1], _END)
 
     def test_version_aspired_again_while_it_unloads_comes_back(self) -> None:
-        """When the unload is done, with the new loader."""
+        """The version is loaded with the new loader after the unload."""
         self.aspire(1)
         self.settle()
         first = self.loaders[servable.ServableId("a", 1)]
@@ -210,7 +210,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.available(), ["a1"])
 
     def test_version_is_loaded_once_its_error_is_gone(self) -> None:
-        """Then it takes the place of the old one."""
+        """A version whose files are whole again replaces the old one."""
         self.aspire(1)
         self.settle()
         self.aspire(1, self.failed(2))
@@ -250,7 +250,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
     def test_version_whose_files_changed_while_it_loads_is_loaded_again(
         self,
     ) -> None:
-        """Even if they are whole again before the load fails."""
+        """A change during a load counts, even if the files are whole again."""
         self.aspire(self.data(1, load_errors=[_BROKEN]))
         self.manager.manage_state_once()
         self.aspire(self.failed(1))
@@ -289,7 +289,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         )
 
     def test_transient_error_is_retried(self) -> None:
-        """After a minute, without anybody asking."""
+        """A version is loaded again after a minute without any call."""
         self.aspire(self.data(1, load_errors=[errors.UnavailableError("down")]))
         self.settle()
         self.assertEqual(self.available(), [])
@@ -300,7 +300,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         self.assertEqual(self.available(), ["a1"])
 
     def test_version_that_does_not_fit_leaves_the_old_one(self) -> None:
-        """RESOURCE_EXHAUSTED is its reason."""
+        """A version that does not fit ends with RESOURCE_EXHAUSTED."""
         data = self.data(1)
         self.loaders[data.id].ram_in_bytes = 60
         self.aspire(data)
@@ -315,7 +315,7 @@ class AspiredVersionsManagerTest(managed_test_case.ManagedTestCase):
         )
 
     def test_close_unloads_and_ignores_sources(self) -> None:
-        """Their calls are always allowed."""
+        """Calls of a source after close() have no effect."""
         self.aspire(1)
         self.settle()
         self.manager.close()

@@ -144,7 +144,7 @@ class BasicManagerTest(_ManagerTestCase):
         unload.result()
 
     def test_handles_of_all_servables_of_a_class(self) -> None:
-        """The others are left out."""
+        """Handles are for all servables of the class, and no others."""
         self.load(1, fake_loader.FakeLoader("text"))
         self.load(1, fake_loader.FakeLoader(7), "b")
         handles = self.manager.get_available_servable_handles(int)
@@ -168,7 +168,7 @@ class BasicManagerTest(_ManagerTestCase):
                 method(_Id("a", 1))
 
     def test_second_load_is_a_failed_precondition(self) -> None:
-        """While the first one waits, and afterwards."""
+        """A load is refused while the first one waits, and afterwards."""
         servable_id = self.manage(1, fake_loader.FakeLoader())
         self.manager.load_servable(servable_id)
         with self.assertRaises(errors.FailedPreconditionError):
@@ -178,7 +178,7 @@ class BasicManagerTest(_ManagerTestCase):
             self.manager.load_servable(servable_id)
 
     def test_second_unload_is_refused(self) -> None:
-        """While the first one waits, and once the version is forgotten."""
+        """An unload is refused while the first waits, and after it ended."""
         servable_id = self.load(1, fake_loader.FakeLoader())
         self.manager.unload_servable(servable_id)
         with self.assertRaises(errors.FailedPreconditionError):
@@ -199,7 +199,7 @@ class BasicManagerTest(_ManagerTestCase):
             self.manager.unload_servable(servable_id)
 
     def test_of_concurrent_loads_exactly_one_succeeds(self) -> None:
-        """The others get FAILED_PRECONDITION."""
+        """All loads but one get FAILED_PRECONDITION."""
         servable_id = self.manage(1, fake_loader.FakeLoader())
         barrier = threading.Barrier(8)
         outcomes: list[bool] = []
@@ -263,7 +263,7 @@ class BasicManagerTest(_ManagerTestCase):
         )
 
     def test_what_is_loaded_is_not_forgotten(self) -> None:
-        """FAILED_PRECONDITION, also while it loads."""
+        """A version that loads or is loaded is a FAILED_PRECONDITION."""
         servable_id = self.manage(1, fake_loader.FakeLoader())
         self.manager.load_servable(servable_id)
         with self.assertRaises(errors.FailedPreconditionError):
@@ -354,7 +354,7 @@ class ResourcesTest(_ManagerTestCase):
         self.assertEqual(self.states[-1].error.code, 8)  # type: ignore[union-attr]
 
     def test_memory_of_a_failed_load_is_free(self) -> None:
-        """Another one may have it."""
+        """Another version may have the memory of a failed load."""
         servable_id = self.manage(
             1,
             fake_loader.FakeLoader(
@@ -366,7 +366,7 @@ class ResourcesTest(_ManagerTestCase):
         self.load(2, fake_loader.FakeLoader(ram_in_bytes=100))
 
     def test_memory_of_an_unloaded_version_is_free(self) -> None:
-        """Another one may have it."""
+        """Another version may have the memory of an unloaded one."""
         servable_id = self.load(1, fake_loader.FakeLoader(ram_in_bytes=100))
         self.manager.unload_servable(servable_id)
         self.unloads.run_all()

@@ -61,7 +61,7 @@ class ThreadsTest(absltest.TestCase):
             future.result()
 
     def test_log_says_how_long_a_load_took(self) -> None:
-        """The time of the try that succeeded, by the clock of the manager."""
+        """The log has the time of the try that succeeded."""
         manager = self.manager()
         loader = fake_loader.FakeLoader()
         loader.may_load.clear()
@@ -76,7 +76,7 @@ class ThreadsTest(absltest.TestCase):
         )
 
     def test_load_waits_for_what_may_free_memory(self) -> None:
-        """The unload that is under way; then there is room."""
+        """A load waits for an unload under way, and then has room."""
         manager = self.manager()
         old = fake_loader.FakeLoader(ram_in_bytes=80)
         old_id = self.manage(manager, 1, old)
@@ -129,7 +129,7 @@ class ThreadsTest(absltest.TestCase):
         self.assertNotIn(threading.current_thread(), loader.threads)
 
     def test_unload_that_waits_keeps_no_load_from_running(self) -> None:
-        """They have threads of their own."""
+        """Loads and unloads have threads of their own."""
         manager = self.manager()
         servable_id = self.manage(manager, 1, fake_loader.FakeLoader())
         manager.load_servable(servable_id).result()
@@ -143,7 +143,7 @@ class ThreadsTest(absltest.TestCase):
         unload.result()
 
     def test_retry_that_waits_ends_with_the_manager(self) -> None:
-        """Though it would wait for a minute."""
+        """A retry that would wait for a minute ends with the manager."""
         manager = self.manager()
         loader = fake_loader.FakeLoader(
             errors=[errors.UnavailableError("no storage")] * 9

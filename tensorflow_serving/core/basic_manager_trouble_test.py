@@ -133,7 +133,7 @@ class TroubleTest(parameterized.TestCase):
         unload.result()
 
     def test_load_that_hangs_lets_another_one_run(self) -> None:
-        """After a minute, with a line in the log, on the one thread more."""
+        """After a minute a load that hangs gets one more thread beside it."""
         self.addCleanup(self.manager.close)
         hanging = fake_loader.FakeLoader()
         hanging.may_load.clear()
@@ -150,7 +150,7 @@ class TroubleTest(parameterized.TestCase):
         load.result()
 
     def test_close_leaves_a_load_that_hangs_behind(self) -> None:
-        """After half a minute; it is unloaded if it ever ends."""
+        """A load that hangs is left after half a minute, and unloaded late."""
         hanging = fake_loader.FakeLoader()
         hanging.may_load.clear()
         load = self.load(hanging)
@@ -163,7 +163,7 @@ class TroubleTest(parameterized.TestCase):
         self.assertFalse(hanging.is_loaded)
 
     def test_close_leaves_a_handle_that_is_open_behind(self) -> None:
-        """Its servable is unloaded once it is closed."""
+        """A servable whose handle is open is unloaded once it is closed."""
         loader = fake_loader.FakeLoader("text")
         self.load(loader).result()
         request = servable.ServableRequest.latest("a")
@@ -188,7 +188,7 @@ class TroubleTest(parameterized.TestCase):
         self.assertIn(text, "".join(log.output))
 
     def test_unload_that_waits_for_a_handle_says_who_has_it(self) -> None:
-        """Every 5 seconds, as long as it is open."""
+        """The log has a line every 5 seconds as long as a handle is open."""
         self.addCleanup(self.manager.close)
         self.load(fake_loader.FakeLoader("text")).result()
         request = servable.ServableRequest.latest("a")
@@ -207,7 +207,7 @@ class TroubleTest(parameterized.TestCase):
         )
 
     def test_unloads_that_wait_for_handles_do_not_stop_others(self) -> None:
-        """More of them than threads; loads go on too."""
+        """More waiting unloads than threads stop neither unloads nor loads."""
         self.addCleanup(self.manager.close)
         names = [f"m{number}" for number in range(6)]
         handles = []

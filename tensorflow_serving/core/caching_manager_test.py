@@ -143,7 +143,7 @@ class CachingManagerTest(parameterized.TestCase):
         self.assertEqual(factory.num_created, {_ID: 1})
 
     def test_factory_says_what_the_latest_is(self) -> None:
-        """Each time; an older version stays loaded."""
+        """The factory is asked each time; older versions stay loaded."""
         factory = _Factory()
         with caching_manager.CachingManager(factory) as manager:
             self.assertEqual(self._get(manager, _LATEST), "name:2")
@@ -200,7 +200,7 @@ class CachingManagerTest(parameterized.TestCase):
         self.assertEqual(factory.num_created, {_ID: 3})
 
     def test_servable_of_another_class_is_refused(self) -> None:
-        """It stays loaded."""
+        """A servable of another class stays loaded."""
         with caching_manager.CachingManager(_Factory()) as manager:
             with self.assertRaises(errors.InvalidArgumentError):
                 manager.get_servable_handle(_REQUEST, int)
@@ -228,7 +228,7 @@ class CachingManagerTest(parameterized.TestCase):
     def test_transient_error_is_tried_again_while_the_caller_waits(
         self,
     ) -> None:
-        """As often and as late as the options say."""
+        """Tries are as many and as far apart as the options say."""
         clock = _WatchedClock(5e-6)
         factory = _Factory(_Failing(errors.UnavailableError("not yet")))
         options = basic_manager.Options(load_retry_interval_micros=5)

@@ -56,7 +56,7 @@ class LoadQueueTest(absltest.TestCase):
         self.assertFalse(queue.takes_long("b"))
 
     def test_load_is_forgotten_wherever_it_waits(self) -> None:
-        """Nothing is left of it."""
+        """Nothing is left of a load that was forgotten."""
         queue = self._make(1, "a", "b")
         queue.take()
         queue.wait_for_memory("a")

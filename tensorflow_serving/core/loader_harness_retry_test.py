@@ -58,12 +58,12 @@ class RetryTest(absltest.TestCase):
         self.assertEqual(self.loader.calls, ["load"] * 3)
 
     def test_default_is_one_try(self) -> None:
-        """A manager asks for more."""
+        """A harness tries once unless its manager asks for more."""
         harness = self._make(loader_harness.Options())
         self.assertFalse(harness.should_retry(errors.UnavailableError("x")))
 
     def test_permanent_error_is_not_tried_again(self) -> None:
-        """It would come again."""
+        """A permanent error would come again, so there is one try."""
         harness = self._make()
         self.assertFalse(harness.should_retry(errors.DataLossError("x")))
 

@@ -105,7 +105,7 @@ class TransitionTest(parameterized.TestCase):
 
     @parameterized.parameters(*_DURING)
     def test_state_says_what_runs(self, state: _State) -> None:
-        """While the loader loads or unloads."""
+        """The state is LOADING or UNLOADING while the loader runs."""
         a = _Harness()
         a.go_to(state, self)
         self.assertIs(a.harness.state, state)
@@ -116,7 +116,7 @@ class TransitionTest(parameterized.TestCase):
     def test_only_the_first_caller_succeeds(
         self, before: _State, name: str
     ) -> None:
-        """The others, that come at the same time, are refused."""
+        """All but one of several callers at a time are refused."""
         a = _Harness()
         a.go_to(before, self)
         barrier = threading.Barrier(4)
@@ -134,7 +134,7 @@ class TransitionTest(parameterized.TestCase):
         self.assertIs(a.harness.state, _STEPS[before][1])
 
     def test_loader_is_called_once(self) -> None:
-        """Once to load, once to unload, in a whole life."""
+        """A loader is called once to load and once to unload."""
         a = _Harness()
         a.go_to(_State.READY, self)
         self.assertTrue(a.loader.is_loaded)
@@ -278,7 +278,7 @@ class FailureTest(parameterized.TestCase):
     def test_estimate_that_fails_changes_no_state(
         self, error: Exception, wanted: type[errors.ServingError], text: str
     ) -> None:
-        """Its manager decides what becomes of the version."""
+        """An estimate that fails is for the manager to judge."""
         a = _Harness(fake_loader.FakeLoader(estimate_error=error))
         with self.assertRaisesRegex(wanted, text):
             a.harness.estimate_resources()
@@ -296,7 +296,7 @@ class FailureTest(parameterized.TestCase):
         self.assertEqual(a.loader.calls, ["load", "unload"])
 
     def test_error_of_an_unload_that_is_none_of_ours_is_internal(self) -> None:
-        """As that of a load is."""
+        """An unknown error of an unload is INTERNAL, as that of a load is."""
         a = _Harness(fake_loader.FakeLoader(unload_error=OSError("private")))
         a.go_to(_State.QUIESCED, self)
         with (

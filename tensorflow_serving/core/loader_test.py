@@ -27,7 +27,7 @@ class SimpleLoaderTest(absltest.TestCase):
         self.calls.append(f"close {servable[0]}")
 
     def test_servable_is_created_and_closed(self) -> None:
-        """Each with its function."""
+        """Each of the two functions of a loader is called at its time."""
         simple = loader.SimpleLoader(self._create, self._estimate, self._close)
         self.assertEqual(self.calls, [])
         simple.load()
@@ -55,7 +55,7 @@ class SimpleLoaderTest(absltest.TestCase):
         self.assertEqual(simple.estimate_resources().ram_in_bytes, 3)
 
     def test_servable_can_do_without_close(self) -> None:
-        """It is forgotten."""
+        """A servable without close() is just forgotten."""
         simple = loader.SimpleLoader(self._create, self._estimate)
         simple.load()
         simple.unload()
@@ -63,7 +63,7 @@ class SimpleLoaderTest(absltest.TestCase):
             simple.servable()
 
     def test_failed_load_leaves_nothing(self) -> None:
-        """It can be tried again."""
+        """A load that failed can be tried again."""
 
         def create() -> list[str]:
             self.calls.append("create")

@@ -53,7 +53,7 @@ class ManagerTest(absltest.TestCase):
     """Handles on the servables that are loaded."""
 
     def test_servable_of_the_right_class_is_found(self) -> None:
-        """A subclass is right too."""
+        """A servable of a subclass is of the right class too."""
         served = _Manager("zero", True)
         latest = servable.ServableRequest.latest("a")
         with served.get_servable_handle(latest, int) as handle:

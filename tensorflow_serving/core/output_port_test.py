@@ -23,7 +23,7 @@ class OutputPortTest(absltest.TestCase):
         self.assertIs(port.wait_for_callback(), _ignore)
 
     def test_owner_waits_for_a_target(self) -> None:
-        """However long it takes."""
+        """A call waits for a target, however long it takes."""
         with concurrent.futures.ThreadPoolExecutor() as threads:
             port = output_port.OutputPort[str]()
             waits = [threads.submit(port.wait_for_callback) for _ in range(3)]

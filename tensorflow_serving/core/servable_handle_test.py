@@ -49,7 +49,7 @@ class ServableHandleTest(absltest.TestCase):
         self.assertEqual(repr(handle), f"<ServableHandle closed, {handle.id}>")
 
     def test_open_handles_are_counted(self) -> None:
-        """Each once, however often it is closed."""
+        """Each handle counts once, however often it is closed."""
         first, second = self._acquire(), self._acquire()
         self.assertEqual(self.shared.num_handles, 2)
         first.close()
@@ -73,7 +73,7 @@ class ServableHandleTest(absltest.TestCase):
         self.assertEqual(handle.id, _ID)
 
     def test_handles_of_the_same_object_are_equal(self) -> None:
-        """While they are open."""
+        """Handles of one object are equal as long as they are open."""
         first, second = self._acquire(), self._acquire()
         self.assertEqual(first, second)
         self.assertEqual(hash(first), hash(second))
@@ -84,7 +84,7 @@ class ServableHandleTest(absltest.TestCase):
         self.assertNotEqual(first, second)
 
     def test_handles_of_other_objects_are_not_equal(self) -> None:
-        """Even if the version is the same: it may have been loaded again."""
+        """Equal versions may be other objects, if one was loaded again."""
         other = servable_handle.SharedServable(_ID, self.servable).acquire()
         with self._acquire() as handle:
             self.assertNotEqual(handle, other)
@@ -190,7 +190,7 @@ class ServableHandleTest(absltest.TestCase):
         self.assertEqual(self.num_released, 1)
 
     def test_nothing_keeps_a_retired_servable(self) -> None:
-        """Neither a closed handle nor what counted it."""
+        """Neither a closed handle nor the count keeps the servable."""
         handle = self._acquire()
         watched = weakref.ref(self.servable)
         del self.servable

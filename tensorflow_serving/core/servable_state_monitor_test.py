@@ -64,7 +64,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         )
 
     def test_states_are_by_name_and_version(self) -> None:
-        """The versions of one name in ascending order."""
+        """The versions of one name are in ascending order."""
         monitor = self._monitor()
         two = _state(2, _ManagerState.AVAILABLE)
         one = _state(1, _ManagerState.UNLOADING)
@@ -99,7 +99,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         )
 
     def test_version_may_come_back(self) -> None:
-        """Its end is over then."""
+        """A version that is back has no end any longer."""
         monitor = self._monitor()
         back = _state(1, _ManagerState.AVAILABLE)
         self.bus.publish(_state(1, _ManagerState.END, _BROKEN))
@@ -108,7 +108,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         self.assertEqual(monitor.live_states(), {"name": {1: back}})
 
     def test_only_the_last_ends_are_remembered(self) -> None:
-        """The 32 that came last; live versions and other names are not cut."""
+        """The 32 last ends are known; live versions are not cut."""
         monitor = self._monitor()
         self.bus.publish(_state(0, _ManagerState.AVAILABLE))
         self.bus.publish(_state(7, _ManagerState.END, name="other"))
@@ -156,7 +156,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         self.assertEqual(monitor.log(), ())
 
     def test_log_of_a_negative_length_is_refused(self) -> None:
-        """0 is off."""
+        """A log of length 0 is off, and less is refused."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError,
             "max_count_log_events must be at least 0; got -1",

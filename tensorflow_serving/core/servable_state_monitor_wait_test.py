@@ -56,7 +56,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         return wait
 
     def test_nothing_to_wait_for(self) -> None:
-        """No request is served at once."""
+        """A wait for no request is over at once."""
         self.monitor.wait_until_available([], None)
 
     def test_what_is_available_needs_no_wait(self) -> None:
@@ -65,7 +65,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         self.monitor.wait_until_available([_ONE, _LATEST], 0)
 
     def test_wait_ends_when_the_last_becomes_available(self) -> None:
-        """In whatever order; a version on its way is not enough."""
+        """A wait ends when all are available, in whatever order."""
         other = servable.ServableRequest.latest("other")
         wait = self._wait(_ONE, other)
         for version, manager_state, name in (
@@ -81,7 +81,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         wait.result(timeout=60)
 
     def test_any_version_does_for_the_latest(self) -> None:
-        """Even if a newer one is broken."""
+        """Any available version will do, even if a newer one is broken."""
         wait = self._wait(_LATEST)
         self._publish(2, _ManagerState.END, _BROKEN)
         self.clock.settle(threads=1)
@@ -90,7 +90,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         wait.result(timeout=60)
 
     def test_all_must_be_available_at_the_same_time(self) -> None:
-        """One that is gone again is not."""
+        """A version that was available and is gone does not count."""
         two = servable.ServableRequest.specific("name", 2)
         wait = self._wait(_ONE, two)
         self._publish(1, _ManagerState.AVAILABLE)
@@ -133,12 +133,12 @@ class WaitUntilAvailableTest(parameterized.TestCase):
 
     @parameterized.parameters(0, -1)
     def test_timeout_of_zero_looks_once(self, timeout_seconds: int) -> None:
-        """It does not wait."""
+        """A wait with a timeout of 0 returns at once."""
         with self.assertRaises(errors.DeadlineExceededError):
             self.monitor.wait_until_available([_LATEST], timeout_seconds)
 
     def test_without_timeout_it_waits_for_ever(self) -> None:
-        """However late it is."""
+        """A wait without a timeout ends with the version, however late."""
         wait = self._wait(_LATEST)
         self.clock.advance_micros(10**12)
         self.clock.settle(threads=1)
@@ -147,7 +147,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         wait.result(timeout=60)
 
     def test_version_that_does_not_fit_ends_the_wait(self) -> None:
-        """Whether anybody will free memory is not known."""
+        """Nobody knows whether memory will be freed."""
         wait = self._wait(_ONE)
         self._publish(
             1, _ManagerState.END, errors.ResourceExhaustedError("too large")
@@ -187,7 +187,7 @@ class WaitUntilAvailableTest(parameterized.TestCase):
         manager_state: servable.ManagerState,
         error: errors.ServingError | None,
     ) -> None:
-        """One that was unloaded, or is not whole yet."""
+        """An unloaded or incomplete version may still become available."""
         wait = self._wait(_ONE)
         self._publish(1, manager_state, error)
         self.clock.settle(threads=1)

@@ -19,12 +19,12 @@ class ServableIdTest(absltest.TestCase):
         self.assertEqual(sorted(ids), ids[::-1])
 
     def test_ids_of_the_same_version_are_equal(self) -> None:
-        """A set has one of them."""
+        """Equal ids are one element of a set."""
         ids = {servable.ServableId("a", version) for version in (1, 1, 2)}
         self.assertEqual(len(ids), 2)
 
     def test_version_below_0_is_refused(self) -> None:
-        """0 is a version like any other."""
+        """A version below 0 is refused, and 0 is like any other."""
         servable.ServableId("a", 0)
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "^version must be at least 0; got -1$"
@@ -66,7 +66,7 @@ class ServableDataTest(absltest.TestCase):
         self.assertNotEqual(unknown, known)
 
     def test_failed_raises_its_error(self) -> None:
-        """That very error."""
+        """The very error that the data were made with is raised."""
         error = errors.NotFoundError("no such path")
         data = servable.ServableData[str].failed(
             servable.ServableId("a", 1), error

@@ -73,7 +73,7 @@ class ServingMapTest(parameterized.TestCase):
         self.assertEqual(self._find("a", 1), "a1")
 
     def test_latest_falls_back_when_the_highest_is_removed(self) -> None:
-        """To the highest of those that are left."""
+        """The latest version is then the highest of those that are left."""
         self._add("a1", "a3", "a2")
         self.map.remove(_id("a3"))
         self.assertEqual(self._find("a"), "a2")

@@ -175,7 +175,7 @@ class UnarySourceAdapterTest(absltest.TestCase):
         )
 
     def test_no_versions_stay_no_versions(self) -> None:
-        """Which ends all that are served."""
+        """A call without versions ends all that are served."""
         with _Lengths() as adapter:
             self.assertEqual(adapter.adapt("name", []), [])
 
@@ -220,7 +220,7 @@ class UnarySourceAdapterTest(absltest.TestCase):
             failed.data_or_raise()
 
     def test_exit_of_a_conversion_does_not_end_the_source(self) -> None:
-        """Whatever a conversion raises is an error of its version alone."""
+        """An exit in a conversion is an error of its version alone."""
         with self.assertLogs(level="ERROR"):
             exited, other = _Lengths().adapt("name", _versions("exit", "abc"))
         self.assertIsInstance(exited.error, errors.InternalError)

@@ -109,7 +109,7 @@ class SourceRouterTest(parameterized.TestCase):
 
     @parameterized.parameters(0, 1)
     def test_close_lets_waiting_calls_go(self, connected: int) -> None:
-        """Whichever port they wait for; they have no effect."""
+        """Waiting calls return without effect, whichever port they want."""
         router = _ByNumber(2)
         target = _Target()
         source.connect_source_to_target(router.output_ports[connected], target)
@@ -158,7 +158,7 @@ class StaticSourceRouterTest(parameterized.TestCase):
         )
 
     def test_without_expressions_there_is_one_port(self) -> None:
-        """It gets everything."""
+        """The one port gets every servable."""
         with source_router.StaticSourceRouter[str]([]) as router:
             (target,) = _connect(router)
             router.aspired_versions_callback()("name", _VERSIONS)

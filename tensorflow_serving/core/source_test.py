@@ -47,7 +47,7 @@ class ConnectTest(absltest.TestCase):
     """A source that is connected tells its target."""
 
     def test_target_hears_of_versions(self) -> None:
-        """From the source that it is connected to."""
+        """A target gets the versions of the source that it is connected to."""
         target = _Target()
         source.connect_source_to_target(_Source(), target)
         self.assertEqual(target.calls, [("a", ["path"])])

@@ -18,7 +18,7 @@ class StaticManagerTest(absltest.TestCase):
     """Serves fixed objects."""
 
     def test_handles_are_on_the_objects(self) -> None:
-        """A certain version, or the newest."""
+        """A handle is on a certain version, or on the newest."""
         with static_manager.StaticManager(
             {_TWO: "two", _ONE: "one", _OTHER: 7}
         ) as manager:
@@ -60,7 +60,7 @@ class StaticManagerTest(absltest.TestCase):
             static_manager.StaticManager({_ONE: "one", _TWO: None})
 
     def test_empty_manager_is_fine(self) -> None:
-        """There is nothing to find."""
+        """An empty manager has nothing to find and no trouble."""
         with static_manager.StaticManager({}) as manager:
             self.assertEqual(manager.list_available_servable_ids(), [])
 
@@ -72,7 +72,7 @@ class StaticManagerTest(absltest.TestCase):
             self.assertEqual(manager.list_available_servable_ids(), [_ONE])
 
     def test_close_waits_for_handles(self) -> None:
-        """Each close does; meanwhile nothing is available."""
+        """Each close() waits; in the meantime nothing is available."""
         clock = fake_clock.FakeClock()
         manager = static_manager.StaticManager({_ONE: "one", _TWO: 2}, clock)
         with (

@@ -35,7 +35,7 @@ class WorkerThreadsTest(absltest.TestCase):
         self.assertEqual([self.results.get() for _ in range(3)], [0, 1, 2])
 
     def test_task_that_raises_is_logged_and_others_run(self) -> None:
-        """An exit is no exception to that."""
+        """A task that exits, or raises, does not end the thread."""
 
         def leave() -> None:
             raise SystemExit

@@ -60,14 +60,14 @@ class ArchiveTest(absltest.TestCase):
         return archive.read(["a.gz", "b.gz"], [self.work_dir, self.other_dir])
 
     def test_files_are_found_in_any_folder(self) -> None:
-        """Without a download, and nothing is copied."""
+        """Files are found without a download, and nothing is copied."""
         self._write(self.work_dir, "a.gz", _CONTENTS["a.gz"])
         self._write(self.other_dir, "b.gz", _CONTENTS["b.gz"])
         self.assertEqual(self._read(), _CONTENTS)
         self.assertEqual(os.listdir(self.work_dir), ["a.gz"])
 
     def test_missing_files_are_downloaded_and_kept(self) -> None:
-        """Into the first folder; the next time no site is needed."""
+        """A download goes to the first folder; later no site is needed."""
         for name, content in _CONTENTS.items():
             self._write(self.site_dir, name, content)
         self.assertEqual(self._read(self.site), _CONTENTS)
@@ -76,7 +76,7 @@ class ArchiveTest(absltest.TestCase):
         self.assertEqual(self._read(), _CONTENTS)
 
     def test_corrupt_files_are_named_and_fetched_again(self) -> None:
-        """Truncated, or with other content than was published."""
+        """Truncated files, and those with other content, are fetched again."""
         for name, content in _CONTENTS.items():
             self._write(self.site_dir, name, content)
         self._write(self.work_dir, "a.gz", b"something else")
@@ -109,7 +109,7 @@ class ArchiveTest(absltest.TestCase):
         self.assertIn("can be read; got Permission denied", log.output[0])
 
     def test_bad_mirror_is_passed_over(self) -> None:
-        """One that cannot be reached, one without the file, one corrupt."""
+        """Mirrors that fail, lack the file or have a bad one are skipped."""
         os.mkdir(os.path.join(self.site_dir, "bad"))
         self._write(self.site_dir, "bad/a.gz", b"something else")
         for name, content in _CONTENTS.items():
@@ -152,7 +152,7 @@ class ArchiveTest(absltest.TestCase):
         self.assertIn("a.gz is not kept", log.output[0])
 
     def test_progress_is_shown(self) -> None:
-        """On a terminal, with the size of the file."""
+        """A terminal shows the progress with the size of the file."""
         self._write(self.site_dir, "a.gz", _CONTENTS["a.gz"])
         terminal = io.StringIO()
         terminal.isatty = lambda: True  # type: ignore[method-assign]

@@ -40,7 +40,7 @@ class FunctionSessionTest(parameterized.TestCase):
     def test_other_tensors_are_refused(
         self, fetches: list[str], feeds: list[str], text: str
     ) -> None:
-        """INVALID_ARGUMENT, with those that there are."""
+        """Other tensors are INVALID_ARGUMENT with those that there are."""
         session = mnist_batches.FunctionSession(_classify, ["scores:0"])
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             session.make_callable(fetches, feeds)

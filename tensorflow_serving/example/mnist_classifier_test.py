@@ -34,7 +34,7 @@ class PrepareProcessTest(absltest.TestCase):
     """Settings of the process."""
 
     def test_threads_switch_faster_and_onednn_stays_on_its_thread(self) -> None:
-        """Unless the environment says otherwise."""
+        """The environment can say otherwise about threads and oneDNN."""
         self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
         name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
         with mock.patch.dict(os.environ):
@@ -82,7 +82,7 @@ class MnistClassifierTest(parameterized.TestCase):
     def test_images_go_in_and_scores_come_out(
         self, images: tuple[tf.DType, list[int | None] | None]
     ) -> None:
-        """A row for each image, also where the graph says little of shapes."""
+        """Each image has a row of scores, even if the graph hides shapes."""
         with mnist_classifier.MnistClassifier(
             self._bundle(images=images), max_batch_size=4
         ) as classifier:
@@ -200,7 +200,7 @@ class MnistClassifierTest(parameterized.TestCase):
         images: tuple[tf.DType, list[int | None]],
         text: str,
     ) -> None:
-        """FAILED_PRECONDITION, and the bundle is still the caller's."""
+        """The error is FAILED_PRECONDITION; the bundle stays the caller's."""
         bundle = self._bundle(model, images)
         with self.assertRaisesRegex(errors.FailedPreconditionError, text):
             mnist_classifier.MnistClassifier(bundle, max_batch_size=4)

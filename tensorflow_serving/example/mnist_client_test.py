@@ -82,7 +82,7 @@ class MnistClientTest(parameterized.TestCase):
 
     @parameterized.parameters(1, 10)
     def test_error_rate_is_the_last_line(self, concurrency: int) -> None:
-        """Before it, throughput and latency."""
+        """The error rate comes after throughput and latency."""
         client = self._run(
             self._serve(num_wrong=20),
             "--num_tests=200",
@@ -147,7 +147,7 @@ class MnistClientTest(parameterized.TestCase):
         ("argument", ["--server=x:1", "more"], "more"),
     )
     def test_wrong_flag_is_named(self, flags: list[str], name: str) -> None:
-        """The exit code is not 0."""
+        """A wrong flag is named, and the exit code is not 0."""
         client = self._run(*flags)
         self.assertNotEqual(client.returncode, 0)
         self.assertIn(name, client.stderr)

@@ -43,7 +43,7 @@ class MnistCodecTest(parameterized.TestCase):
 
     @parameterized.parameters(range(50))
     def test_image_is_that_of_the_message(self, seed: int) -> None:
-        """Whatever the encoding; values may be of any kind of float."""
+        """An image has the same values in every encoding, of any float."""
         chooser = random.Random(seed)
         bits = np.frombuffer(chooser.randbytes(4 * 784), "<f4")
         message = mnist_inference_pb2.MnistRequest(image_data=bits)
@@ -60,7 +60,7 @@ class MnistCodecTest(parameterized.TestCase):
             )
 
     def test_canonical_image_is_not_copied(self) -> None:
-        """It is a view of the request."""
+        """The array of a canonical image is a view of the request."""
         data = mnist_inference_pb2.MnistRequest(
             image_data=[0.5] * 784
         ).SerializeToString()
@@ -82,7 +82,7 @@ class MnistCodecTest(parameterized.TestCase):
         np.testing.assert_array_equal(image[0], parsed.image_data)
 
     def test_scores_are_those_of_a_message(self) -> None:
-        """Byte by byte what the generated class writes."""
+        """The bytes are those that the generated class writes."""
         scores = np.random.default_rng(0).random([3, 10], np.float32)
         self.assertEqual(
             mnist_codec.encode_scores(scores, 3).messages(),

@@ -25,7 +25,7 @@ class ProgramTest(absltest.TestCase):
         )
 
     def test_transcript_is_that_of_the_tutorial(self) -> None:
-        """The lines in their order, and the files in the folder."""
+        """The lines come in their order, and the files are in the folder."""
         model = os.path.join(self.create_tempdir().full_path, "mnist_model")
         program = self._run(model)
         self.assertEqual(program.returncode, 0, program.stderr)
@@ -101,7 +101,7 @@ class TrainTest(parameterized.TestCase):
             return file.read()
 
     def test_same_seed_gives_the_same_model(self) -> None:
-        """To the last bit; another seed gives another."""
+        """Models of one seed are equal to the last bit; others are not."""
         self.assertEqual(self._export(seed=1), self._export(seed=1))
         self.assertNotEqual(self._export(seed=1), self._export(seed=2))
 

@@ -263,7 +263,7 @@ class VersionsTest(parameterized.TestCase):
         )
 
     def test_older_version_takes_over_when_the_newest_is_renamed(self) -> None:
-        """That is how to roll back; and it can be renamed back again."""
+        """A rename rolls back, and another one goes forward again."""
         path = self._next()
         self._wait_for(self.served, "END$")
         with _Load(self.client, self.served) as load:
@@ -335,7 +335,7 @@ class VersionsTest(parameterized.TestCase):
         )
 
     def test_folders_that_are_no_versions_are_left_alone(self) -> None:
-        """Such as one that is being copied under another name."""
+        """A folder with another name is left alone, as during a copy."""
         _copy(2, self.monitored, "00000099-tmp")
         os.mkdir(os.path.join(self.monitored, "notes"))
         with _Load(self.client, self.newest + 1) as load:

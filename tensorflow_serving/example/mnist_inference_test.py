@@ -108,7 +108,7 @@ class ServingTest(parameterized.TestCase):
         self.assertNotIn("_pywrap_", maps)
 
     def test_answers_are_probabilities(self) -> None:
-        """Ten of them, and most of the time the right digit is the first."""
+        """Ten probabilities come back, and most find the right digit."""
         test_set = mnist_input_data.read_test_set("", "digits")
         num_right = 0
         for image, label in zip(
@@ -165,7 +165,7 @@ class ServingTest(parameterized.TestCase):
             )
 
     def test_good_requests_are_answered_among_bad_ones(self) -> None:
-        """1,000 of each at the same time; then the server still serves."""
+        """1,000 good and 1,000 bad calls at a time leave a good server."""
         images = _images()
         expected = [
             self.client.call(_request(image)).result().value for image in images
@@ -305,7 +305,7 @@ class LifecycleTest(parameterized.TestCase):
             self.assertIsNot(call.code(), _OK)
 
     def test_calls_beyond_the_limit_are_refused_at_once(self) -> None:
-        """RESOURCE_EXHAUSTED, while the one that waits is not disturbed."""
+        """A call too many gets RESOURCE_EXHAUSTED and disturbs none."""
         with _start(
             "--max_concurrent_calls=1",
             "--batch_timeout_micros=3600000000",

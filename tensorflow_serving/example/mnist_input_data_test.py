@@ -45,7 +45,7 @@ class DataSetTest(absltest.TestCase):
         np.testing.assert_array_equal(np.rint(images[:, 0] * 255), last)
 
     def test_order_depends_on_the_seed_alone(self) -> None:
-        """The same seed, the same batches."""
+        """Equal seeds give equal batches."""
 
         def order(seed: int) -> list[int]:
             data = self._data_set(seed)
@@ -94,7 +94,7 @@ class ReadTest(parameterized.TestCase):
         )
 
     def test_digits_look_like_mnist(self) -> None:
-        """1,297 and 500 images, in the middle, of every digit."""
+        """The 1,297 and 500 images show every digit, in the middle."""
         data = mnist_input_data.read_data_sets(self.work_dir, "digits")
         self.assertEqual(data.train.num_examples, 1297)
         self.assertEqual(data.validation.num_examples, 0)
@@ -115,7 +115,7 @@ class ReadTest(parameterized.TestCase):
         np.testing.assert_array_equal(alone.labels, data.test.labels)
 
     def test_auto_falls_back_to_the_digits_with_a_warning(self) -> None:
-        """One, which says that the error rate is another."""
+        """The warning says that the error rate is another."""
         with self.assertLogs(level="WARNING") as log:
             data = mnist_input_data.read_data_sets(self.work_dir, "auto")
         self.assertEqual(data.test.num_examples, 500)
@@ -131,7 +131,7 @@ class ReadTest(parameterized.TestCase):
             mnist_input_data.read_data_sets(self.work_dir, "mnist")
 
     def test_mnist_is_found_in_mnist_data_dir(self) -> None:
-        """The real files: 55,000, 5,000 and 10,000 images."""
+        """The real files have 55,000, 5,000 and 10,000 images."""
         os.environ["MNIST_DATA_DIR"] = shared_data.path_or_skip(self, "mnist")
         data = mnist_input_data.read_data_sets(self.work_dir, "auto")
         self.assertEqual(data.train.num_examples, 55_000)

@@ -137,7 +137,7 @@ class HangingLoadTest(_HangsTestCase):
         self._check_nothing_is_left()
 
     def test_ctrl_c_ends_a_server_whose_init_op_hangs(self) -> None:
-        """As SIGTERM does; the log names the signal."""
+        """Ctrl-C ends the server as SIGTERM does; the log names the signal."""
         self._export(init_hangs=True)
         server = self._start("mnist_inference", [], waits=False)
         self._wait_for_hang()
@@ -146,7 +146,7 @@ class HangingLoadTest(_HangsTestCase):
         server.wait_for_log("Stopping because of SIGINT")
 
     def test_workers_whose_loads_hang_end_with_their_supervisor(self) -> None:
-        """When it is killed, which gives it no time to end them."""
+        """Workers end when their supervisor is killed and cannot end them."""
         self._export(init_hangs=True)
         server = self._start(
             "mnist_inference", ["--num_workers=2"], waits=False
@@ -213,7 +213,7 @@ class HangingCallTest(_HangsTestCase):
         self._check_nothing_is_left()
 
     def test_workers_whose_calls_hang_end_with_their_supervisor(self) -> None:
-        """When it is killed, which gives it no time to end them."""
+        """Workers end when their supervisor is killed and cannot end them."""
         self._export(init_hangs=False)
         server = self._start("mnist_inference", ["--num_workers=2"], waits=True)
         self._call(server)

@@ -44,7 +44,7 @@ class MnistServiceTest(parameterized.TestCase):
 
     @parameterized.parameters(0, 1, 783, 785)
     def test_image_of_another_size_is_invalid(self, num_pixels: int) -> None:
-        """INVALID_ARGUMENT, and the function is not called."""
+        """Another size is INVALID_ARGUMENT; the function is not called."""
         classify = mock.Mock()
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, f"784 values; got {num_pixels}"
@@ -183,7 +183,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         return schedulers[0]
 
     def test_calls_of_a_burst_share_a_batch(self) -> None:
-        """Each gets its own scores."""
+        """Each call of a burst gets its own scores."""
         session = _BatchableSession()
         calls = [
             _Call(_request([pixel] * 784).SerializeToString())
@@ -216,7 +216,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
     def test_version_is_told_to_those_who_ask(
         self, metadata: call_lib.Metadata, version: str | None
     ) -> None:
-        """If the function has it as its second output."""
+        """A function that has the version as its second output tells it."""
         call = _Call(_request([0.5] * 784).SerializeToString(), metadata)
         batching = batching_session.BatchingSession(
             batching_session.Options(),
@@ -235,7 +235,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         self.assertEqual("serving-batch-size" in told, version is not None)
 
     def test_call_that_was_left_costs_nothing(self) -> None:
-        """Before it is scheduled, and while it waits."""
+        """A call may be left before it is scheduled, and while it waits."""
         image = _request([0.5] * 784).SerializeToString()
         early, late, other = _Call(image), _Call(image), _Call(image)
         early.is_left = True

@@ -22,7 +22,7 @@ class PythonPathTest(parameterized.TestCase):
         "mnist_tutorial",
     )
     def test_package_of_the_same_name_is_not_used(self, program: str) -> None:
-        """Neither its modules nor its subpackages."""
+        """Neither modules nor subpackages of such a package are used."""
         folder = self.create_tempdir()
         package = folder.mkdir("tensorflow_serving")
         for name in ("", "apis/", "example/", "util/"):

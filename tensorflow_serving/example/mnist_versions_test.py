@@ -108,7 +108,7 @@ class MnistVersionsTest(parameterized.TestCase):
     def test_newest_version_of_each_servable_is_there(
         self, poll_wait_seconds: float
     ) -> None:
-        """However often the folders are looked at."""
+        """There is one newest version, however often folders are read."""
         base_paths = [self.create_tempdir().full_path for _ in range(2)]
         for base_path, versions in zip(base_paths, ([1], [2, 3]), strict=True):
             for version in versions:

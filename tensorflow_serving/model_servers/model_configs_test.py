@@ -40,7 +40,7 @@ class ParseTest(parameterized.TestCase):
     def test_version_policy_is_that_of_the_source(
         self, text: str, expected: object
     ) -> None:
-        """Without one the latest version is served."""
+        """The latest version is served without a policy."""
         (model,) = _parse(
             "model_config_list { config { "
             f"{_M} model_version_policy {{ {text} }} }} }}"

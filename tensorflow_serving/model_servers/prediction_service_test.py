@@ -83,7 +83,7 @@ class PredictionServiceTest(parameterized.TestCase):
         self.assertIn(text, error.details())
 
     def test_every_call_gets_its_own_answer(self) -> None:
-        """However many are in flight at the same time."""
+        """Calls in flight at the same time get their own answers."""
         with concurrent.futures.ThreadPoolExecutor(16) as callers:
             responses = list(
                 callers.map(

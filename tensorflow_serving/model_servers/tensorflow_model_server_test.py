@@ -125,7 +125,7 @@ class ModelServerTest(parameterized.TestCase):
         self.assertEqual(_version(own, "m"), 2)
 
     def test_configuration_that_changes_is_put_into_effect(self) -> None:
-        """By polling its file; half a file changes nothing."""
+        """A file that is polled is put into effect, but not half of one."""
         self._write(written_models.SAVED_MODEL_TF2, "one", 1)
         self._write(written_models.SAVED_MODEL_TF2, "two", 1)
         config = self._config("one")

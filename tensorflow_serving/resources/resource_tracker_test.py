@@ -34,7 +34,7 @@ class ResourceTrackerTest(absltest.TestCase):
         self.tracker.reserve("a", _Allocation(3))
 
     def test_reservations_add_up(self) -> None:
-        """Up to the last byte."""
+        """Reservations add up to the last byte."""
         self.tracker.reserve("b", _Allocation(7))
         self.assertEqual(self.tracker.used, _Allocation(10))
 
@@ -68,7 +68,7 @@ class ResourceTrackerTest(absltest.TestCase):
         self.assertEqual(self.tracker.used, _Allocation(3))
 
     def test_release_makes_room(self) -> None:
-        """Once: an owner without a reservation has nothing to give back."""
+        """Only an owner with a reservation has something to give back."""
         self.tracker.release("a")
         self.tracker.release("a")
         self.tracker.release("b")

@@ -72,7 +72,7 @@ class UnaryCallTest(_RouterTest):
     """Calls with one request."""
 
     def test_call_begins_when_its_message_is_there(self) -> None:
-        """However the message is cut into frames."""
+        """A call begins when all of its message came, in whatever frames."""
         self._start()
         self._send(raw_client.head(1, _UNARY))
         data = _frame(b"hello")
@@ -127,7 +127,7 @@ class UnaryCallTest(_RouterTest):
         self.assertFalse(self.calls)
 
     def test_what_is_no_call_gets_a_status_of_http(self) -> None:
-        """415 for another content type, 405 for another method."""
+        """Another content type gets 415, another method 405."""
         self._start()
         for stream_id, fields, status in (
             (1, {b"content-type": b"text/html"}, "415"),
@@ -232,7 +232,7 @@ class UnaryCallTest(_RouterTest):
         self.assertTrue(self.calls[0].is_active)
 
     def test_call_whose_message_came_in_time_goes_on(self) -> None:
-        """Although its message was not all there at first."""
+        """A call may wait for its message and then take its time."""
         self._start(limits=limits_lib.Limits(message_seconds=5))
         self._send(
             raw_client.head(1, _UNARY),
@@ -358,7 +358,7 @@ class CompressedMessageTest(_RouterTest):
         return not any(each.calls() for each in self.lane.peers)
 
     def test_message_of_a_call_that_is_over_is_not_inflated(self) -> None:
-        """Otherwise a client that takes calls back fills a queue."""
+        """A client that takes calls back cannot fill a queue with them."""
         self._start()
         go_on = threading.Event()
         self.addCleanup(go_on.set)

@@ -32,7 +32,7 @@ class AddressTest(parameterized.TestCase):
     def test_loopback_and_unix_sockets_are_local(
         self, address: str, expected: bool
     ) -> None:
-        """Whatever form the address has."""
+        """An address may have any form and still be local."""
         self.assertEqual(client_channel.is_local(address), expected)
 
     @parameterized.parameters(
@@ -64,7 +64,7 @@ class AddressTest(parameterized.TestCase):
         client_channel.require_address(address, "--server")
 
     def test_proxy_is_that_of_grpc_for_remote_hosts_only(self) -> None:
-        """Exceptions of no_proxy count."""
+        """Exceptions of no_proxy count, as they do for gRPC."""
         environment = {"http_proxy": "http://127.0.0.1:1", "no_proxy": ".b"}
         with mock.patch.dict(os.environ, environment, clear=True):
             self.assertEqual(

@@ -37,7 +37,7 @@ class GateTest(absltest.TestCase):
     """Which calls may begin."""
 
     def test_any_number_of_calls_may_run_without_a_limit(self) -> None:
-        """0 is no limit."""
+        """A limit of 0 is no limit."""
         self.assertTrue(gate_lib.Gate(0).admits(_Call(), 10**6))
 
     def test_limit_is_exact(self) -> None:
@@ -49,7 +49,7 @@ class GateTest(absltest.TestCase):
         self.assertIsInstance(call.error, errors.ResourceExhaustedError)
 
     def test_refusals_are_answered_when_the_port_is_closed(self) -> None:
-        """Until then callers that call again and again wait; then none does."""
+        """Calls that come again wait until the port is closed; none hangs."""
         gate = gate_lib.Gate(0)
         gate.refuse()
         early, late = _Call(), _Call()
@@ -68,7 +68,7 @@ class GateTest(absltest.TestCase):
         gate.wait_for_a_pause(0)
 
     def test_what_a_method_raises_is_the_reply(self) -> None:
-        """Errors of this project as they are; others as INTERNAL."""
+        """Errors of this project are kept as they are; others are INTERNAL."""
 
         def refuse(call: call_lib.Call) -> None:
             raise errors.AbortedError("no")

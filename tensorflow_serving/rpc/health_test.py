@@ -48,7 +48,7 @@ class HealthTest(absltest.TestCase):
         return int(response.status)
 
     def test_check_answers_for_each_name(self) -> None:
-        """NOT_SERVING, SERVING, NOT_SERVING, for "" and the service."""
+        """The health is NOT_SERVING, SERVING, NOT_SERVING for both names."""
         for name in ("", "a.Service"):
             self.assertEqual(self._check(name), _Response.NOT_SERVING)
         self.health.set_serving()

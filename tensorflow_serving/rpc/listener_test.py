@@ -44,7 +44,7 @@ class HostTest(parameterized.TestCase):
     def test_address_is_a_host_and_a_port(
         self, address: str, host: str, port: int
     ) -> None:
-        """The brackets of an IPv6 address are no part of it."""
+        """The brackets of an IPv6 address are not part of the host."""
         self.assertEqual(listener.split(address), (host, port))
         self.assertIsNone(listener.path_of(address))
 
@@ -66,7 +66,7 @@ class HostTest(parameterized.TestCase):
             self._connect("127.0.0.1", port)
 
     def test_no_host_is_all_addresses(self) -> None:
-        """One port for both families, where the machine has both."""
+        """One port is for both families, where the machine has both."""
         listening = self._listen(":0")
         self._connect("127.0.0.1", listening.port)
         if _has_ipv6():
@@ -154,7 +154,7 @@ class PathTest(absltest.TestCase):
             client.connect(self.path)
 
     def test_socket_has_a_path_and_no_port(self) -> None:
-        """Clients connect by the path."""
+        """Clients connect to a UNIX socket by its path."""
         self.assertEqual(self._listen().port, 0)
         self.assertEqual(listener.path_of(self.address), self.path)
         self._connect()
@@ -183,7 +183,7 @@ class PathTest(absltest.TestCase):
             self.assertEqual(file.read(), "precious")
 
     def test_close_removes_the_socket_and_its_lock(self) -> None:
-        """Nothing is left in the folder."""
+        """Nothing is left in the folder of a closed socket."""
         self._listen().close()
         self.assertFalse(os.listdir(os.path.dirname(self.path)))
         self._listen()
@@ -198,7 +198,7 @@ class PathTest(absltest.TestCase):
         self._listen()
 
     def test_address_without_a_path_is_an_error(self) -> None:
-        """There is no such socket."""
+        """A UNIX address without a path is refused."""
         with self.assertRaises(ValueError):
             listener.Listener("unix:")
 

@@ -33,7 +33,7 @@ class MessageFrameTest(parameterized.TestCase):
         )
 
     def test_unknown_flag_is_an_error(self) -> None:
-        """A flag is 0 or 1."""
+        """A flag other than 0 and 1 is refused."""
         with self.assertRaisesRegex(errors.InternalError, "got 2"):
             message_frame.read_prefix(b"\2\0\0\0\0")
 

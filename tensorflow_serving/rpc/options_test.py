@@ -36,7 +36,7 @@ class OptionsTest(parameterized.TestCase):
     def test_largest_request_that_a_prefix_can_announce_is_allowed(
         self,
     ) -> None:
-        """That is 2 GiB without a byte."""
+        """The largest request has 2 GiB without a byte."""
         self.assertEqual(
             options.Options(max_request_bytes=2**31 - 1).max_request_bytes,
             2**31 - 1,

@@ -25,7 +25,7 @@ class OrphansTest(absltest.TestCase):
         self.assertEqual(orphans.come_here(), os.getpid() == 1)
 
     def test_children_that_have_ended_are_reaped(self) -> None:
-        """All of them at once; afterwards there is none."""
+        """All ended children are reaped at once, and none is left."""
         pids = {_ended_child() for _ in range(2)}
         self.assertEqual(set(orphans.reap(())), pids)
         self.assertEqual(orphans.reap(()), [])

@@ -215,7 +215,7 @@ class PeerTest(absltest.TestCase):
         self.assertFalse(self.owner.peers)
 
     def test_client_that_stays_after_the_end_is_closed(self) -> None:
-        """It has a second."""
+        """A client that stays is closed after a second."""
         self._greet()
         self.client.send(frames.window_update(1, 1))
         self._turn()
@@ -299,7 +299,7 @@ class PeerTest(absltest.TestCase):
         self.assertEqual(self._kinds()[0], frames.GOAWAY)
 
     def test_old_connection_may_be_sent_away(self) -> None:
-        """So that clients spread over new servers; a tenth more or less."""
+        """Old connections move to new servers; ages differ by a tenth."""
         self._greet(max_age_seconds=100, keep_alive_seconds=0)
         self._go_on(89)
         self.assertFalse(self._kinds())

@@ -30,7 +30,7 @@ class RawClientTest(absltest.TestCase):
         )
 
     def test_frames_are_read_whole(self) -> None:
-        """However the bytes are cut."""
+        """A frame is read whole, however its bytes are cut."""
         data = frames.rst_stream(1, frames.ErrorCode.CANCEL)
         for index in range(len(data)):
             self.client.poll()
@@ -57,7 +57,7 @@ class RawClientTest(absltest.TestCase):
         self.assertIsNone(answer.reset_code)
 
     def test_reset_is_an_answer(self) -> None:
-        """It has a code and no status."""
+        """A reset has a code and no status."""
         self.server.send(frames.rst_stream(1, frames.ErrorCode.REFUSED_STREAM))
         answer = self.client.answer(1)
         self.assertEqual(answer.reset_code, frames.ErrorCode.REFUSED_STREAM)

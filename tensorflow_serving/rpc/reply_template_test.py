@@ -39,7 +39,7 @@ class ReplyTemplateTest(parameterized.TestCase):
     def test_responses_are_those_made_one_by_one(
         self, prefix: bytes, row_bytes: int
     ) -> None:
-        """Byte for byte, for any numbers of streams."""
+        """Responses are equal byte by byte, for any number of streams."""
         stream_ids = [1, 255, 257, 65_537, 2**31 - 1]
         rows = np.random.default_rng(seed=1).integers(
             256, size=(len(stream_ids), row_bytes), dtype=np.uint8

@@ -23,7 +23,7 @@ class RequestHeadTest(parameterized.TestCase):
     """Tests of the reading of the header fields of a call."""
 
     def test_smallest_head_has_a_method_only(self) -> None:
-        """No deadline, no compression, no metadata."""
+        """The smallest head has no deadline, compression or metadata."""
         self.assertEqual(_read(), request_head.RequestHead("/a.B/C"))
 
     @parameterized.parameters(

@@ -67,7 +67,7 @@ class ResponseBlocksTest(parameterized.TestCase):
 
     @parameterized.parameters(range(128))
     def test_every_character_can_be_in_a_text(self, code: int) -> None:
-        """Printable ASCII but the percent sign stands for itself."""
+        """All printable ASCII but the percent sign stands for itself."""
         encoded = _message(f"a{chr(code)}b")
         stands = 0x20 <= code <= 0x7E and chr(code) != "%"
         self.assertEqual(encoded == b"a%cb" % code, stands)

@@ -144,7 +144,7 @@ class ServerAddressTest(parameterized.TestCase):
         self._check_not_free(address, f"got {address} \\(")
 
     def test_address_of_another_machine_is_an_error(self) -> None:
-        """One for documentation, which no machine has."""
+        """An address for documentation, which no machine has, is refused."""
         self._check_not_free("192.0.2.1:0")
 
     def test_port_may_be_shared_if_all_say_so(self) -> None:
@@ -161,7 +161,7 @@ class ServerAddressTest(parameterized.TestCase):
     # UNIX sockets.
 
     def test_path_is_served(self) -> None:
-        """It has no port, and nothing of it is left after a stop."""
+        """A path has no port, and nothing of it is left after a stop."""
         server = self._start(f"unix:{self.path}")
         self.assertEqual(server.port, 0)
         self._check_served(f"unix:{self.path}")

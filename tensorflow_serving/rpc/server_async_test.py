@@ -101,7 +101,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertRegex(call.details(), text)
 
     def test_reply_may_come_from_any_thread(self) -> None:
-        """Bytes and messages, in another order than the calls."""
+        """Replies are bytes or messages, in another order than the calls."""
         client = self._begin()
         calls = [client(b"%d" % number) for number in range(10)]
         begun = [self.later.calls.get() for _ in calls]
@@ -118,7 +118,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(call.result(), message.SerializeToString())
 
     def test_metadata_go_both_ways(self) -> None:
-        """The caller's with the call, the service's with the reply."""
+        """Metadata come with the call, and go with the reply."""
         client = self._begin()
         call = client(b"x", metadata=[("color", "green")])
         begun = self.later.calls.get()
@@ -142,7 +142,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(client(b"at once").result(), b"done")
 
     def test_first_reply_counts(self) -> None:
-        """Others have no effect, not even from other threads."""
+        """Replies after the first have no effect on any thread."""
         client = self._begin()
         calls = [client(b"x") for _ in range(100)]
         with concurrent.futures.ThreadPoolExecutor(4) as threads:
@@ -169,7 +169,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(self.later.calls.get().deadline, math.inf)
 
     def test_service_learns_that_a_caller_left(self) -> None:
-        """Whether it cancelled or its time ran out; replies are ignored."""
+        """The service learns of a cancel and of a timeout; replies are lost."""
         client = self._begin()
         for leave in (True, False):
             call = client(b"x", timeout=60 if leave else 0.2)
@@ -186,7 +186,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(client(b"at once").result(), b"done")
 
     def test_service_is_told_when_no_call_is_at_hand(self) -> None:
-        """After the last of the calls, on the thread of the calls."""
+        """The service is called after the last call, on the same thread."""
         client = self._begin()
         calls = [client(b"x") for _ in range(20)]
         while self.later.idle.get() < 20:
@@ -194,7 +194,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(self.later.num_arrived, len(calls))
 
     def test_calls_beyond_the_limit_are_refused_at_once(self) -> None:
-        """RESOURCE_EXHAUSTED; those that run are not disturbed."""
+        """A call too many gets RESOURCE_EXHAUSTED; others are not disturbed."""
         client = self._begin(server_lib.Options(max_concurrent_calls=2))
         calls = [client(b"x") for _ in range(2)]
         begun = [self.later.calls.get() for _ in calls]
@@ -205,7 +205,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(client(b"at once").result(), b"done")
 
     def test_request_beyond_the_limit_is_refused(self) -> None:
-        """RESOURCE_EXHAUSTED; one of the largest size is not."""
+        """One byte over the limit gets RESOURCE_EXHAUSTED."""
         client = self._begin(server_lib.Options(max_request_bytes=1000))
         self._check(client(b"x" * 1001), "RESOURCE_EXHAUSTED")
         call = client(b"x" * 1000)
@@ -214,7 +214,7 @@ class ServerAsyncTest(absltest.TestCase):
         self.assertEqual(self.later.num_arrived, 1)
 
     def test_stop_waits_for_replies(self) -> None:
-        """All that was begun is answered."""
+        """Every call that was begun is answered before stop() returns."""
         client = self._begin()
         calls = [client(b"x") for _ in range(5)]
         begun = [self.later.calls.get() for _ in calls]
@@ -274,7 +274,7 @@ class ServerAsyncTest(absltest.TestCase):
         self._check(plain(b"at once"), "UNAVAILABLE")
 
     def test_processes_may_share_a_port_if_told_so(self) -> None:
-        """Both servers listen."""
+        """Two servers listen on one port if both ask for that."""
         options = server_lib.Options(reuse_port=True)
         first = self._start(options=options)
         second = self._start(f"127.0.0.1:{first.port}", options)

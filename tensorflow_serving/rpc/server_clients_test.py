@@ -114,7 +114,7 @@ class ServerClientsTest(parameterized.TestCase):
     def test_large_messages_go_both_ways(
         self, kind: _Kind, security: str
     ) -> None:
-        """Three million bytes, several at a time."""
+        """Several calls of three million bytes are answered at a time."""
         client = self._connect(kind, security)
         texts = [f"{number} " * 1_500_000 for number in range(3)]
         self.assertTrue(client.echo_all(texts, 3) == texts)

@@ -145,7 +145,7 @@ class ServerConnectionTest(parameterized.TestCase):
         )
 
     def test_server_serves_until_its_drain_delay_is_over(self) -> None:
-        """New clients as well; then none can connect."""
+        """New clients are served during the delay, and none after it."""
         self._start()
         client = self._connect()
         self._begin_to_stop(drain_delay_seconds=5.0)

@@ -285,7 +285,7 @@ class ServiceFaultsTest(_ServerTest):
     def test_reply_that_cannot_be_sent_is_answered(
         self, bad: _BadReply, is_later: bool
     ) -> None:
-        """On any thread; nothing keeps the server that stops."""
+        """A bad reply fails on any thread, and a stop does not wait for it."""
         threads: list[threading.Thread] = []
 
         def begin(call: call_lib.Call) -> None:
@@ -380,7 +380,7 @@ class ServiceFaultsTest(_ServerTest):
             self.assertTrue(self.server.stop(60))
 
     def test_stop_returns_while_a_method_hangs(self) -> None:
-        """A batch that never ends, on the thread of all calls."""
+        """stop() leaves a batch that never ends on the thread of calls."""
         started, go_on = threading.Event(), threading.Event()
         self.addCleanup(go_on.set)
 

@@ -113,7 +113,7 @@ class ServerNodeTest(parameterized.TestCase):
 
     @_each_security
     def test_large_messages_go_both_ways(self, security: str) -> None:
-        """Three million bytes."""
+        """Three million bytes go both ways in one message each."""
         self._start("large", security)
         self.assertTrue(self._next())
 

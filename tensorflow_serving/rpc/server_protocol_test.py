@@ -89,7 +89,7 @@ class ServerProtocolTest(_ServerTestCase):
         self.assertNotIn("grpc-status", response.headers)
 
     def test_unknown_methods_are_unimplemented(self) -> None:
-        """So is one that the proto has and the service does not."""
+        """A method that only the proto has is unimplemented as well."""
         for path in (f"/{echo_service.NAME}/Unserved", "/no.Service/No", "/"):
             response = self._respond(h2_client.message(_HELLO), path=path)
             self._check_failure(response, _Code.UNIMPLEMENTED)
@@ -120,7 +120,7 @@ class ServerProtocolTest(_ServerTestCase):
     def test_requests_of_a_stream_may_be_compressed(
         self, encoding: str
     ) -> None:
-        """Some of them, and the order is kept."""
+        """Some requests are compressed, and all keep their order."""
         requests = [b"%d" % number * 100 for number in range(10)]
         data = b"".join(
             h2_client.message(_compress(request, encoding), is_compressed=True)
@@ -144,7 +144,7 @@ class ServerProtocolTest(_ServerTestCase):
 
     @parameterized.parameters("gzip", "deflate")
     def test_broken_compression_is_an_error(self, encoding: str) -> None:
-        """Other data, and a part of the data, are both refused."""
+        """Other data and a part of the data are both refused."""
         for data in (b"something else", _compress(_HELLO, encoding)[:-6]):
             response = self._respond(
                 h2_client.message(data, is_compressed=True),
@@ -410,7 +410,7 @@ class WireLaneServerProtocolTest(_ServerTestCase):
     def test_client_of_another_protocol_is_disconnected(
         self, data: bytes
     ) -> None:
-        """As soon as its first bytes are not those of HTTP/2."""
+        """The first bytes that are not HTTP/2 end the connection."""
         with socket.create_connection(
             ("127.0.0.1", self.server.port), _SECONDS
         ) as client:

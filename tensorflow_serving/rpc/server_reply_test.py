@@ -143,7 +143,7 @@ class ServerReplyTest(_ServerReplyTestCase):
     # Errors.
 
     def test_text_of_an_error_is_cut(self) -> None:
-        """1,024 bytes are left, in whole characters, and the code is kept."""
+        """Text is cut to 1,024 bytes in whole characters; the code stays."""
         call = self._call()
         self._begun().fail(errors.DataLossError("x" + "ü" * 100_000))
         self.assertIs(call.code(), grpc.StatusCode.DATA_LOSS)
@@ -217,7 +217,7 @@ class ServerReplyTest(_ServerReplyTestCase):
     # Metadata.
 
     def test_metadata_may_be_bytes(self) -> None:
-        """Both ways, with a reply and with an error."""
+        """Metadata may be bytes with a reply and with an error."""
         sent: call_lib.Metadata = [
             ("all-bin", bytes(range(256))),
             ("empty-bin", b""),
@@ -329,7 +329,7 @@ class ServerReplyTest(_ServerReplyTestCase):
     def test_calls_that_ended_do_not_disturb_the_others(
         self, answer: _Answer
     ) -> None:
-        """Whether the caller left or there was a reply before."""
+        """A call that ended by either side is left out of the batch."""
         calls = [self._call(b"%02d" % number) for number in range(30)]
         begun = sorted(
             (self._begun() for _ in calls), key=lambda call: call.request

@@ -183,7 +183,7 @@ class ServerStreamTest(parameterized.TestCase):
         self.assertNotIn(("end", "second"), list(responses.trailing_metadata()))
 
     def test_metadata_go_both_ways(self) -> None:
-        """Text and bytes, to a call that goes well and to one that fails."""
+        """Text and bytes go with calls that succeed and with failures."""
         sent: call_lib.Metadata = [
             ("color", "green"),
             ("color-bin", bytes(range(256))),
@@ -217,7 +217,7 @@ class ServerStreamTest(parameterized.TestCase):
             self._check(responses, "INTERNAL", "^((?!secret).)*$")
 
     def test_service_learns_that_a_caller_left(self) -> None:
-        """Whether it cancelled or its time ran out; what follows is ignored."""
+        """A cancel and a timeout both reach the service, once."""
         for leave in (True, False):
             _, responses = self._begin(timeout=_SECONDS if leave else 0.5)
             call = self._call()
@@ -304,7 +304,7 @@ class ServerStreamTest(parameterized.TestCase):
         self._check(responses, "OK")
 
     def test_calls_are_asked_to_end_when_the_server_stops(self) -> None:
-        """The stop waits until they have ended."""
+        """A stop asks calls to end, and waits until they have."""
         _, responses = self._begin()
         call = self._call()
         stopper = threading.Thread(target=self.server.stop, args=(_SECONDS,))
@@ -328,7 +328,7 @@ class ServerStreamTest(parameterized.TestCase):
         self.assertIsNot(responses.code(), grpc.StatusCode.OK)
 
     def test_service_may_work_when_no_call_is_at_hand(self) -> None:
-        """After the callbacks of a call, as after its beginning."""
+        """The hook runs after the callbacks of a call, and its beginning."""
         requests, responses = self._begin()
         call = self._call()
         self.chat.on_idle = lambda: call.send(b"idle")

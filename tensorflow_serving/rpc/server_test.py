@@ -98,7 +98,7 @@ class ServerTest(absltest.TestCase):
         self._check(probe.future(b"", timeout=60), "UNIMPLEMENTED")
 
     def test_method_answers(self) -> None:
-        """The response comes back."""
+        """The response of the method comes back."""
         self.assertEqual(self._call("hello").result().text, "hello")
 
     def test_error_of_a_method_keeps_code_and_text(self) -> None:
@@ -127,7 +127,7 @@ class ServerTest(absltest.TestCase):
         )
 
     def test_unknown_method_is_unimplemented(self) -> None:
-        """So is one that the proto has and the service has not."""
+        """A method that only the proto has is unimplemented as well."""
         for path in (f"/{_NAME}/Unserved", "/no.Service/Method"):
             call = self.channel.unary_unary(path).future(b"", timeout=60)
             self._check(call, "UNIMPLEMENTED")
@@ -187,7 +187,7 @@ class ServerTest(absltest.TestCase):
         self.assertEqual(self._call("hello").result().text, "hello")
 
     def test_stop_finishes_what_was_accepted(self) -> None:
-        """Calls that run, and calls that wait for a thread."""
+        """Running calls and those that wait for a thread are finished."""
         calls = [self._call("wait") for _ in range(9)]
         for _ in range(4):
             self.echo.started.acquire()

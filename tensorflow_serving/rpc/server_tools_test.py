@@ -168,10 +168,7 @@ class ServerToolsTest(parameterized.TestCase):
 
     @_each_security
     def test_curl_may_watch_the_health(self, security: str) -> None:
-        """Each state comes at once, and the end with the server.
-
-        Not so the status: old versions of curl read nothing behind a GOAWAY.
-        """
+        """Each state comes at once. Old versions of curl miss the status."""
         self._start(security)
         curl = self._begin("curl", [*self._curl(b""), self._url(_WATCH)])
         assert curl.stdout is not None
@@ -233,7 +230,7 @@ class ServerToolsTest(parameterized.TestCase):
 
     @parameterized.parameters("plain", "tls")
     def test_h2load_gets_all_answers(self, security: str) -> None:
-        """A thousand calls of four connections, with 64 at a time on each."""
+        """A thousand calls over four connections, 64 each, are answered."""
         self._start(security)
         output = self._run(
             "h2load",

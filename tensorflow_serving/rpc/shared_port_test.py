@@ -89,7 +89,7 @@ class SharedPortTest(parameterized.TestCase):
 
     @parameterized.parameters(False, True)
     def test_second_holder_is_an_error(self, with_listener: bool) -> None:
-        """Whether anything listens or not; the first one keeps the port."""
+        """A second holder is an error, whether or not anything listens."""
         port = self._hold("127.0.0.1:0").port
         if with_listener:
             self._listen(port, socket.SO_REUSEPORT, socket.SO_REUSEADDR)
@@ -105,7 +105,7 @@ class SharedPortTest(parameterized.TestCase):
         (socket.SO_REUSEADDR, socket.SO_REUSEPORT),
     )
     def test_port_that_is_listened_on_is_an_error(self, *options: int) -> None:
-        """Even if the other program is willing to share it."""
+        """A port that is listened on is refused, even if it may be shared."""
         port = self._listen(0, *options).getsockname()[1]
         self._check_taken(f"127.0.0.1:{port}")
 
@@ -142,7 +142,7 @@ class SharedPortTest(parameterized.TestCase):
         "", "9000", "localhost", "localhost:", "localhost:x", "[::", "::1:0:x"
     )
     def test_what_is_no_address_is_an_error(self, address: str) -> None:
-        """It is in the message."""
+        """The message names what is not an address."""
         with self.assertRaisesRegex(errors.UnavailableError, "got "):
             shared_port.SharedPort(address)
 

@@ -77,7 +77,7 @@ class ProgramTest(puppet_connection.PuppetTestCase):
     def test_workers_that_load_end_when_the_supervisor_is_killed(
         self, order: str
     ) -> None:
-        """At once, even if one hangs and no thread of it runs Python."""
+        """Workers that load end at once, even if no Python can run."""
         self._start_program()
         for worker in self.workers:
             # If the test fails, nothing else would end it.
@@ -89,7 +89,7 @@ class ProgramTest(puppet_connection.PuppetTestCase):
                 pass
 
     def test_workers_that_hang_end_when_the_supervisor_is_killed(self) -> None:
-        """Even if they are ready, and no thread of them runs Python."""
+        """Workers that are ready end, even if no Python can run."""
         self._start_program()
         self._make_ready()
         for worker in self.workers:
@@ -190,7 +190,7 @@ class OwnCommandTest(parameterized.TestCase):
         (["-m", "a", "--", "--b"], ["-m", "a", "--more", "--", "--b"]),
     )
     def test_flags_are_added(self, given: list[str], wanted: list[str]) -> None:
-        """After the others, of which the last one counts."""
+        """Flags are added after the others, and the last one counts."""
         with unittest.mock.patch.object(sys, "orig_argv", ["python", *given]):
             self.assertEqual(
                 supervisor_lib.own_command(["--more"]),

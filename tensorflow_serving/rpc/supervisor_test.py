@@ -108,7 +108,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.check_alive(second)
 
     def test_restart_that_gets_not_ready_is_a_death(self) -> None:
-        """The delay doubles, whatever the exit code."""
+        """The delay doubles after each death, whatever the exit code."""
         first, _ = self._start()
         first.kill()
         for delay_micros in (100_000, 200_000, 400_000):
@@ -172,7 +172,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.assertTrue(stop.result())
 
     def test_stop_waits_for_all_to_drain(self) -> None:
-        """True if they exit with 0; each gets one signal."""
+        """stop() is True if all exit with 0; each gets one signal."""
         workers = self._start()
         stop = self.threads.submit(self.supervisor.stop, 60)
         for worker in workers:
@@ -190,7 +190,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.assertTrue(self.supervisor.stop(0))
 
     def test_stop_tells_of_a_worker_that_failed_to_drain(self) -> None:
-        """Here, with the exit code 1."""
+        """stop() is False if a worker exits with 1."""
         workers = self._start()
         stop = self.threads.submit(self.supervisor.stop, 60)
         for worker, code in zip(workers, (0, 1), strict=True):
@@ -199,7 +199,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         self.assertFalse(stop.result())
 
     def test_worker_that_stays_is_killed(self) -> None:
-        """2.5 s after the grace, with what it has started; not before."""
+        """A worker is killed 2.5 s after the grace with its children."""
         workers = self._start()
         for worker in workers:
             worker.send("start_child")
@@ -316,7 +316,7 @@ class SupervisorTest(puppet_connection.PuppetTestCase):
         start.result()
 
     def test_supervisor_gives_up_after_five_restarts(self) -> None:
-        """If the worker was ready in none of them; the error says how."""
+        """Five restarts without a ready worker end it; the error says how."""
         first, second = self._start()
         wait = self.threads.submit(self.supervisor.wait)
         first.kill()

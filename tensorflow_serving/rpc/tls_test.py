@@ -50,7 +50,7 @@ class TlsTest(absltest.TestCase):
         return ssl.create_default_context(cafile=self._files.ca_file)
 
     def test_http_2_is_chosen(self) -> None:
-        """RFC 9113, 3.2: by ALPN."""
+        """ALPN chooses HTTP/2 (RFC 9113, 3.2)."""
         client = self._client()
         client.set_alpn_protocols(["http/1.1", "h2"])
         context = tls.create_context(
@@ -61,7 +61,7 @@ class TlsTest(absltest.TestCase):
         self.assertIsNone(end.compression())
 
     def test_old_versions_are_refused(self) -> None:
-        """RFC 9113, 9.2: TLS 1.2 is the least."""
+        """TLS 1.2 is the least that is accepted (RFC 9113, 9.2)."""
         context = tls.create_context(
             options.TlsOptions(self._key, self._certificate)
         )

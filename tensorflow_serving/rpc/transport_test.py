@@ -24,7 +24,7 @@ class PlainTransportTest(absltest.TestCase):
         self.addCleanup(self.ours.close)
 
     def test_bytes_go_both_ways(self) -> None:
-        """Nothing is done to them."""
+        """Nothing is done to the bytes on their way."""
         self.theirs.send(b"hello")
         self.assertEqual(self.ours.receive(_MUCH), b"hello")
         self.assertEqual(self.ours.send(b"re: hello"), 9)
@@ -53,7 +53,7 @@ class PlainTransportTest(absltest.TestCase):
         self.assertEqual(self.ours.send(b"x"), 1)
 
     def test_send_to_a_peer_that_is_gone_is_an_error(self) -> None:
-        """So the owner closes."""
+        """A send to a peer that is gone raises, so that the owner closes."""
         self.theirs.close()
         with self.assertRaises(OSError):
             self.ours.send(b"x")
@@ -67,7 +67,7 @@ class PlainTransportTest(absltest.TestCase):
         self.assertEqual(self.ours.receive(9), b"x")
 
     def test_plain_transport_can_always_send(self) -> None:
-        """There is no handshake."""
+        """A plain transport has no handshake to wait for."""
         self.assertTrue(self.ours.can_send)
         self.assertFalse(self.ours.wants_to_write)
 
@@ -147,7 +147,7 @@ class TlsTransportTest(absltest.TestCase):
         self.assertEqual(self.ours.receive(_MUCH), b"preface")
 
     def test_peer_that_speaks_no_tls_is_at_its_end(self) -> None:
-        """The reason is its own affair."""
+        """A peer that speaks no TLS looks like one that has closed."""
         plain = socket.socket(fileno=self.theirs.detach())
         self.addCleanup(plain.close)
         plain.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

@@ -125,7 +125,7 @@ class WireCallTest(_CallTest):
         self.assertEqual(answer.fields["mood"], "good")
 
     def test_failure_has_a_code_and_a_text(self) -> None:
-        """There is no message."""
+        """A failure has a code, a text and no message."""
         self._call().fail(errors.AbortedError("no"), [("mood", "bad")])
         answer = self._answer()
         self.assertEqual(answer.status, _Code.ABORTED)
@@ -134,7 +134,7 @@ class WireCallTest(_CallTest):
         self.assertEqual(answer.data, b"")
 
     def test_first_end_counts(self) -> None:
-        """Those that come later have no effect, from whatever thread."""
+        """Later ends of a call have no effect from any thread."""
         call = self._call()
         call.reply(b"first")
         with concurrent.futures.ThreadPoolExecutor(2) as threads:

@@ -60,7 +60,7 @@ class WireLaneTest(absltest.TestCase):
     def test_calls_of_a_packet_are_begun_before_the_services_work(
         self,
     ) -> None:
-        """So they can be run as a batch."""
+        """Calls of one packet are begun first, so that they share a batch."""
         client = self._start()
         client.send(
             b"".join(
@@ -74,7 +74,7 @@ class WireLaneTest(absltest.TestCase):
         self.assertEqual(client.answer(7).data, message_frame.frame(b"y"))
 
     def test_function_of_the_lane_runs_on_its_thread(self) -> None:
-        """At once if that is the thread that asks."""
+        """The function runs at once if that thread asks for it."""
         self._start()
         ran: queue.Queue[str] = queue.Queue()
 

@@ -51,7 +51,7 @@ class WorkerProcessTest(parameterized.TestCase):
         (-40, "signal 40"),
     )
     def test_end_is_described(self, exit_code: int, text: str) -> None:
-        """A signal by its name, if it has one."""
+        """A signal has its name in the description of an end."""
         self.assertEqual(worker_process.describe(exit_code), text)
 
 

@@ -54,7 +54,7 @@ class WorkerSetTest(absltest.TestCase):
         self.assertIsNone(second.heartbeats)
 
     def test_heartbeat_and_forgiveness_give_time(self) -> None:
-        """The one to the worker that sent it, the other to all."""
+        """A heartbeat is for its worker, and forgiveness for all."""
         for process in self.processes:
             self.workers.hear(process, worker.READY, 0.0)
         self.workers.hear(self.processes[0], worker.HEARTBEAT, 5.0)

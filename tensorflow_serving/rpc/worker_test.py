@@ -32,7 +32,7 @@ class WorkerTest(parameterized.TestCase):
         return worker
 
     def test_without_supervisor_there_is_no_worker(self) -> None:
-        """Such as when somebody starts the program."""
+        """A program that somebody starts by hand is not a worker."""
         os.close(self.fd)
         self.assertIsNone(worker_lib.Worker.from_environment())
 
@@ -57,7 +57,7 @@ class WorkerTest(parameterized.TestCase):
         )
 
     def test_heartbeat_does_not_block(self) -> None:
-        """Whether the supervisor reads nothing, is gone, or the worker is."""
+        """A heartbeat returns at once when the supervisor does not read."""
         worker = self._worker()
         for _ in range(100_000):
             worker.heartbeat()

@@ -66,7 +66,7 @@ class RequireWritableTest(_FolderTestCase):
         self.assertEqual(os.listdir(self.base), [])
 
     def test_existing_version_is_an_error(self) -> None:
-        """Before anything is tried."""
+        """An existing version is found before anything is tried."""
         os.mkdir(self.export_dir)
         with self.assertRaises(errors.AlreadyExistsError):
             export_folder.require_writable(self.base, 1)

@@ -79,7 +79,7 @@ class SignatureTest(_GraphTestCase):
         self.assertEqual(bound.scores.tensor_name, "y:0")
 
     def test_generic_binds_logical_names(self) -> None:
-        """Each to the name of its tensor."""
+        """Each logical name is bound to the name of its tensor."""
         bound = exporter.generic_signature({"in": self.x, "out": self.y})
         self.assertEqual(
             {
@@ -94,14 +94,14 @@ class InitTest(_GraphTestCase):
     """Tests of the arguments of Exporter.init()."""
 
     def test_second_call_is_an_error(self) -> None:
-        """A RuntimeError, as in the original."""
+        """A second call raises a RuntimeError, as in the original."""
         export = self.exporter()
         export.init()
         with self.assertRaises(RuntimeError):
             export.init()
 
     def test_init_op_must_be_an_operation(self) -> None:
-        """A tensor is not."""
+        """A tensor is refused in place of the init op."""
         with self.assertRaisesRegex(TypeError, "init_op must be an operation"):
             self.exporter().init(init_op=self.y)
 
@@ -117,12 +117,12 @@ class InitTest(_GraphTestCase):
                 self.exporter().init(assets_collection=[tensor])
 
     def test_asset_path_must_not_be_empty(self) -> None:
-        """A ValueError."""
+        """An empty asset path raises a ValueError."""
         with self.assertRaisesRegex(ValueError, "must not be empty"):
             self.exporter().init(assets_collection=[tf.constant("")])
 
     def test_asset_files_must_have_different_names(self) -> None:
-        """One would take the place of the other; one path twice is fine."""
+        """Two assets of one name are refused; one path twice is fine."""
         same, also_same = tf.constant("/x/name"), tf.constant("/x/name")
         with self.assertRaisesRegex(ValueError, "'/x/name', '/y/name'"):
             self.exporter().init(
@@ -173,7 +173,7 @@ class ExportTest(_GraphTestCase):
         )
 
     def test_meta_graph_holds_each_collection_once(self) -> None:
-        """Signatures always; the others when they are asked for."""
+        """Signatures are always there; other collections are by request."""
         init_op = tf.no_op(name="init_op")
         export = self.exporter()
         export.init(
@@ -203,7 +203,7 @@ class ExportTest(_GraphTestCase):
         self.assertEqual(set(signatures.named_signatures), {"foo", "generic"})
 
     def test_empty_signatures_are_written_too(self) -> None:
-        """So that a loader can tell them from a broken export."""
+        """A loader can tell empty signatures from a broken export."""
         export = self.exporter()
         export.init()
         meta_graph_def = _read(export.export(self.base, tf.constant(1)))
@@ -262,7 +262,7 @@ class ExportTest(_GraphTestCase):
         self.assertEqual(os.path.basename(folder), "assets")
 
     def test_assets_that_stay_are_read_where_they_are(self) -> None:
-        """Without a callback no loader looks for them in the export."""
+        """No loader looks in the export for assets without a callback."""
         asset = self.create_tempfile(content="kept").full_path
         with tf.Graph().as_default(), tf1.Session() as session:
             path = tf.constant(asset)
@@ -280,7 +280,7 @@ class ExportTest(_GraphTestCase):
             self.assertEqual(bundle.session.run("y:0"), b"kept")
 
     def test_version_comes_from_a_tensor_a_variable_or_a_name(self) -> None:
-        """Whatever the session can evaluate."""
+        """The version is whatever the session can evaluate."""
         step = tf1.get_variable("step", initializer=7, use_resource=True)
         self.session.run(step.initializer)
         for version, expected in (
@@ -298,13 +298,13 @@ class ExportTest(_GraphTestCase):
             self.assertEqual(name, expected)
 
     def test_export_before_init_is_an_error(self) -> None:
-        """A RuntimeError, and no file."""
+        """An export before init() raises a RuntimeError and writes no file."""
         with self.assertRaises(RuntimeError):
             self.exporter().export(self.base, tf.constant(1))
         self.assertFalse(os.path.exists(self.base))
 
     def test_existing_version_is_an_error(self) -> None:
-        """A RuntimeError; the version is untouched."""
+        """An existing version raises a RuntimeError and stays untouched."""
         export = self.exporter()
         export.init()
         path = export.export(self.base, tf.constant(1))
@@ -377,7 +377,7 @@ class ExportTest(_GraphTestCase):
             )
 
     def test_full_disk_is_a_sentence_with_what_to_do(self) -> None:
-        """Whether TensorFlow finds it or the assets callback; nothing stays."""
+        """A full disk is explained, whoever meets it; nothing stays."""
 
         def fill(files: Mapping[str, str], folder: str) -> None:
             raise tf.errors.ResourceExhaustedError(

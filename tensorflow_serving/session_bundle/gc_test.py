@@ -82,7 +82,7 @@ class FilterTest(parameterized.TestCase):
     def test_path_without_version_matches_only_negations(
         self, keep: gc.Filter
     ) -> None:
-        """It is nothing to be kept."""
+        """A path without a version is never kept by its number."""
         paths = _paths(None, 3)
         self.assertEqual(_versions(keep(paths)), [3])
         self.assertEqual(_versions(gc.negation(keep)(paths)), [None])

@@ -83,7 +83,7 @@ class GraphCheckTest(parameterized.TestCase):
     def test_graph_gets_an_executor_that_runs_it(
         self, builder: graph_builder.GraphBuilder, expected: str
     ) -> None:
-        """The single-threaded one where it was asked for and can be had."""
+        """A graph gets the single-threaded executor if it wants and can."""
         graph = self._graph(builder)
         config = _config("SINGLE_THREADED_EXECUTOR")
         fitting = graph_check.fitting_config(graph, config)
@@ -125,7 +125,7 @@ class GraphCheckTest(parameterized.TestCase):
             graph_check.require_no_python(self._graph(builder))
 
     def test_graph_without_python_passes(self) -> None:
-        """There is nothing to say."""
+        """A graph without Python functions is served."""
         graph_check.require_no_python(self._graph(_with_reference()))
 
 

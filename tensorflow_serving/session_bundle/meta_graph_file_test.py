@@ -32,7 +32,7 @@ class MetaGraphFileTest(parameterized.TestCase):
     """A serialized MetaGraphDef, taken apart."""
 
     def test_all_but_the_graph_is_kept(self) -> None:
-        """So are the parts left out that only Python's loader needs."""
+        """Only parts for Python's loader are left out besides the graph."""
         meta_graph_def = _meta_graph_def()
         found = _parse(meta_graph_def.SerializeToString())
         self.assertEqual(
@@ -79,13 +79,13 @@ class MetaGraphFileTest(parameterized.TestCase):
 
     @parameterized.parameters(-1, -30)
     def test_part_of_a_file_is_malformed(self, end: int) -> None:
-        """Wherever it is cut off inside of a field."""
+        """A file is malformed wherever it is cut off inside of a field."""
         data = _meta_graph_def().SerializeToString()
         with self.assertRaises(wire_format.MalformedError):
             _parse(data[:end])
 
     def test_content_that_is_not_a_message_is_malformed(self) -> None:
-        """As a field of the rest that cannot be parsed."""
+        """A field of the rest that cannot be parsed makes a file malformed."""
         with self.assertRaises(wire_format.MalformedError):
             _parse(b"\x0a\x02\x0a\x7f")
 

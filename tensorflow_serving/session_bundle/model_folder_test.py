@@ -99,7 +99,7 @@ class ModelFolderTest(parameterized.TestCase):
                 folder.shards("x-")
 
     def test_folder_can_be_closed_twice(self) -> None:
-        """The second time has no effect."""
+        """A second close of a folder has no effect."""
         folder = model_folder.ModelFolder(self.path)
         folder.close()
         folder.close()

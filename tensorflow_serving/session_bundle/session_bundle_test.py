@@ -85,7 +85,7 @@ class LoadTest(parameterized.TestCase):
                 )
 
     def test_half_plus_two_of_the_original_exporter_loads(self) -> None:
-        """An export of 2016, whose asset files were never published."""
+        """An export of 2016, whose assets were never published, loads."""
         path = shared_data.path_or_skip(
             self, "exports", "half_plus_two", "00000123"
         )
@@ -118,7 +118,7 @@ class LoadTest(parameterized.TestCase):
     def test_every_kind_of_checkpoint_is_restored(
         self, sharded: bool, write_version: int
     ) -> None:
-        """V1 and V2, in shards or not; then the init op adds 10 and 20."""
+        """V1 and V2 are restored, in shards or not; the init op adds to it."""
         path = _export_two_devices(
             self.create_tempdir().full_path,
             sharded=sharded,
@@ -132,7 +132,7 @@ class LoadTest(parameterized.TestCase):
             )
 
     def test_any_name_of_the_folder_loads(self) -> None:
-        """All digits of any number, and characters of patterns."""
+        """A folder loads with any digits, and with characters of patterns."""
         path = export_half_plus_two.export(self.create_tempdir().full_path)
         base = self.create_tempdir().full_path
         for name in ("1", "000000000000007", "a*b[1]?"):
@@ -411,7 +411,7 @@ class BrokenExportTest(parameterized.TestCase):
     def test_swapped_shards_are_named(
         self, write_version: int, shard: str
     ) -> None:
-        """Files of another model, or of another number of shards."""
+        """Shards of another model, or of another count, are named."""
         path = _export_two_devices(
             self.create_tempdir().full_path,
             sharded=True,
@@ -432,7 +432,7 @@ class BrokenExportTest(parameterized.TestCase):
         )
 
     def test_graph_for_other_devices_is_no_fault_of_the_files(self) -> None:
-        """FAILED_PRECONDITION, with the device."""
+        """Another device is a FAILED_PRECONDITION that names it."""
         path = _export_two_devices(
             self.create_tempdir().full_path, sharded=True, write_version=_V1
         )
@@ -454,7 +454,7 @@ class BrokenExportTest(parameterized.TestCase):
             )
 
     def test_missing_folder_is_not_found(self) -> None:
-        """So is a file in the place of a folder."""
+        """A file in the place of a folder is NOT_FOUND as well."""
         for path in ("/no/such/folder", __file__):
             self._check(path, errors.NotFoundError, "export.meta")
 

@@ -145,7 +145,7 @@ class GetSignatureTest(parameterized.TestCase):
     def test_missing_default_signature_is_an_error(
         self, get: Callable[[meta_graph_pb2.MetaGraphDef], object]
     ) -> None:
-        """FAILED_PRECONDITION."""
+        """A missing default signature is a FAILED_PRECONDITION."""
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "Expected a default signature"
         ):
@@ -294,7 +294,7 @@ class RunTest(parameterized.TestCase):
             )
 
     def test_regression_returns_its_output(self) -> None:
-        """One output, for the input."""
+        """A regression returns one output for its input."""
         session = _Session([[1.0], [2.0]])
         output = signature.run_regression(self.regression, self.batch, session)
         self.assertEqual(session.fetches, ["out:0"])
@@ -337,7 +337,7 @@ class BindGenericTest(absltest.TestCase):
     generic = _signature(_GENERIC).generic_signature
 
     def test_binding_keeps_the_order(self) -> None:
-        """It is the caller's, not the signature's."""
+        """The order of the binding is the caller's."""
         self.assertEqual(
             signature.bind_generic_names(self.generic, ["b", "a"]),
             ["b:0", "a:0"],

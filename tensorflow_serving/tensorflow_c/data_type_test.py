@@ -49,7 +49,7 @@ class DataTypeTest(parameterized.TestCase):
     def test_values_of_quantized_types_are_plain_numbers(
         self, number: int, expected: type[np.generic]
     ) -> None:
-        """So they come out of a session of Python's TensorFlow."""
+        """Quantized values are plain numbers, as in Python's TensorFlow."""
         self.assertEqual(data_type.of_values(number), expected)
 
     def test_reference_stands_for_its_value(self) -> None:

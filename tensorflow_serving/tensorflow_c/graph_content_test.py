@@ -47,14 +47,14 @@ class GraphContentTest(absltest.TestCase):
         self.assertEqual(content.closure(["f"]), {"Case", "AssignVariableOp"})
 
     def test_function_may_be_the_type_of_an_operation(self) -> None:
-        """As in graphs of TensorFlow 1; a cycle of calls does no harm."""
+        """Functions may be types of operations, and may call in cycles."""
         graph_def = _graph_def()
         graph_def.library.function[1].node_def.add(name="again", op="f")
         content = _content(graph_def.SerializeToString())
         self.assertEqual(content.closure(["g"]), {"Case", "AssignVariableOp"})
 
     def test_odd_numbers_are_found(self) -> None:
-        """Large and negative ones, in the graph and in functions."""
+        """Large and negative numbers are found in graphs and in functions."""
         graph_def = _graph_def()
         for node, value in (
             (graph_def.node[0], (1 << 21) - 1),
@@ -87,7 +87,7 @@ class GraphContentTest(absltest.TestCase):
         self.assertEqual(content.broken_loops, {"broken"})
 
     def test_part_of_a_graph_is_malformed(self) -> None:
-        """Wherever it is cut off inside of a field."""
+        """A graph is malformed wherever it is cut off inside of a field."""
         data = _graph_def().SerializeToString()
         with self.assertRaises(wire_format.MalformedError):
             _content(data[:-1])

@@ -260,7 +260,7 @@ class GraphTest(parameterized.TestCase):
         self.assertEqual(repr(graph), "<Graph closed>")
 
     def test_closed_graph_has_no_operations(self) -> None:
-        """FAILED_PRECONDITION; to close it again does nothing."""
+        """A closed graph is a FAILED_PRECONDITION; a second close is fine."""
         graph = self._graph()
         graph.close()
         graph.close()

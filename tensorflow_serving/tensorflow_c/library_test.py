@@ -56,7 +56,7 @@ class LibraryTest(parameterized.TestCase):
         self.assertEqual(output, [library.load().version] * 2)
 
     def test_missing_function_is_named(self) -> None:
-        """FAILED_PRECONDITION: the installed TensorFlow is at fault."""
+        """A missing function is a FAILED_PRECONDITION of the installation."""
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "must have TF_NoSuchFunction; got"
         ):
@@ -64,7 +64,7 @@ class LibraryTest(parameterized.TestCase):
 
     @parameterized.parameters("2.16.1", "2.21.0", "2.30.0-dev20270101")
     def test_version_that_fits_is_accepted(self, version: str) -> None:
-        """Any from the oldest one on, if it has the same major version."""
+        """All later versions with the same major version are accepted."""
         library.require_version(version)
 
     @parameterized.parameters("1.15.0", "2.15.1", "3.0.0", "unknown")

@@ -60,14 +60,14 @@ class RunTest(parameterized.TestCase):
     def test_what_does_not_fit_the_graph_is_invalid(
         self, fetches: list[str], feed_dict: dict[str, list[object]]
     ) -> None:
-        """INVALID_ARGUMENT, whichever way TensorFlow noticed."""
+        """A misfit is INVALID_ARGUMENT, however TensorFlow noticed it."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "^[^\n]+$"):
             self.session.run(
                 fetches, {name: np.array(x) for name, x in feed_dict.items()}
             )
 
     def test_closed_session_is_a_failed_precondition(self) -> None:
-        """Closing is idempotent; running is over."""
+        """A closed session can be closed again, and does not run."""
         self.session.close()
         self.session.close()
         with self.assertRaises(errors.FailedPreconditionError):
@@ -176,7 +176,7 @@ class MakeCallableTest(parameterized.TestCase):
                 function(np.array([0], np.int32))
 
     def test_missing_feed_is_invalid(self) -> None:
-        """INVALID_ARGUMENT, as is one too many."""
+        """A missing feed is INVALID_ARGUMENT, as is one too many."""
         array = np.array([1], np.int32)
         make = self.session.make_callable
         for values in ([], [array, array]):
@@ -189,14 +189,14 @@ class MakeCallableTest(parameterized.TestCase):
         ("z:0", "x:0"), ("y:0", "z:0"), ("y:1", "x:0"), ("y", "x:0")
     )
     def test_unknown_names_are_invalid(self, fetch: str, feed: str) -> None:
-        """INVALID_ARGUMENT at once; operations are no tensors."""
+        """Unknown names and operations are INVALID_ARGUMENT at once."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must fit the graph"
         ):
             self.session.make_callable([fetch], [feed])
 
     def test_feed_of_another_dtype_is_invalid(self) -> None:
-        """INVALID_ARGUMENT; a callable converts nothing."""
+        """A feed of another dtype is INVALID_ARGUMENT and not converted."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "array of int64 .* of int32"
         ):
@@ -244,7 +244,7 @@ class TensorSpecTest(parameterized.TestCase):
 
     @parameterized.parameters("z:0", "x", "x:1", "")
     def test_unknown_name_is_invalid(self, name: str) -> None:
-        """INVALID_ARGUMENT; operations are no tensors."""
+        """Unknown names and operations are INVALID_ARGUMENT."""
         with self.assertRaises(errors.InvalidArgumentError):
             self.session.tensor_spec(name)
 

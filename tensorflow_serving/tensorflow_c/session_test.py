@@ -92,7 +92,7 @@ class SessionTest(parameterized.TestCase):
     def test_value_that_does_not_fit_is_invalid(
         self, name: str, value: Any
     ) -> None:
-        """INVALID_ARGUMENT, whether by its shape or by its content."""
+        """A value that does not fit is INVALID_ARGUMENT."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must fit the graph; got"
         ):
@@ -108,7 +108,7 @@ class SessionTest(parameterized.TestCase):
             self.session.run("kept:0")
 
     def test_variable_keeps_what_it_was_fed(self) -> None:
-        """Whether the array was copied or lent, and whatever becomes of it."""
+        """A variable keeps its value, whatever becomes of the array."""
         for size in (1, 200_000):
             x = np.arange(2 * size, dtype=np.float32).reshape(size, 2)
             expected = x.copy()
@@ -139,12 +139,12 @@ class SessionTest(parameterized.TestCase):
         self.assertEqual(tensor.num_lent_arrays(), 0)
 
     def test_devices_are_listed(self) -> None:
-        """There is at least the processor."""
+        """The devices include the processor."""
         types = {device.type for device in self.session.devices()}
         self.assertIn("CPU", types)
 
     def test_config_is_used(self) -> None:
-        """Such as the number of devices that stand for the processor."""
+        """The number of devices for the processor can be configured."""
         config = config_pb2.ConfigProto(device_count={"CPU": 3})
         with _builder().open_session(config) as session:
             self.assertEqual(len(session.devices()), 3)
@@ -161,7 +161,7 @@ class CloseTest(absltest.TestCase):
     """The end of a session."""
 
     def test_closed_session_does_not_run(self) -> None:
-        """FAILED_PRECONDITION, for all that it offers; it says so itself."""
+        """A closed session is a FAILED_PRECONDITION that says so itself."""
         session = _builder().open_session()
         function = session.make_callable(["y:0"], ["x:0"])
         session.close()

@@ -53,12 +53,12 @@ class ConverterTest(parameterized.TestCase):
         np.testing.assert_array_equal(_there_and_back(1, array), array)
 
     def test_read_only_array_becomes_a_tensor(self) -> None:
-        """Such as one on the bytes of a message."""
+        """A read-only array, such as one on a message, becomes a tensor."""
         array = np.frombuffer(b"\1\0\0\0\2\0\0\0", np.int32)
         np.testing.assert_array_equal(_there_and_back(3, array), [1, 2])
 
     def test_array_of_another_dtype_is_invalid(self) -> None:
-        """Nothing is converted."""
+        """An array of another dtype is not converted."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "array of float64 .* of float32"
         ):
@@ -116,7 +116,7 @@ class TextConverterTest(parameterized.TestCase):
     def test_every_byte_is_kept(
         self, array: npt.NDArray[Any], expected: list[Any] | None
     ) -> None:
-        """Texts become UTF-8."""
+        """Texts become UTF-8 and lose no byte."""
         result = _there_and_back(7, array)
         self.assertEqual(result.shape, array.shape)
         self.assertEqual(
@@ -124,13 +124,13 @@ class TextConverterTest(parameterized.TestCase):
         )
 
     def test_text_without_dimensions_is_bytes(self) -> None:
-        """As numbers without dimensions are numbers."""
+        """A text without dimensions is bytes, as a number is a number."""
         self.assertEqual(_there_and_back(7, np.array(b"a", object)), b"a")
         self.assertEqual(_there_and_back(1, np.array(2, np.float32)), 2)
 
     @parameterized.parameters(1, None, 2.5, "\ud800")
     def test_what_is_not_a_text_is_invalid(self, value: object) -> None:
-        """INVALID_ARGUMENT, without the value."""
+        """An object that is not a text is INVALID_ARGUMENT."""
         array = np.array([b"a", value], object)
         with self.assertRaisesRegex(errors.InvalidArgumentError, "not a text"):
             tensor.converter(7).new_tensor(array)

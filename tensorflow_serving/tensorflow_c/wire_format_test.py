@@ -54,7 +54,7 @@ class WireFormatTest(parameterized.TestCase):
         ("negative_length", b"\x0a" + b"\xff" * 9 + b"\x01"),
     )
     def test_what_is_not_whole_is_malformed(self, data: bytes) -> None:
-        """As a file that is cut off, or not a message."""
+        """A file that is cut off, or not a message, is malformed."""
         with self.assertRaises(wire_format.MalformedError):
             _parts(data)
 

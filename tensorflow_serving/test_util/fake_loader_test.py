@@ -14,7 +14,7 @@ class FakeLoaderTest(absltest.TestCase):
     """Tests of a loader that records calls, and fails or blocks on demand."""
 
     def test_calls_are_recorded_in_order(self) -> None:
-        """Each with the thread that made it."""
+        """Each call is recorded with the thread that made it."""
         loader = fake_loader.FakeLoader("servable", ram_in_bytes=7)
         with futures.ThreadPoolExecutor(1) as executor:
             other = executor.submit(threading.current_thread).result()
@@ -32,14 +32,14 @@ class FakeLoaderTest(absltest.TestCase):
         self.assertEqual(loader.threads, [other, here, here])
 
     def test_each_loader_has_a_servable_of_its_own(self) -> None:
-        """Unless it is given one."""
+        """A loader has a servable of its own unless it is given one."""
         loaders = [fake_loader.FakeLoader() for _ in range(2)]
         for loader in loaders:
             loader.load()
         self.assertIsNot(loaders[0].servable(), loaders[1].servable())
 
     def test_first_loads_raise_the_errors(self) -> None:
-        """One after the other; the load after the last one succeeds."""
+        """Errors are raised in turn; the load after the last one succeeds."""
         wanted = [errors.UnavailableError("one"), KeyError("two")]
         loader = fake_loader.FakeLoader(errors=wanted)
         for error in wanted:
@@ -65,7 +65,7 @@ class FakeLoaderTest(absltest.TestCase):
         self.assertFalse(loader.is_loaded)
 
     def test_estimate_can_change(self) -> None:
-        """As that of a servable does that needs less once it is loaded."""
+        """An estimate may fall, as for a servable that is loaded."""
         loader = fake_loader.FakeLoader(ram_in_bytes=7)
         loader.ram_in_bytes = 3
         self.assertEqual(loader.estimate_resources().ram_in_bytes, 3)

@@ -33,18 +33,18 @@ class FakeSessionTest(parameterized.TestCase):
     def test_some_outputs_fail(
         self, name: str, error: type[BaseException]
     ) -> None:
-        """Each in its own way."""
+        """Some outputs fail, and each does so in its own way."""
         run = fake_session.FakeSession().make_callable([name], ["x:0"])
         with self.assertRaises(error):
             run(np.array([-1.0]))
 
     def test_picky_output_likes_positive_numbers(self) -> None:
-        """It is y:0 then."""
+        """A picky output takes positive numbers."""
         run = fake_session.FakeSession().make_callable(["picky:0"], ["x:0"])
         np.testing.assert_array_equal(run(np.array([0.0, 2.0])), [[2, 3]])
 
     def test_shape_is_that_of_the_inputs(self) -> None:
-        """Any, if none was given."""
+        """The inputs have the shape that was given, or any."""
         for shape in (None, (None, 2)):
             spec = fake_session.FakeSession(shape).tensor_spec("z:0")
             self.assertEqual(spec.shape, shape)

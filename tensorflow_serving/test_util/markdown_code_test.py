@@ -56,7 +56,7 @@ class MarkdownCodeTest(parameterized.TestCase):
         )
 
     def test_blocks_see_what_came_before(self) -> None:
-        """They are one module."""
+        """All blocks of a page are one module."""
         page = self._page(
             "```python\nx = 1\ndef f():\n    return x\n```\n"
             "```python\nx = 2\nassert f() == 2\n1 / 0\n```\n"
@@ -85,7 +85,7 @@ class MarkdownCodeTest(parameterized.TestCase):
             markdown_code.run(self._page("```python\nassert 1 == 2\n```\n"))
 
     def test_syntax_error_names_page_and_line(self) -> None:
-        """Though nothing of the block has run."""
+        """A syntax error has page and line, though nothing of the block ran."""
         page = self._page("text\n\n```python\nx = 1\ny = (\n```\n")
         with self.assertRaises(SyntaxError) as raised:
             markdown_code.run(page)

@@ -56,7 +56,7 @@ class PuppetBatchSchedulerTest(absltest.TestCase):
         self.assertEqual(self.batches, [[1, 2], [3]])
 
     def test_cancelled_task_is_not_processed(self) -> None:
-        """That very task, while it waits."""
+        """A cancelled task is dropped while it waits, and no other one."""
         tasks = [_Task(size) for size in (1, 2, 3)]
         for task in tasks:
             self.scheduler.schedule(task)
@@ -72,7 +72,7 @@ class PuppetBatchSchedulerTest(absltest.TestCase):
         )
 
     def test_wait_for_tasks_returns_when_they_are_there(self) -> None:
-        """Whichever thread scheduled them."""
+        """The wait ends when the tasks are there, whoever scheduled them."""
         thread = threading.Thread(
             target=self.scheduler.schedule, args=(_Task(1),)
         )

@@ -75,7 +75,7 @@ class PuppetExecutorTest(absltest.TestCase):
             self.executor.run_next()
 
     def test_wait_for_work_returns_when_it_is_there(self) -> None:
-        """Whichever thread submitted it."""
+        """The wait ends when work is there, whoever submitted it."""
         thread = threading.Thread(
             target=self.executor.submit, args=(self.done.append, "work")
         )

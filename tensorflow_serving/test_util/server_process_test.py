@@ -57,7 +57,7 @@ class ServerProcessTest(absltest.TestCase):
             server_process.ServerProcess([sys.executable, "-c", "exit(5)"])
 
     def test_lines_of_the_log_can_be_waited_for(self) -> None:
-        """From the start, or from where another wait ended."""
+        """A wait begins at the start, or where another wait ended."""
         with server_process.ServerProcess(
             [sys.executable, "-c", _OBEDIENT_SERVER],
             collects_log=True,

@@ -21,7 +21,7 @@ class DeadlinesTest(parameterized.TestCase):
     """Items whose time runs out."""
 
     def test_empty_collection_never_expires(self) -> None:
-        """Without items the next deadline is infinite."""
+        """An empty collection has an infinite next deadline."""
         deadlines = deadlines_lib.Deadlines[str]()
         self.assertEqual(deadlines.next_deadline, math.inf)
         self.assertEqual(deadlines.pop_expired(1e300), [])
@@ -129,7 +129,7 @@ class DeadlinesTest(parameterized.TestCase):
 
     @parameterized.parameters(range(5))
     def test_collection_agrees_with_a_sorted_list(self, seed: int) -> None:
-        """Whatever the order in which items come, leave and expire."""
+        """The order is right however items come, leave and expire."""
         rng = random.Random(seed)
         deadlines = deadlines_lib.Deadlines[int]()
         expected: dict[int, tuple[float, int]] = {}

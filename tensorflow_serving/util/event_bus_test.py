@@ -115,7 +115,7 @@ class EventBusTest(absltest.TestCase):
         self.assertEqual(steps, ["callback", "closed"])
 
     def test_all_hear_the_same_order(self) -> None:
-        """Whichever thread publishes; those of one thread in its order."""
+        """All subscribers see one order; a thread's events keep theirs."""
         other: list[event_bus.EventAndTime[str]] = []
         self.bus.subscribe(self.heard.append)
         self.bus.subscribe(other.append)
@@ -134,7 +134,7 @@ class EventBusTest(absltest.TestCase):
             )
 
     def test_callback_that_raises_harms_nobody(self) -> None:
-        """Neither who publishes nor the others; the log has the stack."""
+        """Neither the publisher nor other subscribers see the exception."""
 
         def callback(_: event_bus.EventAndTime[str]) -> None:
             raise KeyError("broken callback")

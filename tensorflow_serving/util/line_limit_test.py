@@ -28,7 +28,7 @@ class LineLimitTest(absltest.TestCase):
         self.assertEqual(self._log(1, 14.9), [None])
 
     def test_later_line_says_how_many_were_left_out(self) -> None:
-        """Once; and then ten may pass again."""
+        """The number is written once; and then ten lines may pass again."""
         self._log(13, 5.0)
         lines = self._log(11, 15.0)
         self.assertEqual(

@@ -98,7 +98,7 @@ class ProgramTest(parameterized.TestCase):
         self.assertEqual(ended.stdout, b"\\u044f\n")
 
     def test_exit_code_is_what_main_returns(self) -> None:
-        """0 is success."""
+        """An exit code of 0 is success."""
         self.assertEqual(self._run("code", "0")[0], 0)
         self.assertEqual(self._run("code", "3")[0], 3)
 

@@ -29,7 +29,7 @@ class ProgressTest(absltest.TestCase):
         self.assertIn("/10", out.getvalue())
 
     def test_pipe_gets_a_line_every_two_seconds(self) -> None:
-        """Whole lines, and nothing for what is done at once."""
+        """A pipe gets whole lines, and nothing for what is done at once."""
         out = io.StringIO()
         times = iter([0.0, 1.9, 2.0, 3.9, 4.0, 4.1])
         with mock.patch("time.monotonic", lambda: next(times)):

@@ -47,7 +47,7 @@ class TerminationTest(parameterized.TestCase):
 
     @parameterized.parameters("SIGINT", "SIGTERM")
     def test_first_signal_ends_the_wait(self, name: str) -> None:
-        """Even if it came before; the next one takes its default effect."""
+        """A signal that came before ends the wait, too; the next one kills."""
         termination = self._termination()
         os.kill(os.getpid(), signal.Signals[name])
         self.assertEqual(termination.wait(), name)
@@ -218,7 +218,7 @@ class HangingProgramTest(parameterized.TestCase):
         self.assertEqual(self._end(program)[0], -signal.Signals[name])
 
     def test_second_signal_ends_a_program_that_does_not_wait(self) -> None:
-        """Between the start and the wait, and of the other kind."""
+        """A second signal of another kind ends it before the wait as well."""
         program = self._start("go_on", "hang_in_c")
         program.send_signal(signal.SIGTERM)
         program.send_signal(signal.SIGINT)
@@ -227,7 +227,7 @@ class HangingProgramTest(parameterized.TestCase):
     def test_second_signal_ends_a_program_whose_interpreter_is_stuck(
         self,
     ) -> None:
-        """Even if it was stuck before the first one."""
+        """A second signal ends an interpreter that was stuck before."""
         program = self._start("start", "hang_with_interpreter")
         program.send_signal(signal.SIGTERM)
         # It stops once it got the first one; two that wait would be one.
@@ -298,7 +298,7 @@ class HangingProgramTest(parameterized.TestCase):
     def test_first_process_of_a_container_is_ended(
         self, how: str, num_signals: int, code: int
     ) -> None:
-        """Although the system spares it from default actions."""
+        """A first process ends, though the system spares it by default."""
         prefix = (
             *("unshare", "--map-root-user", "--pid", "--fork"),
             "--kill-child",

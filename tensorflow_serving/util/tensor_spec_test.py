@@ -20,7 +20,7 @@ class TensorSpecTest(parameterized.TestCase):
     """Tests of the checks of inputs against a spec."""
 
     def test_array_that_fits_is_not_copied(self) -> None:
-        """Whatever the sizes of dimensions that the model leaves open."""
+        """An array that fits is not copied, whatever the sizes left open."""
         for shape in (None, (None, 3), (2, 3), (None, None)):
             array = np.zeros([2, 3], np.float32)
             self.assertIs(_spec(shape=shape).to_array(array), array)
@@ -41,7 +41,7 @@ class TensorSpecTest(parameterized.TestCase):
     def test_array_of_another_dtype_is_refused(
         self, dtype: npt.DTypeLike, array: npt.NDArray[Any], text: str
     ) -> None:
-        """INVALID_ARGUMENT: an array is what its caller made it."""
+        """An array of another dtype is INVALID_ARGUMENT, not converted."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError,
             f"^Input tensor x:0 must have dtype {text}$",
@@ -114,7 +114,7 @@ class TensorSpecTest(parameterized.TestCase):
         self.assertEqual(list(_spec(object).to_array(values)), values)
 
     def test_texts_of_all_kinds_can_be_merged(self) -> None:
-        """Bytes that are not ASCII, too: all become objects."""
+        """Texts that are not ASCII become objects like all others."""
         spec = _spec(object, (None,))
         merged = np.concatenate(
             [

@@ -19,6 +19,7 @@ _RULES: tuple[_Rule, ...] = (
     python_rules.tests_do_not_sleep,
     python_rules.files_name_no_machine,
     prose_rules.prose_is_plain,
+    prose_rules.tests_state_facts,
     build_rules.modules_have_targets,
     build_rules.tests_stand_below_their_libraries,
     build_rules.tests_have_a_size,
@@ -47,13 +48,18 @@ def _build(deps: str = "", test: str = "one_test", size: str = "small") -> str:
     return _PYTHON_BUILD.format(deps=deps, test=test, size=size)
 
 
+def _test(docstring: str) -> str:
+    return f'class T:\n    def test_x(self):\n        """{docstring}"""\n'
+
+
 # A tree without fault.
 _GOOD = {
     "tensorflow_serving/util/BUILD": _build(deps='"@pip//:absl-py"'),
     "tensorflow_serving/util/README.md": "`one`",
     "tensorflow_serving/util/one.py": "import os\nfrom absl import flags\n",
     "tensorflow_serving/util/one_test.py": (
-        "from tensorflow_serving.util import one\n"
+        "from tensorflow_serving.util import one\n\n"
+        + _test("However late it is, somebody answers.")
     ),
 }
 
@@ -146,6 +152,21 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "phrase_on_a_page",
         prose_rules.prose_is_plain,
         {"x.md": "It waits\n\nfor ever.\n"},
+    ),
+    (
+        "test_with_a_dependent_clause",
+        prose_rules.tests_state_facts,
+        {"x_test.py": _test("However late it is.")},
+    ),
+    (
+        "test_with_a_few_words",
+        prose_rules.tests_state_facts,
+        {"x_test.py": _test("A ValueError.")},
+    ),
+    (
+        "test_without_a_docstring",
+        prose_rules.tests_state_facts,
+        {"x_test.py": _test("")},
     ),
     (
         "module_without_target",

@@ -33,6 +33,16 @@ _PHRASES = (
     (r"\bof (?:which|whom) it is said\b", "name it"),
 )
 
+# A sentence that begins with one of these goes on after a comma, or is the end
+# of one that stands elsewhere, such as in the name of a test.
+_SUBORDINATE = re.compile(
+    r"(?:Also|Although|And|As|At|Because|Before|Between|Beside|But|By|Even"
+    r"|From|However|If|In|Instead|Into|Nor|Not|Of|On|Once|So|Such|Than|That"
+    r"|Then|Though|Unless|Until|Up|When|Where|Whether|Which|Whichever"
+    r"|Whatever|While|With|Without|Yet)\b[^,]*$"
+)
+_MIN_WORDS = 4
+
 
 def _patterns(
     table: tuple[tuple[str, str], ...],
@@ -54,6 +64,26 @@ def prose_is_plain(tree: source_tree.SourceTree) -> Iterator[str]:
         if path.endswith(".md"):
             for line, text in _paragraphs(tree.text(path)):
                 yield from (f"{path}:{line}: {each}" for each in _phrases(text))
+
+
+def tests_state_facts(tree: source_tree.SourceTree) -> Iterator[str]:
+    """The docstring of a test is a sentence; a failure shows it alone."""
+    for path, module in tree.modules.items():
+        if not path.endswith("_test.py"):
+            continue
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_":
+                text = " ".join((ast.get_docstring(node) or "").split())
+                clause = re.split(r"[.;:](?: |$)", text)[0]
+                if (
+                    len(text.split()) < _MIN_WORDS
+                    or not text.endswith(".")
+                    or _SUBORDINATE.match(clause)
+                ):
+                    yield (
+                        f"{path}:{node.lineno}: docstring must be a whole "
+                        f"sentence; got {text!r}"
+                    )
 
 
 def _first_words(text: str) -> Iterator[str]:

@@ -19,11 +19,11 @@ class RuffTest(absltest.TestCase):
         self.assertEqual(ruff.returncode, 0, ruff.stdout + ruff.stderr)
 
     def test_files_are_formatted(self) -> None:
-        """To repair: ruff format."""
+        """The command to repair a format is: ruff format."""
         self._run("format", "--diff")
 
     def test_files_have_no_lint(self) -> None:
-        """To repair, in part: ruff check --fix."""
+        """The command to repair some lint is: ruff check --fix."""
         self._run("check")
 
 

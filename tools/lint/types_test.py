@@ -11,7 +11,7 @@ class TypesTest(absltest.TestCase):
     """Every Python file of the checkout."""
 
     def test_types_are_right(self) -> None:
-        """Generated modules included, by their .pyi files."""
+        """All modules have right types, generated ones by their .pyi files."""
         mypy = subprocess.run(
             [
                 *(sys.executable, "-m", "mypy"),

@@ -20,7 +20,7 @@ class BudgetTest(absltest.TestCase):
         )
 
     def test_burst_is_allowed(self) -> None:
-        """As many events as a burst has may come at the same time."""
+        """A burst of events may come at the same time."""
         budget = self._budget()
         budget.spend(0.0)
         budget.spend(0.0)

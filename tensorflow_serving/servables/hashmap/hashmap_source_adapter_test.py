@@ -46,7 +46,7 @@ class HashmapSourceAdapterTest(parameterized.TestCase):
     def test_lines_become_entries(
         self, content: bytes, expected: dict[str, str]
     ) -> None:
-        """A key and a value each."""
+        """Each line becomes an entry with a key and a value."""
         self.assertEqual(
             hashmap_source_adapter.load_hashmap(self._write(content)), expected
         )
@@ -59,19 +59,19 @@ class HashmapSourceAdapterTest(parameterized.TestCase):
         ("latin_1", b"a,\xe4\n", "CSV in UTF-8; got .*table.csv, after line 0"),
     )
     def test_bad_line_is_named(self, content: bytes, text: str) -> None:
-        """INVALID_ARGUMENT with file and number of the line."""
+        """A bad line is INVALID_ARGUMENT with the file and the number."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             hashmap_source_adapter.load_hashmap(self._write(content))
 
     def test_missing_table_is_not_found(self) -> None:
-        """A file, or the file in a folder."""
+        """A missing file, alone or in a folder, is NOT_FOUND."""
         folder = self.create_tempdir().full_path
         for path in (folder, os.path.join(folder, "none.csv")):
             with self.assertRaisesRegex(errors.NotFoundError, r"\.csv$"):
                 hashmap_source_adapter.load_hashmap(path)
 
     def test_failing_storage_is_unavailable(self) -> None:
-        """EIO may go away."""
+        """EIO may go away, so it is UNAVAILABLE."""
         folder = self.create_tempdir().full_path
         link = os.path.join(folder, "table.csv")
         os.symlink("/proc/self/mem", link)

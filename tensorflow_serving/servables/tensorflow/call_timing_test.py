@@ -65,7 +65,7 @@ class CallTimingTest(absltest.TestCase):
     """Where the time of a call went."""
 
     def test_stages_add_up(self) -> None:
-        """In microseconds, with the rows of the batch."""
+        """The stages are microseconds, and the rows are those of the batch."""
         clock = fake_clock.FakeClock()
         function = batched_function.BatchedFunction(
             _Session(clock), ["y:0"], ["x:0"], clock

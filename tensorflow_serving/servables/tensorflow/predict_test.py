@@ -48,7 +48,7 @@ class PredictTest(parameterized.TestCase):
         }
 
     def test_all_outputs_come_back_by_their_names(self) -> None:
-        """Without a filter the response has every output of the signature."""
+        """The response has every output of the signature by default."""
         self.assertEqual(
             self._predict(_request({"x": _X})),
             {"y": [2.5, 3, 4.5], "z": [2, 4, 10]},

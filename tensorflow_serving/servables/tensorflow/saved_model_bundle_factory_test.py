@@ -38,7 +38,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
         ),
     )
     def test_bundle_runs(self, config: str, session: type) -> None:
-        """Batched if the configuration says so."""
+        """A bundle runs in batches if the configuration says so."""
         path = os.path.join(self.create_tempdir().full_path, "1")
         written_models.copy(written_models.SAVED_MODEL_TF2, path)
         with (
@@ -54,7 +54,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
             np.testing.assert_array_equal(y, [2.5, 3])
 
     def test_tags_choose_the_graph(self) -> None:
-        """NOT_FOUND if there is none with them."""
+        """Tags without a graph are NOT_FOUND."""
         path = os.path.join(self.create_tempdir().full_path, "1")
         written_models.copy(written_models.SAVED_MODEL_TF1, path)
         with (
@@ -71,7 +71,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
             factory.create_session_bundle("/no/such/model")
 
     def test_estimate_is_made_of_all_files(self) -> None:
-        """1.2 times their size, and 13 times that of the graph."""
+        """The estimate is 1.2 times the files and 13 times the graph."""
         folder = self.create_tempdir()
         folder.create_file("saved_model.pb", b"x" * 100)
         folder.create_file("variables/variables.index", b"x" * 20)
@@ -94,7 +94,7 @@ class SavedModelBundleFactoryTest(parameterized.TestCase):
             self.assertEqual(factory.estimate_resource_requirement(model), 24)
 
     def test_estimate_of_a_real_saved_model(self) -> None:
-        """One of TensorFlow 1.0, of 8840 bytes, 8658 of them its graph."""
+        """A SavedModel of 8840 bytes, 8658 of them its graph, is estimated."""
         path = shared_data.path_or_skip(
             self, "saved_models", "saved_model_half_plus_three", "00000123"
         )

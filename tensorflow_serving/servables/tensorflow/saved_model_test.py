@@ -132,10 +132,7 @@ class SavedModelTest(parameterized.TestCase):
     def test_saved_model_loads(
         self, name: str, change: Callable[[str], None]
     ) -> None:
-        """Variables, tables and assets; as text; of a TensorFlow of no release.
-
-        The asset is no more where it was when the model was written.
-        """
+        """Variables, tables, assets and graphs in text load."""
         path = self._copy(name)
         change(path)
         self._check_half_plus_two(path)
@@ -147,7 +144,7 @@ class SavedModelTest(parameterized.TestCase):
     def test_saved_model_of_tensorflow_1_loads(
         self, name: str, expected: list[object]
     ) -> None:
-        """Real ones, of TensorFlow 1.14 and 1.0."""
+        """SavedModels that TensorFlow 1.14 and 1.0 wrote load."""
         path = shared_data.path_or_skip(self, "saved_models", name, "00000123")
         with saved_model.load_saved_model_from_path(path) as bundle:
             self.assertEqual(_run(bundle, "serving_default", [[1.0]]), expected)
@@ -250,7 +247,7 @@ class SavedModelTest(parameterized.TestCase):
             self.assertLess(len(str(caught.exception).replace(path, "")), 500)
 
     def test_missing_folder_is_not_found(self) -> None:
-        """So is a file in the place of a folder."""
+        """A file in the place of a folder is NOT_FOUND as well."""
         for path in ("/no/such/folder", __file__):
             with self.assertRaises(errors.NotFoundError):
                 saved_model.load_saved_model_from_path(path)

@@ -169,7 +169,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
     def test_bad_batching_parameters_are_refused(
         self, parameters: str, text: str
     ) -> None:
-        """INVALID_ARGUMENT, and no thread is left."""
+        """Bad parameters are INVALID_ARGUMENT, and no thread is left."""
         before = threading.active_count()
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             _create(f"batching_parameters {{ {parameters} }}")
@@ -272,7 +272,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
                 factory.estimate_resource_requirement("/no/such/export")
 
     def test_estimate_is_made_of_variables_and_graph(self) -> None:
-        """1.5 times their size, 13 times that of the graph, and 10 MiB."""
+        """It is 1.5 times the variables, 13 times the graph, and 10 MiB."""
         folder = self.create_tempdir()
         for name, size in (
             ("export", 2),

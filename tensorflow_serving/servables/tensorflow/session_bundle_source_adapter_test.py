@@ -148,7 +148,7 @@ class SessionBundleSourceAdapterTest(parameterized.TestCase):
             half.run(3)
 
     def test_estimate_is_that_of_the_factory(self) -> None:
-        """Before and after the load."""
+        """The estimate is the factory's before and after the load."""
         factory = self._factory("export", "")
         expected = resource_tracker.ResourceAllocation(
             factory.estimate_resource_requirement(self.export_dir)
@@ -201,7 +201,7 @@ class SessionBundleSourceAdapterTest(parameterized.TestCase):
         self.assertEqual(_count_graphs(), before)
 
     def test_export_that_does_not_load_leaves_no_graph(self) -> None:
-        """A SavedModel of which only the init op fails."""
+        """A SavedModel whose init op fails is freed with its graph."""
         path = self.create_tempdir().full_path
         written_models.copy(
             written_models.SAVED_MODEL_TF2, os.path.join(path, "1")

@@ -262,7 +262,7 @@ class WarmUpTest(absltest.TestCase):
         self.assertIn("signature second of /models/7", log.output[1])
 
     def test_model_without_signature_is_a_warning(self) -> None:
-        """Nothing is run."""
+        """A model without a signature runs nothing and is warned of."""
         with self.assertLogs(level="WARNING") as log:
             self.assertEqual(_warm_up(meta_graph_pb2.MetaGraphDef()), [])
         self.assertIn("/models/7 has no signature", log.output[0])

@@ -72,7 +72,7 @@ class SlowCopyTest(parameterized.TestCase):
     def test_half_copied_version_is_not_reported(
         self, files: dict[str, bytes]
     ) -> None:
-        """In whatever order; it is at the second look after the last step."""
+        """A version in any order of copying is reported when it is whole."""
         self._copy(files, list(files))
         self._copy(files, sorted(files))
         self._copy(files, sorted(files, reverse=True))

@@ -96,7 +96,7 @@ class StallTest(absltest.TestCase):
         self.assertIn("does not answer", logs.records[0].getMessage())
 
     def test_storage_that_answers_again_is_looked_at_again(self) -> None:
-        """From the poll after."""
+        """Storage that answers is looked at from the next poll on."""
         self._poll_while_one_hangs()
         self._go_on.set()
         for thread in threading.enumerate():

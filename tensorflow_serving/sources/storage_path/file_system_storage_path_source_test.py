@@ -131,7 +131,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
             )
 
     def test_versions_that_come_later_are_found(self) -> None:
-        """So is a base path that comes later; the highest number wins."""
+        """A base path may come later as well; the highest number wins."""
         source = self._start("a")
         self.assertEqual(self._fixture.poll(source), [])
         self.assertIsInstance(
@@ -190,7 +190,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
         self.assertEqual(self._fixture.poll(source), ["a: 1"])
 
     def test_version_that_fails_to_load_gets_another_try(self) -> None:
-        """When its files are others; until then the older one is beside it."""
+        """A version that failed is tried when it has other files."""
         self._fixture.write("a/1", "a/2")
         source = self._start("a")
         self._fixture.poll(source)
@@ -347,7 +347,7 @@ class UpdateConfigTest(absltest.TestCase):
         self._fixture.calls.clear()
 
     def test_removed_servable_has_no_versions(self) -> None:
-        """At once; the others are polled at once."""
+        """A removed servable has no versions at once; others are polled."""
         self._source.update_config(self._fixture.config("b", "c"))
         self.assertEqual(self._fixture.reported(), ["a:", "b: 2", "c:"])
         self.assertEqual(self._fixture.poll(self._source), ["b: 2", "c: 1"])

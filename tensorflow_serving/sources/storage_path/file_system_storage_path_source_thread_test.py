@@ -90,7 +90,7 @@ class ThreadTest(absltest.TestCase):
         self.assertEqual(self._calls, [(0, ""), (4, ""), (8, "")])
 
     def test_version_is_reported_one_period_and_settle_time_after(self) -> None:
-        """At the latest: it became whole right after a poll."""
+        """The version here became whole right after a poll, the worst case."""
         self._start(4)
         self._advance(0)
         self._write("1", tiny_model.export())
@@ -106,7 +106,7 @@ class ThreadTest(absltest.TestCase):
         self.assertEqual(self._calls[-1], (0.375, "1"))
 
     def test_incomplete_version_is_looked_at_with_back_off(self) -> None:
-        """Which starts over when something was copied."""
+        """The back-off starts over when something was copied."""
         files = tiny_model.export()
         meta = files.pop("export.meta")
         self._write("1", files)
@@ -141,7 +141,7 @@ class ThreadTest(absltest.TestCase):
     def test_failures_that_follow_each_other_are_polled_for_with_pauses(
         self,
     ) -> None:
-        """However many there are."""
+        """Polls keep a pause, however many failures there are."""
         self._write("1", tiny_model.export())
         self._start(4)
         self._advance(0, 0.25)

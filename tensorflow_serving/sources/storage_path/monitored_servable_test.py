@@ -66,7 +66,7 @@ class MonitoredServableTest(absltest.TestCase):
         )
 
     def test_missing_base_path_is_logged_once_and_when_it_is_back(self) -> None:
-        """However many looks there are."""
+        """A missing base path is logged once, however many looks there are."""
         shutil.rmtree(self._base)
         self.assertEqual(
             self._log(),

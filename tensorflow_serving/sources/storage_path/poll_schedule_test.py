@@ -14,7 +14,7 @@ class PollScheduleTest(absltest.TestCase):
     """When to poll next."""
 
     def test_polls_every_period(self) -> None:
-        """Counted from the start of a poll."""
+        """Periods count from the start of a poll."""
         schedule = poll_schedule.PollSchedule(8.0, 0.25)
         self.assertEqual(schedule.next_poll(0.0, _NOTHING), 8.0)
         self.assertEqual(schedule.next_poll(9.0, _NOTHING), 17.0)
@@ -33,7 +33,7 @@ class PollScheduleTest(absltest.TestCase):
         self.assertEqual(schedule.next_poll(0.2, outlook), 0.25)
 
     def test_backs_off_while_a_version_is_incomplete(self) -> None:
-        """Up to the period, and from the beginning after a change."""
+        """The back-off ends at the period, and starts over with a change."""
         schedule = poll_schedule.PollSchedule(1.5, 0.25)
         same = poll_schedule.Outlook(incomplete=_ONE)
         changed = poll_schedule.Outlook(incomplete=_ONE, has_changed=True)
@@ -53,7 +53,7 @@ class PollScheduleTest(absltest.TestCase):
     def test_period_of_zero_waits_for_the_versions_of_the_first_poll(
         self,
     ) -> None:
-        """Until they are settled; those that come later do not count."""
+        """Polls end when those are settled; later ones do not count."""
         schedule = poll_schedule.PollSchedule(0.0, 0.25)
         one = poll_schedule.Outlook(unsettled=_ONE)
         self.assertEqual(schedule.next_poll(0.0, one), 0.25)

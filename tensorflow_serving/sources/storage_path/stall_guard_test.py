@@ -84,7 +84,7 @@ class StallGuardTest(absltest.TestCase):
         self.assertEqual(self._guard.run({"b": lambda: 9}), {"b": 9})
 
     def test_forgotten_job_is_run_again(self) -> None:
-        """Beside the one that still hangs."""
+        """A forgotten job is run again beside the one that still hangs."""
         self._run_while_one_stalls()
         self._guard.forget("b")
         self.assertEqual(self._guard.run({"b": lambda: 9}), {"b": 9})

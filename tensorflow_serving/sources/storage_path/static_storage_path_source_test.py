@@ -13,7 +13,7 @@ class StaticStoragePathSourceTest(absltest.TestCase):
     """One version that never changes."""
 
     def test_reports_its_version_once_at_once(self) -> None:
-        """While its callback is set, which can be done but once."""
+        """A static source reports once, when its callback is set."""
         calls = []
 
         def take(

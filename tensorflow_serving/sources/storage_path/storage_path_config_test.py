@@ -28,7 +28,7 @@ class StoragePathConfigTest(parameterized.TestCase):
             make()
 
     def test_defaults_serve_the_latest_version(self) -> None:
-        """Looking once a second; an empty folder is a lost one."""
+        """A source looks once a second; an empty folder is a lost one."""
         config = storage_path_config.Config((_A,))
         self.assertEqual(
             config.servables[0].version_policy, storage_path_config.Latest(1)

@@ -78,7 +78,7 @@ class StoragePathManagerTest(parameterized.TestCase):
     def test_newest_version_of_each_servable_is_there(
         self, poll_wait_seconds: float
     ) -> None:
-        """However often the folders are looked at."""
+        """There is one newest version, however often folders are read."""
         path = self._write("one", 1)
         self._write("two", 2)
         newest = self._write("two", 3)
@@ -143,7 +143,7 @@ class StoragePathManagerTest(parameterized.TestCase):
         self.assertEqual(self._newest(versions, "two"), path)
 
     def test_everything_is_unloaded_at_the_end(self) -> None:
-        """However often it is closed."""
+        """Everything is unloaded once, however often it is closed."""
         self._write("one", 1)
         versions = self._serve(self._config("one"))
         self.assertIsNone(versions.wait_until_available(self.termination))

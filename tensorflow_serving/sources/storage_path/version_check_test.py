@@ -95,7 +95,7 @@ class VersionCheckTest(parameterized.TestCase):
     def test_truncated_file_is_refused(
         self, files: dict[str, bytes], name: str
     ) -> None:
-        """Wherever it ends, even if what is left is a message."""
+        """A file is refused wherever it ends, even if a message is left."""
         path = self.create_tempdir().full_path
         tiny_model.write(path, files)
         contents = version_folder.scan(path)
@@ -115,7 +115,7 @@ class VersionCheckTest(parameterized.TestCase):
                 )
 
     def test_saved_model_without_a_saver_needs_no_variables(self) -> None:
-        """Yet if some are there, they must be whole."""
+        """Variables may be missing, but those that are there must be whole."""
         files = tiny_model.saved_model("")
         files["variables/variables.data-00000-of-00001"] = b"1234"
         with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):

@@ -77,7 +77,7 @@ class FindVersionsTest(parameterized.TestCase):
         )
 
     def test_missing_base_path_is_an_error(self) -> None:
-        """So is a file in its place."""
+        """A file in the place of the base path is an error as well."""
         tiny_model.write(self._base, {"file": b""})
         for name in ("nowhere", "file"):
             with self.assertRaisesRegex(
@@ -132,7 +132,7 @@ class ScanTest(parameterized.TestCase):
         tiny_model.write(self._path, {"a": b"123", "b/c/d": b"12"})
 
     def test_files_have_relative_paths_and_sizes(self) -> None:
-        """Files of all subfolders; folders are not among them."""
+        """Files of all subfolders have paths; folders are not among them."""
         os.mkdir(os.path.join(self._path, "empty"))
         contents = version_folder.scan(self._path)
         self.assertEqual(
@@ -141,7 +141,7 @@ class ScanTest(parameterized.TestCase):
         )
 
     def test_untouched_files_are_equal(self) -> None:
-        """However often they are looked at."""
+        """Untouched files are equal, however often they are looked at."""
         self.assertEqual(
             version_folder.scan(self._path), version_folder.scan(self._path)
         )
@@ -224,7 +224,7 @@ class ScanTest(parameterized.TestCase):
         self.assertNotEqual(version_folder.scan(self._path), before)
 
     def test_chmod_and_hard_links_are_no_change(self) -> None:
-        """Backups make them."""
+        """Backups make hard links and change modes, which is no change."""
         before = version_folder.scan(self._path)
         os.chmod(f"{self._path}/a", 0o600)
         os.link(f"{self._path}/a", f"{self._path}/.backup")

@@ -112,7 +112,7 @@ class ReportTest(parameterized.TestCase):
         self.assertIsNone(version_reports.report(_ID, version, reloads=True))
 
     def test_reason_says_that_other_files_are_not_loaded(self) -> None:
-        """Without reloads the loaded version serves whatever comes."""
+        """The loaded version serves whatever comes if nothing is reloaded."""
         version = _version(_Stage.CHANGING, outcome=_Outcome.AVAILABLE)
         data = version_reports.report(_ID, version, reloads=False)
         assert data is not None

@@ -37,7 +37,7 @@ class ContentTest(parameterized.TestCase):
         self.assertNotEqual(self._content(fixture), first)
 
     def test_file_of_equal_size_and_time_is_other_content(self) -> None:
-        """Its inode tells."""
+        """The inode of a file tells it from one of equal size and time."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
@@ -73,7 +73,7 @@ class ContentTest(parameterized.TestCase):
     def test_reason_says_what_is_served_meanwhile(
         self, reloads: bool, reason: str
     ) -> None:
-        """The log shows it."""
+        """The reason in the log says which version serves."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, {1: 2})
         fixture.look(1, {1: 2})
@@ -132,7 +132,7 @@ class ManyIncompleteTest(absltest.TestCase):
         self.assertLess(fixture.num_scans - before, 150)
 
     def test_warning_of_more_versions_stays_while_they_are_there(self) -> None:
-        """So that it is logged once, whosever turn it is."""
+        """The warning stays, so that it is logged once."""
         fixture = tracker_fixture.TrackerFixture()
         sizes = dict.fromkeys(range(1, 13), 1)
         for now in range(20):
@@ -140,7 +140,7 @@ class ManyIncompleteTest(absltest.TestCase):
             self.assertEqual(len(fixture.decision.warnings), 1, now)
 
     def test_one_that_becomes_whole_is_found(self) -> None:
-        """Its turn comes."""
+        """A version among many incomplete ones has its turn."""
         fixture = tracker_fixture.TrackerFixture()
         sizes = {1: 2, **dict.fromkeys(range(2, 102), 1)}
         for now in range(2):

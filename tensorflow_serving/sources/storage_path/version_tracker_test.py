@@ -32,7 +32,7 @@ class SettleTest(parameterized.TestCase):
         )
 
     def test_change_starts_the_time_anew(self) -> None:
-        """However slow the looks are."""
+        """A change starts the time anew, however slow the looks are."""
         fixture = tracker_fixture.TrackerFixture()
         for now in range(5):
             self.assertEqual(fixture.look(now, {1: 2 * now}), "")
@@ -40,7 +40,7 @@ class SettleTest(parameterized.TestCase):
         self.assertEqual(fixture.look(5, {1: 8}), "1")
 
     def test_incomplete_version_is_reported_with_the_reason(self) -> None:
-        """Until it is whole and settled; it never counts as changing."""
+        """The reason stays until the version is whole and settled."""
         fixture = tracker_fixture.TrackerFixture()
         self.assertEqual(fixture.look(0, {1: 1}), "1!")
         self.assertEqual(
@@ -71,7 +71,7 @@ class SettleTest(parameterized.TestCase):
         self.assertEqual(fixture.look(4, {1: 6}), "1")
 
     def test_unreadable_version_is_reported_with_the_reason(self) -> None:
-        """From the first look on; it may become readable."""
+        """An unreadable version is reported from the first look on."""
         fixture = tracker_fixture.TrackerFixture()
         self.assertEqual(fixture.look(0, {1: -1}), "1!")
         self.assertRegex(fixture.reason(1), "got smoke")
@@ -99,7 +99,7 @@ class PolicyTest(parameterized.TestCase):
     def test_reports(
         self, policy: _Policy, sizes: Mapping[int, int], reported: str
     ) -> None:
-        """Once everything is settled."""
+        """A policy chooses from versions that are settled."""
         fixture = tracker_fixture.TrackerFixture()
         fixture.look(0, sizes, policy)
         self.assertEqual(fixture.look(1, sizes, policy), reported)
@@ -156,7 +156,7 @@ class NoVersionTest(absltest.TestCase):
     """A base path without a version."""
 
     def test_first_versions_are_awaited(self) -> None:
-        """An empty list, and a warning."""
+        """An empty list is reported, and a warning."""
         fixture = tracker_fixture.TrackerFixture()
         for now in range(2):
             self.assertEqual(fixture.look(now, {}), "")
@@ -207,7 +207,7 @@ class FailureTest(parameterized.TestCase):
             self.assertEqual(self._fixture.look(now, {1: 2, 2: 2}), "1 2")
 
     def test_next_good_version_takes_the_place_of_both(self) -> None:
-        """The failure is past."""
+        """The older and the failed version go when a newer one is whole."""
         self._fixture.look(2, {1: 2, 2: 2, 3: 2})
         self.assertEqual(self._fixture.look(3, {1: 2, 2: 2, 3: 2}), "3")
 
