@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
+from typing_extensions import override
 
 from tensorflow_serving.session_bundle import (
     collection,
@@ -15,7 +16,7 @@ from tensorflow_serving.session_bundle import (
     signature,
 )
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 _REGRESSION = """
   regression_signature {
@@ -72,21 +73,30 @@ class _Session:
         self.fetches, self.feeds = list(fetches), list(feed_dict)
         return self._outputs
 
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., Sequence[npt.NDArray[Any]]]:
+        """Returns a function that returns the outputs."""
+        return lambda *feeds: self.run(
+            fetches, dict(zip(feed_list, feeds, strict=True))
+        )
+
+    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
+        """Returns a spec that any array fits."""
+        return tensor_spec.TensorSpec(name, np.dtype(np.float64), None)
+
     def close(self) -> None:
         """Has nothing to free."""
 
 
-class _LostSession:
+class _LostSession(_Session):
     """Always fails."""
 
+    @override
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
     ) -> Sequence[npt.NDArray[Any]]:
-        """Raises."""
         raise errors.DataLossError("data is gone")
-
-    def close(self) -> None:
-        """Has nothing to free."""
 
 
 class GetSignatureTest(parameterized.TestCase):
