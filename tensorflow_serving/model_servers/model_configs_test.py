@@ -95,7 +95,7 @@ class ParseTest(parameterized.TestCase):
             _parse(f"model_config_list {{ config {{ {text}\n }} }}")
 
     def test_all_that_is_wrong_is_said_at_once(self) -> None:
-        """So that nobody has to start a server once for each mistake."""
+        """All mistakes are in one error, so that one start shows them."""
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, 'got none for .*; .*; got "other"'
         ):
