@@ -62,6 +62,23 @@ class Encoding:
     field_name: str
     dtype_of_numbers: np.dtype[Any]
 
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether the bytes on the wire are those in memory, whatever they are.
+
+        Numbers of ml_dtypes are not counted, as they have no buffers.
+        """
+        return (
+            self.words.isnative
+            and self.dtype.isbuiltin == 1
+            and self.dtype.kind in "iufc"
+        )
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether the field of the type holds the bytes in memory."""
+        return self.is_plain and self.field in _FIXED_WIDTH_FIELDS
+
     @property
     def is_text(self) -> bool:
         """Whether the values are texts; then there are no words."""
@@ -79,6 +96,8 @@ class Encoding:
         It is a view on machines with the byte order of the wire, read-only if
         data is. The caller has checked that there are enough words.
         """
+        if self.is_plain:
+            return np.ndarray(shape, self.dtype, data, start)
         num_words = self.num_bytes(shape) // self.words.itemsize
         words = np.frombuffer(data, self.words, num_words, start)
         if not self.words.isnative:
@@ -231,7 +250,7 @@ def encode(
     if as_content or not form.is_varint:
         field = CONTENT if as_content else form.field
         return [
-            _head_of_words(number, values.shape, field),
+            head(number, values.shape, field),
             form.to_words(values).view(np.uint8).data,
         ]
     if not values.size:
@@ -267,11 +286,11 @@ def _head(number: int, shape: tuple[int, ...]) -> bytes:
 
 
 @functools.lru_cache(1024)
-def _head_of_words(number: int, shape: tuple[int, ...], field: int) -> bytes:
-    """Returns all of a tensor before its words."""
+def head(number: int, shape: tuple[int, ...], field: int) -> bytes:
+    """Returns all of a tensor before its words, which are in a field."""
     size = encoding(number).num_bytes(shape)
-    head = _head(number, shape)
-    return head + tag(field) + varints.encode_one(size) if size else head
+    start = _head(number, shape)
+    return start + tag(field) + varints.encode_one(size) if size else start
 
 
 def _numbers(array: npt.NDArray[Any], form: Encoding) -> npt.NDArray[Any]:

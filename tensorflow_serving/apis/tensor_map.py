@@ -16,13 +16,17 @@ and the rest. So it is a template with holes:
 
 The alternative, to scan each message field by field, costs as much for a small
 tensor as the generated class.
+
+Messages are written in the same way: those of a batch differ only in numbers.
 """
 
 import dataclasses
+import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from google.protobuf import message
 
@@ -35,6 +39,9 @@ from tensorflow_serving.util import errors
 _MAX_SIZES: Final = 256
 _MAX_TEMPLATES_OF_SIZE: Final = 4
 _MAX_TEMPLATE_BYTES: Final = 1 << 12
+# Messages up to here are made all at once. Larger ones are made one by one, to
+# copy their numbers only once.
+_MAX_MOLD_BYTES: Final = 1 << 12
 
 # The fields of an entry of a map.
 _NAME: Final = 1
@@ -46,14 +53,34 @@ _NAME_TAG: Final = b"\x0a"
 _Message = TypeVar("_Message", bound=message.Message)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Form(Generic[_Message]):
+    """Everything in a message but the values of its tensors.
+
+    Messages with equal bytes around the values share the object, as long as
+    their template is kept: then their tensors have the same dtypes and shapes.
+    Two forms are equal only if they are the same object.
+    """
+
+    # All but the tensors. It must not be changed.
+    rest: _Message
+    # The names of the tensors; ascending.
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(slots=True)
 class Decoded(Generic[_Message]):
     """A message in two parts."""
 
-    # All but the tensors. Messages may share it: it must not be changed.
-    rest: _Message
-    # Perhaps read-only, and perhaps views of the serialized message.
-    tensors: dict[str, npt.NDArray[Any]]
+    form: Form[_Message]
+    # The tensors in the order of their names. Perhaps read-only, and perhaps
+    # views of the serialized message.
+    arrays: Sequence[npt.NDArray[Any]]
+
+    @property
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """The tensors by name."""
+        return dict(zip(self.form.names, self.arrays, strict=True))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +90,7 @@ class _Hole:
     start: int
     end: int
     name: str
-    form: tensor_codec.Encoding
+    encoding: tensor_codec.Encoding
     shape: tuple[int, ...]
 
 
@@ -74,23 +101,25 @@ class _Template(Generic[_Message]):
     # All before the first hole; what stands between and after, by its start.
     head: bytes
     others: tuple[tuple[int, bytes], ...]
+    # By ascending name, as in the form.
     holes: tuple[_Hole, ...]
-    rest: _Message
+    form: Form[_Message]
 
     def fits(self, data: bytes) -> bool:
         """Returns whether a message of the same size has the same meaning."""
-        if not data.startswith(self.head):
-            return False
-        return all(data.startswith(part, at) for at, part in self.others)
+        return data.startswith(self.head) and (
+            not self.others
+            or all(data.startswith(part, at) for at, part in self.others)
+        )
 
     def read(self, data: bytes) -> Decoded[_Message]:
         """Returns the parts of a message that fits."""
         return Decoded(
-            self.rest,
-            {
-                hole.name: hole.form.view(data, hole.shape, hole.start)
+            self.form,
+            [
+                hole.encoding.view(data, hole.shape, hole.start)
                 for hole in self.holes
-            },
+            ],
         )
 
 
@@ -145,22 +174,53 @@ class TensorMap(Generic[_Message]):
         parts: list[bytes | memoryview] = []
         for name, array in tensors.items():
             value = tensor_codec.encode(array, as_content=as_content)
-            name_bytes = name.encode()
             size = sum(map(len, value))
-            head = (
-                _NAME_TAG
-                + varints.encode_one(len(name_bytes))
-                + name_bytes
-                + tensor_codec.tag(_VALUE)
-                + varints.encode_one(size)
-            )
-            parts += (
-                tensor_codec.tag(self._number),
-                varints.encode_one(len(head) + size),
-                head,
-                *value,
-            )
+            parts += (_entry_head(self._number, name, size), *value)
         return b"".join([*parts, rest])
+
+    def encode_rows(
+        self,
+        rest: bytes,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        num_messages: int,
+    ) -> Sequence[bytes] | npt.NDArray[np.uint8]:
+        """Returns serialized messages that share tensors between them.
+
+        Args:
+          rest: All but the tensors of each message, serialized.
+          tensors: By name. Each message gets as many rows, one after the other;
+            a message alone gets the tensors whatever their shapes.
+          num_messages: At least 1.
+
+        Returns:
+          The messages; if they have one size, perhaps as an array of shape
+          [num_messages, bytes], which is made with a few operations for all.
+
+        Raises:
+          InvalidArgumentError: See tensor_codec.encode(). Permanent.
+        """
+        arrays = [*tensors.values()]
+        shapes = [array.shape for array in arrays]
+        if num_messages > 1:
+            shapes = [
+                (shape[0] // num_messages, *shape[1:]) for shape in shapes
+            ]
+        mold = _mold(
+            self._number,
+            rest,
+            tuple(tensors),
+            tuple([array.dtype for array in arrays]),
+            tuple(shapes),
+        )
+        if mold is not None:
+            if num_messages == 1:
+                return [mold.fill(arrays)]
+            if mold.num_bytes <= _MAX_MOLD_BYTES:
+                return mold.fill_rows(arrays, num_messages)
+        return [
+            self.encode(rest, shares)
+            for shares in _shares(tensors, num_messages)
+        ]
 
     def _parse(self, data: bytes) -> Decoded[_Message]:
         try:
@@ -171,7 +231,7 @@ class TensorMap(Generic[_Message]):
                 "bytes"
             ) from None
         tensors = {}
-        for name, tensor in getattr(parsed, self._field).items():
+        for name, tensor in sorted(getattr(parsed, self._field).items()):
             try:
                 tensors[name] = tensor_codec.to_array(tensor)
             except errors.InvalidArgumentError as error:
@@ -179,11 +239,11 @@ class TensorMap(Generic[_Message]):
                     f'{self._field} "{name}": {error}'
                 ) from None
         parsed.ClearField(self._field)
-        return Decoded(parsed, tensors)
+        return Decoded(Form(parsed, tuple(tensors)), [*tensors.values()])
 
     def _keep_template(self, data: bytes, decoded: Decoded[_Message]) -> None:
         """Keeps the template of a message that has been parsed, if any."""
-        num_bytes = sum(array.nbytes for array in decoded.tensors.values())
+        num_bytes = sum(array.nbytes for array in decoded.arrays)
         if not num_bytes or len(data) - num_bytes > _MAX_TEMPLATE_BYTES:
             return
         holes = _holes(data, self._number, decoded.tensors)
@@ -191,6 +251,8 @@ class TensorMap(Generic[_Message]):
             return
         ends = [hole.end for hole in holes]
         starts = [*(hole.start for hole in holes[1:]), len(data)]
+        # A copy, as the parsed one keeps the memory of the whole message.
+        rest = self._class.FromString(decoded.form.rest.SerializeToString())
         template = _Template(
             head=data[: holes[0].start],
             others=tuple(
@@ -198,9 +260,8 @@ class TensorMap(Generic[_Message]):
                 for end, start in zip(ends, starts, strict=True)
                 if end < start
             ),
-            holes=tuple(holes),
-            # A copy, as the parsed one keeps the memory of the whole message.
-            rest=self._class.FromString(decoded.rest.SerializeToString()),
+            holes=tuple(sorted(holes, key=lambda hole: hole.name)),
+            form=Form(rest, decoded.form.names),
         )
         with self._lock:
             kept = self._templates.get(len(data), ())
@@ -242,18 +303,117 @@ def _hole(
     array = tensors.get(name)
     if array is None:  # protobuf leaves out an entry with unknown fields
         return None
-    form = tensor_codec.encoding(data_type.from_numpy(array.dtype))
+    encoding = tensor_codec.encoding(data_type.from_numpy(array.dtype))
     values = [
         value
         for value in wire_format.spans(data, value_start, value_end)
         if value[0] != _SHAPE
     ]
-    if len(values) != 1 or form.is_text:
+    if len(values) != 1 or encoding.is_text:
         return None
     field, start, end = values[0]
     is_hole = field == tensor_codec.CONTENT or (
-        field == form.field and not form.is_varint
+        field == encoding.field and not encoding.is_varint
     )
     if not is_hole or end - start != array.nbytes:
         return None
-    return _Hole(start, end, name, form, array.shape)
+    return _Hole(start, end, name, encoding, array.shape)
+
+
+def _shares(
+    tensors: Mapping[str, npt.NDArray[Any]], num_shares: int
+) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """Yields tensors with as many of the rows each, in order."""
+    if num_shares == 1:
+        yield tensors
+        return
+    for share in range(num_shares):
+        rows = {}
+        for name, array in tensors.items():
+            num_rows = len(array) // num_shares
+            rows[name] = array[share * num_rows : (share + 1) * num_rows]
+        yield rows
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Mold:
+    """Messages to be written, but for the values of their tensors."""
+
+    # The bytes before, between and behind the values.
+    parts: tuple[bytes, ...]
+    # How many bytes of values are between two parts.
+    sizes: tuple[int, ...]
+
+    @functools.cached_property
+    def num_bytes(self) -> int:
+        """The size of a message."""
+        return sum(map(len, self.parts)) + sum(self.sizes)
+
+    @functools.cached_property
+    def _empty(self) -> npt.NDArray[np.uint8]:
+        """A message whose values are 0."""
+        return np.frombuffer(
+            self.fill([np.zeros(size, np.uint8) for size in self.sizes]),
+            np.uint8,
+        )
+
+    def fill(self, arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+        """Returns a message with these values."""
+        pieces: list[Any] = [self.parts[0]]
+        for array, part in zip(arrays, self.parts[1:], strict=True):
+            pieces += (np.ascontiguousarray(array), part)
+        return b"".join(pieces)
+
+    def fill_rows(
+        self, arrays: Sequence[npt.NDArray[Any]], num_messages: int
+    ) -> npt.NDArray[np.uint8]:
+        """Returns messages that share the values; [messages, bytes]."""
+        messages = np.empty((num_messages, self.num_bytes), np.uint8)
+        messages[:] = self._empty
+        end = 0
+        for array, part, size in zip(
+            arrays, self.parts, self.sizes, strict=False
+        ):
+            start = end + len(part)
+            end = start + size
+            values = np.ascontiguousarray(array).view(np.uint8)
+            messages[:, start:end] = values.reshape(num_messages, size)
+        return messages
+
+
+@functools.lru_cache(256)
+def _mold(
+    field: int,
+    rest: bytes,
+    names: tuple[str, ...],
+    dtypes: tuple[np.dtype[Any], ...],
+    shapes: tuple[tuple[int, ...], ...],
+) -> _Mold | None:
+    """Returns the mold of messages.
+
+    None if the values of a tensor are not written as they are in memory.
+    """
+    parts: list[bytes] = []
+    sizes: list[int] = []
+    for name, dtype, shape in zip(names, dtypes, shapes, strict=True):
+        encoding = tensor_codec.encoding(data_type.from_numpy(dtype))
+        if not encoding.is_memory or encoding.dtype != dtype:
+            return None
+        size = encoding.num_bytes(shape)
+        head = tensor_codec.head(encoding.number, shape, encoding.field)
+        parts.append(_entry_head(field, name, len(head) + size) + head)
+        sizes.append(size)
+    return _Mold((*parts, rest), tuple(sizes))
+
+
+def _entry_head(field: int, name: str, size: int) -> bytes:
+    """Returns what precedes a tensor of a size, as an entry of a map."""
+    name_bytes = name.encode()
+    head = (
+        _NAME_TAG
+        + varints.encode_one(len(name_bytes))
+        + name_bytes
+        + tensor_codec.tag(_VALUE)
+        + varints.encode_one(size)
+    )
+    return tensor_codec.tag(field) + varints.encode_one(len(head) + size) + head

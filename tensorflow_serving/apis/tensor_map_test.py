@@ -111,7 +111,7 @@ def _decoded(
         decoded = requests.decode(data)
     except errors.InvalidArgumentError:
         return None
-    return decoded.rest, {
+    return decoded.form.rest, {
         name: _bits(array) for name, array in decoded.tensors.items()
     }
 
@@ -152,10 +152,10 @@ class TensorMapTest(parameterized.TestCase):
             )
             for value in (1, 2)
         )
-        self.assertEqual(requests.decode(first).rest, rest)
+        self.assertEqual(requests.decode(first).form.rest, rest)
         decoded = requests.decode(second)
-        self.assertEqual(decoded.rest, rest)
-        self.assertIs(decoded.rest, requests.decode(first).rest)
+        self.assertEqual(decoded.form.rest, rest)
+        self.assertIs(decoded.form, requests.decode(first).form)
         np.testing.assert_array_equal(decoded.tensors["a"], [2, 2, 2])
         np.testing.assert_array_equal(decoded.tensors["b"], [[2, 2], [2, 2]])
         memory = np.frombuffer(second, np.uint8)
@@ -190,6 +190,55 @@ class TensorMapTest(parameterized.TestCase):
             {name: _bits(array) for name, array in decoded.tensors.items()},
             {name: _bits(array) for name, array in tensors.items()},
         )
+
+    @parameterized.product(
+        dtypes=(("f4",), ("f8", "c8"), ("f4", "i8"), ("O",)),
+        num_messages=(1, 3),
+        row_shape=((), (2,), (2, 0), (40, 40)),
+    )
+    def test_messages_share_rows(
+        self,
+        dtypes: tuple[str, ...],
+        num_messages: int,
+        row_shape: tuple[int, ...],
+    ) -> None:
+        """Each is what it would be if it were written alone."""
+        responses = tensor_map.TensorMap(predict_pb2.PredictResponse, "outputs")
+        rest = predict_pb2.PredictResponse()
+        rest.model_spec.name = "m"
+        shape = (2 * num_messages, *row_shape)
+        values = np.arange(np.prod(shape)).reshape(shape)
+        tensors: dict[str, npt.NDArray[Any]] = {
+            f"y{dtype}": np.array(values.astype("S").tolist(), object)
+            if dtype == "O"
+            else values.astype(dtype)
+            for dtype in dtypes
+        }
+        messages = responses.encode_rows(
+            rest.SerializeToString(), tensors, num_messages
+        )
+        self.assertEqual(len(messages), num_messages)
+        for index, data in enumerate(messages):
+            self.assertEqual(
+                bytes(data),
+                responses.encode(
+                    rest.SerializeToString(),
+                    {
+                        name: array[2 * index : 2 * index + 2]
+                        for name, array in tensors.items()
+                    },
+                ),
+            )
+
+    def test_message_alone_has_tensors_of_any_shape(self) -> None:
+        """Its tensors may have other numbers of rows, or none."""
+        responses = tensor_map.TensorMap(predict_pb2.PredictResponse, "outputs")
+        tensors = {
+            "a": np.float32(3) * np.ones([], np.float32),
+            "b": np.ones([5, 3], np.float32).T,
+        }
+        (data,) = responses.encode_rows(b"", tensors, 1)
+        self.assertEqual(bytes(data), responses.encode(b"", tensors))
 
     def test_many_forms_are_understood(self) -> None:
         """More of them than are remembered change nothing but the time."""

@@ -156,7 +156,7 @@ def predict(
             decoded = _RESPONSES.decode(response)
         except errors.InvalidArgumentError as error:
             raise ValueError(error) from None
-        return Prediction(decoded.rest.model_spec, decoded.tensors)
+        return Prediction(decoded.form.rest.model_spec, decoded.tensors)
 
     request = _REQUESTS.encode(
         rest.SerializeToString(), inputs, as_content=True

@@ -1,16 +1,24 @@
 """PredictionService: runs models of a ServerCore, without a thread for a call.
 
-A call is parsed and checked when it comes, waits in the queue of its signature,
-and holds on to its version until it is answered.
+1. A call is read and checked as it comes, and joins a group: the calls that
+   came together and ask a version for the same thing. The group holds on to its
+   version until all of them have ended.
+2. When no other call is at hand, the server calls _schedule(): all calls of a
+   signature go to its queue in one go.
+3. Those that ran together come back to their group together, and so do their
+   replies.
+
+What is the same for calls of a group is looked up once: for Predict nearly all
+of a call, as clients repeat themselves; see tensor_map.Form.
 """
 
-import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
-from absl import logging
 from google.protobuf import message
 
 from tensorflow_serving.apis import (
@@ -21,7 +29,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2,
     regression_pb2,
 )
-from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    run_timing,
+)
 from tensorflow_serving.core import servable_handle
 from tensorflow_serving.model_servers import server_core
 from tensorflow_serving.rpc import blocking_methods
@@ -35,8 +47,8 @@ from tensorflow_serving.servables.tensorflow import (
     regress,
     served_model,
 )
+from tensorflow_serving.util import bugs, errors
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors
 
 _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
     "PredictionService"
@@ -47,23 +59,100 @@ _ROUND_SECONDS = 0.001
 
 _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
-_Queue = tuple[served_model.ServedModel, str]
+_Tasks = list[batched_function.FunctionTask]
+_Queue = batch_scheduler.BatchScheduler[batched_function.FunctionTask]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pending:
-    """A call that waits for its outputs."""
+class _Group:
+    """Calls that share an inference; the caller of their tasks.
 
-    call: call_lib.Call
-    handle: _Handle
-    inference: inference.Inference
+    Calls are added on one thread, before they are scheduled, and end on any.
+    """
+
+    def __init__(
+        self,
+        handle: _Handle,
+        begun: inference.Inference,
+        first_call: call_lib.Call,
+    ) -> None:
+        """Takes over the handle, if the inputs of the first call fit.
+
+        Raises:
+          InvalidArgumentError: They do not. Permanent.
+        """
+        self._handle = handle
+        self._inference = begun
+        self.queue = begun.queue
+        # Whether further calls of the same form may be added.
+        self.is_shared = begun.is_shared
+        inputs = begun.function.to_arrays(begun.inputs)
+        self._tasks: _Tasks = []
+        self._lock = threading.Lock()
+        # How many tasks have not ended. Guarded by _lock.
+        self._num_left = 0
+        self.add(first_call, inputs)
+
+    def add(
+        self, call: call_lib.Call, inputs: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        """Adds a call whose inputs have the dtypes and shapes of the first."""
+        task = batched_function.FunctionTask(
+            self._inference.function, inputs, self, call.deadline, call
+        )
+        call.on_cancelled = functools.partial(self.queue.cancel, task)
+        self._tasks.append(task)
+
+    def take_tasks(self) -> _Tasks:
+        """Returns the tasks of the callers that still wait; they must run."""
+        tasks, self._tasks = self._tasks, []
+        tasks = [task for task in tasks if task.context.is_active]
+        self._num_left = len(tasks)
+        if not tasks:
+            self._handle.close()
+        return tasks
+
+    def succeed(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        outputs: Sequence[npt.NDArray[Any]],
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """See batched_function.Caller."""
+        try:
+            responses = self._inference.respond(outputs, len(tasks))
+            call_lib.reply_all(
+                [task.context for task in tasks],
+                call_lib.Rows(b"", responses)
+                if isinstance(responses, np.ndarray)
+                else responses,
+            )
+        except Exception as error:
+            self.fail(tasks, bugs.as_serving_error("making a response", error))
+        else:
+            self._end(len(tasks))
+
+    def fail(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        error: errors.ServingError,
+    ) -> None:
+        """See batched_function.Caller."""
+        for task in tasks:
+            task.context.fail(error)
+        self._end(len(tasks))
+
+    def _end(self, num_tasks: int) -> None:
+        with self._lock:
+            self._num_left -= num_tasks
+            is_over = not self._num_left
+        if is_over:
+            self._handle.close()
 
 
 class PredictionService:
     """Implements the service of the protocol.
 
-    Calls that come together are scheduled together, each in the queue of its
-    signature. When a caller leaves, its call leaves the queue.
+    When a caller leaves, its call leaves the queue of its signature.
     """
 
     def __init__(
@@ -74,8 +163,12 @@ class PredictionService:
         """Takes a core, which the caller closes after the server."""
         self._core = core
         self._clock = clock
-        # Both are used only by the thread of the server that begins calls.
-        self._arrived: dict[_Queue, list[batched_function.FunctionTask]] = {}
+        # All are used only by the thread of the server that begins calls. The
+        # groups that are not scheduled yet, and those that calls of the same
+        # form may join.
+        self._groups: list[_Group] = []
+        self._group_of_form: dict[predict.Form, _Group] = {}
+        # Queues to come back to.
         self._busy: set[_Queue] = set()
 
     def service(self) -> call_lib.Service:
@@ -98,8 +191,6 @@ class PredictionService:
                     regression_pb2.RegressionRequest, regress.begin
                 ),
             },
-            # Calls of _begin() are scheduled by this, when no other call is at
-            # hand.
             when_idle=self._schedule,
         )
 
@@ -119,57 +210,17 @@ class PredictionService:
                 _version(handle), request
             )
 
-    def succeed(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        outputs: Sequence[npt.NDArray[Any]],
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """See batched_function.Caller."""
-        answered: list[call_lib.Call] = []
-        responses: list[bytes] = []
-        for task, own_outputs in batched_function.rows_of(tasks, outputs):
-            pending: _Pending = task.context
-            try:
-                response = pending.inference.respond(own_outputs)
-            except errors.ServingError as error:
-                pending.call.fail(error)
-            except Exception:
-                logging.exception("Making a response failed")
-                pending.call.fail(
-                    errors.InternalError(
-                        "making the response failed; see the log"
-                    )
-                )
-            else:
-                answered.append(pending.call)
-                responses.append(call_lib.to_bytes(response))
-        if answered:
-            call_lib.reply_all(answered, responses)
-        for task in tasks:
-            task.context.handle.close()
-
-    def fail(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        error: errors.ServingError,
-    ) -> None:
-        """See batched_function.Caller."""
-        for task in tasks:
-            pending: _Pending = task.context
-            with pending.handle:
-                pending.call.fail(error)
-
     def _begin_predict(self, call: call_lib.Call) -> None:
-        decoded = predict.REQUESTS.decode(call.request)
-        handle = self._core.handle(_spec(decoded.rest))
-        self._begin_on(
-            handle,
-            call,
-            lambda version: predict.begin(
-                version, decoded.rest, decoded.tensors
-            ),
-        )
+        """Begins a call; what it raises is the answer."""
+        request = predict.REQUESTS.decode(call.request)
+        group = self._group_of_form.get(request.form)
+        if group is not None:
+            group.add(call, request.arrays)
+            return
+        spec = _spec(request.form.rest)
+        group = self._open(spec, predict.begin, request, call)
+        if group.is_shared:
+            self._group_of_form[request.form] = group
 
     def _method(
         self, request_class: type[message.Message], begin: _Begin
@@ -185,32 +236,24 @@ class PredictionService:
     ) -> None:
         """Begins a call; what it raises is the answer."""
         request = blocking_methods.parse(request_class, call.request)
-        handle = self._core.handle(find_spec(request))
-        self._begin_on(handle, call, lambda version: begin(version, request))
+        self._open(find_spec(request), begin, request, call)
 
-    def _begin_on(
+    def _open(
         self,
-        handle: _Handle,
+        spec: model_pb2.ModelSpec,
+        begin: _Begin,
+        request: Any,
         call: call_lib.Call,
-        begin: Callable[[inference.Version], inference.Inference],
-    ) -> None:
-        """Begins a call on a version, whose handle belongs to it then."""
+    ) -> _Group:
+        """Opens a group with its first call, on the version that it names."""
+        handle = self._core.handle(spec)
         try:
-            begun = begin(_version(handle))
-            task = begun.function.task(
-                begun.inputs,
-                self,
-                call.deadline,
-                context=_Pending(call, handle, begun),
-            )
+            group = _Group(handle, begin(_version(handle), request), call)
         except BaseException:
             handle.close()
             raise
-        call.on_cancelled = functools.partial(
-            begun.model.cancel, begun.signature_name, task
-        )
-        queue = begun.model, begun.signature_name
-        self._arrived.setdefault(queue, []).append(task)
+        self._groups.append(group)
+        return group
 
     def _schedule(self) -> bool:
         """Schedules the calls that came; returns whether to come back soon.
@@ -220,29 +263,29 @@ class PredictionService:
         together.
         """
         deadline = self._clock.now() + _ROUND_SECONDS
-        arrived, self._arrived = self._arrived, {}
+        arrived = self._take_arrived()
         while True:
             for queue in self._busy.difference(arrived):
                 arrived[queue] = []
             self._busy = {
                 queue
                 for queue, tasks in arrived.items()
-                if _schedule(queue, tasks)
+                if queue.schedule_all(tasks)
             }
             if not self._busy or self._clock.now() >= deadline:
                 return bool(self._busy)
             arrived = {}
 
-
-def _schedule(
-    queue: _Queue, tasks: Sequence[batched_function.FunctionTask]
-) -> bool:
-    """Schedules calls of a queue; see ServedModel.schedule()."""
-    model, signature_name = queue
-    return model.schedule(
-        signature_name,
-        [task for task in tasks if task.context.call.is_active],
-    )
+    def _take_arrived(
+        self,
+    ) -> dict[_Queue, _Tasks]:
+        """Returns the tasks of the calls that came; later calls do not join."""
+        groups, self._groups = self._groups, []
+        self._group_of_form.clear()
+        arrived: dict[_Queue, _Tasks] = {}
+        for group in groups:
+            arrived.setdefault(group.queue, []).extend(group.take_tasks())
+        return arrived
 
 
 def _spec(request: Any) -> model_pb2.ModelSpec:

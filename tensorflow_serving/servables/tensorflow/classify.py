@@ -1,6 +1,5 @@
 """Classify: examples in, classes with scores out."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -41,16 +40,16 @@ def begin(
     array = examples.serialized(request.input)
 
     def respond(
-        arrays: Sequence[npt.NDArray[Any]],
-    ) -> classification_pb2.ClassificationResponse:
-        return classification_pb2.ClassificationResponse(
+        arrays: inference.Outputs, num_calls: int
+    ) -> inference.Responses:
+        response = classification_pb2.ClassificationResponse(
             model_spec=version.spec(name),
             result=result(dict(zip(outputs, arrays, strict=True)), len(array)),
         )
+        return [response.SerializeToString()]
 
     return inference.Inference(
-        version.model,
-        name,
+        version.model.queue(name),
         version.model.function(name, outputs),
         [array],
         respond,
@@ -62,9 +61,9 @@ def classify(
     request: classification_pb2.ClassificationRequest,
 ) -> classification_pb2.ClassificationResponse:
     """Returns the response to a request; see begin() for what it raises."""
-    response = begin(version, request).run()
-    assert isinstance(response, classification_pb2.ClassificationResponse)
-    return response
+    return classification_pb2.ClassificationResponse.FromString(
+        begin(version, request).run()
+    )
 
 
 def output_keys(definition: meta_graph_pb2.SignatureDef) -> list[str]:

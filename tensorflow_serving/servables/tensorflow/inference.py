@@ -1,15 +1,19 @@
-"""A run of a model that a request asks for, from inputs to a response."""
+"""A run of a model that requests ask for, from inputs to responses."""
 
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
-from google.protobuf import message
 
 from tensorflow_serving.apis import model_pb2
-from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    run_timing,
+)
 from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
@@ -17,7 +21,8 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.util import errors
 
 Outputs = Sequence[npt.NDArray[Any]]
-Response = message.Message | bytes
+# Serialized responses; those of one size perhaps as the rows of an array.
+Responses = Sequence[bytes] | npt.NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,24 +50,27 @@ class Inference:
     Serving know.
     """
 
-    model: served_model.ServedModel
-    # The signature in whose queue the call waits.
-    signature_name: str
+    # The queue of the signature, in which the call waits.
+    queue: batch_scheduler.BatchScheduler[batched_function.FunctionTask]
     function: batched_function.BatchedFunction
     # A value for each feed of the function.
     inputs: Sequence[npt.ArrayLike]
-    # Makes the response of the outputs of the function, serialized or not.
-    respond: Callable[[Outputs], Response]
+    # Makes the responses of some calls of the outputs of the function, in which
+    # each has as many rows. A call that does not share the inference is alone.
+    respond: Callable[[Outputs, int], Responses]
+    # Whether it is that of all requests of the same form; then the inputs are
+    # the tensors of a request.
+    is_shared: bool = False
 
-    def run(self) -> Response:
-        """Returns the response, once the call had its turn.
+    def run(self) -> bytes:
+        """Returns the serialized response, once the call had its turn.
 
         For callers with a thread to spare; servers schedule the call.
         """
         future: concurrent.futures.Future[Outputs] = concurrent.futures.Future()
         task = self.function.task(self.inputs, _Future(future))
-        self.model.schedule(self.signature_name, [task])
-        return self.respond(future.result())
+        self.queue.schedule_all([task])
+        return bytes(self.respond(future.result(), 1)[0])
 
 
 class _Future:

@@ -34,15 +34,15 @@ def begin(
     array = examples.serialized(request.input)
 
     def respond(
-        arrays: Sequence[npt.NDArray[Any]],
-    ) -> inference_pb2.MultiInferenceResponse:
+        arrays: inference.Outputs, num_calls: int
+    ) -> inference.Responses:
         response = inference_pb2.MultiInferenceResponse()
         start = 0
         for task in tasks:
             end = start + len(task.outputs)
             task.respond(arrays[start:end], len(array), response.results.add())
             start = end
-        return response
+        return [response.SerializeToString()]
 
     first = tasks[0]
     function = version.model.function_of_tensors(
@@ -55,7 +55,7 @@ def begin(
         ],
     )
     return inference.Inference(
-        version.model, first.signature_name, function, [array], respond
+        version.model.queue(first.signature_name), function, [array], respond
     )
 
 
@@ -63,9 +63,9 @@ def multi_inference(
     version: inference.Version, request: inference_pb2.MultiInferenceRequest
 ) -> inference_pb2.MultiInferenceResponse:
     """Returns the response to a request; see begin() for what it raises."""
-    response = begin(version, request).run()
-    assert isinstance(response, inference_pb2.MultiInferenceResponse)
-    return response
+    return inference_pb2.MultiInferenceResponse.FromString(
+        begin(version, request).run()
+    )
 
 
 def _require_one_run(tasks: Sequence["_Task"]) -> None:

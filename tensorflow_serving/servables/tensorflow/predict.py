@@ -17,7 +17,9 @@ from tensorflow_serving.util import errors
 REQUESTS: Final = tensor_map.TensorMap(predict_pb2.PredictRequest, "inputs")
 RESPONSES: Final = tensor_map.TensorMap(predict_pb2.PredictResponse, "outputs")
 
-Tensors = Mapping[str, npt.NDArray[Any]]
+Form = tensor_map.Form[predict_pb2.PredictRequest]
+Decoded = tensor_map.Decoded[predict_pb2.PredictRequest]
+_Tensors = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,23 +31,24 @@ class _Plan:
     # The dtype of each input, by ascending key.
     inputs: Mapping[str, np.dtype[Any]]
     # The values of inputs that a request may leave out.
-    defaults: Tensors
+    defaults: _Tensors
     outputs: Sequence[str]
     # A response without outputs, serialized.
     response: bytes
 
+    def respond(
+        self, outputs: inference.Outputs, num_calls: int
+    ) -> inference.Responses:
+        """Returns the responses to calls; see Inference."""
+        return RESPONSES.encode_rows(
+            self.response,
+            dict(zip(self.outputs, outputs, strict=True)),
+            num_calls,
+        )
 
-def begin(
-    version: inference.Version,
-    rest: predict_pb2.PredictRequest,
-    tensors: Tensors,
-) -> inference.Inference:
-    """Returns the run that a request asks for.
 
-    Args:
-      version: Answers.
-      rest: The request without its inputs.
-      tensors: The inputs.
+def begin(version: inference.Version, request: Decoded) -> inference.Inference:
+    """Returns the run that a request asks for, as others may of the same form.
 
     Raises:
       FailedPreconditionError: There is no such signature, or it cannot be
@@ -53,6 +56,7 @@ def begin(
       InvalidArgumentError: The inputs or the output filter do not fit the
         signature. Permanent.
     """
+    rest = request.form.rest
     key = (_Plan, rest.model_spec.signature_name, tuple(rest.output_filter))
     plan: _Plan = version.model.cached(
         key,
@@ -60,18 +64,12 @@ def begin(
             version, rest.model_spec.signature_name, rest.output_filter
         ),
     )
-
-    def respond(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-        return RESPONSES.encode(
-            plan.response, dict(zip(plan.outputs, arrays, strict=True))
-        )
-
     return inference.Inference(
-        version.model,
-        plan.signature_name,
+        version.model.queue(plan.signature_name),
         plan.function,
-        _inputs(plan, tensors),
-        respond,
+        _inputs(plan, request.tensors),
+        plan.respond,
+        is_shared=len(plan.inputs) == len(request.arrays),
     )
 
 
@@ -80,9 +78,7 @@ def predict(
 ) -> predict_pb2.PredictResponse:
     """Returns the response to a request; see begin() for what it raises."""
     decoded = REQUESTS.decode(request.SerializeToString())
-    response = begin(version, decoded.rest, decoded.tensors).run()
-    assert isinstance(response, bytes)
-    return predict_pb2.PredictResponse.FromString(response)
+    return predict_pb2.PredictResponse.FromString(begin(version, decoded).run())
 
 
 def _plan(
@@ -130,7 +126,7 @@ def _outputs(
     return list(output_filter) or sorted(definition.outputs)
 
 
-def _inputs(plan: _Plan, tensors: Tensors) -> list[npt.NDArray[Any]]:
+def _inputs(plan: _Plan, tensors: _Tensors) -> list[npt.NDArray[Any]]:
     """Returns a value for each input of a signature, by ascending key."""
     if tensors.keys() != plan.inputs.keys():
         tensors = _completed(plan, tensors)
@@ -146,7 +142,7 @@ def _inputs(plan: _Plan, tensors: Tensors) -> list[npt.NDArray[Any]]:
     return arrays
 
 
-def _completed(plan: _Plan, tensors: Tensors) -> Tensors:
+def _completed(plan: _Plan, tensors: _Tensors) -> _Tensors:
     """Returns the inputs of a request with those that have a default."""
     missing = plan.inputs.keys() - tensors.keys() - plan.defaults.keys()
     unknown = tensors.keys() - plan.inputs.keys()

@@ -1,6 +1,5 @@
 """Regress: examples in, a number for each out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -34,16 +33,16 @@ def begin(
     array = examples.serialized(request.input)
 
     def respond(
-        arrays: Sequence[npt.NDArray[Any]],
-    ) -> regression_pb2.RegressionResponse:
-        return regression_pb2.RegressionResponse(
+        arrays: inference.Outputs, num_calls: int
+    ) -> inference.Responses:
+        response = regression_pb2.RegressionResponse(
             model_spec=version.spec(name),
             result=result(arrays[0], len(array)),
         )
+        return [response.SerializeToString()]
 
     return inference.Inference(
-        version.model,
-        name,
+        version.model.queue(name),
         version.model.function(name, [signature_defs.OUTPUTS]),
         [array],
         respond,
@@ -54,9 +53,9 @@ def regress(
     version: inference.Version, request: regression_pb2.RegressionRequest
 ) -> regression_pb2.RegressionResponse:
     """Returns the response to a request; see begin() for what it raises."""
-    response = begin(version, request).run()
-    assert isinstance(response, regression_pb2.RegressionResponse)
-    return response
+    return regression_pb2.RegressionResponse.FromString(
+        begin(version, request).run()
+    )
 
 
 def require_regression(definition: meta_graph_pb2.SignatureDef) -> None:

@@ -4,7 +4,11 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, TypeVar
 
-from tensorflow_serving.batching import batched_function, batching_session
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    batching_session,
+)
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     signature_defs,
@@ -54,8 +58,9 @@ class ServedModel:
         self._threads = threads
         self.signature_defs: Final = signature_defs.signature_defs(bundle)
         self._lock = threading.Lock()
-        # By the name of a signature. Guarded by _lock, but to look one up.
-        self._queues: dict[str, batching_session.BatchingSession] = {}
+        # Each has the queue of a signature, and its name as the key. Guarded by
+        # _lock, but to look one up.
+        self._sessions: dict[str, batching_session.BatchingSession] = {}
         # The values that cached() keeps, the oldest first. Written only with
         # _lock; lookups do without it.
         self._cache: dict[Hashable, Any] = {}
@@ -126,7 +131,7 @@ class ServedModel:
           FailedPreconditionError: See function().
         """
         try:
-            return self._queue(name).function(
+            return self._session_of(name).function(
                 signature_defs.tensor_names(outputs),
                 signature_defs.tensor_names(inputs),
                 runs_alone=any(map(_fixes_num_rows, (*inputs, *outputs))),
@@ -154,38 +159,30 @@ class ServedModel:
                 self._cache[key] = value
         return value
 
-    def schedule(
-        self, name: str, tasks: Sequence[batched_function.FunctionTask]
-    ) -> bool:
-        """Schedules tasks of functions of a signature; see BatchScheduler.
-
-        Returns:
-          Whether the caller should come back soon.
-        """
-        return self._queue(name).scheduler.schedule_all(tasks)
-
-    def cancel(self, name: str, task: batched_function.FunctionTask) -> None:
-        """Takes a task out of the queue of a signature, if it waits there."""
-        self._queue(name).scheduler.cancel(task)
+    def queue(
+        self, name: str
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
+        """Returns the queue in which calls of functions of a signature wait."""
+        return self._session_of(name).scheduler
 
     def close(self) -> None:
         """Finishes the calls that wait, then frees the model. Idempotent."""
         with self._lock:
-            queues, self._queues = self._queues, {}
-        for queue in queues.values():
-            queue.close()
+            sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.close()
         self._bundle.close()
 
-    def _queue(self, name: str) -> batching_session.BatchingSession:
-        queue = self._queues.get(name)
-        if queue is not None:
-            return queue
+    def _session_of(self, name: str) -> batching_session.BatchingSession:
+        session = self._sessions.get(name)
+        if session is not None:
+            return session
         with self._lock:
-            if name not in self._queues:
-                self._queues[name] = self._threads.session(
+            if name not in self._sessions:
+                self._sessions[name] = self._threads.session(
                     self._bundle.session, owns_session=False
                 )
-            return self._queues[name]
+            return self._sessions[name]
 
 
 def _fixes_num_rows(info: meta_graph_pb2.TensorInfo) -> bool:
