@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -136,6 +136,11 @@ class FunctionTask(batch_scheduler.BatchTask):
         if self.whole is None or self.whole.end() is self:
             self.caller.fail([self], error)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether this is a part of a task that was split."""
+        return isinstance(self.caller, _Whole)
+
     def unsplit(self) -> "FunctionTask | None":
         """Returns the task of which this is a part, to be run as a whole.
 
@@ -243,6 +248,7 @@ class BatchedFunction:
         *,
         runs_alone: bool = False,
         takes_any_shape: bool = False,
+        pads_inputs: bool = False,
     ) -> None:
         """Looks the tensors up.
 
@@ -254,6 +260,8 @@ class BatchedFunction:
           runs_alone: Whether tasks must not be merged, whatever the shapes.
           takes_any_shape: Whether inputs may have other shapes than the graph
             says, as for TensorFlow itself.
+          pads_inputs: Whether rows of different shapes are padded to one, in
+            the dimensions that the graph leaves open.
 
         Raises:
           InvalidArgumentError: A tensor is not in the graph. Permanent.
@@ -272,6 +280,9 @@ class BatchedFunction:
                 for spec in (*specs, *map(session.tensor_spec, fetches))
             )
         )
+        # Whether rows of different shapes are padded to one.
+        self.pads_inputs = pads_inputs
+        self._graph_specs = specs
         if takes_any_shape:
             specs = [dataclasses.replace(spec, shape=None) for spec in specs]
         self._specs = specs
@@ -307,6 +318,20 @@ class BatchedFunction:
             tensor_batch.num_rows(dict(zip(names, arrays, strict=True)))
         return arrays
 
+    def merge_key(self, task: FunctionTask) -> Hashable:
+        """Returns what tasks of the function have in common if they can merge.
+
+        The parts of a task are not padded: each would be to another shape, and
+        so would the outputs, which are to be joined.
+        """
+        inputs = task.inputs
+        if self.pads_inputs and not task.is_part:
+            return tuple(
+                spec.fixed_sizes(array)
+                for spec, array in zip(self._graph_specs, inputs, strict=True)
+            )
+        return tuple([array.shape[1:] for array in inputs])
+
     def task(
         self,
         inputs: Sequence[npt.ArrayLike],
@@ -340,7 +365,7 @@ class BatchedFunction:
         """Runs tasks that fit together as one, and gives callers the outputs.
 
         Args:
-          tasks: One of the groups() of tasks of this function.
+          tasks: A group of tasks of this function; see task_groups.
           taken_time: When they left their queue.
           padding: The sizes to which a batch may be padded; ascending.
 
@@ -352,7 +377,7 @@ class BatchedFunction:
         Raises:
           ServingError: The run failed; no caller got anything.
         """
-        is_part = isinstance(tasks[0].caller, _Whole)
+        is_part = tasks[0].is_part
         is_alone = self.runs_alone and len(tasks) == 1 and not is_part
         num_rows = num_padded = sum([task.num_rows for task in tasks])
         if is_alone:
@@ -410,28 +435,6 @@ def rows_of(
         end = start + task.num_rows
         yield task, [array[start:end] for array in outputs]
         start = end
-
-
-def groups(tasks: Sequence[FunctionTask]) -> Sequence[Sequence[FunctionTask]]:
-    """Returns the tasks in groups of those that can be run as one.
-
-    Parts of a task that has to run alone are replaced by the whole task.
-    """
-    function = tasks[0].function
-    if (
-        function.has_rows_of_one_shape
-        and not function.runs_alone
-        and all(task.function is function for task in tasks)
-    ):
-        return [tasks]
-    by_shape: dict[object, list[FunctionTask]] = {}
-    for task in tasks:
-        if not task.function.runs_alone:
-            shapes = tuple(array.shape[1:] for array in task.inputs)
-            by_shape.setdefault((id(task.function), shapes), []).append(task)
-        elif (whole := task.unsplit()) is not None:
-            by_shape[id(whole)] = [whole]
-    return list(by_shape.values())
 
 
 def fail_all(tasks: Sequence[FunctionTask], error: BaseException) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, task_groups
 from tensorflow_serving.test_util import (
     call_recorder,
     fake_clock,
@@ -43,9 +43,7 @@ class RunsAloneTest(parameterized.TestCase):
         """Each task is a group, whatever comes with it."""
         fixture = call_recorder.RecordedFunction(shape=(1, 2))
         tasks = [fixture.task(np.zeros([1, 2])) for _ in range(3)]
-        self.assertEqual(
-            batched_function.groups(tasks), [[task] for task in tasks]
-        )
+        self.assertEqual(task_groups.groups(tasks), [[task] for task in tasks])
 
     def test_inputs_of_any_shape_are_taken_if_the_caller_says_so(self) -> None:
         """TensorFlow itself does not compare shapes with the graph either."""
@@ -64,7 +62,7 @@ class RunsAloneTest(parameterized.TestCase):
             for shape in ([3], [2, 1], [1])
         ]
         self.assertEqual(
-            batched_function.groups(tasks), [[tasks[0], tasks[2]], [tasks[1]]]
+            task_groups.groups(tasks), [[tasks[0], tasks[2]], [tasks[1]]]
         )
 
     def test_call_is_not_padded(self) -> None:
@@ -114,11 +112,11 @@ class RunsAloneTest(parameterized.TestCase):
         parts = whole.split([1, 2])
         others = [fixture.task([5.0]) for _ in range(num_others)]
         self.assertIsNone(fixture.run(parts[0], *others))
-        for group in batched_function.groups([parts[0], *others]):
+        for group in task_groups.groups([parts[0], *others]):
             fixture.run(*group)
         self.assertEqual(fixture.done, [whole, *others])
         self.assertEqual(fixture.outputs[0], [6.0])
-        self.assertEqual(batched_function.groups([parts[1]]), [])
+        self.assertEqual(task_groups.groups([parts[1]]), [])
 
     def test_whole_that_has_ended_is_not_run(self) -> None:
         """Its parts are dropped when nobody waits for them."""
@@ -127,7 +125,7 @@ class RunsAloneTest(parameterized.TestCase):
         parts = whole.split([1, 1])
         whole.fail(errors.CancelledError("gone"))
         self.assertIsNone(fixture.run(parts[0]))
-        self.assertEqual(batched_function.groups(parts), [])
+        self.assertEqual(task_groups.groups(parts), [])
 
 
 if __name__ == "__main__":

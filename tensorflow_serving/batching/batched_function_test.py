@@ -9,7 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.batching import (
+    batched_function,
+    run_timing,
+    task_groups,
+)
 from tensorflow_serving.test_util import call_recorder
 from tensorflow_serving.util import errors
 
@@ -89,41 +93,6 @@ class CallTest(parameterized.TestCase):
             )
 
 
-class GroupsTest(absltest.TestCase):
-    """Which tasks can be run as one."""
-
-    def test_calls_with_fixed_rows_fit_together(self) -> None:
-        """Calls with fixed rows fit together; nobody compares shapes."""
-        fixture = call_recorder.RecordedFunction(shape=(None, 2))
-        tasks = [fixture.task(np.zeros([n, 2])) for n in (1, 2, 3)]
-        self.assertEqual(batched_function.groups(tasks), [tasks])
-
-    def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
-        """Groups, and the calls of a group, are in the order of arrival."""
-        one, other = (
-            call_recorder.RecordedFunction(),
-            call_recorder.RecordedFunction(["x:0"]),
-        )
-        a = one.task(np.zeros([1, 2]))
-        b = one.task(np.zeros([1, 3]))
-        c = other.task(np.zeros([1, 2]))
-        d = one.task(np.zeros([5, 2]))
-        e = other.task(np.zeros([5, 2]))
-        self.assertEqual(
-            batched_function.groups([a, b, c, d, e]), [[a, d], [b], [c, e]]
-        )
-
-    def test_functions_with_fixed_rows_run_apart(self) -> None:
-        """Functions with fixed rows run apart, whatever their shapes."""
-        tasks = [
-            call_recorder.RecordedFunction(shape=(None, 2)).task(
-                np.zeros([1, 2])
-            )
-            for _ in range(2)
-        ]
-        self.assertEqual(len(batched_function.groups(tasks)), 2)
-
-
 class RunTest(parameterized.TestCase):
     """Several tasks that are run as one."""
 
@@ -186,7 +155,7 @@ class RunTest(parameterized.TestCase):
         self.assertEqual(fixture.done, [])
         self.assertTrue(fixture.function.runs_alone)
 
-        for group in batched_function.groups(tasks):
+        for group in task_groups.groups(tasks):
             fixture.function.execute(group, 0.0, padding)
         self.assertEqual(fixture.done, tasks)
         np.testing.assert_array_equal(fixture.outputs[0][1], 3)

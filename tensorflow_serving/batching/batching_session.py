@@ -21,6 +21,7 @@ from tensorflow_serving.batching import (
     batch_scheduler_retrier,
     batched_function,
     run_timing,
+    task_groups,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors, tensor_spec
@@ -39,6 +40,9 @@ class Options:
 
     # Each batch is padded to the next of these sizes; empty: no padding.
     allowed_batch_sizes: tuple[int, ...] = ()
+    # Whether rows of different shapes are padded to one, in the dimensions that
+    # the graph leaves open; else such calls are run apart.
+    pad_variable_length_inputs: bool = False
     # Whether the calls of a batch that fails are run again, in halves, so that
     # only those fail that are at fault. Not after a transient error, of which
     # no call is the reason.
@@ -123,8 +127,8 @@ class BatchingSession:
 
     A call whose inputs do not fit the graph is refused before it is scheduled.
     Calls that ask for other tensors, or have rows of other shapes, may wait in
-    one batch but are run apart. If a run fails, each call in it gets the error,
-    unless rerun_failed_batches is set.
+    one batch but are run apart, unless rows are padded. If a run fails, each
+    call in it gets the error, unless rerun_failed_batches is set.
 
     Thread-safe.
     """
@@ -209,6 +213,7 @@ class BatchingSession:
             self._clock,
             runs_alone=runs_alone or self._options.never_merges,
             takes_any_shape=takes_any_shape,
+            pads_inputs=self._options.pad_variable_length_inputs,
         )
         with self._lock:
             while len(self._functions) >= _MAX_FUNCTIONS:
@@ -347,7 +352,7 @@ class BatchingSession:
             return seconds
         taken_time = self._clock.now()
         # The groups that are still to run, the last one first.
-        groups = _to_run(batched_function.groups(batch.tasks))
+        groups = _to_run(task_groups.groups(batch.tasks))
         while groups:
             group = groups.pop()
             try:
@@ -410,7 +415,7 @@ class BatchingSession:
             again = self._after_failure(group, error)
             return self._clock.now() - start_time, again
         if timing is None:
-            again = _to_run(batched_function.groups(tasks))
+            again = _to_run(task_groups.groups(tasks))
             return self._clock.now() - start_time, again
         if sizes and timing.num_rows > sizes[-1]:
             logging.error(

@@ -57,24 +57,52 @@ def merge(
 ) -> npt.NDArray[Any]:
     """Returns the rows of all arrays, and row 0 repeated up to a number.
 
-    A real row keeps the values in the range that the model expects.
+    A real row keeps the values in the range that the model expects. For the
+    same reason, rows of different shapes are padded to one with the first
+    value of their own array, which other callers cannot choose.
 
     Args:
       arrays: At least one, each of shape [rows, ...] with the same dtype and
-        shape of rows. An array that has the wanted rows is returned itself.
+        rank. An array that has the wanted rows is returned itself.
       num_rows_wanted: At least the rows of all arrays.
     """
     first = arrays[0]
     if len(arrays) == 1 and len(first) == num_rows_wanted:
         return first
-    # TensorFlow would copy what is not aligned.
-    merged = aligned_array.empty(
-        (num_rows_wanted, *first.shape[1:]), first.dtype
+    row_shapes = {array.shape[1:] for array in arrays}
+    row_shape = (
+        first.shape[1:]
+        if len(row_shapes) == 1
+        else tuple(map(max, *row_shapes))
     )
+    # TensorFlow would copy what is not aligned.
+    merged = aligned_array.empty((num_rows_wanted, *row_shape), first.dtype)
     num_rows = sum([len(array) for array in arrays])
-    np.concatenate(arrays, out=merged[:num_rows])
+    if len(row_shapes) == 1:
+        np.concatenate(arrays, out=merged[:num_rows])
+    else:
+        _fill_padded(arrays, merged)
     merged[num_rows:] = merged[:1]
     return merged
+
+
+def _fill_padded(
+    arrays: Sequence[npt.NDArray[Any]], merged: npt.NDArray[Any]
+) -> None:
+    """Copies arrays below each other, and pads their rows."""
+    start = 0
+    for array in arrays:
+        end = start + len(array)
+        rows = merged[start:end]
+        # An array without a value has rows without a value.
+        rows[...] = array.flat[0] if array.size else _nothing(array.dtype)
+        rows[(slice(None), *map(slice, array.shape[1:]))] = array
+        start = end
+
+
+def _nothing(dtype: np.dtype[Any]) -> Any:
+    """Returns the value that pads what has no value: 0, or no text."""
+    return b"" if dtype.hasobject else np.zeros((), dtype)
 
 
 def without_rows(

@@ -64,6 +64,51 @@ class TensorBatchTest(parameterized.TestCase):
             self.assertEqual(merged.tolist(), table[expected].tolist())
             self.assertEqual(merged.dtype, table.dtype)
 
+    @parameterized.named_parameters(
+        ("lengths", [[[7, 8]], [[5]]], [[7, 8], [5, 5], [7, 8]]),
+        (
+            "two_rows",
+            [[[1], [2]], [[3, 4, 6]]],
+            [[1, 1, 1], [2, 1, 1], [3, 4, 6], [1, 1, 1]],
+        ),
+        (
+            "two_dimensions",
+            [[[[1, 2]]], [[[3], [4]]]],
+            [[[1, 2], [1, 1]], [[3, 3], [4, 3]], [[1, 2], [1, 1]]],
+        ),
+        ("no_row", [[[1]], np.zeros([0, 2])], [[1, 1], [1, 1]]),
+        ("no_value", [[[1]], [[]]], [[1], [0], [1]]),
+    )
+    def test_rows_of_other_shapes_are_padded_to_the_largest(
+        self, inputs: list[Any], expected: list[Any]
+    ) -> None:
+        """The first value of an array pads its rows, below it row 0."""
+        arrays = [np.array(each, np.int32) for each in inputs]
+        merged = tensor_batch.merge(arrays, len(expected))
+        self.assertEqual(merged.tolist(), expected)
+
+    def test_texts_are_padded_with_their_first(self) -> None:
+        """A text is a value as any other; without one there is no text."""
+        arrays = [np.full(shape, b"a", object) for shape in ([1, 1], [1, 2])]
+        arrays.append(np.zeros([1, 0], object))
+        self.assertEqual(
+            tensor_batch.merge(arrays, 3).tolist(),
+            [[b"a", b"a"], [b"a", b"a"], [b"", b""]],
+        )
+
+    @parameterized.parameters(*range(1, 8))
+    def test_rows_of_any_rank_are_padded(self, rank: int) -> None:
+        """Real values stay where they were."""
+        small, large = (
+            np.full([1] * (rank + 1), 3),
+            np.full([2] * (rank + 1), 4),
+        )
+        merged = tensor_batch.merge([small, large], 3)
+        self.assertEqual(merged.shape, (3, *[2] * rank))
+        self.assertEqual(
+            [{*row.ravel().tolist()} for row in merged], [{3}, {4}, {4}]
+        )
+
     def test_merged_numbers_are_aligned(self) -> None:
         """TensorFlow uses the memory of a merged batch without a copy."""
         for size in range(1, 20):

@@ -56,12 +56,18 @@ class RecordedFunction:
         feeds: Sequence[str] = ("x:0",),
         shape: tuple[int | None, ...] | None = None,
         output_shapes: Mapping[str, tuple[int | None, ...]] = {},
+        *,
+        pads_inputs: bool = False,
     ) -> None:
-        """Makes the function; see FakeSession for the arguments."""
+        """Makes the function; see FakeSession and BatchedFunction."""
         self.clock = fake_clock.FakeClock()
         self.session = fake_session.FakeSession(shape, output_shapes)
         self.function = batched_function.BatchedFunction(
-            self.session, fetches, feeds, self.clock
+            self.session,
+            fetches,
+            feeds,
+            self.clock,
+            pads_inputs=pads_inputs,
         )
         self.caller = CallRecorder()
 

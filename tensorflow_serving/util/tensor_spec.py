@@ -49,6 +49,23 @@ class TensorSpec:
             return self.shape[1:]
         return None
 
+    def fixed_sizes(self, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
+        """Returns the sizes of a row of an array that must stay as they are.
+
+        Padding may change the others, which are None: those that this spec
+        leaves open.
+        """
+        if self.shape is None:
+            return (None,) * (array.ndim - 1)
+        if len(self.shape) != array.ndim:
+            return array.shape[1:]
+        return tuple(
+            None if open_size is None else size
+            for open_size, size in zip(
+                self.shape[1:], array.shape[1:], strict=True
+            )
+        )
+
     def to_array(self, value: npt.ArrayLike) -> npt.NDArray[Any]:
         """Returns a value as an array of this dtype and shape.
 

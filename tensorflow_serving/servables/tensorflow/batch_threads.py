@@ -12,7 +12,6 @@ from tensorflow_serving.batching import (
     shared_batch_scheduler,
 )
 from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
-from tensorflow_serving.util import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +40,9 @@ class BatchThreads:
 
         Raises:
           InvalidArgumentError: A parameter is out of range, or the last of the
-            allowed batch sizes is not the maximum, or padding of inputs is
-            wanted. Permanent.
+            allowed batch sizes is not the maximum. Permanent.
           ResourceExhaustedError: The system has no more threads. Transient.
         """
-        if parameters.pad_variable_length_inputs:
-            raise errors.InvalidArgumentError(
-                "pad_variable_length_inputs must be false, as inputs are never "
-                "padded; got true"
-            )
         self._queue = _updated(
             defaults.queue,
             parameters,
@@ -68,7 +61,9 @@ class BatchThreads:
         )
         session = _updated(defaults.session, parameters, "rerun_failed_batches")
         self._session = dataclasses.replace(
-            session, allowed_batch_sizes=tuple(parameters.allowed_batch_sizes)
+            session,
+            allowed_batch_sizes=tuple(parameters.allowed_batch_sizes),
+            pad_variable_length_inputs=parameters.pad_variable_length_inputs,
         )
         self._session.require_max_batch_size(self._queue.batch_size_limit)
         self._scheduler = shared_batch_scheduler.SharedBatchScheduler(

@@ -2,7 +2,6 @@
 
 import numpy as np
 from absl.testing import absltest
-from google.protobuf import text_format
 
 from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.servables.tensorflow import (
@@ -42,17 +41,25 @@ class BatchThreadsTest(absltest.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, "2; got 3"):
             session.run(["y:0"], {"x:0": np.zeros(3)})
 
-    def test_padding_of_inputs_is_refused(self) -> None:
-        """A file that says that it is not wanted is fine."""
-        parameters = session_bundle_config_pb2.BatchingParameters()
-        text_format.Parse("pad_variable_length_inputs: false", parameters)
-        batch_threads.BatchThreads(parameters).close()
-        parameters.pad_variable_length_inputs = True
-        with self.assertRaisesRegex(
-            errors.InvalidArgumentError,
-            "pad_variable_length_inputs must be false",
-        ):
-            batch_threads.BatchThreads(parameters)
+    def test_padding_of_inputs_is_that_of_the_parameters(self) -> None:
+        """A long call waits until a short one comes; off, both run apart."""
+        for pads, num_runs in ((False, 2), (True, 1)):
+            parameters = _parameters(
+                max_batch_size=2, batch_timeout_micros=60_000_000
+            )
+            parameters.pad_variable_length_inputs = pads
+            threads = batch_threads.BatchThreads(parameters)
+            self.addCleanup(threads.close)
+            wrapped = fake_session.FakeSession()
+            session = threads.session(wrapped)
+            self.addCleanup(session.close)
+            futures = [
+                session.run_async(["y:0"], {"x:0": [row]})
+                for row in ([0.0, 2.0], [4.0])
+            ]
+            y = [future.result()[0].tolist() for future in futures]
+            self.assertEqual(len(wrapped.inputs), num_runs)
+            self.assertEqual(y, [[[2, 3]], [[4, 4] if pads else [4]]])
 
     def test_sessions_outlive_the_closing_of_the_threads(self) -> None:
         """Those that are open go on; there are no new ones."""

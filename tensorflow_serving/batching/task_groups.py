@@ -1,0 +1,84 @@
+"""Which tasks of a batch can be run as one."""
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+from tensorflow_serving.batching import batched_function
+
+# Padded inputs hold at most so many times the values that callers sent: one
+# long row among short ones must not take the memory of the server.
+_MAX_GROWTH: Final = 64
+
+_Tasks = Sequence[batched_function.FunctionTask]
+
+
+def groups(tasks: _Tasks) -> Sequence[_Tasks]:
+    """Returns the tasks in groups of those that can be run as one.
+
+    Parts of a task that has to run alone are replaced by the whole task.
+    """
+    function = tasks[0].function
+    if (
+        function.has_rows_of_one_shape
+        and not function.runs_alone
+        and all(task.function is function for task in tasks)
+    ):
+        return [tasks]
+    by_key: dict[Hashable, list[batched_function.FunctionTask]] = {}
+    for task in tasks:
+        function = task.function
+        if not function.runs_alone:
+            key = (id(function), function.merge_key(task))
+            by_key.setdefault(key, []).append(task)
+        elif (whole := task.unsplit()) is not None:
+            by_key[id(whole)] = [whole]
+    found: list[_Tasks] = []
+    for alike in by_key.values():
+        if len(alike) > 1 and alike[0].function.pads_inputs:
+            found += _limited(alike)
+        else:
+            found.append(alike)
+    return found
+
+
+def _limited(tasks: _Tasks) -> Sequence[_Tasks]:
+    """Returns tasks in groups that padding does not make too large."""
+    found = [_PaddedGroup()]
+    for task in tasks:
+        if not found[-1].add(task):
+            found.append(_PaddedGroup())
+            found[-1].add(task)
+    return [group.tasks for group in found]
+
+
+class _PaddedGroup:
+    """Tasks whose rows are padded to one shape for each of the inputs."""
+
+    def __init__(self) -> None:
+        self.tasks: list[batched_function.FunctionTask] = []
+        self._row_shapes: list[tuple[int, ...]] = []
+        self._num_rows = 0
+        # Those that callers sent.
+        self._num_values = 0
+
+    def add(self, task: batched_function.FunctionTask) -> bool:
+        """Adds a task; returns whether there was room, as for the first."""
+        shapes = [array.shape[1:] for array in task.inputs]
+        if self.tasks:
+            shapes = [
+                tuple(map(max, *pair))
+                for pair in zip(self._row_shapes, shapes, strict=True)
+            ]
+        num_rows = self._num_rows + task.num_rows
+        num_values = self._num_values + sum(
+            [array.size for array in task.inputs]
+        )
+        num_padded = num_rows * sum(map(math.prod, shapes))
+        if self.tasks and num_padded > _MAX_GROWTH * num_values:
+            return False
+        self.tasks.append(task)
+        self._row_shapes = shapes
+        self._num_rows = num_rows
+        self._num_values = num_values
+        return True
