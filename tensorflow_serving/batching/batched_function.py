@@ -256,7 +256,7 @@ class BatchedFunction:
           session: Runs the function.
           fetches: Names of tensors.
           feeds: Names of tensors.
-          clock: Tells when tasks arrive and run.
+          clock: Measures when tasks arrive and run.
           runs_alone: Whether tasks must not be merged, whatever the shapes.
           takes_any_shape: Whether inputs may have other shapes than the graph
             says, as for TensorFlow itself.

@@ -29,7 +29,7 @@ class StatisticsTest(absltest.TestCase):
     """Batches by size and by reason, and refused tasks."""
 
     def setUp(self) -> None:
-        """Makes a callback that can be held, and notes why batches ended."""
+        """Makes a callback that can be held, and records why batches ended."""
         super().setUp()
         self.reasons: queue_lib.Queue[batch_scheduler.CloseReason | None] = (
             queue_lib.Queue()

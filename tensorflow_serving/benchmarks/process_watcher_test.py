@@ -8,7 +8,7 @@ from absl.testing import absltest
 
 from tensorflow_serving.benchmarks import process_watcher
 
-# Takes 0.2 s of the CPU and tells so; ends when its input does.
+# Takes 0.2 s of the CPU and prints a line; ends when its input does.
 _BUSY = """
 import sys, time
 while time.process_time() < 0.2:

@@ -75,7 +75,7 @@ class _Failing:
 
 
 class _WatchedClock(fake_clock.FakeClock):
-    """Tells when somebody waits for a certain time."""
+    """Signals when somebody waits for a certain time."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()

@@ -156,7 +156,7 @@ class LoaderHarness:
         """Returns what the loader estimates.
 
         Raises:
-          ServingError: It cannot tell.
+          ServingError: The loader cannot make an estimate.
         """
         assert self._loader is not None
         return self._call("estimating", self._loader.estimate_resources)

@@ -11,7 +11,7 @@ class SimpleLoaderTest(absltest.TestCase):
     """A loader made of functions."""
 
     def setUp(self) -> None:
-        """Takes notes of the calls."""
+        """Makes a list of the calls."""
         super().setUp()
         self.calls: list[str] = []
 

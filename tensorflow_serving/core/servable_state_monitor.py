@@ -28,7 +28,7 @@ _StateAndTime = event_bus.EventAndTime[servable.ServableState]
 
 
 class ServableStateMonitor:
-    """Remembers the last state of each version that a bus tells of.
+    """Remembers the last state of each version that a bus reports.
 
     It knows what was published since it was made, so make it before the
     manager. Of the versions of a servable that came to an end it remembers the

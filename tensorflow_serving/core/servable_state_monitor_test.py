@@ -163,7 +163,7 @@ class ServableStateMonitorTest(absltest.TestCase):
         ):
             self._monitor(max_count_log_events=-1)
 
-    def test_closed_monitor_hears_no_more(self) -> None:
+    def test_closed_monitor_records_nothing(self) -> None:
         """A closed monitor ignores later events and keeps the known states."""
         before = _state(1, _ManagerState.START)
         with self._monitor() as monitor:

@@ -71,7 +71,7 @@ def _versions(*texts: str) -> list[servable.ServableData[str]]:
 class SourceAdapterTest(absltest.TestCase):
     """Between a source and a target."""
 
-    def test_target_hears_what_adapt_returns(self) -> None:
+    def test_target_gets_what_adapt_returns(self) -> None:
         """An adapter sees all versions of a call at once."""
         target = _Target()
         with _Newest() as adapter:

@@ -59,7 +59,7 @@ class SourceRouterTest(parameterized.TestCase):
         ):
             _ByNumber(0)
 
-    def test_only_the_chosen_target_hears(self) -> None:
+    def test_only_the_chosen_target_is_called(self) -> None:
         """The versions are passed on as they are."""
         with _ByNumber(2) as router:
             targets = _connect(router)

@@ -46,7 +46,7 @@ class _Target(source.Target[str]):
 class ConnectTest(absltest.TestCase):
     """A source that is connected tells its target."""
 
-    def test_target_hears_of_versions(self) -> None:
+    def test_target_gets_versions(self) -> None:
         """A target gets the versions of the source that it is connected to."""
         target = _Target()
         source.connect_source_to_target(_Source(), target)

@@ -127,13 +127,13 @@ class MnistClassifierTest(parameterized.TestCase):
         """A model is warmed up with the smallest and the largest batch."""
         sizes = []
 
-        def note(x: np.ndarray) -> np.ndarray:
+        def record(x: np.ndarray) -> np.ndarray:
             sizes.append(len(x))
             self.assertFalse(x.any())
             return x[:, :10]
 
         def model(x: tf.Tensor) -> tf.Tensor:
-            y = tf.numpy_function(note, [x], tf.float32)
+            y = tf.numpy_function(record, [x], tf.float32)
             return tf.ensure_shape(y, [None, 10])
 
         with mnist_classifier.MnistClassifier(

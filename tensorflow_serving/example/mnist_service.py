@@ -67,7 +67,7 @@ class AsyncMnistService:
     The calls that come in a row are scheduled together. When a caller leaves,
     its call leaves the queue.
 
-    See call_timing for what callers can ask for. If the function tells which
+    See call_timing for what callers can ask for. If the function returns which
     version answered, it is in the same metadata, as "serving-version".
     """
 

@@ -89,7 +89,7 @@ class _BatchableSession:
         return run
 
     def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
-        """Tells the shape of the images."""
+        """Returns the spec of the images."""
         return tensor_spec.TensorSpec(name, np.dtype(np.float32), (None, 784))
 
     def close(self) -> None:
@@ -216,7 +216,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
     def test_version_is_told_to_those_who_ask(
         self, metadata: call_lib.Metadata, version: str | None
     ) -> None:
-        """A function that has the version as its second output tells it."""
+        """A caller gets the version if it is the second output."""
         call = _Call(_request([0.5] * 784).SerializeToString(), metadata)
         batching = batching_session.BatchingSession(
             batching_session.Options(),
@@ -230,9 +230,9 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         service.when_idle()
         batching.close()
         assert call.response is not None
-        told = dict(call.trailing_metadata)
-        self.assertEqual(told.get("serving-version"), version)
-        self.assertEqual("serving-batch-size" in told, version is not None)
+        trailers = dict(call.trailing_metadata)
+        self.assertEqual(trailers.get("serving-version"), version)
+        self.assertEqual("serving-batch-size" in trailers, version is not None)
 
     def test_call_that_was_left_costs_nothing(self) -> None:
         """A call may be left before it is scheduled, and while it waits."""

@@ -1,4 +1,4 @@
-"""Health that tells whether models can be called.
+"""Health of models: whether they can be called.
 
 ""                                      every model has a version
 PredictionService, ModelService         the same; both also with their

@@ -124,7 +124,7 @@ class ServerCore:
 
     @property
     def events(self) -> event_bus.EventBus[servable.ServableState]:
-        """Tells what becomes of each version."""
+        """The bus on which each change of a version is published."""
         return self._event_bus
 
     @property
@@ -315,7 +315,7 @@ class ServerCore:
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
     ) -> None:
-        """Notes which of the first models have been loaded or have failed."""
+        """Records which of the first models have been loaded or have failed."""
         state = event.event
         is_known = state.manager_state is _AVAILABLE or (
             state.manager_state is _END and state.error is not None

@@ -442,7 +442,7 @@ class StreamCallTest(_RouterTest):
                 self._send(frame_script.data(stream_id, _frame(b"a")))
             self.assertEqual(self._answer(stream_id).status, code)
 
-    def test_services_hear_of_a_stop(self) -> None:
+    def test_services_are_notified_of_a_stop(self) -> None:
         """Services are notified of a stop, also for calls that begin later."""
         self._start()
         self._send(raw_client.head(1, _STREAM))

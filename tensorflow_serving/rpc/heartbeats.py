@@ -27,15 +27,15 @@ class Heartbeats:
         # When to send the next signal, and which; None: never.
         self._deadline: float | None = None
         self._next_signal: signal.Signals | None = signal.SIGABRT
-        self.hear(now)
+        self.record(now)
 
     @property
     def deadline(self) -> float | None:
-        """When signal_due() has a signal if nothing is heard; None: never."""
+        """When signal_due() has a signal if no heartbeat comes; None: never."""
         return self._deadline
 
-    def hear(self, now: float) -> None:
-        """Takes a heartbeat, which comes too late after the first signal."""
+    def record(self, now: float) -> None:
+        """Records a heartbeat, which comes too late after the first signal."""
         if self._timeout_seconds and self._next_signal is signal.SIGABRT:
             self._deadline = now + self._timeout_seconds
 

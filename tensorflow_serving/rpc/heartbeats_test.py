@@ -15,11 +15,11 @@ class HeartbeatsTest(absltest.TestCase):
         super().setUp()
         self.heartbeats = heartbeats.Heartbeats(10.0, 100.0)
 
-    def test_worker_that_is_heard_gets_no_signal(self) -> None:
+    def test_worker_that_sends_heartbeats_gets_no_signal(self) -> None:
         """Each heartbeat gives it the whole time again."""
         for now in (105.0, 109.0, 118.0):
             self.assertIsNone(self.heartbeats.signal_due(now))
-            self.heartbeats.hear(now)
+            self.heartbeats.record(now)
             self.assertEqual(self.heartbeats.deadline, now + 10)
 
     def test_silent_worker_is_aborted_and_then_killed(self) -> None:
@@ -35,7 +35,7 @@ class HeartbeatsTest(absltest.TestCase):
     def test_heartbeat_after_the_first_signal_is_too_late(self) -> None:
         """The worker is ending, and may hang while it does."""
         self.assertEqual(self.heartbeats.signal_due(110.0), signal.SIGABRT)
-        self.heartbeats.hear(111.0)
+        self.heartbeats.record(111.0)
         self.assertEqual(self.heartbeats.signal_due(112.0), signal.SIGKILL)
 
     def test_worker_without_heartbeats_may_be_silent(self) -> None:

@@ -15,7 +15,7 @@ from tensorflow_serving.rpc.http2 import stream as stream_lib
 
 # How long a peer may take to close its side after the server has closed its.
 _LINGER_SECONDS = 1.0
-# How long a peer may take to answer that it heard of the end.
+# How long a peer may take to acknowledge the end.
 _GOODBYE_SECONDS = 1.0
 # How much is read of a peer at a time, at first. If what it sent took long to
 # handle, it is half as much, so that others have their turn before the next

@@ -23,7 +23,7 @@ _PATH = "/package.Service/Method"
 
 
 class _Owner:
-    """A lane that notes the streams with news."""
+    """A lane that records the streams with news."""
 
     def __init__(self, limits: limits_lib.Limits) -> None:
         self.loop = event_loop.EventLoop()
@@ -33,7 +33,7 @@ class _Owner:
         self.streams: list[stream_lib.Stream] = []
 
     def advance(self, the_peer: peer.Peer, stream: stream_lib.Stream) -> None:
-        """Notes a stream."""
+        """Records a stream."""
         self.streams.append(stream)
 
     def resume(self, call: wire_call.WireStreamCall) -> None:
@@ -198,7 +198,7 @@ class PeerTest(absltest.TestCase):
         for _ in range(3):
             self.owner.turn()
 
-    def test_client_that_breaks_a_rule_hears_which(self) -> None:
+    def test_client_that_breaks_a_rule_is_sent_its_name(self) -> None:
         """The socket is closed when the client has closed its side."""
         self._greet()
         self.client.send(frames.window_update(1, 1))

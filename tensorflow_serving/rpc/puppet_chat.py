@@ -55,10 +55,10 @@ class PuppetChat:
             raise errors.NotFoundError("no such chat")
         if ("mood", "worse") in list(call.metadata):
             raise SystemExit("secret")
-        call.on_request = self._note
-        call.on_requests_end = lambda: self._note("end")
+        call.on_request = self._record
+        call.on_requests_end = lambda: self._record("end")
         call.on_cancelled = lambda: self.news.put("cancelled")
-        call.on_writable = self._note_writable
+        call.on_writable = self._on_writable
         call.on_drain = lambda: self.news.put("drain")
         self.calls.put(call)
 
@@ -70,7 +70,7 @@ class PuppetChat:
             on_idle()
         return False
 
-    def _note(self, news: bytes | str) -> None:
+    def _record(self, news: bytes | str) -> None:
         self.threads.add(threading.get_ident())
         self.news.put(news)
         if news == b"raise":
@@ -78,6 +78,6 @@ class PuppetChat:
         if news == b"break":
             raise ZeroDivisionError("secret")
 
-    def _note_writable(self) -> None:
+    def _on_writable(self) -> None:
         self.threads.add(threading.get_ident())
         self.writable.release()

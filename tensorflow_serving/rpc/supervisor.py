@@ -391,7 +391,7 @@ class Supervisor:
             self._begin(process)
         try:
             while message := process.read():
-                self._hear(process, message)
+                self._receive(process, message)
             process.wait_for_end()
         except BaseException:
             # Nobody else would see it end.
@@ -410,11 +410,11 @@ class Supervisor:
                 process.send_signal(self._stop_signal)
             self._notify()
 
-    def _hear(
+    def _receive(
         self, process: worker_process.WorkerProcess, message: bytes
     ) -> None:
         with self._lock:
-            if not self._workers.hear(process, message, self._clock.now()):
+            if not self._workers.receive(process, message, self._clock.now()):
                 return
             num_ready = self._workers.num_ready
             self._notify()

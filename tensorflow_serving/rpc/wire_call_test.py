@@ -145,7 +145,7 @@ class WireCallTest(_CallTest):
         self.assertFalse(self.client.drop_frames())
         self.assertFalse(call.is_active)
 
-    def test_service_hears_once_that_its_caller_left(self) -> None:
+    def test_service_is_notified_once_that_its_caller_left(self) -> None:
         """A reply after that goes nowhere."""
         call = self._call()
         call.on_cancelled = mock.Mock()

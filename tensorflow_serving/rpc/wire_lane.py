@@ -3,8 +3,8 @@
 In each round of its loop the thread
 
 1. reads what has come, on all sockets that have something, and begins the
-   calls in it: a method that answers later only notes its call;
-2. lets the services work on what they noted, which may run a batch here;
+   calls in it: a method that answers later only records its call;
+2. lets the services work on what they recorded, which may run a batch here;
 3. sends what there is to send, at most once for each peer.
 
 So one recv() brings many calls, one batch runs them, and one send() carries

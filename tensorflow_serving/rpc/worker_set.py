@@ -50,12 +50,12 @@ class WorkerSet:
         self._processes.remove(process)
         return process.reap()
 
-    def hear(
+    def receive(
         self, process: worker_process.WorkerProcess, message: bytes, now: float
     ) -> bool:
         """Takes what a process sends; returns whether it has become ready."""
         if process.heartbeats is not None:
-            process.heartbeats.hear(now)
+            process.heartbeats.record(now)
             return False
         if worker.READY not in message:
             return False
@@ -99,7 +99,7 @@ class WorkerSet:
         """Restarts the time in which each process must send a heartbeat."""
         for process in self._processes:
             if process.heartbeats is not None:
-                process.heartbeats.hear(now)
+                process.heartbeats.record(now)
 
     def reap_orphans(self) -> Iterator[str]:
         """Waits for orphans that have ended; yields lines for the log."""

@@ -30,12 +30,12 @@ class WorkerSetTest(absltest.TestCase):
     def test_worker_is_ready_once(self) -> None:
         """A worker becomes ready once; later messages are heartbeats."""
         first, _ = self.processes
-        self.assertFalse(self.workers.hear(first, worker.HEARTBEAT, 0.0))
+        self.assertFalse(self.workers.receive(first, worker.HEARTBEAT, 0.0))
         self.assertEqual(self.workers.num_ready, 0)
         self.assertTrue(
-            self.workers.hear(first, worker.HEARTBEAT + worker.READY, 1.0)
+            self.workers.receive(first, worker.HEARTBEAT + worker.READY, 1.0)
         )
-        self.assertFalse(self.workers.hear(first, worker.READY, 2.0))
+        self.assertFalse(self.workers.receive(first, worker.READY, 2.0))
         self.assertEqual(self.workers.num_ready, 1)
         self.assertEqual(len(self.workers), 2)
 
@@ -43,7 +43,7 @@ class WorkerSetTest(absltest.TestCase):
         """Its next deadline is that of SIGKILL."""
         first, second = self.processes
         self.assertIsNone(self.workers.next_silence())
-        self.workers.hear(first, worker.READY, 0.0)
+        self.workers.receive(first, worker.READY, 0.0)
         self.assertEqual(self.workers.next_silence(), 10.0)
         self.assertEqual(list(self.workers.end_silent(9.9)), [])
         (line,) = self.workers.end_silent(10.0)
@@ -56,8 +56,8 @@ class WorkerSetTest(absltest.TestCase):
     def test_heartbeat_and_forgiveness_give_time(self) -> None:
         """A heartbeat is for its worker, and forgiveness for all."""
         for process in self.processes:
-            self.workers.hear(process, worker.READY, 0.0)
-        self.workers.hear(self.processes[0], worker.HEARTBEAT, 5.0)
+            self.workers.receive(process, worker.READY, 0.0)
+        self.workers.receive(self.processes[0], worker.HEARTBEAT, 5.0)
         self.assertEqual(self.workers.next_silence(), 10.0)
         self.workers.forgive_silence(8.0)
         self.assertEqual(self.workers.next_silence(), 18.0)

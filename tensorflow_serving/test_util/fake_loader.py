@@ -1,4 +1,4 @@
-"""A loader that takes notes, and fails or blocks when a test wants it."""
+"""A loader that records its calls, and fails or blocks when a test wants it."""
 
 import threading
 from collections.abc import Sequence
@@ -73,14 +73,14 @@ class FakeLoader(loader.Loader):
 
     def estimate_resources(self) -> resource_tracker.ResourceAllocation:
         """Returns the memory that the test has set."""
-        self._take_note("estimate")
+        self._record("estimate")
         if self._estimate_error is not None:
             raise self._estimate_error
         return resource_tracker.ResourceAllocation(self.ram_in_bytes)
 
     def load(self) -> None:
         """Loads, or raises the next error."""
-        self._take_note("load")
+        self._record("load")
         self.load_started.set()
         self.may_load.wait()
         with self._lock:
@@ -91,7 +91,7 @@ class FakeLoader(loader.Loader):
 
     def unload(self) -> None:
         """Unloads."""
-        self._take_note("unload")
+        self._record("unload")
         self.unload_started.set()
         self.may_unload.wait()
         with self._lock:
@@ -105,7 +105,7 @@ class FakeLoader(loader.Loader):
         assert self.is_loaded, "the servable must be loaded"
         return self._servable
 
-    def _take_note(self, call: str) -> None:
+    def _record(self, call: str) -> None:
         with self._lock:
             self.calls.append(call)
             self.threads.append(threading.current_thread())

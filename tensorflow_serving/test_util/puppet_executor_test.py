@@ -12,7 +12,7 @@ class PuppetExecutorTest(absltest.TestCase):
     """An executor that runs work when a test says so."""
 
     def setUp(self) -> None:
-        """Takes notes of the work that was run."""
+        """Makes a list of the work that was run."""
         super().setUp()
         self.executor = puppet_executor.PuppetExecutor()
         self.done: list[str] = []

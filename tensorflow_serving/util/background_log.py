@@ -85,7 +85,7 @@ class BackgroundHandler(logging.Handler):
             for record in records:
                 self._target.handle(record)
             if num_dropped:
-                self._target.handle(_note_of(num_dropped))
+                self._target.handle(_record_of(num_dropped))
             self._target.flush()
 
 
@@ -104,7 +104,7 @@ def flush() -> None:
         handler.flush()
 
 
-def _note_of(num_dropped: int) -> logging.LogRecord:
+def _record_of(num_dropped: int) -> logging.LogRecord:
     return logging.LogRecord(
         "log",
         logging.WARNING,

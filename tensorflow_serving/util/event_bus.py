@@ -54,7 +54,7 @@ class EventBus(Generic[E]):
         return subscription
 
     def publish(self, event: E) -> None:
-        """Returns when all subscribers have heard of the event."""
+        """Calls all subscribers, and returns after the last of them."""
         with self._lock:
             event_and_time = EventAndTime(event, self._clock.now())
             for callback in self._callbacks.values():

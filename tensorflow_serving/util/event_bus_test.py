@@ -13,30 +13,30 @@ class EventBusTest(absltest.TestCase):
     """Tests of the delivery of events to subscribers."""
 
     def setUp(self) -> None:
-        """Makes a bus, and room for what is heard."""
+        """Makes a bus, and a list for what is received."""
         super().setUp()
         self.clock = fake_clock.FakeClock()
         self.bus = event_bus.EventBus[str](self.clock)
-        self.heard: list[event_bus.EventAndTime[str]] = []
+        self.received: list[event_bus.EventAndTime[str]] = []
 
     def _events(self) -> list[str]:
-        return [each.event for each in self.heard]
+        return [each.event for each in self.received]
 
     def test_event_without_subscribers_is_lost(self) -> None:
         """Later subscribers do not get an event that nobody got."""
         self.bus.publish("before")
-        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(self.received.append)
         self.bus.publish("after")
         self.assertEqual(self._events(), ["after"])
 
     def test_event_comes_with_its_time(self) -> None:
         """An event comes with its time in seconds of the clock of the bus."""
-        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(self.received.append)
         self.bus.publish("first")
         self.clock.advance_micros(1_500_000)
         self.bus.publish("second")
         self.assertEqual(
-            self.heard,
+            self.received,
             [
                 event_bus.EventAndTime("first", 0.0),
                 event_bus.EventAndTime("second", 1.5),
@@ -68,9 +68,9 @@ class EventBusTest(absltest.TestCase):
         self.bus.publish("event")
         self.assertEqual(calls, ["first", "second", "first"])
 
-    def test_closed_subscription_hears_nothing(self) -> None:
+    def test_closed_subscription_receives_nothing(self) -> None:
         """Closing is idempotent, and leaves the others alone."""
-        first = self.bus.subscribe(self.heard.append)
+        first = self.bus.subscribe(self.received.append)
         other: list[event_bus.EventAndTime[str]] = []
         self.bus.subscribe(other.append)
         self.bus.publish("before")
@@ -84,7 +84,7 @@ class EventBusTest(absltest.TestCase):
         """A block that ends, also by an error, closes the subscription."""
         with (
             self.assertRaises(KeyError),
-            self.bus.subscribe(self.heard.append),
+            self.bus.subscribe(self.received.append),
         ):
             self.bus.publish("inside")
             raise KeyError
@@ -114,10 +114,10 @@ class EventBusTest(absltest.TestCase):
             may_end.set()
         self.assertEqual(steps, ["callback", "closed"])
 
-    def test_all_hear_the_same_order(self) -> None:
+    def test_all_receive_the_same_order(self) -> None:
         """All subscribers see one order; a thread's events keep theirs."""
         other: list[event_bus.EventAndTime[str]] = []
-        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(self.received.append)
         self.bus.subscribe(other.append)
 
         def publish(name: str) -> None:
@@ -126,7 +126,7 @@ class EventBusTest(absltest.TestCase):
 
         with futures.ThreadPoolExecutor(3) as executor:
             list(executor.map(publish, "abc"))
-        self.assertEqual(self.heard, other)
+        self.assertEqual(self.received, other)
         for name in "abc":
             self.assertEqual(
                 [each for each in self._events() if each.startswith(name)],
@@ -140,7 +140,7 @@ class EventBusTest(absltest.TestCase):
             raise KeyError("broken callback")
 
         self.bus.subscribe(callback)
-        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(self.received.append)
         with self.assertLogs(level="ERROR") as log:
             self.bus.publish("event")
         self.assertIn("broken callback", log.output[0])
@@ -153,7 +153,7 @@ class EventBusTest(absltest.TestCase):
             raise SystemExit
 
         self.bus.subscribe(callback)
-        self.bus.subscribe(self.heard.append)
+        self.bus.subscribe(self.received.append)
         with self.assertLogs(level="ERROR"):
             self.bus.publish("event")
         self.assertEqual(self._events(), ["event"])

@@ -191,7 +191,7 @@ class Connection:
         if not stream.has_news and (
             ends or stream.num_received_bytes >= stream.wanted_bytes
         ):
-            self._table.note(stream)
+            self._table.add_news(stream)
 
     def _on_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         """6.1: DATA with padding, or on a stream that takes no data."""

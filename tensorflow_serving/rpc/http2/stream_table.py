@@ -20,7 +20,7 @@ _MAX_REMEMBERED_RESETS = 1_024
 
 
 class StreamTable:
-    """Opens and ends streams, and notes which have news. Not thread-safe."""
+    """Opens and ends streams, and records which have news. Not thread-safe."""
 
     __slots__ = (
         "_incoming",
@@ -80,14 +80,14 @@ class StreamTable:
         return self.num_opened - self._num_lost - len(self.by_id)
 
     def take_news(self) -> Sequence[stream_lib.Stream]:
-        """Returns each stream that was noted since the last time, once."""
+        """Returns each stream that had news since the last time, once."""
         news, self._news = self._news, []
         for stream in news:
             stream.has_news = False
         return news
 
-    def note(self, stream: stream_lib.Stream) -> None:
-        """Notes that there is something to see on a stream."""
+    def add_news(self, stream: stream_lib.Stream) -> None:
+        """Records that there is something to see on a stream."""
         if not stream.has_news:
             stream.has_news = True
             self._news.append(stream)
@@ -193,14 +193,14 @@ class StreamTable:
             self.lose(stream, fault.code)
 
     def lose(self, stream: stream_lib.Stream, code: frames.ErrorCode) -> None:
-        """Forgets a stream that ended early, and notes it."""
+        """Forgets a stream that ended early, which is news."""
         stream.reset_code = code
         self._num_lost += 1
         self.forget(stream)
-        self.note(stream)
+        self.add_news(stream)
 
     def lose_all(self, code: frames.ErrorCode) -> None:
-        """Forgets all streams, and notes them."""
+        """Forgets all streams, and makes each of them news."""
         for stream in list(self.by_id.values()):
             self.lose(stream, code)
 

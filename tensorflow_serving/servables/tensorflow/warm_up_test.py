@@ -1,4 +1,4 @@
-"""Tests for warm_up, with a session that takes notes."""
+"""Tests for warm_up, with a session that records its runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -336,7 +336,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         problems: dict[str, errors.ServingError] = {}
         for name, monitored in servables.items():
             look = looks.get(monitored)
-            self._note_stall(name, is_stalled=look is None)
+            self._log_stall(name, is_stalled=look is None)
             if look is None:
                 look = _stalled(monitored.settings)
             outlook = poll_schedule.Outlook()
@@ -368,7 +368,7 @@ class FileSystemStoragePathSource(source.Source[str]):
             with self._lock:
                 monitored.look_by(due_time)
 
-    def _note_stall(self, name: str, *, is_stalled: bool) -> None:
+    def _log_stall(self, name: str, *, is_stalled: bool) -> None:
         """Logs when the storage of a servable stops to answer, and starts."""
         if is_stalled == (name in self._stalled):
             return

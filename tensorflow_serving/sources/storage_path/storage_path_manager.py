@@ -71,7 +71,7 @@ class StoragePathManager:
           adapter: Makes loaders of the paths of versions; closed by the caller,
             after this object. It has no target yet.
           options: See AspiredVersionsManager.
-          event_bus: Tells what becomes of each version; None for one that only
+          event_bus: Publishes changes of versions; None for a bus that only
             this object knows.
           resource_tracker: See AspiredVersionsManager.
 

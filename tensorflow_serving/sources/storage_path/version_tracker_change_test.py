@@ -88,7 +88,7 @@ class LossTest(absltest.TestCase):
     """Versions that were out of sight while they were loaded."""
 
     def test_load_that_failed_meanwhile_is_tried_again(self) -> None:
-        """An error in between tells the manager to."""
+        """An error in between makes the manager try again."""
         for fails_first in (True, False):
             fixture = tracker_fixture.TrackerFixture()
             fixture.look(0, {1: 2})
