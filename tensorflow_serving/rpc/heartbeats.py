@@ -4,7 +4,7 @@ import signal
 from typing import Final
 
 # From SIGABRT, for which a worker writes its stacks, to SIGKILL.
-_ABORT_SECONDS: Final = 2.0
+ABORT_SECONDS: Final = 2.0
 
 
 class Heartbeats:
@@ -46,7 +46,7 @@ class Heartbeats:
         due = self._next_signal
         if due is signal.SIGABRT:
             self._next_signal = signal.SIGKILL
-            self._deadline = now + _ABORT_SECONDS
+            self._deadline = now + ABORT_SECONDS
         else:
             self._next_signal = None
             self._deadline = None

@@ -14,6 +14,7 @@ silent.
 import contextlib
 import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -104,7 +105,8 @@ def main() -> None:
     """Runs the program; see the module docstring."""
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
-    this_worker = worker.Worker.from_environment()
+    # Number 1: a worker that hangs ends a second after its supervisor.
+    this_worker = worker.Worker.from_environment(signal.SIGHUP)
     if this_worker is not None:
         _work(this_worker, int(sys.argv[1]))
         return

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.rpc import puppet_connection
+from tensorflow_serving.rpc import heartbeats, puppet_connection
 from tensorflow_serving.rpc import supervisor as supervisor_lib
+from tensorflow_serving.rpc import worker as worker_lib
 
 _CONTAINER = ("unshare", "--map-root-user", "--pid", "--fork", "--kill-child")
 
@@ -100,6 +101,16 @@ class ProgramTest(puppet_connection.PuppetTestCase):
         for worker in self.workers:
             while worker.read():
                 pass
+
+    def test_worker_that_hangs_has_as_long_as_one_without_heartbeats(
+        self,
+    ) -> None:
+        """The 12 s of a real worker are more than puppets wait for."""
+        self.assertEqual(
+            worker_lib.ALONE_SIGNAL,
+            supervisor_lib.Options(1).heartbeat_timeout_seconds
+            + heartbeats.ABORT_SECONDS,
+        )
 
     def test_workers_drain_on_ctrl_c(self) -> None:
         """They get nothing but the SIGTERM of the supervisor."""

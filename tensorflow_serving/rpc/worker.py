@@ -44,7 +44,7 @@ _PR_SET_PDEATHSIG: Final = 1
 # The signal that the system sends to a ready worker when its supervisor ends.
 # Its number, 12, is also for how many seconds the worker may run no Python
 # then: as many as a supervisor gives to one that sends no heartbeat.
-_ALONE: Final = signal.SIGUSR2
+ALONE_SIGNAL: Final = signal.SIGUSR2
 
 _STDERR: Final = 2
 
@@ -69,8 +69,14 @@ class Worker:
     Thread-safe.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(
+        self, fd: int, alone_signal: signal.Signals = ALONE_SIGNAL
+    ) -> None:
         """Takes over the socket to the supervisor; see from_environment().
+
+        Args:
+          fd: The descriptor of the socket.
+          alone_signal: The signal for ALONE_SIGNAL; tests have less time.
 
         Raises:
           OSError: The descriptor is not that of a socket.
@@ -78,6 +84,7 @@ class Worker:
         self._socket = socket.socket(fileno=fd)
         # Programs that this process starts must not inherit it.
         self._socket.set_inheritable(False)
+        self._alone_signal = alone_signal
         # Have the thread look at the two events. Not for other processes.
         self._looks, self._look = socket.socketpair()
         self._is_ready = threading.Event()
@@ -91,7 +98,9 @@ class Worker:
         )
 
     @classmethod
-    def from_environment(cls) -> "Worker | None":
+    def from_environment(
+        cls, alone_signal: signal.Signals = ALONE_SIGNAL
+    ) -> "Worker | None":
         """Returns the worker that this process is; None without a supervisor.
 
         To be called once, before other processes are started: they are no
@@ -105,7 +114,7 @@ class Worker:
         if fd is None:
             return None
         try:
-            return cls(int(fd))
+            return cls(int(fd), alone_signal)
         except (OSError, ValueError):
             raise errors.FailedPreconditionError(
                 f"{SOCKET_VARIABLE} must be the socket of a supervisor; got "
@@ -143,7 +152,7 @@ class Worker:
     def __enter__(self) -> "Worker":
         """Begins to watch the supervisor; returns itself."""
         faulthandler.enable(_STDERR)
-        _set_alarm_when_alone()
+        _set_alarm_on(self._alone_signal)
         self._thread.start()
         self._watches.wait()
         return self
@@ -182,7 +191,7 @@ class Worker:
             if self._looks.fileno() in descriptors:
                 self._looks.recv(4096)
                 if self._is_ready.is_set():
-                    _set_parent_death_signal(_ALONE)
+                    _set_parent_death_signal(self._alone_signal)
                     self._may_drain.set()
             elif self._socket.fileno() in descriptors:
                 return True
@@ -199,8 +208,8 @@ def _set_parent_death_signal(number: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
-def _set_alarm_when_alone() -> None:
-    """Has _ALONE set an alarm, without Python, in as many seconds.
+def _set_alarm_on(number: signal.Signals) -> None:
+    """Has a signal set an alarm, without Python, in as many seconds.
 
     A handler gets the number of its signal, and alarm() of the C library takes
     seconds: it can be the handler. Python may be stuck for good by then. If it
@@ -209,4 +218,4 @@ def _set_alarm_when_alone() -> None:
     library = ctypes.CDLL(None)
     library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     library.signal.restype = ctypes.c_void_p
-    library.signal(_ALONE, ctypes.cast(library.alarm, ctypes.c_void_p))
+    library.signal(number, ctypes.cast(library.alarm, ctypes.c_void_p))
