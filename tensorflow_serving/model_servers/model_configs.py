@@ -67,9 +67,13 @@ class ModelConfig:
         )
 
 
+# All models of a configuration.
+Models = tuple[ModelConfig, ...]
+
+
 def parse(
     config: model_server_config_pb2.ModelServerConfig,
-) -> tuple[ModelConfig, ...]:
+) -> Models:
     """Returns the models of a configuration.
 
     Raises:

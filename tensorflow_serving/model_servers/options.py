@@ -62,7 +62,7 @@ def model_config() -> model_server_config_pb2.ModelServerConfig:
     return config
 
 
-def models() -> tuple[model_configs.ModelConfig, ...]:
+def models() -> model_configs.Models:
     """Returns the models that the flags name.
 
     Raises:
@@ -70,14 +70,25 @@ def models() -> tuple[model_configs.ModelConfig, ...]:
         Permanent.
       NotFoundError, UnavailableError: See model_config().
     """
+    return _parse(model_config())
+
+
+def changed_models() -> model_configs.Models:
+    """Returns the models that the flags name by now.
+
+    A file is empty for a moment while it is written, so that is an error here.
+    For no models at all it must say "model_config_list {}".
+
+    Raises:
+      InvalidArgumentError, NotFoundError, UnavailableError: See models().
+    """
     config = model_config()
-    try:
-        return model_configs.parse(config)
-    except errors.InvalidArgumentError as error:
-        path = model_server_flags.MODEL_CONFIG_FILE.value
+    if not config.ByteSize():
         raise errors.InvalidArgumentError(
-            f"{error}: {path}" if path else str(error)
-        ) from None
+            "--model_config_file must hold a model_config_list; got an empty "
+            f"file: {model_server_flags.MODEL_CONFIG_FILE.value}"
+        )
+    return _parse(config)
 
 
 def server_options() -> server.Options:
@@ -176,6 +187,18 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
     session.allow_soft_placement = True
     session.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
     return config
+
+
+def _parse(
+    config: model_server_config_pb2.ModelServerConfig,
+) -> model_configs.Models:
+    try:
+        return model_configs.parse(config)
+    except errors.InvalidArgumentError as error:
+        path = model_server_flags.MODEL_CONFIG_FILE.value
+        raise errors.InvalidArgumentError(
+            f"{error}: {path}" if path else str(error)
+        ) from None
 
 
 def _addresses() -> tuple[str, ...]:

@@ -8,10 +8,7 @@ Example:
 import contextlib
 import dataclasses
 import os
-import threading
 from collections.abc import Callable
-
-from absl import logging
 
 from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
@@ -24,7 +21,7 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.rpc import shutdown as shutdown_lib
-from tensorflow_serving.util import errors, signals
+from tensorflow_serving.util import signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,54 +87,3 @@ def serve(
         health.update()
         on_running()
         options.shutdown.wait_and_stop(server, termination)
-
-
-class ConfigPoller:
-    """Calls a function every so often, until it is closed.
-
-    What the function raises is logged, once for each text.
-
-    A context manager that closes itself. Thread-safe.
-    """
-
-    def __init__(
-        self, function: Callable[[], None], period_seconds: float
-    ) -> None:
-        """Starts a thread, unless the period is 0."""
-        self._function = function
-        self._period_seconds = period_seconds
-        self._is_closed = threading.Event()
-        self._last_error = ""
-        self._thread = threading.Thread(
-            target=self._run, name="config_poller", daemon=True
-        )
-        if period_seconds > 0:
-            self._thread.start()
-
-    def poll_once(self) -> None:
-        """Calls the function."""
-        try:
-            self._function()
-            self._last_error = ""
-        except errors.ServingError as error:
-            if str(error) != self._last_error:
-                self._last_error = str(error)
-                logging.warning("The configuration stays as it is: %s", error)
-        except Exception:
-            logging.exception("Looking at the configuration failed; going on")
-
-    def close(self) -> None:
-        """Ends the thread, unless it waits for models. Idempotent."""
-        self._is_closed.set()
-
-    def __enter__(self) -> "ConfigPoller":
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Closes itself."""
-        self.close()
-
-    def _run(self) -> None:
-        while not self._is_closed.wait(self._period_seconds):
-            self.poll_once()

@@ -23,6 +23,7 @@ from tensorflow_serving.core import (
     basic_manager,
     servable,
     servable_handle,
+    servable_state_monitor,
 )
 from tensorflow_serving.model_servers import model_configs, version_labels
 from tensorflow_serving.resources import resource_tracker
@@ -92,7 +93,7 @@ class ServerCore:
     def __init__(
         self,
         options: Options,
-        models: Sequence[model_configs.ModelConfig],
+        models: model_configs.Models,
     ) -> None:
         """Starts to look for versions and to load them.
 
@@ -103,14 +104,18 @@ class ServerCore:
         """
         self._options = options
         self._event_bus = event_bus.EventBus[servable.ServableState]()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        # An event has come, or models or _is_closed have changed. Wakes all
+        # waits.
+        self._news = threading.Condition(self._lock)
         # All guarded by _lock.
-        self._models = tuple(models)
+        self._is_closed = False
+        self._models = models
         self._labels: version_labels.Labels = {}
         # The names of first models whose state is not known yet.
         self._starting = set(model_configs.names(models))
         # Held while a configuration is put into effect.
-        self._reload_lock = threading.Lock()
+        self._update_lock = threading.Lock()
         # Closed from the last one to the first.
         with contextlib.ExitStack() as stack:
             self._threads = batch_threads.BatchThreads(
@@ -120,6 +125,8 @@ class ServerCore:
             self._labels = self._assigned_labels(models, lambda *_: False)
             stack.enter_context(self._event_bus.subscribe(self._record))
             self._versions = stack.enter_context(self._serving(stack))
+            # After the monitor, so that those who wake see the new states.
+            stack.enter_context(self._event_bus.subscribe(self._wake))
             self._stack = stack.pop_all()
 
     @property
@@ -128,7 +135,7 @@ class ServerCore:
         return self._event_bus
 
     @property
-    def models(self) -> tuple[model_configs.ModelConfig, ...]:
+    def models(self) -> model_configs.Models:
         """The models of the configuration."""
         with self._lock:
             return self._models
@@ -188,35 +195,69 @@ class ServerCore:
                 f"Servable not found for request: {text}"
             ) from None
 
-    def reload(self, models: Sequence[model_configs.ModelConfig]) -> None:
-        """Serves other models from now on, and waits for those that are new.
+    def update(
+        self, models: model_configs.Models
+    ) -> Sequence[model_configs.ModelConfig]:
+        """Serves other models from now on; returns those that are new.
 
-        Models that are no longer named are unloaded. One reload at a time.
+        Models that are no longer named are unloaded.
 
         Raises:
           FailedPreconditionError: A label points at a version that is not
-            available; nothing has changed. Or a new model could not be loaded;
-            the others are served, and it is tried again. Permanent.
-          DeadlineExceededError: A new model took longer than the options
-            allow; it is still being loaded. Transient.
+            available; nothing has changed. Permanent.
         """
-        with self._reload_lock:
+        with self._update_lock:
             labels = self._assigned_labels(models, self._is_available)
             with self._lock:
                 known = set(model_configs.names(self._models))
-                self._models = tuple(models)
+                self._models = models
                 self._labels = labels
+                self._news.notify_all()
             self._versions.update_config(self._source_config(models))
-            new = [model for model in models if model.name not in known]
-            for model in new:
-                _require_version(model)
-            self._versions.monitor.wait_until_available(
-                [servable.ServableRequest.latest(each.name) for each in new],
-                self._options.model_load_timeout_seconds or None,
+        return [model for model in models if model.name not in known]
+
+    def reload(self, models: model_configs.Models) -> None:
+        """Serves other models from now on, and waits for those that are new.
+
+        Raises:
+          FailedPreconditionError: See update(). Or a new model could not be
+            loaded; the others are served, and it is tried again. Permanent.
+          DeadlineExceededError: A new model took longer than the options
+            allow; it is still being loaded. Transient.
+          CancelledError: The core is closed, or another call has taken a new
+            model out.
+        """
+        new = self.update(models)
+        for model in new:
+            _require_version(model)
+        names = model_configs.names(new)
+        self.wait_until(
+            lambda: all(self._is_settled(name) for name in names),
+            self._options.model_load_timeout_seconds,
+        )
+        for name in names:
+            self._require_available(name)
+
+    def wait_until(
+        self, is_over: Callable[[], bool], timeout_seconds: float
+    ) -> bool:
+        """Waits for a condition on models or states; returns whether it holds.
+
+        Args:
+          is_over: Asked again after each event; once the core is closed, its
+            answer does not matter.
+          timeout_seconds: How long to wait at most; 0 for any time.
+        """
+        with self._lock:
+            return self._news.wait_for(
+                lambda: self._is_closed or is_over(), timeout_seconds or None
             )
 
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            self._news.notify_all()
         self._stack.close()
 
     def __enter__(self) -> "ServerCore":
@@ -312,6 +353,42 @@ class ServerCore:
         state = self._versions.monitor.state(servable.ServableId(name, version))
         return state is not None and state.manager_state is _AVAILABLE
 
+    def _is_settled(self, name: str) -> bool:
+        """Returns whether nobody needs to wait for a model any longer."""
+        states = self._versions.monitor.version_states(name)
+        return (
+            name not in self.model_names
+            or any(each.manager_state is _AVAILABLE for each in states.values())
+            or (bool(states) and _has_failed(states[max(states)]))
+        )
+
+    def _require_available(self, name: str) -> None:
+        """Raises what reload() says of a model that has no version to serve."""
+        states = self._versions.monitor.version_states(name)
+        if any(each.manager_state is _AVAILABLE for each in states.values()):
+            return
+        newest = states[max(states)] if states else "unknown"
+        if self._is_closed or name not in self.model_names:
+            raise errors.CancelledError(
+                f"model {name} is not to be served any longer"
+            )
+        if isinstance(newest, str) or not _has_failed(newest):
+            raise errors.DeadlineExceededError(
+                f"model {name} must be AVAILABLE within "
+                f"{self._options.model_load_timeout_seconds:g} s; its newest "
+                f"version is {newest}"
+            )
+        raise errors.FailedPreconditionError(
+            f"model {name} must be AVAILABLE; got {newest}. The other models "
+            "are served"
+        )
+
+    def _wake(
+        self, event: event_bus.EventAndTime[servable.ServableState]
+    ) -> None:
+        with self._lock:
+            self._news.notify_all()
+
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
     ) -> None:
@@ -325,6 +402,15 @@ class ServerCore:
                 self._starting.remove(state.id.name)
                 if not self._starting:
                     logging.info("All models have been loaded, or have failed")
+
+
+def _has_failed(state: servable.ServableState) -> bool:
+    """Returns whether a version needs somebody's help to become available."""
+    return (
+        state.manager_state is _END
+        and state.error is not None
+        and not servable_state_monitor.may_pass(state.error)
+    )
 
 
 def _require_version(model: model_configs.ModelConfig) -> None:

@@ -15,11 +15,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from tensorflow_serving.model_servers import (
     check,
-    model_configs,
+    config_poller,
     model_server_flags,
     options,
     server,
@@ -31,15 +31,6 @@ flags.adopt_module_key_flags(model_server_flags)
 
 # A thread that needs the interpreter while a load runs Python waits this long.
 _SWITCH_SECONDS = 1e-4
-
-
-def _reload_if_changed(core: server_core.ServerCore) -> None:
-    models = options.models()
-    if models != core.models:
-        logging.info(
-            "Serving the models %s from now on", model_configs.names(models)
-        )
-        core.reload(models)
 
 
 def _say_running(addresses: Sequence[str]) -> None:
@@ -62,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
     if model_server_flags.CHECK.value:
         return check.run(model_server_flags.CHECK.value)
     termination = signals.Termination()
+    termination.call_on_hangup(lambda: None)  # until it has a meaning
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
     model_server_flags.warn_of_flags_without_meaning()
@@ -71,12 +63,14 @@ def main(argv: Sequence[str]) -> int:
             core = stack.enter_context(
                 server_core.ServerCore(options.core_options(), options.models())
             )
-        stack.enter_context(
-            server.ConfigPoller(
-                lambda: _reload_if_changed(core),
+        poller = stack.enter_context(
+            config_poller.ConfigPoller(
+                core,
+                options.changed_models,
                 model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value,
             )
         )
+        termination.call_on_hangup(poller.poll_soon)
         server.serve(
             core,
             server_options,

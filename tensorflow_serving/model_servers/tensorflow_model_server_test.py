@@ -143,6 +143,32 @@ class ModelServerTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.NotFoundError, "Servable"):
             self._client().predict(calls.Model("one"), {"x": _X})
 
+    def test_hangup_reads_the_configuration_again(self) -> None:
+        """A broken file changes nothing; the log has file, line and field."""
+        self._write(written_models.SAVED_MODEL_TF2, "one", 1)
+        self._write(written_models.SAVED_MODEL_TF2, "two", 1)
+        config = self._config("one")
+        server = self._start(f"--model_config_file={config}")
+        server.wait_for_log(_AVAILABLE.format("one", 1))
+        for text, line in (
+            (
+                "model_config_list {\n nam: 1 }",
+                f"Error parsing .*{config}:2:.*nam",
+            ),
+            ("", f"got an empty file: {config}"),
+        ):
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(text)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log(f"The configuration stays as it is: .*{line}")
+        self.assertEqual(_version(self._client(), "one"), 1)
+        self._config("two")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_log(r"is another one now; its models are \['two'\]")
+        server.wait_for_log(_AVAILABLE.format("two", 1))
+        server.wait_for_log("{name: one version: 1} is END")
+        self.assertEqual(server.stop(), 0)
+
     def test_reload_says_which_model_failed(self) -> None:
         """It returns when the new models serve, or as soon as one cannot."""
         base_path = self._write(written_models.SAVED_MODEL_TF2, "one", 1)
@@ -158,6 +184,15 @@ class ModelServerTest(parameterized.TestCase):
             errors.FailedPreconditionError, "model lost must hold a version"
         ):
             own.reload(self._models("one", "lost"))
+        broken = self._write(written_models.SAVED_MODEL_TF2, "broken", 1)
+        path = os.path.join(broken, "00000001/variables/variables.index")
+        with open(path, "r+b") as file:
+            file.write(b"garbage")
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError,
+            "model broken must be AVAILABLE; .* Variables files must be whole",
+        ):
+            own.reload(self._models("one", "broken"))
         self.assertEqual(_version(own, "one"), 1)
 
     def test_label_names_a_version(self) -> None:

@@ -6,8 +6,6 @@ Example:
         print(trial.table())
 """
 
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -26,8 +24,6 @@ _NOT_FOR_CALLERS: Final = "__saved_model_"
 _AVAILABLE: Final = servable.ManagerState.AVAILABLE
 _END: Final = servable.ManagerState.END
 
-_States = Mapping[servable.ServableId, servable.ServableState | None]
-
 
 class TrialLoad:
     """Models that are loaded and warmed up, for nobody to call.
@@ -38,7 +34,7 @@ class TrialLoad:
     def __init__(
         self,
         options: server_core.Options,
-        models: Sequence[model_configs.ModelConfig],
+        models: model_configs.Models,
     ) -> None:
         """Starts to load.
 
@@ -49,34 +45,24 @@ class TrialLoad:
         """
         self._timeout_seconds = options.model_load_timeout_seconds
         self._core = server_core.ServerCore(options, models)
-        # The versions that wait() was given.
-        self._states: _States = {}
+        # Those that wait() was given.
+        self._ids: Sequence[servable.ServableId] = ()
 
     def wait(self, ids: Sequence[servable.ServableId]) -> None:
         """Waits until each version has been loaded, or has failed."""
-        news = threading.Event()
-        deadline = time.monotonic() + self._timeout_seconds
-        left = None
-        with self._core.events.subscribe(lambda _: news.set()):
-            while True:
-                self._states = {each: self._state(each) for each in ids}
-                if not self.is_loading:
-                    return
-                if self._timeout_seconds:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return
-                news.wait(left)
-                news.clear()
+        self._ids = ids
+        self._core.wait_until(
+            lambda: not self.is_loading, self._timeout_seconds
+        )
 
     @property
     def is_loading(self) -> bool:
-        """Whether a version had not come to an end when wait() did."""
-        return not all(map(_is_final, self._states.values()))
+        """Whether a version has neither been loaded nor failed."""
+        return not all(map(_is_final, self._states().values()))
 
     def problems(self) -> Iterator[str]:
         """Yields which versions could not be loaded, and why."""
-        for each, state in self._states.items():
+        for each, state in self._states().items():
             if state is None or state.manager_state is not _AVAILABLE:
                 yield (
                     f"model {each.name}: version {each.version} must become "
@@ -101,15 +87,17 @@ class TrialLoad:
         """Closes itself."""
         self.close()
 
-    def _state(
-        self, servable_id: servable.ServableId
-    ) -> servable.ServableState | None:
-        states = self._core.states(servable_id.name)
-        return states.get(servable_id.version)
+    def _states(
+        self,
+    ) -> Mapping[servable.ServableId, servable.ServableState | None]:
+        return {
+            each: self._core.states(each.name).get(each.version)
+            for each in self._ids
+        }
 
     def _rows(self) -> Iterator[Sequence[str]]:
         """Yields a line for each signature of each version that was loaded."""
-        for each, state in self._states.items():
+        for each, state in self._states().items():
             if state is None or state.manager_state is not _AVAILABLE:
                 continue
             spec = model_pb2.ModelSpec(name=each.name)

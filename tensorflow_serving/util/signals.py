@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 _TERMINATION: Final = (signal.SIGINT, signal.SIGTERM)
@@ -54,7 +54,8 @@ class Termination:
     so does a deadline that end_within() set before.
 
     Make it in the main thread, once in a program. Thread-safe, but for wait(),
-    wait_or_woken() and close(), which are for the main thread.
+    wait_or_woken(), call_on_hangup() and close(), which are for the main
+    thread.
     """
 
     def __init__(self, *, ignores_the_next: bool = False) -> None:
@@ -78,6 +79,8 @@ class Termination:
         self._exit_code = 1  # of an end by the deadline; guarded by _lock
         self._deadline: float | None = None
         self._is_closed = False  # guarded by _lock
+        # Called for SIGHUP. Guarded by _lock.
+        self._on_hangup: Callable[[], None] = _do_nothing
         # The system writes to it, whichever thread a signal comes to. A Python
         # handler alone would run only when the main thread next runs Python.
         self._received, self._wakeup = os.pipe()
@@ -170,6 +173,19 @@ class Termination:
             self._arm_if_signalled()
         self._have_watcher_look()
 
+    def call_on_hangup(self, function: Callable[[], None]) -> None:
+        """Has each SIGHUP call a function instead of ending the process.
+
+        Args:
+          function: Runs on the thread of this object, so it must not block. The
+            last one wins.
+        """
+        with self._lock:
+            self._on_hangup = function
+        previous = signal.signal(signal.SIGHUP, _ignore)
+        self._previous.setdefault(signal.SIGHUP, previous)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
     def close(self) -> None:
         """Gives the signals back, and removes the deadline. Idempotent.
 
@@ -225,6 +241,8 @@ class Termination:
             for number in os.read(self._received, 4096):
                 if number in _TERMINATION:
                     self._handle(signal.Signals(number))
+                elif number == signal.SIGHUP:
+                    self._hang_up()
 
     def _handle(self, number: signal.Signals) -> None:
         with self._lock:
@@ -236,6 +254,11 @@ class Termination:
                 return
         if self._next_is_fatal():
             _end_by(number)
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            function = self._on_hangup
+        function()
 
     def _arm_if_signalled(self) -> None:
         """Has the process end in time; needs the lock. See end_within()."""
@@ -278,6 +301,10 @@ class Termination:
     def _have_watcher_look(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it will look anyway
             os.write(self._wakeup, _LOOK)
+
+
+def _do_nothing() -> None:
+    """Does nothing."""
 
 
 def _ignore(number: int, frame: types.FrameType | None) -> None:

@@ -34,7 +34,7 @@ class TerminationTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Puts the handlers back afterwards."""
         super().setUp()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         self.addCleanup(signal.set_wakeup_fd, -1)
 
@@ -113,6 +113,15 @@ class TerminationTest(parameterized.TestCase):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
         self.assertEqual(termination.wait(), "SIGTERM")
+
+    def test_hangup_calls_a_function_each_time(self) -> None:
+        """It is no reason to end, and the last function is the one."""
+        termination = self._termination()
+        termination.call_on_hangup(self.fail)
+        termination.call_on_hangup(termination.wake)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            self.assertIsNone(termination.wait_or_woken(_TIMEOUT_SECONDS))
 
     def test_limit_of_any_length_is_good(self) -> None:
         """Timers take less, but nobody waits that long."""
