@@ -183,6 +183,8 @@ class TensorMap(Generic[_Message]):
         rest: bytes,
         tensors: Mapping[str, npt.NDArray[Any]],
         num_messages: int,
+        *,
+        as_content: bool = False,
     ) -> Sequence[bytes] | npt.NDArray[np.uint8]:
         """Returns serialized messages that share tensors between them.
 
@@ -191,6 +193,7 @@ class TensorMap(Generic[_Message]):
           tensors: By name. Each message gets as many rows, one after the other;
             a message alone gets the tensors whatever their shapes.
           num_messages: At least 1.
+          as_content: See tensor_codec.encode().
 
         Returns:
           The messages; if they have one size, perhaps as an array of shape
@@ -211,6 +214,7 @@ class TensorMap(Generic[_Message]):
             tuple(tensors),
             tuple([array.dtype for array in arrays]),
             tuple(shapes),
+            as_content=as_content,
         )
         if mold is not None:
             if num_messages == 1:
@@ -218,7 +222,7 @@ class TensorMap(Generic[_Message]):
             if mold.num_bytes <= _MAX_MOLD_BYTES:
                 return mold.fill_rows(arrays, num_messages)
         return [
-            self.encode(rest, shares)
+            self.encode(rest, shares, as_content=as_content)
             for shares in _shares(tensors, num_messages)
         ]
 
@@ -388,6 +392,8 @@ def _mold(
     names: tuple[str, ...],
     dtypes: tuple[np.dtype[Any], ...],
     shapes: tuple[tuple[int, ...], ...],
+    *,
+    as_content: bool,
 ) -> _Mold | None:
     """Returns the mold of messages.
 
@@ -397,10 +403,12 @@ def _mold(
     sizes: list[int] = []
     for name, dtype, shape in zip(names, dtypes, shapes, strict=True):
         encoding = tensor_codec.encoding(data_type.from_numpy(dtype))
-        if not encoding.is_memory or encoding.dtype != dtype:
+        is_memory = encoding.is_plain if as_content else encoding.is_memory
+        if not is_memory or encoding.dtype != dtype:
             return None
         size = encoding.num_bytes(shape)
-        head = tensor_codec.head(encoding.number, shape, encoding.field)
+        own_field = tensor_codec.CONTENT if as_content else encoding.field
+        head = tensor_codec.head(encoding.number, shape, own_field)
         parts.append(_entry_head(field, name, len(head) + size) + head)
         sizes.append(size)
     return _Mold((*parts, rest), tuple(sizes))

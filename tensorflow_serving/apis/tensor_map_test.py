@@ -195,12 +195,14 @@ class TensorMapTest(parameterized.TestCase):
         dtypes=(("f4",), ("f8", "c8"), ("f4", "i8"), ("O",)),
         num_messages=(1, 3),
         row_shape=((), (2,), (2, 0), (40, 40)),
+        as_content=(False, True),
     )
     def test_messages_share_rows(
         self,
         dtypes: tuple[str, ...],
         num_messages: int,
         row_shape: tuple[int, ...],
+        as_content: bool,
     ) -> None:
         """Each is what it would be if it were written alone."""
         responses = tensor_map.TensorMap(predict_pb2.PredictResponse, "outputs")
@@ -215,7 +217,10 @@ class TensorMapTest(parameterized.TestCase):
             for dtype in dtypes
         }
         messages = responses.encode_rows(
-            rest.SerializeToString(), tensors, num_messages
+            rest.SerializeToString(),
+            tensors,
+            num_messages,
+            as_content=as_content,
         )
         self.assertEqual(len(messages), num_messages)
         for index, data in enumerate(messages):
@@ -227,6 +232,7 @@ class TensorMapTest(parameterized.TestCase):
                         name: array[2 * index : 2 * index + 2]
                         for name, array in tensors.items()
                     },
+                    as_content=as_content,
                 ),
             )
 

@@ -147,6 +147,12 @@ LOAD_OP_LIBRARIES = flags.DEFINE_list(
     [],
     "Shared libraries with operations that are not TensorFlow's own.",
 )
+ENABLE_SERIALIZATION_AS_TENSOR_CONTENT = flags.DEFINE_bool(
+    "enable_serialization_as_tensor_content",
+    False,
+    "Whether Predict answers with tensor_content instead of float_val and its "
+    "like: the same numbers, which some clients read faster.",
+)
 SSL_CONFIG_FILE = flags.DEFINE_string(
     "ssl_config_file",
     "",
@@ -225,7 +231,6 @@ _WITHOUT_MEANING: Final[Mapping[str, Any]] = {
 # Those that this server does not offer yet: to ignore them would surprise.
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
     "enable_per_model_batching_parameters": False,
-    "enable_serialization_as_tensor_content": False,
     "monitoring_config_file": "",
     "platform_config_file": "",
     "prefer_tflite_model": False,

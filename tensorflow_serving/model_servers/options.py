@@ -104,6 +104,9 @@ def server_options() -> server.Options:
         max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
         ssl=_ssl_config(),
         shutdown=server_flags.shutdown(),
+        answers_as_content=(
+            model_server_flags.ENABLE_SERIALIZATION_AS_TENSOR_CONTENT.value
+        ),
     )
 
 

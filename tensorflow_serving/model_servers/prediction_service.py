@@ -159,9 +159,21 @@ class PredictionService:
         self,
         core: server_core.ServerCore,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        *,
+        answers_as_content: bool = False,
     ) -> None:
-        """Takes a core, which the caller closes after the server."""
+        """Takes a core, which the caller closes after the server.
+
+        Args:
+          core: The models.
+          clock: Tells how long calls run before others are looked for.
+          answers_as_content: Whether Predict returns tensor_content instead of
+            the field of each type.
+        """
         self._core = core
+        self._predict = functools.partial(
+            predict.begin, as_content=answers_as_content
+        )
         self._clock = clock
         # All are used only by the thread of the server that begins calls. The
         # groups that are not scheduled yet, and those that calls of the same
@@ -218,7 +230,7 @@ class PredictionService:
             group.add(call, request.arrays)
             return
         spec = _spec(request.form.rest)
-        group = self._open(spec, predict.begin, request, call)
+        group = self._open(spec, self._predict, request, call)
         if group.is_shared:
             self._group_of_form[request.form] = group
 

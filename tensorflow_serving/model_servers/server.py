@@ -35,6 +35,8 @@ class Options:
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
+    # Whether Predict answers with tensor_content.
+    answers_as_content: bool = False
 
 
 def serve(
@@ -68,7 +70,9 @@ def serve(
             server_lib.Server(
                 options.addresses,
                 [
-                    prediction_service.PredictionService(core).service(),
+                    prediction_service.PredictionService(
+                        core, answers_as_content=options.answers_as_content
+                    ).service(),
                     model_service.ModelService(core).service(),
                 ],
                 options_lib.Options(

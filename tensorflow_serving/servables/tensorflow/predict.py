@@ -35,6 +35,7 @@ class _Plan:
     outputs: Sequence[str]
     # A response without outputs, serialized.
     response: bytes
+    as_content: bool
 
     def respond(
         self, outputs: inference.Outputs, num_calls: int
@@ -44,11 +45,19 @@ class _Plan:
             self.response,
             dict(zip(self.outputs, outputs, strict=True)),
             num_calls,
+            as_content=self.as_content,
         )
 
 
-def begin(version: inference.Version, request: Decoded) -> inference.Inference:
+def begin(
+    version: inference.Version, request: Decoded, *, as_content: bool = False
+) -> inference.Inference:
     """Returns the run that a request asks for, as others may of the same form.
+
+    Args:
+      version: Answers.
+      request: Names a signature, and perhaps outputs.
+      as_content: Whether numbers of outputs go to tensor_content.
 
     Raises:
       FailedPreconditionError: There is no such signature, or it cannot be
@@ -57,11 +66,19 @@ def begin(version: inference.Version, request: Decoded) -> inference.Inference:
         signature. Permanent.
     """
     rest = request.form.rest
-    key = (_Plan, rest.model_spec.signature_name, tuple(rest.output_filter))
+    key = (
+        _Plan,
+        rest.model_spec.signature_name,
+        tuple(rest.output_filter),
+        as_content,
+    )
     plan: _Plan = version.model.cached(
         key,
         lambda: _plan(
-            version, rest.model_spec.signature_name, rest.output_filter
+            version,
+            rest.model_spec.signature_name,
+            rest.output_filter,
+            as_content=as_content,
         ),
     )
     return inference.Inference(
@@ -82,7 +99,11 @@ def predict(
 
 
 def _plan(
-    version: inference.Version, name: str, output_filter: Sequence[str]
+    version: inference.Version,
+    name: str,
+    output_filter: Sequence[str],
+    *,
+    as_content: bool,
 ) -> _Plan:
     signature_name = inference.signature_name(name)
     try:
@@ -105,6 +126,7 @@ def _plan(
         predict_pb2.PredictResponse(
             model_spec=version.spec(signature_name)
         ).SerializeToString(),
+        as_content,
     )
 
 

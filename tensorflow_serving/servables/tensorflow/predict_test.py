@@ -27,6 +27,7 @@ def _request(
 
 
 _X = np.array([1, 2, 5], np.float32)
+_TEXTS = np.array([b"one", b"three"], object)
 
 
 class PredictTest(parameterized.TestCase):
@@ -68,6 +69,32 @@ class PredictTest(parameterized.TestCase):
         response = predict.predict(self.small.version, _request({"x": _X}))
         self.assertEqual(list(response.outputs["z"].float_val), [2, 4, 10])
 
+    @parameterized.named_parameters(
+        ("numbers", "", {"x": _X}, "z", (2 * _X).tobytes()),
+        ("texts", "classify", {"inputs": _TEXTS}, "classes", b""),
+    )
+    def test_numbers_are_content_if_the_server_says_so(
+        self,
+        signature: str,
+        inputs: Mapping[str, npt.NDArray[Any]],
+        key: str,
+        content: bytes,
+    ) -> None:
+        """The values are the same; texts have no other field."""
+        request = _request(inputs, signature, (key,))
+        begun = predict.begin(
+            self.small.version,
+            predict.REQUESTS.decode(request.SerializeToString()),
+            as_content=True,
+        )
+        response = predict_pb2.PredictResponse.FromString(begun.run())
+        output = response.outputs[key]
+        self.assertEqual(output.tensor_content, content)
+        self.assertEqual(len(output.float_val), 0)
+        self.assertEqual(
+            tensor_codec.to_array(output).tolist(), self._predict(request)[key]
+        )
+
     def test_filter_chooses_outputs(self) -> None:
         """Outputs that a filter does not name are not returned."""
         request = _request({"x": _X}, output_filter=("z",))
@@ -82,8 +109,7 @@ class PredictTest(parameterized.TestCase):
 
     def test_signature_to_classify_with_can_be_called(self) -> None:
         """Predict takes any signature, with tensors for its inputs."""
-        examples = np.array([b"one", b"three"], object)
-        request = _request({"inputs": examples}, "regress")
+        request = _request({"inputs": _TEXTS}, "regress")
         self.assertEqual(self._predict(request), {"outputs": [3, 5]})
 
     @parameterized.named_parameters(
