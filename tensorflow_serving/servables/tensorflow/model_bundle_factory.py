@@ -1,4 +1,4 @@
-"""Makes bundles of models of any format: SavedModels and session bundles.
+"""Makes bundles of models of any format: SavedModels, TFLite, session bundles.
 
 Example:
     config = session_bundle_config_pb2.SessionBundleConfig()
@@ -16,15 +16,18 @@ from tensorflow_serving.servables.tensorflow import (
     saved_model_bundle_factory,
     session_bundle_config_pb2,
     session_bundle_factory,
+    tflite_bundle_factory,
 )
 from tensorflow_serving.session_bundle import constants, session_bundle
 from tensorflow_serving.session_bundle import session as session_lib
+from tensorflow_serving.sources.storage_path import tflite_file
 
 
 class ModelBundleFactory:
     """A factory that looks into a folder to find the format of its model.
 
-    A folder with both formats is taken for a SavedModel.
+    A folder with several formats is taken for a SavedModel, or for a TFLite
+    model if the configuration prefers those.
 
     A context manager that closes itself. Thread-safe.
     """
@@ -43,6 +46,10 @@ class ModelBundleFactory:
         Raises:
           InvalidArgumentError, NotFoundError: See SessionBundleFactory.
         """
+        self._prefers_tflite = config.prefer_tflite_model
+        self._tflite_models = tflite_bundle_factory.TfLiteBundleFactory.create(
+            config
+        )
         self._exports = session_bundle_factory.SessionBundleFactory.create(
             config
         )
@@ -73,6 +80,7 @@ class ModelBundleFactory:
         """Makes no more bundles; those that are open go on. Idempotent."""
         self._exports.close()
         self._saved_models.close()
+        self._tflite_models.close()
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -90,6 +98,11 @@ class ModelBundleFactory:
         except OSError:
             names = set()  # the loader says what is wrong
         is_saved_model = names & {"saved_model.pb", "saved_model.pbtxt"}
-        if constants.META_GRAPH_DEF_FILENAME in names and not is_saved_model:
+        is_bundle = constants.META_GRAPH_DEF_FILENAME in names
+        if tflite_file.NAME in names and (
+            self._prefers_tflite or not (is_saved_model or is_bundle)
+        ):
+            return self._tflite_models
+        if is_bundle and not is_saved_model:
             return self._exports
         return self._saved_models

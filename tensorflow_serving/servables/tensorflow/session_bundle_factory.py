@@ -18,7 +18,6 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.session_bundle import constants, session_bundle
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.tensorflow_c import op_libraries
-from tensorflow_serving.tensorflow_c import session as c_session
 from tensorflow_serving.util import errors
 
 # As the original estimates: a loaded model takes more memory than its file.
@@ -150,7 +149,7 @@ class SessionBundleFactory:
 
     def _load(
         self, path: str | os.PathLike[str]
-    ) -> session_bundle.SessionBundle[c_session.Session]:
+    ) -> session_bundle.SessionBundle[session_lib.Session]:
         """Loads what is in a folder; for other formats to override."""
         return session_bundle.load_session_bundle_from_path(
             path, self._config.session_target, self._config.session_config

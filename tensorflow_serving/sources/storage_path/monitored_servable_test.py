@@ -87,7 +87,8 @@ class MonitoredServableTest(absltest.TestCase):
             self._log(),
             [
                 "Servable {name: a version: 2} is not ready: version must be "
-                "complete; got neither export.meta nor saved_model.pb: BASE/2",
+                "complete; got neither export.meta nor saved_model.pb nor "
+                "model.tflite: BASE/2",
                 "Aspiring versions [] of servable a",
             ],
         )

@@ -4,7 +4,7 @@ While a folder is copied in, file after file, it has the name of a version
 already. These checks tell it from one that is whole, as far as names and a few
 bytes of each file can tell; what they cannot see, the loader finds out.
 
-The formats: session_bundle/README.md, and for SavedModels
+The formats: session_bundle/README.md, tflite_file, and for SavedModels
 https://www.tensorflow.org/guide/saved_model
 """
 
@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from tensorflow_serving.sources.storage_path import (
+    flatbuffer,
     message_walk,
+    tflite_file,
     version_folder,
 )
 from tensorflow_serving.util import errors
@@ -70,6 +72,7 @@ _SAVED_MODEL_PARTS = (
     r"saved_model\.pb(txt)?"
     r"|variables/(variables\.(index|data-\d{5}-of-\d{5}))?"
 )
+_TFLITE_PARTS = re.escape(tflite_file.NAME)
 
 
 def _require_any_content(path: str, contents: version_folder.Contents) -> None:
@@ -119,17 +122,30 @@ def _require_saved_model(path: str, contents: version_folder.Contents) -> None:
         _require_variables(path, contents)
 
 
+def _require_tflite_model(path: str, contents: version_folder.Contents) -> None:
+    if tflite_file.NAME not in contents:
+        raise _absent(tflite_file.NAME, path)
+    with _open(os.path.join(path, tflite_file.NAME)) as file:
+        tflite_file.read(file)
+
+
 def _require_tensorflow_model(
     path: str, contents: version_folder.Contents
 ) -> None:
     is_bundle = "export.meta" in contents
     is_saved_model = bool({"saved_model.pb", "saved_model.pbtxt"} & {*contents})
-    if not is_bundle and not is_saved_model:
-        raise _incomplete("neither export.meta nor saved_model.pb", path)
+    is_tflite_model = tflite_file.NAME in contents
+    if not (is_bundle or is_saved_model or is_tflite_model):
+        raise _incomplete(
+            f"neither export.meta nor saved_model.pb nor {tflite_file.NAME}",
+            path,
+        )
     if is_bundle:
         _require_session_bundle(path, contents)
     if is_saved_model:
         _require_saved_model(path, contents)
+    if is_tflite_model:
+        _require_tflite_model(path, contents)
 
 
 # Wants one file at least; for formats of which nothing else is known. Hidden
@@ -152,11 +168,16 @@ saved_model = VersionCheck(
     _require_saved_model, re.compile(f"{_SAVED_MODEL_PARTS}|{_ASSETS}")
 )
 
-# Wants what session_bundle or saved_model want. A folder that holds the main
-# file of both must be whole as both.
+# Wants model.tflite, whole, but for the values of weights.
+tflite_model = VersionCheck(_require_tflite_model, re.compile(_TFLITE_PARTS))
+
+# Wants what session_bundle, saved_model or tflite_model want. A folder that
+# holds the main files of several must be whole as each of them.
 tensorflow_model = VersionCheck(
     _require_tensorflow_model,
-    re.compile(f"{_BUNDLE_PARTS}|{_SAVED_MODEL_PARTS}|{_ASSETS}"),
+    re.compile(
+        f"{_BUNDLE_PARTS}|{_SAVED_MODEL_PARTS}|{_TFLITE_PARTS}|{_ASSETS}"
+    ),
 )
 
 
@@ -188,7 +209,7 @@ def _open(path: str) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _incomplete("what is no regular file", path)
             yield file
-    except message_walk.TruncatedError:
+    except (message_walk.TruncatedError, flatbuffer.TruncatedError):
         raise _incomplete("a truncated or corrupt file", path) from None
     except OSError as error:
         raise errors.UnavailableError(

@@ -9,7 +9,7 @@ from tensorflow_serving.sources.storage_path import (
     version_check,
     version_folder,
 )
-from tensorflow_serving.test_util import shared_data
+from tensorflow_serving.test_util import shared_data, tflite_models
 from tensorflow_serving.util import errors
 
 _V1 = tiny_model.export(num_shards=2)
@@ -23,6 +23,7 @@ _TEXT = {
     **{name: _SAVED_MODEL[name] for name in _SAVED_MODEL if "/" in name},
     "saved_model.pbtxt": b'saver_def {\n restore_op_name: "restore"\n}',
 }
+_TFLITE = {"model.tflite": tflite_models.custom("Zap")}
 _NOT_CHECKED = {"checkpoint", "assets/words.txt"}
 
 
@@ -50,6 +51,12 @@ class VersionCheckTest(parameterized.TestCase):
         ("any_of_v1", version_check.tensorflow_model, _V1),
         ("any_of_saved_model", version_check.tensorflow_model, _SAVED_MODEL),
         ("both", version_check.tensorflow_model, {**_V1, **_SAVED_MODEL}),
+        ("tflite", version_check.tensorflow_model, _TFLITE),
+        (
+            "tflite_and_saved_model",
+            version_check.tensorflow_model,
+            {**_TFLITE, **_SAVED_MODEL},
+        ),
         ("any_content", version_check.any_content, {"table.csv": b""}),
     )
     def test_whole_version_passes(
@@ -91,20 +98,29 @@ class VersionCheckTest(parameterized.TestCase):
         ("v2_index", _V2, "export.index"),
         ("saved_model", _SAVED_MODEL, "saved_model.pb"),
         ("index", _SAVED_MODEL, "variables/variables.index"),
+        ("tflite", _TFLITE, "model.tflite"),
+        (
+            "tflite_beside_saved_model",
+            {**_TFLITE, **_SAVED_MODEL},
+            "model.tflite",
+        ),
     )
     def test_truncated_file_is_refused(
         self, files: dict[str, bytes], name: str
     ) -> None:
-        """A file is refused wherever it ends, even if a message is left."""
+        """A file is refused wherever it ends, even if a message is left.
+
+        A TFLite model may end with zeros that belong to nothing.
+        """
         path = self.create_tempdir().full_path
         tiny_model.write(path, files)
         contents = version_folder.scan(path)
-        for size in range(len(files[name])):
+        for size in range(len(files[name].rstrip(b"\0"))):
             tiny_model.write(path, {name: files[name][:size]})
             with self.assertRaisesRegex(errors.UnavailableError, name):
                 version_check.tensorflow_model(path, contents)
 
-    @parameterized.parameters("export.meta", "saved_model.pb")
+    @parameterized.parameters("export.meta", "saved_model.pb", "model.tflite")
     def test_garbage_is_refused(self, name: str) -> None:
         """A file of zeros or of ones is no message."""
         for byte in (0, 255):
@@ -162,6 +178,19 @@ class VersionCheckTest(parameterized.TestCase):
                 f"got something in place of the file {name}",
             ):
                 version_check.session_bundle(path, version_folder.scan(path))
+
+    def test_something_in_place_of_a_tflite_model_does_not_count(self) -> None:
+        """A folder, a pipe or a link to nothing is no model."""
+        for make in (
+            os.mkdir,
+            os.mkfifo,
+            lambda name: os.symlink("nowhere", name),
+        ):
+            path = self.create_tempdir().full_path
+            make(os.path.join(path, "model.tflite"))
+            with self.assertRaisesRegex(errors.UnavailableError, "neither"):
+                check = version_check.tensorflow_model
+                check(path, version_folder.scan(path, check.parts))
 
     def test_files_that_the_format_does_not_name_take_no_part(self) -> None:
         """Logs may grow, and what is left behind may be unreadable."""

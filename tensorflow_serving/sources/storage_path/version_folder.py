@@ -21,7 +21,12 @@ ANY_FILE: Final = re.compile(r"(?!\.|lost\+found/).*")
 # A folder without versions is described by this many of its names.
 _MAX_OTHER_NAMES = 3
 # Files that are in the folder of a version, and never in a base path.
-_MAIN_FILES = ("export.meta", "saved_model.pb", "saved_model.pbtxt")
+_MAIN_FILES = (
+    "export.meta",
+    "saved_model.pb",
+    "saved_model.pbtxt",
+    "model.tflite",
+)
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
