@@ -44,6 +44,10 @@ class QueueOptions:
     enable_large_batch_splitting: bool = False
     # The largest size of a batch if tasks are split; 0 means max_batch_size.
     max_execution_batch_size: int = 0
+    # Whether tasks, which must have the size 1 then, run one by one. Batch
+    # threads take one at a time, so that none waits for another while a thread
+    # is free; callers that help take as many as are quick.
+    runs_tasks_alone: bool = False
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -156,7 +160,10 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
 
     def record_run(self, size: int, seconds: float, now: float) -> None:
         """Records how long the model ran for a batch of that size."""
-        self._run_times.record(size, seconds, now)
+        if self._options.runs_tasks_alone:
+            self._run_times.record(1, seconds / size, now)
+        else:
+            self._run_times.record(size, seconds, now)
 
     def add(self, task: batch_scheduler.TaskT, now: float) -> None:
         """Adds a task.
@@ -215,6 +222,8 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
     ) -> batch_scheduler.Batch[batch_scheduler.TaskT] | None:
         """Removes and returns the oldest batch, closed, if one is due.
 
+        If tasks run alone, it holds only some of them; see QueueOptions.
+
         Args:
           now: The time. Tasks that are expired must have been removed.
           idle: Whether the caller has nothing else to do; then a queue with
@@ -223,16 +232,22 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         """
         batch = self._first_batch()
         reason = self._reason_to_take(batch, now, idle=idle)
-        size = batch.size
+        is_alone = self._options.runs_tasks_alone
+        size = 1 if is_alone else batch.size
         if reason is None or (
             here and not self._run_times.may_run_here(size, now)
         ):
             return None
-        if batch is self._open:
-            self._open = waiting_batch.WaitingBatch()
+        if is_alone:
+            tasks = batch.take_first(self._run_times.round_size if here else 1)
+            size = len(tasks)
         else:
-            del self._full[batch]
-        tasks = batch.take()
+            tasks = batch.take()
+        if not is_alone or not batch.num_tasks:
+            if batch is self._open:
+                self._open = waiting_batch.WaitingBatch()
+            else:
+                del self._full[batch]
         self._num_tasks -= len(tasks)
         if self._deadlines:
             self._discard_deadlines(tasks)

@@ -27,6 +27,9 @@ _DOUBTFUL_SECONDS = 0.02
 # the first minute, and once a minute later.
 _FIRST_TRIAL_SECONDS = 0.1
 _LAST_TRIAL_SECONDS = 60.0
+# How long a caller runs tasks one after the other. As long as that, other calls
+# wait to be read; but the more there are then, the less each of them costs.
+_ROUND_SECONDS = 0.001
 # How much one run counts in the typical length of a run.
 _WEIGHT_OF_A_RUN = 0.2
 
@@ -55,6 +58,13 @@ class RunTimes:
     def typical_seconds(self) -> float:
         """How long a run takes, on a sliding average; 0 before the first."""
         return self._typical_seconds or 0.0
+
+    @property
+    def round_size(self) -> int:
+        """How many runs a caller makes before it looks for other calls."""
+        if not self._typical_seconds:
+            return 1
+        return max(1, int(_ROUND_SECONDS / self._typical_seconds))
 
     def record(self, size: int, seconds: float, now: float) -> None:
         """Records a run that is over.

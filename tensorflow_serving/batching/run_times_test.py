@@ -182,6 +182,14 @@ class TypicalTest(absltest.TestCase):
         times.record(64, 2.0, 0)
         self.assertAlmostEqual(times.typical_seconds, 1.2)
 
+    def test_round_has_as_many_runs_as_fit_in_a_millisecond(self) -> None:
+        """A round is one run if that takes longer, or an unknown time."""
+        for seconds, size in ((None, 1), (0.5, 1), (0.0004, 2), (0.00003, 33)):
+            times = run_times.RunTimes()
+            if seconds is not None:
+                times.record(1, seconds, 0)
+            self.assertEqual(times.round_size, size)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -68,7 +68,7 @@ class WaitingBatch(Generic[batch_scheduler.TaskT]):
         task.place = None
         self.num_tasks -= 1
         self.size -= task.size
-        if task.deadline == self._earliest_deadline:
+        if task.deadline == self._earliest_deadline < math.inf:
             self._deadline_is_gone = True
         if 2 * self.num_tasks < len(self._tasks):
             self._forget_removed_tasks()
@@ -82,6 +82,19 @@ class WaitingBatch(Generic[batch_scheduler.TaskT]):
         if len(tasks) == self.num_tasks:
             return tasks
         return [task for task in tasks if task.place is self]
+
+    def take_first(self, num_tasks: int) -> list[batch_scheduler.TaskT]:
+        """Removes and returns the oldest tasks, up to a number of them."""
+        tasks: list[batch_scheduler.TaskT] = []
+        index = self._first
+        while len(tasks) < min(num_tasks, self.num_tasks):
+            task = self._tasks[index]
+            if task.place is self:
+                tasks.append(task)
+            index += 1
+        for task in tasks:
+            self.remove(task)
+        return tasks
 
     def watch(self) -> list[batch_scheduler.TaskT]:
         """Returns the tasks with deadlines that came since the last call."""

@@ -127,6 +127,18 @@ class WaitingBatchTest(parameterized.TestCase):
             self.assertLessEqual(len(alive), 3)
         self.assertEqual(batch.first_time, 0.0)
 
+    def test_first_tasks_can_be_taken_alone(self) -> None:
+        """The first tasks are taken in order, and the others stay."""
+        tasks = [_Task() for _ in range(9)]
+        batch = _batch(*tasks)
+        batch.remove(tasks[1])
+        self.assertEqual(batch.take_first(2), [tasks[0], tasks[2]])
+        batch.remove(tasks[3])
+        self.assertEqual((batch.num_tasks, batch.size), (5, 5))
+        self.assertEqual(batch.take_first(1), [tasks[4]])
+        self.assertEqual(batch.take_first(100), tasks[5:])
+        self.assertEqual((batch.num_tasks, batch.size), (0, 0))
+
     def test_taken_tasks_are_free_with_their_batch(self) -> None:
         """Taken tasks are freed with their batch, without the collector."""
         task = _Task()

@@ -234,9 +234,10 @@ def _batching_defaults() -> batch_threads.Defaults:
     num_threads = model_server_flags.GRPC_MAX_THREADS.value or 4 * _NUM_CPUS
     return batch_threads.Defaults(
         batch_queue.QueueOptions(
-            max_batch_size=1,
+            max_batch_size=1000,
             batch_timeout_micros=0,
             max_enqueued_batches=_MANY,
+            runs_tasks_alone=True,
         ),
         shared_batch_scheduler.Options(num_threads, _THREAD_POOL_NAME),
         batching_session.Options(never_merges=True),

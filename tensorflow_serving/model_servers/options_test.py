@@ -52,7 +52,7 @@ class CoreOptionsTest(parameterized.TestCase):
         """Each call runs alone unless batching is asked for."""
         defaults = options.core_options().batching_defaults
         self.assertTrue(defaults.session.never_merges)
-        self.assertEqual(defaults.queue.max_batch_size, 1)
+        self.assertTrue(defaults.queue.runs_tasks_alone)
 
     def test_batching_has_the_defaults_of_upstream(self) -> None:
         """A batch has up to 1,000 rows and never waits for more of them."""

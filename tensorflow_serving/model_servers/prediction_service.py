@@ -48,14 +48,10 @@ from tensorflow_serving.servables.tensorflow import (
     served_model,
 )
 from tensorflow_serving.util import bugs, errors
-from tensorflow_serving.util import clock as clock_lib
 
 _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
     "PredictionService"
 ]
-
-# How long calls of quick models run before the server looks for other calls.
-_ROUND_SECONDS = 0.001
 
 _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
@@ -158,7 +154,6 @@ class PredictionService:
     def __init__(
         self,
         core: server_core.ServerCore,
-        clock: clock_lib.Clock = clock_lib.MONOTONIC,
         *,
         answers_as_content: bool = False,
     ) -> None:
@@ -166,7 +161,6 @@ class PredictionService:
 
         Args:
           core: The models.
-          clock: Tells how long calls run before others are looked for.
           answers_as_content: Whether Predict returns tensor_content instead of
             the field of each type.
         """
@@ -174,7 +168,6 @@ class PredictionService:
         self._predict = functools.partial(
             predict.begin, as_content=answers_as_content
         )
-        self._clock = clock
         # All are used only by the thread of the server that begins calls. The
         # groups that are not scheduled yet, and those that calls of the same
         # form may join.
@@ -268,29 +261,18 @@ class PredictionService:
         return group
 
     def _schedule(self) -> bool:
-        """Schedules the calls that came; returns whether to come back soon.
-
-        Without batching a queue has a batch for each call. Those of a quick
-        model run here; some of them at a time, so that their replies go out
-        together.
-        """
-        deadline = self._clock.now() + _ROUND_SECONDS
+        """Schedules the calls that came; returns whether to come back soon."""
         arrived = self._take_arrived()
-        while True:
-            for queue in self._busy.difference(arrived):
-                arrived[queue] = []
-            self._busy = {
-                queue
-                for queue, tasks in arrived.items()
-                if queue.schedule_all(tasks)
-            }
-            if not self._busy or self._clock.now() >= deadline:
-                return bool(self._busy)
-            arrived = {}
+        for queue in self._busy.difference(arrived):
+            arrived[queue] = []
+        self._busy = {
+            queue
+            for queue, tasks in arrived.items()
+            if queue.schedule_all(tasks)
+        }
+        return bool(self._busy)
 
-    def _take_arrived(
-        self,
-    ) -> dict[_Queue, _Tasks]:
+    def _take_arrived(self) -> dict[_Queue, _Tasks]:
         """Returns the tasks of the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
