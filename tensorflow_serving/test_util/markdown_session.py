@@ -15,12 +15,14 @@ examples between the sessions are run as well; see markdown_code.
 
 Commands run as if in the root of the workspace after a build: `bazel build`
 only checks that the test has the program in its data. A command whose output
-has "listening on" is a gRPC server, which runs to the end of the page. Ports
-and /tmp stand for free ports, or sockets, and a folder of the test.
+has "listening on" is a gRPC server, which runs to the end of the page and then
+gets SIGTERM. Ports and /tmp stand for free ports, or sockets, and a folder of
+the test.
 """
 
 import contextlib
 import dataclasses
+import enum
 import os
 import pathlib
 import re
@@ -28,7 +30,7 @@ import shlex
 import subprocess
 import tempfile
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import grpc
@@ -59,6 +61,19 @@ class Command:
     output: tuple[str, ...]
 
 
+class Kind(enum.Enum):
+    """The kinds of lines that a session shows."""
+
+    COMMAND = "command"
+    OUTPUT = "output"
+    # A line that a server wrote to its standard error.
+    LOG = "log"
+
+
+def _ignore(kind: Kind, text: str) -> None:
+    del kind, text
+
+
 def commands(page: str | os.PathLike[str]) -> Sequence[Command]:
     """Returns the commands of a page, in their order."""
     lines = pathlib.Path(page).read_text(encoding="utf-8").splitlines()
@@ -85,6 +100,7 @@ def run(
     *,
     sections: Collection[str] = (),
     meanings: Mapping[str, str] | None = None,
+    on_text: Callable[[Kind, str], None] = _ignore,
 ) -> None:
     """Runs the commands and the Python examples of a page.
 
@@ -94,6 +110,9 @@ def run(
       folder: Stands for /tmp.
       sections: The headings of the sections to run; all if empty.
       meanings: Texts of the page that the test has others for.
+      on_text: Called with each command before it runs, and with what is printed
+        and logged; with the places that the page shows. Logs come on threads of
+        their own, and only if this is given.
 
     Raises:
       FailedPreconditionError: A command failed, or printed something else than
@@ -117,7 +136,9 @@ def run(
         contextlib.ExitStack() as servers,
         markdown_code.module_of(path) as module,
     ):
-        session = _Session(path, os.fspath(workspace), os.fspath(folder))
+        session = _Session(
+            path, os.fspath(workspace), os.fspath(folder), on_text
+        )
         session.add_meanings(meanings or {})
         for part in sorted(parts, key=lambda part: part.line):
             session.run(part, module, servers)
@@ -126,8 +147,15 @@ def run(
 class _Session:
     """Runs the parts of a page, and knows where its servers listen."""
 
-    def __init__(self, page: pathlib.Path, workspace: str, folder: str) -> None:
+    def __init__(
+        self,
+        page: pathlib.Path,
+        workspace: str,
+        folder: str,
+        on_text: Callable[[Kind, str], None],
+    ) -> None:
         self._page = page
+        self._on_text = on_text
         self._workspace = workspace
         self._folder = folder
         # The places on this machine by those that the page shows.
@@ -149,10 +177,12 @@ class _Session:
             markdown_code.execute(
                 dataclasses.replace(part, code=code), self._page, module
             )
-        elif match := _BUILD.fullmatch(part.text):
+            return
+        self._on_text(Kind.COMMAND, part.text)
+        if match := _BUILD.fullmatch(part.text):
             self._require_programs(part, match[1].split())
         elif any(_LISTENING in line for line in part.output):
-            servers.enter_context(self._server(part.text, servers))
+            self._start_server(part, servers)
         else:
             self._run_command(part)
 
@@ -164,23 +194,28 @@ class _Session:
             if not os.path.exists(os.path.join(self._workspace, path)):
                 raise self._error(command, f"no {path} in the data of the test")
 
-    def _server(
-        self, text: str, servers: contextlib.ExitStack
-    ) -> server_process.ServerProcess:
-        actual = self._actual(text)
-        if _MODEL_SERVER in text:  # takes port 0 for none
+    def _start_server(
+        self, command: Command, servers: contextlib.ExitStack
+    ) -> None:
+        actual = self._actual(command.text)
+        if _MODEL_SERVER in command.text:  # takes port 0 for none
             # The path of a socket has at most 107 bytes.
             short = servers.enter_context(
                 tempfile.TemporaryDirectory(dir="/tmp")
             )
             actual += f" --grpc_socket_path={short}/socket"
-        server = server_process.ServerProcess(
-            shlex.split(_PORT_FLAG.sub("--port=0", actual))
+        server = servers.enter_context(
+            server_process.ServerProcess(
+                shlex.split(_PORT_FLAG.sub("--port=0", actual)),
+                collects_log=self._on_text is not _ignore,
+                on_log_line=lambda line: self._show(Kind.LOG, line),
+            )
         )
-        if match := _PORT_FLAG.search(text):
+        servers.callback(server.stop)
+        self._on_text(Kind.OUTPUT, "\n".join(command.output))
+        if match := _PORT_FLAG.search(command.text):
             self._meanings[f"localhost:{match[1]}"] = server.address
             _wait_until_serving(server.address)
-        return server
 
     def _run_command(self, command: Command) -> None:
         done = subprocess.run(
@@ -191,13 +226,19 @@ class _Session:
             text=True,
             check=False,
         )
-        printed = done.stdout.replace(f"{self._folder}/", "/tmp/")
+        printed = self._show(Kind.OUTPUT, done.stdout)
         if done.returncode:
             raise self._error(
                 command, f"exit code {done.returncode}: {printed}"
             )
         if command.output and not _matches(printed, command.output):
             raise self._error(command, f"other output: {printed}")
+
+    def _show(self, kind: Kind, text: str) -> str:
+        """Returns a text with the places that the page shows."""
+        shown = text.replace(f"{self._folder}/", "/tmp/")
+        self._on_text(kind, shown.rstrip("\n"))
+        return shown
 
     def _actual(self, text: str) -> str:
         """Returns a text of the page with what its names stand for."""

@@ -29,6 +29,7 @@ Text.
 _SERVER = """#!/bin/bash
 echo "$@" > "$(dirname "$0")/flags"
 echo "Running, listening on 0.0.0.0:{port}"
+echo "a log of ${{@: -1}}" >&2
 exec cat
 """
 
@@ -143,6 +144,32 @@ class MarkdownSessionTest(parameterized.TestCase):
         self.assertEqual(
             (self.workspace / "flags").read_text().strip(),
             f"--port=0 {self.folder}/x",
+        )
+
+    def test_texts_of_a_session_can_be_had(self) -> None:
+        """Whoever asks gets commands, output and the logs of servers."""
+        self._start()
+        texts = []
+        markdown_session.run(
+            self._page(
+                "    $ bazel-bin/server --port=8500 /tmp/x\n"
+                "    listening on 0.0.0.0:8500\n"
+                "    $ echo /tmp/y\n"
+            ),
+            self.workspace,
+            self.folder,
+            on_text=lambda kind, text: texts.append((kind, text)),
+        )
+        kind = markdown_session.Kind
+        self.assertCountEqual(
+            texts,
+            [
+                (kind.COMMAND, "bazel-bin/server --port=8500 /tmp/x"),
+                (kind.LOG, "a log of /tmp/x"),
+                (kind.OUTPUT, "listening on 0.0.0.0:8500"),
+                (kind.COMMAND, "echo /tmp/y"),
+                (kind.OUTPUT, "/tmp/y"),
+            ],
         )
 
     def test_sections_run_alone(self) -> None:
