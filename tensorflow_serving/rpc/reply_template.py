@@ -11,6 +11,29 @@ from tensorflow_serving.rpc.http2 import frames
 _ID_BYTES = 4
 
 
+def response(stream_id: int, data: bytes, trailers: bytes) -> bytes:
+    """Returns a whole response, as frames of HTTP/2.
+
+    Args:
+      stream_id: The number of its stream.
+      data: The message with its prefix.
+      trailers: A header block.
+    """
+    end = frames.END_HEADERS | frames.END_STREAM
+    return b"".join(
+        (
+            frames.frame(
+                frames.HEADERS,
+                frames.END_HEADERS,
+                stream_id,
+                response_blocks.HEAD,
+            ),
+            frames.frame(frames.DATA, 0, stream_id, data),
+            frames.frame(frames.HEADERS, end, stream_id, trailers),
+        )
+    )
+
+
 class ReplyTemplate:
     """Whole responses with messages of one size, as frames of HTTP/2.
 

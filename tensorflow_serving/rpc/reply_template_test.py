@@ -8,26 +8,25 @@ from tensorflow_serving.rpc import (
     reply_template,
     response_blocks,
 )
-from tensorflow_serving.rpc.http2 import frames
 
 
-def _one_by_one(stream_id: int, message: bytes) -> bytes:
-    """Returns the frames of a response, made without a template."""
-    end = frames.END_HEADERS | frames.END_STREAM
-    return b"".join(
-        [
-            frames.frame(
-                frames.HEADERS,
-                frames.END_HEADERS,
-                stream_id,
-                response_blocks.HEAD,
+class ResponseTest(absltest.TestCase):
+    """One whole response."""
+
+    def test_response_has_three_frames(self) -> None:
+        """A response is a header block, a message, and trailers that end it."""
+        self.assertEqual(
+            reply_template.response(5, b"message", b"trailers"),
+            b"".join(
+                (
+                    len(response_blocks.HEAD).to_bytes(3, "big"),
+                    b"\x01\x04\0\0\0\5",
+                    response_blocks.HEAD,
+                    b"\0\0\7\0\0\0\0\0\5message",
+                    b"\0\0\x08\x01\x05\0\0\0\5trailers",
+                )
             ),
-            frames.frame(
-                frames.DATA, 0, stream_id, message_frame.frame(message)
-            ),
-            frames.frame(frames.HEADERS, end, stream_id, response_blocks.OK),
-        ]
-    )
+        )
 
 
 class ReplyTemplateTest(parameterized.TestCase):
@@ -49,7 +48,11 @@ class ReplyTemplateTest(parameterized.TestCase):
         self.assertEqual(
             rendered,
             b"".join(
-                _one_by_one(stream_id, prefix + row.tobytes())
+                reply_template.response(
+                    stream_id,
+                    message_frame.frame(prefix + row.tobytes()),
+                    response_blocks.OK,
+                )
                 for stream_id, row in zip(stream_ids, rows, strict=True)
             ),
         )
@@ -65,7 +68,9 @@ class ReplyTemplateTest(parameterized.TestCase):
         template.render([3, 5], np.full((2, 2), 7, np.uint8))
         self.assertEqual(
             template.render([9], np.zeros((1, 2), np.uint8)),
-            _one_by_one(9, b"x\0\0"),
+            reply_template.response(
+                9, message_frame.frame(b"x\0\0"), response_blocks.OK
+            ),
         )
 
 

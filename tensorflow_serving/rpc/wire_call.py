@@ -163,10 +163,17 @@ class WireCall(_OnTheWire, call.Call):
             self.fail(_no_room_error())
             return
         self._end()
-        connection = self.peer.connection
-        connection.send_headers(self._stream, response_blocks.HEAD)
-        connection.send_data(self._stream, data)
-        connection.send_end(self._stream, trailers)
+        connection, stream = self.peer.connection, self._stream
+        if connection.may_send_whole(1, len(data)):  # nearly always
+            connection.send_whole(
+                [stream],
+                reply_template.response(stream.id, data, trailers),
+                len(data),
+            )
+        else:
+            connection.send_headers(stream, response_blocks.HEAD)
+            connection.send_data(stream, data)
+            connection.send_end(stream, trailers)
         self.peer.wants_to_send()
 
     def _fail(self, block: bytes) -> None:
@@ -302,6 +309,8 @@ def _send_all(
     calls: Sequence[WireCall], responses: call.Rows | Sequence[bytes]
 ) -> None:
     """Replies to calls, on the thread of their lane."""
+    if isinstance(responses, call.Rows) and len(calls) == 1:
+        responses = responses.messages()
     if not isinstance(responses, call.Rows):
         for each, response in zip(calls, responses, strict=True):
             each._send(message_frame.frame(response), response_blocks.OK)
