@@ -23,6 +23,7 @@ from tensorflow_serving.rpc import (
     shared_port,
     supervisor,
     worker,
+    worker_process,
 )
 from tensorflow_serving.util import program, signals
 
@@ -65,7 +66,7 @@ def _supervise() -> int:
             ).port
         workers = stack.enter_context(
             supervisor.Supervisor(
-                supervisor.own_command([f"--port={port}"]),
+                worker_process.own_command([f"--port={port}"]),
                 _supervisor_options(),
                 termination,
             )

@@ -22,7 +22,7 @@ import threading
 
 from absl import logging
 
-from tensorflow_serving.rpc import supervisor, worker
+from tensorflow_serving.rpc import supervisor, worker, worker_process
 from tensorflow_serving.util import signals
 
 _IS_WORKER = """
@@ -114,7 +114,7 @@ def main() -> None:
     termination = signals.Termination()
     timeout_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     with supervisor.Supervisor(
-        supervisor.own_command([]),
+        worker_process.own_command([]),
         supervisor.Options(2, heartbeat_timeout_seconds=timeout_seconds),
         termination,
     ) as workers:

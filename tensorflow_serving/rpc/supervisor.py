@@ -7,7 +7,7 @@ Example:
         with (
             shared_port.SharedPort("0.0.0.0:9000") as port,
             supervisor.Supervisor(
-                supervisor.own_command([f"--port={port.port}"]),
+                worker_process.own_command([f"--port={port.port}"]),
                 supervisor.Options(num_workers=4),
                 termination,
             ) as workers,
@@ -16,18 +16,24 @@ Example:
     ...serve on the port; see worker.py...
 """
 
+import contextlib
 import dataclasses
+import functools
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from absl import logging
 
 from tensorflow_serving.rpc import backoff as backoff_lib
-from tensorflow_serving.rpc import orphans, worker_process, worker_set
+from tensorflow_serving.rpc import (
+    board_hub,
+    orphans,
+    worker_process,
+    worker_set,
+)
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors, signals
 
@@ -41,23 +47,6 @@ _OWN_EXIT_SECONDS: Final = 1.0
 _LATE_SECONDS: Final = 1.0
 # How often processes are looked for that nobody waits for.
 _ORPHANS_SECONDS: Final = 10.0
-
-
-def own_command(extra_flags: Sequence[str]) -> list[str]:
-    """Returns the command that started this program, with more flags.
-
-    They come after those that were given, and so win over them.
-    """
-    # The command of the interpreter: what Bazel runs is a program that starts
-    # another one.
-    given = sys.orig_argv[1:]
-    end_of_flags = given.index("--") if "--" in given else len(given)
-    return [
-        sys.executable,
-        *given[:end_of_flags],
-        *extra_flags,
-        *given[end_of_flags:],
-    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,17 +111,20 @@ class Supervisor:
         options: Options,
         termination: signals.Termination,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        *,
+        board: board_hub.BoardHub | None = None,
     ) -> None:
         """Starts nothing yet; to be called in the main thread.
 
         Args:
-          command: The program and its arguments; see own_command(). It must use
-            worker.Worker.
+          command: The program and its arguments, which must use worker.Worker;
+            see worker_process.own_command().
           options: How to keep the workers.
           termination: Its signals end start() and wait(); nobody else may wait
             for it meanwhile.
           clock: For heartbeats, the delays of restarts, and the grace of a
             stop.
+          board: The other end of worker_board; None for workers without.
         """
         if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             # Whoever started this process ignored it; then the system forgets
@@ -142,6 +134,7 @@ class Supervisor:
         self._options = options
         self._termination = termination
         self._clock = clock
+        self._board = board
         self._lock = threading.Lock()
         # A worker was started, became ready or ended, a thread ended, the
         # supervisor gave up, or a stop began. Wakes wait_until_ready(), stop(),
@@ -157,14 +150,7 @@ class Supervisor:
         self._stop_signal: signal.Signals | None = None
         # Whether each worker drained, and none was killed; guarded by _lock.
         self._is_clean = True
-        # Each keeps one worker running; the last one waits for heartbeats.
-        self._threads = [
-            *(
-                self._thread(f"worker_{number}", self._keep_worker)
-                for number in range(options.num_workers)
-            ),
-            self._thread("heartbeats", self._wait_for_heartbeats),
-        ]
+        self._threads = self._make_threads()
         self._num_running_threads = 0  # guarded by _lock
 
     def run(self, on_ready: Callable[[], None], grace_seconds: float) -> int:
@@ -320,8 +306,17 @@ class Supervisor:
             self._failure = self._failure or reason
             self._notify()
 
-    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        return threading.Thread(target=self._run_thread, args=[work], name=name)
+    def _make_threads(self) -> list[threading.Thread]:
+        """Returns one for each worker, and one that waits for heartbeats."""
+        works: dict[str, Callable[[], None]] = {
+            f"worker_{number}": functools.partial(self._keep_worker, number)
+            for number in range(self._options.num_workers)
+        }
+        works["heartbeats"] = self._wait_for_heartbeats
+        return [
+            threading.Thread(target=self._run_thread, args=[work], name=name)
+            for name, work in works.items()
+        ]
 
     def _run_thread(self, work: Callable[[], None]) -> None:
         """Does the work of a thread; the supervisor cannot go on without it."""
@@ -335,12 +330,13 @@ class Supervisor:
                 self._num_running_threads -= 1
                 self._notify()
 
-    def _keep_worker(self) -> None:
+    def _keep_worker(self, number: int) -> None:
         """Runs one worker after the other until the stop."""
         backoff = backoff_lib.Backoff()
         num_failures = 0
         while True:
-            ready_seconds, end = self._run_worker()
+            with self._descriptors(number) as descriptors:
+                ready_seconds, end = self._run_worker(descriptors)
             num_failures = 0 if ready_seconds is not None else num_failures + 1
             if num_failures:
                 self._give_up_if_hopeless(num_failures, end)
@@ -373,7 +369,17 @@ class Supervisor:
                 self._clock.wait_until(self._news, deadline)
             return not is_over()
 
-    def _run_worker(self) -> tuple[float | None, str]:
+    def _descriptors(
+        self, number: int
+    ) -> contextlib.AbstractContextManager[Mapping[str, int]]:
+        """Returns what a process inherits, beside its socket."""
+        if self._board is None:
+            return contextlib.nullcontext({})
+        return self._board.connected(number)
+
+    def _run_worker(
+        self, descriptors: Mapping[str, int]
+    ) -> tuple[float | None, str]:
         """Runs a process to its end.
 
         Returns:
@@ -383,7 +389,7 @@ class Supervisor:
             self._workers.begin_start()
         process = None
         try:
-            process = worker_process.WorkerProcess(self._command)
+            process = worker_process.WorkerProcess(self._command, descriptors)
         except OSError as error:
             logging.error("No worker could be started: %s", error)
             return None, str(error)

@@ -6,8 +6,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
-import unittest.mock
 from collections.abc import Iterator
 
 from absl.testing import absltest, parameterized
@@ -190,23 +188,6 @@ class ProgramTest(puppet_connection.PuppetTestCase):
         os.kill(int(pathlib.Path(children).read_text()), signal.SIGTERM)
         self._drain()
         self.assertEqual(self.program.wait(), 0)
-
-
-class OwnCommandTest(parameterized.TestCase):
-    """The command of this program, with more flags."""
-
-    @parameterized.parameters(
-        ([], ["--more"]),
-        (["a.py", "--port=0", "b"], ["a.py", "--port=0", "b", "--more"]),
-        (["-m", "a", "--", "--b"], ["-m", "a", "--more", "--", "--b"]),
-    )
-    def test_flags_are_added(self, given: list[str], wanted: list[str]) -> None:
-        """Flags are added after the others, and the last one counts."""
-        with unittest.mock.patch.object(sys, "orig_argv", ["python", *given]):
-            self.assertEqual(
-                supervisor_lib.own_command(["--more"]),
-                [sys.executable, *wanted],
-            )
 
 
 @contextlib.contextmanager

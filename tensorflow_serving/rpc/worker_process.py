@@ -4,7 +4,9 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import sys
+import types
+from collections.abc import Mapping, Sequence
 
 from tensorflow_serving.rpc import heartbeats, worker
 
@@ -16,13 +18,22 @@ class WorkerProcess:
     wait_for_end(), which block and are for one thread.
     """
 
-    def __init__(self, command: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        descriptors: Mapping[str, int] = types.MappingProxyType({}),
+    ) -> None:
         """Starts the process.
+
+        Args:
+          command: The program and its arguments.
+          descriptors: What it inherits, by the environment variable that says
+            so.
 
         Raises:
           OSError: The command cannot be run.
         """
-        self._process, self._socket = _spawn(command)
+        self._process, self._socket = _spawn(command, descriptors)
         # When it was ready, by the clock of the supervisor, and from then on.
         self.ready_time: float | None = None
         self.heartbeats: heartbeats.Heartbeats | None = None
@@ -63,6 +74,23 @@ class WorkerProcess:
             os.kill(self.pid, number)
 
 
+def own_command(extra_flags: Sequence[str]) -> list[str]:
+    """Returns the command that started this program, with more flags.
+
+    They come after those that were given, and so win over them.
+    """
+    # The command of the interpreter: what Bazel runs is a program that starts
+    # another one.
+    given = sys.orig_argv[1:]
+    end_of_flags = given.index("--") if "--" in given else len(given)
+    return [
+        sys.executable,
+        *given[:end_of_flags],
+        *extra_flags,
+        *given[end_of_flags:],
+    ]
+
+
 def describe(exit_code: int) -> str:
     """Returns how a process ended, for people."""
     if exit_code >= 0:
@@ -75,6 +103,7 @@ def describe(exit_code: int) -> str:
 
 def _spawn(
     command: Sequence[str | os.PathLike[str]],
+    descriptors: Mapping[str, int],
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Starts a worker; returns it and the supervisor's end of its socket.
 
@@ -83,15 +112,16 @@ def _spawn(
     """
     ours, theirs = socket.socketpair()
     with theirs:
+        inherited = {**descriptors, worker.SOCKET_VARIABLE: theirs.fileno()}
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 env={
                     **os.environ,
-                    worker.SOCKET_VARIABLE: str(theirs.fileno()),
+                    **{name: str(fd) for name, fd in inherited.items()},
                 },
-                pass_fds=[theirs.fileno()],
+                pass_fds=list(inherited.values()),
                 # Ctrl-C would come in addition to the supervisor's SIGTERM,
                 # and the second signal ends a worker that drains.
                 start_new_session=True,

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import unittest.mock
 
 from absl.testing import absltest, parameterized
 
@@ -53,6 +54,23 @@ class WorkerProcessTest(parameterized.TestCase):
     def test_end_is_described(self, exit_code: int, text: str) -> None:
         """A signal has its name in the description of an end."""
         self.assertEqual(worker_process.describe(exit_code), text)
+
+
+class OwnCommandTest(parameterized.TestCase):
+    """The command of this program, with more flags."""
+
+    @parameterized.parameters(
+        ([], ["--more"]),
+        (["a.py", "--port=0", "b"], ["a.py", "--port=0", "b", "--more"]),
+        (["-m", "a", "--", "--b"], ["-m", "a", "--more", "--", "--b"]),
+    )
+    def test_flags_are_added(self, given: list[str], wanted: list[str]) -> None:
+        """Flags are added after the others, and the last one counts."""
+        with unittest.mock.patch.object(sys, "orig_argv", ["python", *given]):
+            self.assertEqual(
+                worker_process.own_command(["--more"]),
+                [sys.executable, *wanted],
+            )
 
 
 if __name__ == "__main__":
