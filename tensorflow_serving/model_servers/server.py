@@ -18,6 +18,7 @@ from tensorflow_serving.model_servers import (
     server_core,
     ssl_files,
 )
+from tensorflow_serving.rpc import channel_arguments
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.rpc import shutdown as shutdown_lib
@@ -32,6 +33,8 @@ class Options:
     addresses: tuple[str, ...]
     max_request_bytes: int = options_lib.Options.max_request_bytes
     max_concurrent_calls: int = 0
+    # See rpc.channel_arguments.
+    channel_arguments: str = ""
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
@@ -75,12 +78,15 @@ def serve(
                     ).service(),
                     model_service.ModelService(core).service(),
                 ],
-                options_lib.Options(
-                    num_threads=2 * (os.cpu_count() or 1),
-                    max_concurrent_calls=options.max_concurrent_calls,
-                    max_request_bytes=options.max_request_bytes,
-                    tls=tls,
-                    starts_serving=False,
+                channel_arguments.applied(
+                    options.channel_arguments,
+                    options_lib.Options(
+                        num_threads=2 * (os.cpu_count() or 1),
+                        max_concurrent_calls=options.max_concurrent_calls,
+                        max_request_bytes=options.max_request_bytes,
+                        tls=tls,
+                        starts_serving=False,
+                    ),
                 ),
             )
         )

@@ -104,6 +104,7 @@ class Peer:
         self._ping_time = math.inf
         self._handshake_deadline = now + owner.limits.handshake_seconds
         self._age_deadline = _age_deadline(now, owner.limits.max_age_seconds)
+        self._grace_deadline = math.inf
         self._goodbye_deadline = math.inf
         self._close_deadline = math.inf
         self._timer = self._loop.call_at(self._next_time(), self._on_time)
@@ -307,6 +308,7 @@ class Peer:
         times = [
             self._handshake_deadline,
             self._age_deadline,
+            self._grace_deadline,
             self._goodbye_deadline,
             self._ping_time + limits.keep_alive_timeout_seconds,
         ]
@@ -340,7 +342,7 @@ class Peer:
     def _is_overdue(self, now: float) -> bool:
         """Returns whether the peer had time enough for what it had to do."""
         limits = self._owner.limits
-        if now >= self._close_deadline:
+        if now >= min(self._close_deadline, self._grace_deadline):
             return True
         if now >= self._handshake_deadline:
             self._handshake_deadline = math.inf
@@ -358,6 +360,8 @@ class Peer:
     def _end_if_old_or_idle(self, now: float) -> None:
         limits = self._owner.limits
         connection = self.connection
+        if now >= self._age_deadline:
+            self._grace_deadline = now + limits.max_age_grace_seconds
         if connection.num_streams:
             self._has_calls = True
         elif self._has_calls:

@@ -306,6 +306,20 @@ class PeerTest(absltest.TestCase):
         self._go_on(111)
         self.assertEqual(self._kinds()[0], frames.GOAWAY)
 
+    def test_calls_of_an_old_connection_have_a_grace(self) -> None:
+        """A call that is not over by then is broken off with it."""
+        self._greet(
+            max_age_seconds=100, max_age_grace_seconds=20, keep_alive_seconds=0
+        )
+        self.client.send(raw_client.request(1, _PATH, b"x"))
+        self._turn()
+        self._go_on(111)
+        self.assertEqual(self._kinds()[0], frames.GOAWAY)
+        self._go_on(19)
+        self.assertIn(self.peer, self.owner.peers)
+        self._go_on(2)
+        self.assertNotIn(self.peer, self.owner.peers)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -1,6 +1,7 @@
 """How much one peer may ask of a server."""
 
 import dataclasses
+import math
 
 from tensorflow_serving.rpc.http2 import frames
 from tensorflow_serving.util import errors
@@ -77,6 +78,9 @@ class Limits:
     # connection adds or takes up to a tenth, so that they do not all end at
     # once.
     max_age_seconds: float = 0.0
+    # How long the calls of such a connection may take to finish; those that are
+    # left are broken off.
+    max_age_grace_seconds: float = math.inf
     # Calls that a peer takes back, or breaks off with a fault. A client whose
     # deadlines all pass at the same time takes back all its streams; one that
     # does nothing else costs others their time (CVE-2023-44487, CVE-2025-8671).
