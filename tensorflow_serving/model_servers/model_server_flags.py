@@ -8,7 +8,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, Final
 
-from absl import flags, logging
+from absl import flags
 
 from tensorflow_serving.rpc import server_flags
 
@@ -132,6 +132,20 @@ PER_PROCESS_GPU_MEMORY_FRACTION = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
+MIXED_PRECISION = flags.DEFINE_enum(
+    "mixed_precision",
+    "",
+    ["", "bfloat16"],
+    "The type in which parts of graphs of float32 may run, where the CPU is "
+    "faster with it; empty: as they are.",
+)
+# --tensorflow_session_config_file takes the place of these.
+OF_SESSIONS: Final = (
+    TENSORFLOW_SESSION_PARALLELISM,
+    TENSORFLOW_INTRA_OP_PARALLELISM,
+    TENSORFLOW_INTER_OP_PARALLELISM,
+    PER_PROCESS_GPU_MEMORY_FRACTION,
+)
 SAVED_MODEL_TAGS = flags.DEFINE_string(
     "saved_model_tags",
     "serve",
@@ -145,7 +159,8 @@ ENABLE_MODEL_WARMUP = flags.DEFINE_bool(
 LOAD_OP_LIBRARIES = flags.DEFINE_list(
     "load_op_libraries",
     [],
-    "Shared libraries with operations that are not TensorFlow's own.",
+    "Operations that are not TensorFlow's own: paths of shared libraries, or "
+    "names of installed packages such as tensorflow_text.",
 )
 ENABLE_SERIALIZATION_AS_TENSOR_CONTENT = flags.DEFINE_bool(
     "enable_serialization_as_tensor_content",
@@ -165,6 +180,12 @@ GRPC_MAX_MESSAGE_BYTES = flags.DEFINE_integer(
     "The largest request.",
     lower_bound=1,
     upper_bound=2**31 - 1,
+)
+GRPC_CHANNEL_ARGUMENTS = flags.DEFINE_string(
+    "grpc_channel_arguments",
+    "",
+    "Options of gRPC, such as grpc.max_connection_age_ms=2000,"
+    "grpc.max_concurrent_streams=100.",
 )
 GRPC_MAX_THREADS = flags.DEFINE_integer(
     "grpc_max_threads",
@@ -211,23 +232,6 @@ CHECK = flags.DEFINE_flag(
     )
 )
 
-# Flags of TensorFlow Serving that have no meaning here, with their defaults.
-_WITHOUT_MEANING: Final[Mapping[str, Any]] = {
-    "enable_grpc_healthcheck_service": False,
-    "enable_signature_method_name_check": False,
-    "flush_filesystem_caches": True,
-    "grpc_channel_arguments": "",
-    "mixed_precision": "",
-    "num_request_iterations_for_warmup": 0,
-    "num_tflite_interpreters_per_pool": 1,
-    "num_tflite_pools": 0,
-    "remove_unused_fields_from_bundle_metagraph": True,
-    "skip_initialize_tpu": False,
-    "thread_pool_factory_config_file": "",
-    "use_alts_credentials": False,
-    "xla_cpu_compilation_enabled": False,
-    "xla_gpu_compilation_enabled": False,
-}
 # Those that this server does not offer yet: to ignore them would surprise.
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
     "enable_per_model_batching_parameters": False,
@@ -236,42 +240,18 @@ _NOT_OFFERED: Final[Mapping[str, Any]] = {
     "prefer_tflite_model": False,
     "rest_api_port": 0,
 }
-_OF_REST: Final[Mapping[str, Any]] = {
-    "rest_api_enable_cors_support": False,
-    "rest_api_num_threads": 0,
-    "rest_api_timeout_in_ms": 30_000,
-}
-
-
-def _define(values: Mapping[str, Any], text: str) -> None:
-    for name, default in values.items():
-        if isinstance(default, bool):
-            flags.DEFINE_bool(name, default, text)
-        elif isinstance(default, int):
-            flags.DEFINE_integer(name, default, text)
-        else:
-            flags.DEFINE_string(name, default, text)
-
-
-_define(_WITHOUT_MEANING, "Accepted, and without meaning for this server.")
-_define(_OF_REST, "Accepted; this server has no REST API yet.")
-_define(_NOT_OFFERED, "Not offered by this server yet.")
-flags.DEFINE_bool(
-    "enable_profiler", True, "Accepted; there is no profiler service yet."
-)
 for _name, _default in _NOT_OFFERED.items():
+    if isinstance(_default, bool):
+        flags.DEFINE_bool(_name, _default, "Not offered by this server yet.")
+    elif isinstance(_default, int):
+        flags.DEFINE_integer(_name, _default, "Not offered by this server yet.")
+    else:
+        flags.DEFINE_string(_name, _default, "Not offered by this server yet.")
     flags.register_validator(
         _name,
         lambda value, default=_default: value == default,
         "is not offered by this server yet",
     )
-
-
-def warn_of_flags_without_meaning() -> None:
-    """Logs one line for each flag that was given and can mean nothing here."""
-    for name, default in {**_WITHOUT_MEANING, **_OF_REST}.items():
-        if flags.FLAGS[name].value != default:
-            logging.warning("--%s has no meaning for this server", name)
 
 
 def _is_socket_there(values: Mapping[str, Any]) -> bool:

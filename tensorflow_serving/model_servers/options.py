@@ -1,6 +1,7 @@
 """Options of the server, made from its flags and the files that they name."""
 
 import os
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 from google.protobuf import message, text_format
@@ -18,11 +19,13 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
 )
-from tensorflow_serving.rpc import server_flags
+from tensorflow_serving.rpc import channel_arguments, server_flags
+from tensorflow_serving.rpc import options as rpc_options
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     session_bundle_config_pb2,
 )
+from tensorflow_serving.tensorflow_c import op_packages
 from tensorflow_serving.tensorflow_c.protos import config_pb2
 from tensorflow_serving.util import errors
 
@@ -102,6 +105,7 @@ def server_options() -> server.Options:
         _addresses(),
         max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
         max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
+        channel_arguments=_channel_arguments(),
         ssl=_ssl_config(),
         shutdown=server_flags.shutdown(),
         answers_as_content=(
@@ -164,31 +168,12 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
       InvalidArgumentError: See core_options().
     """
     config = session_bundle_config_pb2.SessionBundleConfig(
-        op_libraries=model_server_flags.LOAD_OP_LIBRARIES.value
+        op_libraries=_op_libraries()
     )
-    session = config.session_config
-    if path := model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
-        session.CopyFrom(
-            _read(
-                "tensorflow_session_config_file",
-                path,
-                config_pb2.ConfigProto(),
-            )
-        )
-        return config
-    parallelism = model_server_flags.TENSORFLOW_SESSION_PARALLELISM.value
-    session.intra_op_parallelism_threads = (
-        model_server_flags.TENSORFLOW_INTRA_OP_PARALLELISM.value or parallelism
-    )
-    session.inter_op_parallelism_threads = (
-        model_server_flags.TENSORFLOW_INTER_OP_PARALLELISM.value or parallelism
-    )
-    session.gpu_options.per_process_gpu_memory_fraction = (
-        model_server_flags.PER_PROCESS_GPU_MEMORY_FRACTION.value
-    )
-    session.gpu_options.allow_growth = True
-    session.allow_soft_placement = True
-    session.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    config.session_config.CopyFrom(_config_proto())
+    if model_server_flags.MIXED_PRECISION.value:
+        rewriters = config.session_config.graph_options.rewrite_options
+        rewriters.auto_mixed_precision_onednn_bfloat16 = rewriters.ON
     return config
 
 
@@ -202,6 +187,55 @@ def _parse(
         raise errors.InvalidArgumentError(
             f"{error}: {path}" if path else str(error)
         ) from None
+
+
+def _op_libraries() -> Sequence[str]:
+    try:
+        return [
+            path
+            for each in model_server_flags.LOAD_OP_LIBRARIES.value
+            for path in op_packages.library_paths(each)
+        ]
+    except errors.NotFoundError as error:
+        raise errors.InvalidArgumentError(
+            f"--load_op_libraries must name libraries that are there: {error}"
+        ) from None
+
+
+def _config_proto() -> config_pb2.ConfigProto:
+    if path := model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
+        return _read(
+            "tensorflow_session_config_file", path, config_pb2.ConfigProto()
+        )
+    parallelism = model_server_flags.TENSORFLOW_SESSION_PARALLELISM.value
+    config = config_pb2.ConfigProto(
+        intra_op_parallelism_threads=(
+            model_server_flags.TENSORFLOW_INTRA_OP_PARALLELISM.value
+            or parallelism
+        ),
+        inter_op_parallelism_threads=(
+            model_server_flags.TENSORFLOW_INTER_OP_PARALLELISM.value
+            or parallelism
+        ),
+        allow_soft_placement=True,
+    )
+    config.gpu_options.per_process_gpu_memory_fraction = (
+        model_server_flags.PER_PROCESS_GPU_MEMORY_FRACTION.value
+    )
+    config.gpu_options.allow_growth = True
+    config.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    return config
+
+
+def _channel_arguments() -> str:
+    text: str = model_server_flags.GRPC_CHANNEL_ARGUMENTS.value
+    try:
+        channel_arguments.applied(text, rpc_options.Options())
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(
+            f"--grpc_channel_arguments: {error}"
+        ) from None
+    return text
 
 
 def _addresses() -> tuple[str, ...]:

@@ -89,6 +89,31 @@ class CoreOptionsTest(parameterized.TestCase):
         ):
             options.core_options()
 
+    def test_mixed_precision_is_asked_of_tensorflow(self) -> None:
+        """A file with a configuration of sessions does not turn it off."""
+        file = self.create_tempfile(content="inter_op_parallelism_threads: 3")
+        with flagsaver.flagsaver(
+            mixed_precision="bfloat16",
+            tensorflow_session_config_file=file.full_path,
+        ):
+            config = options.core_options().session.session_config
+        rewriters = config.graph_options.rewrite_options
+        self.assertEqual(
+            rewriters.auto_mixed_precision_onednn_bfloat16, rewriters.ON
+        )
+        self.assertEqual(config.inter_op_parallelism_threads, 3)
+
+    def test_op_libraries_may_be_packages(self) -> None:
+        """One that is not there is named with its flag."""
+        with (
+            flagsaver.flagsaver(load_op_libraries=["no_such_package"]),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                "--load_op_libraries must .*; got no_such_package",
+            ),
+        ):
+            options.core_options()
+
     def test_batching_parameters_need_batching(self) -> None:
         """Parameters that nothing would use are an error at the start."""
         with (
@@ -114,6 +139,28 @@ class CoreOptionsTest(parameterized.TestCase):
             ),
         ):
             options.core_options()
+
+
+class ServerOptionsTest(absltest.TestCase):
+    """Tests of where and how the server can be called."""
+
+    def test_socket_may_be_beside_the_port(self) -> None:
+        """Each of them is an address."""
+        with flagsaver.flagsaver(port=1, host="::1", grpc_socket_path="/s"):
+            self.assertEqual(
+                options.server_options().addresses, ("[::1]:1", "unix:/s")
+            )
+
+    def test_wrong_channel_argument_is_named_with_its_flag(self) -> None:
+        """The value is checked before any port is opened."""
+        with (
+            flagsaver.flagsaver(grpc_channel_arguments="grpc.x"),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                "--grpc_channel_arguments: .* such as .*; got grpc.x",
+            ),
+        ):
+            options.server_options()
 
 
 class SslConfigTest(absltest.TestCase):

@@ -20,6 +20,7 @@ from absl import app, flags
 from tensorflow_serving.model_servers import (
     check,
     config_poller,
+    flags_without_effect,
     model_server_flags,
     options,
     server,
@@ -28,6 +29,7 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.util import program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
+flags.adopt_module_key_flags(flags_without_effect)
 
 # A thread that needs the interpreter while a load runs Python waits this long.
 _SWITCH_SECONDS = 1e-4
@@ -56,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     termination.call_on_hangup(lambda: None)  # until it has a meaning
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
-    model_server_flags.warn_of_flags_without_meaning()
+    flags_without_effect.warn()
     server_options = options.server_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():

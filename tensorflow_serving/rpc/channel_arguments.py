@@ -46,7 +46,7 @@ _HONOURED: Final = {
     _MAX_REQUEST,
     _REUSE_PORT,
 }
-# What a server does anyway.
+# A server does this anyway.
 _AS_IT_IS: Final = {
     "grpc.keepalive_permit_without_calls": "1",
     "grpc.max_send_message_length": "-1",

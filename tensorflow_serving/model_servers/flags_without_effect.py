@@ -1,0 +1,93 @@
+"""Flags of TensorFlow Serving that change nothing here, each with the reason.
+
+Start scripts have them, so they are accepted; a value that asks for something
+else than what happens anyway gets one warning.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from absl import flags, logging
+
+from tensorflow_serving.model_servers import model_server_flags
+from tensorflow_serving.rpc import channel_arguments
+
+_XLA: Final = "graphs run as they are, or as tf.function(jit_compile) has them"
+_REST: Final = "there is no REST API yet"
+
+# The values that say what happens anyway, and why others have no effect.
+_REASONS: Final[Mapping[str, tuple[bool | int | str, str]]] = {
+    "enable_grpc_healthcheck_service": (False, "health is always served"),
+    "enable_signature_method_name_check": (
+        False,
+        "signatures are called by their inputs and outputs, whatever their "
+        "method_name",
+    ),
+    "flush_filesystem_caches": (True, "there are no caches of files"),
+    "num_request_iterations_for_warmup": (0, "there are no warm-up files yet"),
+    "num_tflite_interpreters_per_pool": (1, "there is no TFLite yet"),
+    "num_tflite_pools": (0, "there is no TFLite yet"),
+    "remove_unused_fields_from_bundle_metagraph": (
+        True,
+        "only what is in use is kept of a model's graph",
+    ),
+    "rest_api_enable_cors_support": (False, _REST),
+    "rest_api_num_threads": (0, _REST),
+    "rest_api_timeout_in_ms": (30_000, _REST),
+    "skip_initialize_tpu": (False, "no TPU is used"),
+    "thread_pool_factory_config_file": (
+        "",
+        "there are no thread pool factories; see "
+        "--tensorflow_session_parallelism",
+    ),
+    "use_alts_credentials": (
+        False,
+        "ALTS works within Google's cloud only, and connections are NOT "
+        "ENCRYPTED by it; see --ssl_config_file",
+    ),
+    "xla_cpu_compilation_enabled": (False, _XLA),
+    "xla_gpu_compilation_enabled": (False, _XLA),
+}
+
+
+def _define() -> None:
+    for name, (default, reason) in _REASONS.items():
+        text = f"Accepted, and without effect: {reason}."
+        if isinstance(default, bool):
+            flags.DEFINE_bool(name, default, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, default, text)
+        else:
+            flags.DEFINE_string(name, default, text)
+
+
+_define()
+
+
+@flags.multi_flags_validator(
+    ["use_alts_credentials", "ssl_config_file"],
+    "--use_alts_credentials and --ssl_config_file must not be given together",
+)
+def _is_encryption_clear(values: Mapping[str, object]) -> bool:
+    return not all(values.values())
+
+
+def warn() -> None:
+    """Logs a line for each flag that asks for something in vain."""
+    for name, (default, reason) in _REASONS.items():
+        if flags.FLAGS[name].value != default:
+            logging.warning("--%s has no effect: %s", name, reason)
+    if names := channel_arguments.without_effect(
+        model_server_flags.GRPC_CHANNEL_ARGUMENTS.value
+    ):
+        logging.warning(
+            "--grpc_channel_arguments has no effect for %s", ", ".join(names)
+        )
+    if model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
+        for holder in model_server_flags.OF_SESSIONS:
+            if holder.value:
+                logging.warning(
+                    "--%s has no effect: --tensorflow_session_config_file has "
+                    "the whole configuration of sessions",
+                    holder.name,
+                )
