@@ -11,6 +11,7 @@ from tools.lint import python_rules, source_tree
 _PACKAGES = {
     "absl": "absl-py",
     "ai_edge_litert": "ai-edge-litert",
+    "google_crc32c": "google-crc32c",
     "google.protobuf": "protobuf",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
