@@ -65,8 +65,9 @@ class Options:
         sizes = self.allowed_batch_sizes
         if sizes and sizes[-1] != max_batch_size:
             raise errors.InvalidArgumentError(
-                "last of allowed_batch_sizes must equal max_batch_size "
-                f"{max_batch_size}; got {list(sizes)}"
+                f"last of allowed_batch_sizes must equal {max_batch_size}, "
+                "which is max_execution_batch_size if set, or max_batch_size; "
+                f"got {list(sizes)}"
             )
 
 

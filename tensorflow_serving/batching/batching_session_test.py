@@ -87,7 +87,7 @@ class OptionsTest(parameterized.TestCase):
         options = batching_session.Options((1, 3))
         options.require_max_batch_size(3)
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "must equal max_batch_size 2; got"
+            errors.InvalidArgumentError, "must equal 2, .*; got"
         ):
             options.require_max_batch_size(2)
         batching_session.Options().require_max_batch_size(2)

@@ -60,7 +60,7 @@ def _load() -> int:
 def _problems() -> Iterator[str]:
     """Yields what is wrong; the same may come twice."""
     for require in (
-        options.batching_parameters,
+        options.batching,
         options.session_config,
         _require_core,
         _require_server,
@@ -128,6 +128,7 @@ def _problems_of_model(model: model_configs.ModelConfig) -> Iterator[str]:
         try:
             path = found[version]
             check(path, version_folder.scan(path, check.parts))
+            options.require_batching_of_version(path)
         except KeyError:
             yield (
                 f"model {model.name}: version {version} must be a folder of "

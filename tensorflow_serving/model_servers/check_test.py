@@ -88,6 +88,25 @@ class CheckTest(absltest.TestCase):
         ):
             self.assertRegex(line, f"^ERROR: {text}")
 
+    def test_batching_parameters_of_a_version_are_checked(self) -> None:
+        """A fault in them would fail the load, and is said before."""
+        path = os.path.join(self._write("one", 1), "batching_params.pbtxt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("max_batch_size { value: 0 }")
+        config = self._config("one")
+        self.assertEqual(self._run(_Check.CONFIGURATION, config)[0], 0)
+        with flagsaver.flagsaver(
+            enable_batching=True, enable_per_model_batching_parameters=True
+        ):
+            _, _, lines = self._run(_Check.CONFIGURATION, config)
+        self.assertEqual(
+            lines,
+            [
+                "ERROR: model one: max_batch_size must be at least 1; got 0: "
+                + path
+            ],
+        )
+
     def test_version_that_is_listed_must_be_there(self) -> None:
         """A server would wait for it."""
         self._write("one", 1)

@@ -55,6 +55,14 @@ BATCHING_PARAMETERS_FILE = flags.DEFINE_string(
     "",
     "File with BatchingParameters in text format; wants --enable_batching.",
 )
+ENABLE_PER_MODEL_BATCHING_PARAMETERS = flags.DEFINE_bool(
+    "enable_per_model_batching_parameters",
+    False,
+    "Whether a version has BatchingParameters of its own, as "
+    "batching_params.pbtxt in its folder; one without is not batched, and of "
+    "--batching_parameters_file only the threads count. Wants "
+    "--enable_batching.",
+)
 ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS = flags.DEFINE_bool(
     "allow_version_labels_for_unavailable_models",
     False,
@@ -234,7 +242,6 @@ CHECK = flags.DEFINE_flag(
 
 # Those that this server does not offer yet: to ignore them would surprise.
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
-    "enable_per_model_batching_parameters": False,
     "monitoring_config_file": "",
     "platform_config_file": "",
     "prefer_tflite_model": False,
@@ -262,6 +269,13 @@ def _are_parameters_used(values: Mapping[str, Any]) -> bool:
     return values["enable_batching"] or not values["batching_parameters_file"]
 
 
+def _are_own_parameters_used(values: Mapping[str, Any]) -> bool:
+    return (
+        values["enable_batching"]
+        or not values["enable_per_model_batching_parameters"]
+    )
+
+
 def _is_parallelism_clear(values: Mapping[str, Any]) -> bool:
     return not all(values.values())
 
@@ -275,6 +289,12 @@ flags.register_multi_flags_validator(
     [ENABLE_BATCHING, BATCHING_PARAMETERS_FILE],
     _are_parameters_used,
     "--batching_parameters_file must be given with --enable_batching only",
+)
+flags.register_multi_flags_validator(
+    [ENABLE_BATCHING, ENABLE_PER_MODEL_BATCHING_PARAMETERS],
+    _are_own_parameters_used,
+    "--enable_per_model_batching_parameters must be given with "
+    "--enable_batching only",
 )
 flags.register_multi_flags_validator(
     [

@@ -1,5 +1,6 @@
 """Options of the server, made from its flags and the files that they name."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.config import model_server_config_pb2, ssl_config_pb2
 from tensorflow_serving.core import basic_manager
 from tensorflow_serving.model_servers import (
+    model_batching,
     model_configs,
     model_server_flags,
     server,
@@ -36,6 +38,15 @@ _NUM_UNLOAD_THREADS: Final = 4
 # Without batching there is no reason to refuse a call that waits.
 _MANY: Final = 1 << 20
 _THREAD_POOL_NAME: Final = "model_server_batch_threads"
+# The defaults of today's TensorFlow Serving.
+_BATCHING: Final = batch_threads.Options(
+    batch_queue.QueueOptions(
+        max_batch_size=1000,
+        batch_timeout_micros=0,
+        max_enqueued_batches=10,
+    ),
+    shared_batch_scheduler.Options(_NUM_CPUS, _THREAD_POOL_NAME),
+)
 
 
 def model_config() -> model_server_config_pb2.ModelServerConfig:
@@ -125,8 +136,7 @@ def core_options() -> server_core.Options:
     return server_core.Options(
         session=session_config(),
         tags=tuple(model_server_flags.SAVED_MODEL_TAGS.value.split(",")),
-        batching=batching_parameters(),
-        batching_defaults=_batching_defaults(),
+        batching=batching(),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
             or _NUM_CPUS,
@@ -149,16 +159,41 @@ def core_options() -> server_core.Options:
     )
 
 
-def batching_parameters() -> session_bundle_config_pb2.BatchingParameters:
-    """Returns how calls become batches, where it is not the default.
+def batching() -> model_batching.Options:
+    """Returns how calls become batches.
 
     Raises:
       InvalidArgumentError: See core_options().
     """
+    without = _without_batching()
+    if not model_server_flags.ENABLE_BATCHING.value:
+        return model_batching.Options(without)
+    path = model_server_flags.BATCHING_PARAMETERS_FILE.value
     parameters = session_bundle_config_pb2.BatchingParameters()
-    if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
+    if path:
         _read("batching_parameters_file", path, parameters)
-    return parameters
+    try:
+        of_all = _BATCHING.updated(parameters)
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(
+            f"--batching_parameters_file: {error}: {path}"
+        ) from None
+    if not model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS.value:
+        return model_batching.Options(of_all)
+    model_batching.warn_of_all_but_threads(parameters, path)
+    return model_batching.Options(
+        dataclasses.replace(_BATCHING, threads=of_all.threads), without
+    )
+
+
+def require_batching_of_version(path: str) -> None:
+    """Checks the batching parameters of a version, if it may have its own.
+
+    Raises:
+      FailedPreconditionError, UnavailableError: See model_batching.of_version.
+    """
+    if model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS.value:
+        model_batching.of_version(path, _BATCHING)
 
 
 def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
@@ -254,19 +289,10 @@ def _ssl_config() -> ssl_config_pb2.SSLConfig | None:
     return _read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
 
 
-def _batching_defaults() -> batch_threads.Defaults:
-    """Returns the defaults of today's TensorFlow Serving."""
-    if model_server_flags.ENABLE_BATCHING.value:
-        return batch_threads.Defaults(
-            batch_queue.QueueOptions(
-                max_batch_size=1000,
-                batch_timeout_micros=0,
-                max_enqueued_batches=10,
-            ),
-            shared_batch_scheduler.Options(_NUM_CPUS, _THREAD_POOL_NAME),
-        )
+def _without_batching() -> batch_threads.Options:
+    """Returns how each call is a run of its own, several at a time."""
     num_threads = model_server_flags.GRPC_MAX_THREADS.value or 4 * _NUM_CPUS
-    return batch_threads.Defaults(
+    return batch_threads.Options(
         batch_queue.QueueOptions(
             max_batch_size=1000,
             batch_timeout_micros=0,

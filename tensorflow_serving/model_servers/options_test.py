@@ -5,7 +5,13 @@ import os
 from absl import flags
 from absl.testing import absltest, flagsaver, parameterized
 
-from tensorflow_serving.model_servers import options
+from tensorflow_serving.batching import (
+    batch_queue,
+    batching_session,
+    shared_batch_scheduler,
+)
+from tensorflow_serving.model_servers import model_batching, options
+from tensorflow_serving.servables.tensorflow import batch_threads
 from tensorflow_serving.util import errors
 
 
@@ -50,14 +56,14 @@ class CoreOptionsTest(parameterized.TestCase):
 
     def test_without_batching_no_call_is_merged(self) -> None:
         """Each call runs alone unless batching is asked for."""
-        defaults = options.core_options().batching_defaults
-        self.assertTrue(defaults.session.never_merges)
-        self.assertTrue(defaults.queue.runs_tasks_alone)
+        batching = options.core_options().batching.batching
+        self.assertTrue(batching.session.never_merges)
+        self.assertTrue(batching.queue.runs_tasks_alone)
 
     def test_batching_has_the_defaults_of_upstream(self) -> None:
         """A batch has up to 1,000 rows and never waits for more of them."""
         with flagsaver.flagsaver(enable_batching=True):
-            queue = options.core_options().batching_defaults.queue
+            queue = options.core_options().batching.batching.queue
         self.assertEqual(queue.max_batch_size, 1000)
         self.assertEqual(queue.batch_timeout_micros, 0)
 
@@ -123,6 +129,104 @@ class CoreOptionsTest(parameterized.TestCase):
                 "--enable_batching only",
             ),
             flagsaver.flagsaver(batching_parameters_file="/b"),
+        ):
+            options.core_options()
+
+    @parameterized.parameters(
+        ("num_batch_threads { value: 0 }", "num_batch_threads must be at"),
+        (
+            "max_execution_batch_size { value: 8 }",
+            "max_execution_batch_size .* needs enable_large_batch_splitting",
+        ),
+        (
+            "enable_large_batch_splitting { value: true } allowed_batch_sizes: "
+            "[4, 8] max_execution_batch_size { value: 4 }",
+            "last of allowed_batch_sizes must equal 4, .*; got",
+        ),
+        (
+            "allowed_batch_sizes: [4, 4, 1000]",
+            "allowed_batch_sizes must be positive and ascending",
+        ),
+    )
+    def test_parameter_out_of_range_is_named_with_its_file(
+        self, content: str, text: str
+    ) -> None:
+        """The flag comes first, as a person has typed it."""
+        file = self.create_tempfile(content=content)
+        with (
+            flagsaver.flagsaver(
+                enable_batching=True, batching_parameters_file=file.full_path
+            ),
+            self.assertRaisesRegex(
+                errors.InvalidArgumentError,
+                f"^--batching_parameters_file: {text}.*: {file.full_path}$",
+            ),
+        ):
+            options.core_options()
+
+    def test_file_of_today_is_read(self) -> None:
+        """All fields of TensorFlow Serving mean what they mean there."""
+        file = self.create_tempfile(
+            content="max_batch_size { value: 128 } "
+            "batch_timeout_micros { value: 500 } "
+            "max_enqueued_batches { value: 100 } "
+            "num_batch_threads { value: 3 } thread_pool_name { value: 'p' } "
+            "allowed_batch_sizes: 32 allowed_batch_sizes: 64 "
+            "pad_variable_length_inputs: true "
+            "enable_large_batch_splitting { value: true } "
+            "max_execution_batch_size { value: 64 }"
+        )
+        with flagsaver.flagsaver(
+            enable_batching=True, batching_parameters_file=file.full_path
+        ):
+            batching = options.core_options().batching
+        self.assertEqual(
+            batching,
+            model_batching.Options(
+                batch_threads.Options(
+                    batch_queue.QueueOptions(
+                        max_batch_size=128,
+                        batch_timeout_micros=500,
+                        max_enqueued_batches=100,
+                        enable_large_batch_splitting=True,
+                        max_execution_batch_size=64,
+                    ),
+                    shared_batch_scheduler.Options(3, "p"),
+                    batching_session.Options(
+                        (32, 64), pad_variable_length_inputs=True
+                    ),
+                )
+            ),
+        )
+
+    def test_versions_with_their_own_parameters_share_the_threads(self) -> None:
+        """The file of all models has nothing else to say then."""
+        file = self.create_tempfile(
+            content="num_batch_threads { value: 3 } max_batch_size { value: 9 }"
+        )
+        with (
+            self.assertLogs(level="WARNING") as logs,
+            flagsaver.flagsaver(
+                enable_batching=True,
+                enable_per_model_batching_parameters=True,
+                batching_parameters_file=file.full_path,
+            ),
+        ):
+            batching = options.core_options().batching
+        self.assertEqual(batching.batching.threads.num_batch_threads, 3)
+        self.assertEqual(batching.batching.queue.max_batch_size, 1000)
+        assert batching.without_file is not None
+        self.assertTrue(batching.without_file.session.never_merges)
+        self.assertRegex(logs.output[0], ":max_batch_size of --batching_par")
+
+    def test_own_parameters_of_versions_need_batching(self) -> None:
+        """A flag that nothing would look at is an error at the start."""
+        with (
+            self.assertRaisesRegex(
+                flags.IllegalFlagValueError,
+                "--enable_per_model_batching_parameters must be given with",
+            ),
+            flagsaver.flagsaver(enable_per_model_batching_parameters=True),
         ):
             options.core_options()
 

@@ -25,10 +25,13 @@ from tensorflow_serving.core import (
     servable_handle,
     servable_state_monitor,
 )
-from tensorflow_serving.model_servers import model_configs, version_labels
+from tensorflow_serving.model_servers import (
+    model_batching,
+    model_configs,
+    version_labels,
+)
 from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.servables.tensorflow import (
-    batch_threads,
     model_bundle_factory,
     served_model,
     session_bundle_config_pb2,
@@ -63,11 +66,7 @@ class Options:
     )
     # The tags of the graph of a SavedModel.
     tags: tuple[str, ...] = ("serve",)
-    # How calls become batches, where it is not the default.
-    batching: session_bundle_config_pb2.BatchingParameters = dataclasses.field(
-        default_factory=session_bundle_config_pb2.BatchingParameters
-    )
-    batching_defaults: batch_threads.Defaults = batch_threads.Defaults()
+    batching: model_batching.Options = model_batching.Options()
     manager: basic_manager.Options = basic_manager.Options()
     # How often to look for versions; 0: only at the start.
     file_system_poll_wait_seconds: float = 1.0
@@ -98,7 +97,6 @@ class ServerCore:
         """Starts to look for versions and to load them.
 
         Raises:
-          InvalidArgumentError: A batching parameter is out of range. Permanent.
           FailedPreconditionError: A label points at a version that is not
             available. Permanent.
         """
@@ -118,10 +116,9 @@ class ServerCore:
         self._update_lock = threading.Lock()
         # Closed from the last one to the first.
         with contextlib.ExitStack() as stack:
-            self._threads = batch_threads.BatchThreads(
-                options.batching, options.batching_defaults
+            self._batching = stack.enter_context(
+                model_batching.ModelBatching(options.batching)
             )
-            stack.callback(self._threads.close)
             self._labels = self._assigned_labels(models, lambda *_: False)
             stack.enter_context(self._event_bus.subscribe(self._record))
             self._versions = stack.enter_context(self._serving(stack))
@@ -305,7 +302,7 @@ class ServerCore:
         """Makes of a loaded bundle what is served."""
         if self._options.enables_warm_up:
             warm_up.warm_up(bundle)
-        return served_model.ServedModel(bundle, self._threads)
+        return self._batching.served(bundle)
 
     def _source_config(
         self, models: Sequence[model_configs.ModelConfig]

@@ -25,10 +25,9 @@ from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     inference,
     served_model,
-    session_bundle_config_pb2,
     signature_defs,
 )
-from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.session_bundle import session, session_bundle
 from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
     meta_graph_pb2,
@@ -94,22 +93,28 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
 class SmallModel:
     """A version of the model, with its own threads; close() ends both."""
 
-    def __init__(self) -> None:
-        """Makes version 7 of the model "small", without batching."""
-        opened = _builder().open_session()
-        bundle = session_bundle.SessionBundle(
-            opened, _meta_graph_def(), "/models/small/7", opened.graph
-        )
+    def __init__(self, options: batch_threads.Options | None = None) -> None:
+        """Makes version 7 of the model "small"."""
         self._threads = batch_threads.BatchThreads(
-            session_bundle_config_pb2.BatchingParameters()
+            options or batch_threads.Options()
         )
-        self.model = served_model.ServedModel(bundle, self._threads)
+        self.model = served_model.ServedModel(bundle(), self._threads)
         self.version = inference.Version("small", 7, self.model)
 
     def close(self) -> None:
         """Frees the model and ends the threads."""
         self.model.close()
         self._threads.close()
+
+
+def bundle(
+    path: str = "/models/small/7",
+) -> session_bundle.SessionBundle[session.Session]:
+    """Returns the model, loaded; it does not look at the path."""
+    opened = _builder().open_session()
+    return session_bundle.SessionBundle(
+        opened, _meta_graph_def(), path, opened.graph
+    )
 
 
 def write(path: str, gate: str | None = None) -> str:

@@ -26,11 +26,11 @@ class BatchThreadsTest(absltest.TestCase):
 
     def test_parameters_that_are_set_override_defaults(self) -> None:
         """Set parameters override defaults; the others keep them."""
-        defaults = batch_threads.Defaults(
+        defaults = batch_threads.Options(
             batch_queue.QueueOptions(max_batch_size=3, batch_timeout_micros=0)
         )
         threads = batch_threads.BatchThreads(
-            _parameters(max_batch_size=2), defaults
+            defaults.updated(_parameters(max_batch_size=2))
         )
         self.addCleanup(threads.close)
         session = threads.session(fake_session.FakeSession())
@@ -48,7 +48,9 @@ class BatchThreadsTest(absltest.TestCase):
                 max_batch_size=2, batch_timeout_micros=60_000_000
             )
             parameters.pad_variable_length_inputs = pads
-            threads = batch_threads.BatchThreads(parameters)
+            threads = batch_threads.BatchThreads(
+                batch_threads.Options().updated(parameters)
+            )
             self.addCleanup(threads.close)
             wrapped = fake_session.FakeSession()
             session = threads.session(wrapped)
@@ -63,7 +65,7 @@ class BatchThreadsTest(absltest.TestCase):
 
     def test_sessions_outlive_the_closing_of_the_threads(self) -> None:
         """Those that are open go on; there are no new ones."""
-        threads = batch_threads.BatchThreads(_parameters())
+        threads = batch_threads.BatchThreads(batch_threads.Options())
         self.addCleanup(threads.close)
         session = threads.session(fake_session.FakeSession())
         self.addCleanup(session.close)
@@ -76,11 +78,11 @@ class BatchThreadsTest(absltest.TestCase):
 
     def test_sessions_without_batching_run_each_call_alone(self) -> None:
         """The rows of a call do not count against the size of a batch."""
-        defaults = batch_threads.Defaults(
+        options = batch_threads.Options(
             batch_queue.QueueOptions(max_batch_size=1),
             session=batching_session.Options(never_merges=True),
         )
-        threads = batch_threads.BatchThreads(_parameters(), defaults)
+        threads = batch_threads.BatchThreads(options)
         self.addCleanup(threads.close)
         session = threads.session(fake_session.FakeSession())
         self.addCleanup(session.close)

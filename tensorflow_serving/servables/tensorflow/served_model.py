@@ -42,6 +42,7 @@ class ServedModel:
         self,
         bundle: session_bundle.SessionBundle[session_lib.Session],
         threads: batch_threads.BatchThreads,
+        batching: batch_threads.Options | None = None,
     ) -> None:
         """Takes over the bundle, to close it.
 
@@ -49,6 +50,7 @@ class ServedModel:
           bundle: From a factory without batching.
           threads: Run the calls of all signatures; closed by the caller, after
             the model.
+          batching: How its calls become batches; None: as the threads say.
 
         Raises:
           FailedPreconditionError: The signatures do not fit the graph.
@@ -56,6 +58,7 @@ class ServedModel:
         """
         self._bundle = bundle
         self._threads = threads
+        self._batching = batching
         self.signature_defs: Final = signature_defs.signature_defs(bundle)
         self._lock = threading.Lock()
         # Each has the queue of a signature, and its name as the key. Guarded by
@@ -180,7 +183,7 @@ class ServedModel:
         with self._lock:
             if name not in self._sessions:
                 self._sessions[name] = self._threads.session(
-                    self._bundle.session, owns_session=False
+                    self._bundle.session, self._batching, owns_session=False
                 )
             return self._sessions[name]
 

@@ -66,7 +66,7 @@ class SessionBundleFactory:
         self._batching: batch_threads.BatchThreads | None = None
         if config.HasField("batching_parameters"):
             self._batching = batch_threads.BatchThreads(
-                config.batching_parameters
+                batch_threads.Options().updated(config.batching_parameters)
             )
         self._closed = False
 

@@ -134,12 +134,12 @@ class SessionBundleFactoryTest(parameterized.TestCase):
         (
             "sizes",
             "max_batch_size { value: 2 } allowed_batch_sizes: [1, 3]",
-            "max_batch_size 2; got .1, 3.",
+            "must equal 2, .*; got .1, 3.",
         ),
         (
             "default_size",
             "allowed_batch_sizes: [1, 2]",
-            "max_batch_size 32; got .1, 2.",
+            "must equal 32, .*; got .1, 2.",
         ),
         (
             "parts",
@@ -153,7 +153,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             max_execution_batch_size { value: 2 }
             allowed_batch_sizes: [1, 32]
             """,
-            "max_batch_size 2; got .1, 32.",
+            "must equal 2, .*; got .1, 32.",
         ),
         (
             "threads",
