@@ -382,6 +382,12 @@ def _texts(
         texts = list(tensor.string_val)
     if len(texts) != num_values:
         _require_repeated(len(texts), encoding(data_type.STRING), shape)
+        if len(texts[0]) * num_values > MAX_REPEATED_BYTES:
+            raise errors.InvalidArgumentError(
+                "tensor with one text for all must have at most "
+                f"{MAX_REPEATED_BYTES} bytes; got {len(texts[0])} for each of "
+                f"{num_values}"
+            )
         texts *= num_values
     array = np.empty([num_values], object)
     array[:] = texts

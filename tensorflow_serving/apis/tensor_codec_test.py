@@ -156,6 +156,21 @@ class TensorCodecTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             tensor_codec.to_array(tensor)
 
+    def test_text_for_all_values_does_not_make_a_small_message_large(
+        self,
+    ) -> None:
+        """A model would get a copy of it for each value."""
+        tensor = tensor_pb2.TensorProto(
+            dtype=types_pb2.DT_STRING, string_val=[bytes(1 << 20)]
+        )
+        size = tensor.tensor_shape.dim.add(size=64)
+        self.assertEqual(tensor_codec.to_array(tensor).shape, (64,))
+        size.size = 65
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "one text for all must have at most"
+        ):
+            tensor_codec.to_array(tensor)
+
     @parameterized.parameters(0, 20, 21, 34, 101)
     def test_type_without_values_is_invalid(self, number: int) -> None:
         """An absent, unknown or reference type cannot be an array."""

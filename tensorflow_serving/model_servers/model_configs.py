@@ -46,7 +46,7 @@ class ModelConfig:
                 'name of a model must be a text, such as "mnist"; got none for '
                 f"the model in {self.base_path or 'no base_path'}"
             )
-        if not os.path.isabs(self.base_path):
+        if not os.path.isabs(self.base_path) or "\0" in self.base_path:
             raise errors.InvalidArgumentError(
                 f"base_path of model {self.name} must be an absolute path of "
                 f'this machine, such as "/models/{self.name}"; got '

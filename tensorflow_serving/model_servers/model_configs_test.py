@@ -70,6 +70,7 @@ class ParseTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("name", _M.replace('"m"', '""'), "name of a model must be a text"),
         ("path", _M.replace('"/m"', '"m"'), 'absolute path.*got "m"'),
+        ("path_with_nul", _M.replace('"/m"', r'"/m\000"'), "absolute path"),
         ("url", _M.replace('"/m"', '"gs://b/m"'), "absolute path"),
         ("platform", _M.replace('"tensorflow"', '"other"'), 'got "other"'),
         ("no_platform", _M.replace("model_platform", "#"), 'got ""'),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tensorflow_serving.apis import input_pb2
+from tensorflow_serving.apis import input_pb2, tensor_codec
 from tensorflow_serving.tensorflow_c.protos import example_pb2
 from tensorflow_serving.util import errors
 
@@ -20,7 +20,8 @@ def serialized(request_input: input_pb2.Input) -> npt.NDArray[np.object_]:
       Serialized tf.train.Examples, bytes [examples].
 
     Raises:
-      InvalidArgumentError: There is no example. Permanent.
+      InvalidArgumentError: There is no example, or the context would be copied
+        so often that a small request becomes a large one. Permanent.
     """
     kind = request_input.WhichOneof("kind")
     context = b""
@@ -34,6 +35,13 @@ def serialized(request_input: input_pb2.Input) -> npt.NDArray[np.object_]:
         )
     if not examples:
         raise errors.InvalidArgumentError("Input is empty")
+    num_bytes = len(context) * len(examples)
+    if num_bytes > tensor_codec.MAX_REPEATED_BYTES:
+        raise errors.InvalidArgumentError(
+            "context must be at most "
+            f"{tensor_codec.MAX_REPEATED_BYTES >> 20} MiB for all examples; got"
+            f" {len(context)} bytes for each of {len(examples)}"
+        )
     array = np.empty(len(examples), object)
     array[:] = [context + example.SerializeToString() for example in examples]
     return array

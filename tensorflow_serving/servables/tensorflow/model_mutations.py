@@ -29,29 +29,12 @@ _DEVICES: Final = ("/device:CPU:7", "/gpu:0", "/job:x/task:1", "x")
 _NUM_TYPES: Final = 34
 
 
-def mutate_saved_model(content: bytes, seed: int) -> bytes:
-    """Returns a broken saved_model.pb; the same one for the same seed."""
-    chance = random.Random(seed)
-    if seed % 2:
-        return _mutate_bytes(content, chance)
-    saved_model = saved_model_pb2.SavedModel.FromString(content)
-    _mutate_graph(saved_model.meta_graphs[0], chance)
-    return saved_model.SerializeToString()
-
-
-def mutate_meta_graph(content: bytes, seed: int) -> bytes:
-    """Returns a broken export.meta; the same one for the same seed."""
-    chance = random.Random(seed)
-    if seed % 2:
-        return _mutate_bytes(content, chance)
-    meta_graph = meta_graph_pb2.MetaGraphDef.FromString(content)
-    _mutate_graph(meta_graph, chance)
-    return meta_graph.SerializeToString()
-
-
-def _mutate_bytes(content: bytes, chance: random.Random) -> bytes:
+def mutate_bytes(content: bytes, chance: random.Random) -> bytes:
+    """Changes, copies, removes and inserts some of the bytes."""
     data = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 5, 20))):
+        if not data:
+            break
         at = chance.randrange(len(data))
         kind = chance.randrange(10)
         if kind < 3:
@@ -67,6 +50,26 @@ def _mutate_bytes(content: bytes, chance: random.Random) -> bytes:
         else:
             data[at:at] = chance.randbytes(chance.randrange(1, 9))
     return bytes(data)
+
+
+def mutate_saved_model(content: bytes, seed: int) -> bytes:
+    """Returns a broken saved_model.pb; the same one for the same seed."""
+    chance = random.Random(seed)
+    if seed % 2:
+        return mutate_bytes(content, chance)
+    saved_model = saved_model_pb2.SavedModel.FromString(content)
+    _mutate_graph(saved_model.meta_graphs[0], chance)
+    return saved_model.SerializeToString()
+
+
+def mutate_meta_graph(content: bytes, seed: int) -> bytes:
+    """Returns a broken export.meta; the same one for the same seed."""
+    chance = random.Random(seed)
+    if seed % 2:
+        return mutate_bytes(content, chance)
+    meta_graph = meta_graph_pb2.MetaGraphDef.FromString(content)
+    _mutate_graph(meta_graph, chance)
+    return meta_graph.SerializeToString()
 
 
 def _mutate_graph(

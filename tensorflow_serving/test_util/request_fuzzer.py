@@ -1,0 +1,209 @@
+"""Sends broken requests to a model server, and checks all that it answers.
+
+Example:
+    with request_fuzzer.RequestFuzzer(folder, server) as fuzzer:
+        for name in fuzzer.methods:
+            print(name, fuzzer.run(name, range(1000)))
+"""
+
+import collections
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+import psutil
+
+from tensorflow_serving.test_util import (
+    request_cases,
+    request_mutations,
+    server_process,
+    small_model,
+)
+
+_RELOAD: Final = "HandleReloadConfigRequest"
+_PRIVATE: Final = re.compile(f'{request_cases.PRIVATE}|Traceback|File "')
+_MAX_TEXT: Final = 1024
+_CLEAN: Final = frozenset(
+    {
+        *("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"),
+        *("UNIMPLEMENTED", "RESOURCE_EXHAUSTED"),
+    }
+)
+# How many broken requests there are to a whole one. A whole reload takes time.
+_WHOLE_EVERY: Final = 5
+_RELOAD_EVERY: Final = 25
+_MAX_FAULTS: Final = 20
+_NUM_IN_FLIGHT: Final = 64
+_SECONDS: Final = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The answers to the requests for a method."""
+
+    # How many there were of each status, by its name.
+    counts: Mapping[str, int]
+    # The first ones that are not as they should be.
+    faults: Sequence[str]
+    # The memory of the server after a tenth of the requests, and at the end.
+    first_resident_bytes: int
+    last_resident_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sent:
+    """A request in flight."""
+
+    seed: int
+    is_whole: bool
+    method: request_cases.Method
+    request: bytes
+    future: Any
+
+
+class RequestFuzzer:
+    """A server process with small_model, and a client that breaks requests.
+
+    A context manager that kills the server. Not thread-safe.
+    """
+
+    def __init__(self, folder: str, server: str, *flags: str) -> None:
+        """Starts the server; returns once it serves the model.
+
+        Args:
+          folder: An empty one for its files, with a short path.
+          server: The program tensorflow_model_server.
+          *flags: More flags for it.
+        """
+        base_path = os.path.join(folder, request_cases.NAME)
+        small_model.write(os.path.join(base_path, str(request_cases.VERSION)))
+        self.methods = request_cases.methods(base_path)
+        self._server = server_process.ServerProcess(
+            [
+                server,
+                "--port=0",
+                f"--grpc_socket_path={folder}/socket",
+                f"--model_name={request_cases.NAME}",
+                f"--model_base_path={base_path}",
+                "--file_system_poll_wait_seconds=0.05",
+                *flags,
+            ],
+            collects_log=True,
+            on_log_line=len,
+        )
+        self._server.wait_for_log("is AVAILABLE")
+        self._process = psutil.Process(self._server.pid)
+        self._channel = grpc.insecure_channel(
+            self._server.address,
+            options=[
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", -1),
+            ],
+        )
+
+    def run(self, name: str, seeds: range) -> Outcome:
+        """Sends a broken request for each seed, and whole ones among them.
+
+        Args:
+          name: One of the methods.
+          seeds: Each of them breaks a request in its own way.
+        """
+        counts: collections.Counter[str] = collections.Counter()
+        faults: list[str] = []
+        num_log_lines = len(self._server.log_lines)
+        first_resident_bytes = 0
+        for number, sent in enumerate(self._in_flight(name, seeds)):
+            code, fault = _end(sent)
+            counts[code] += 1
+            if fault and len(faults) < _MAX_FAULTS:
+                faults.append(f"seed {sent.seed}: {fault}")
+            if number == len(seeds) // 10:
+                first_resident_bytes = self.resident_bytes()
+        faults += [
+            line
+            for line in self._server.log_lines[num_log_lines:]
+            if "Traceback" in line
+        ][:_MAX_FAULTS]
+        return Outcome(
+            counts, faults, first_resident_bytes, self.resident_bytes()
+        )
+
+    def resident_bytes(self) -> int:
+        """Returns the memory that the server takes."""
+        resident_bytes: int = self._process.memory_info().rss
+        return resident_bytes
+
+    def whole(self, name: str, number: int) -> tuple[bytes, bytes]:
+        """Returns a whole request for a method, and its response."""
+        sent = self._send(name, number, is_whole=True)
+        return sent.request, sent.future.result()
+
+    def _in_flight(self, name: str, seeds: range) -> Iterator[_Sent]:
+        """Sends requests, some at a time; yields each of them in turn."""
+        # A reload decides what other calls get.
+        num_in_flight = 1 if name == _RELOAD else _NUM_IN_FLIGHT
+        whole_every = _RELOAD_EVERY if name == _RELOAD else _WHOLE_EVERY
+        waiting: collections.deque[_Sent] = collections.deque()
+        for seed in seeds:
+            waiting.append(self._send(name, seed, is_whole=False))
+            if seed % whole_every == 0:
+                waiting.append(self._send(name, seed, is_whole=True))
+            while len(waiting) >= num_in_flight:
+                yield waiting.popleft()
+            if name == _RELOAD and seed % whole_every == 0:
+                yield self._predict_once_served(seed)
+        yield from waiting
+
+    def _predict_once_served(self, seed: int) -> _Sent:
+        """Calls the model after a reload, which waits for new models only.
+
+        This one may have been there with another path.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            sent = self._send("Predict", seed, is_whole=True)
+            is_served = sent.future.code() is not grpc.StatusCode.NOT_FOUND
+            if is_served or time.monotonic() > deadline:
+                return sent
+
+    def _send(self, name: str, seed: int, *, is_whole: bool) -> _Sent:
+        method = self.methods[name]
+        message = method.request(seed)
+        request = (
+            message.SerializeToString()
+            if is_whole
+            else request_mutations.mutate(message, seed)
+        )
+        stub: Any = self._channel.unary_unary(method.path)
+        future = stub.future(request, timeout=_SECONDS)
+        return _Sent(seed, is_whole, method, request, future)
+
+    def __enter__(self) -> "RequestFuzzer":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Kills the server."""
+        self._channel.close()
+        self._server.__exit__()
+
+
+def _end(sent: _Sent) -> tuple[str, str]:
+    """Waits for the answer; returns its status, and the fault in it."""
+    code = sent.future.code().name
+    if code == "OK":
+        try:
+            is_right = sent.method.is_right(sent.request, sent.future.result())
+        except Exception as error:
+            return code, f"nothing can answer this: {error!r}"
+        return code, "" if is_right else "answer is wrong"
+    text = sent.future.details()
+    if sent.is_whole or code not in _CLEAN:
+        return code, f"{code}: {text}"
+    if len(text) > _MAX_TEXT or _PRIVATE.search(text):
+        return code, f"{code} of {len(text)} characters: {text[:_MAX_TEXT]}"
+    return code, "" if text else f"{code} without a text"

@@ -1,0 +1,59 @@
+"""Tests for request_fuzzer, and of the model server with it."""
+
+import os
+import tempfile
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.test_util import request_cases, request_fuzzer
+
+_SERVER = os.path.join(
+    os.path.dirname(os.path.dirname(__file__)),
+    "model_servers",
+    "tensorflow_model_server",
+)
+_NUM_REQUESTS = 1000
+# The allocator keeps some of what was freed.
+_MAX_GROWTH_BYTES = 100 << 20
+
+
+class RequestFuzzerTest(parameterized.TestCase):
+    """Broken requests for each method, beside whole ones."""
+
+    @parameterized.parameters((), ("--enable_batching",))
+    def test_broken_requests_get_errors_and_harm_no_other(
+        self, *flags: str
+    ) -> None:
+        """Each answer is right for its own request, or a clean error."""
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        with request_fuzzer.RequestFuzzer(folder, _SERVER, *flags) as fuzzer:
+            first_bytes = fuzzer.resident_bytes()
+            for name in fuzzer.methods:
+                with self.subTest(name):
+                    outcome = fuzzer.run(name, range(_NUM_REQUESTS))
+                    self.assertEqual(outcome.faults, [])
+                    # Some of the broken ones mean something all the same.
+                    self.assertGreater(outcome.counts["OK"], _NUM_REQUESTS // 5)
+                    self.assertGreater(
+                        outcome.counts["INVALID_ARGUMENT"], _NUM_REQUESTS // 5
+                    )
+
+            grown_bytes = fuzzer.resident_bytes() - first_bytes
+            self.assertLess(grown_bytes, _MAX_GROWTH_BYTES)
+
+    def test_answer_to_another_request_is_a_fault(self) -> None:
+        """The number in a request is in its answer."""
+        methods = request_cases.methods("/m")
+        folder = self.enter_context(tempfile.TemporaryDirectory())
+        with request_fuzzer.RequestFuzzer(folder, _SERVER) as fuzzer:
+            for name in ("Predict", "Classify", "Regress", "MultiInference"):
+                first, other = (
+                    fuzzer.whole(name, number) for number in (12, 114)
+                )
+                is_right = methods[name].is_right
+                self.assertTrue(is_right(*first))
+                self.assertFalse(is_right(first[0], other[1]))
+
+
+if __name__ == "__main__":
+    absltest.main()
