@@ -13,6 +13,7 @@ from absl import flags
 from tensorflow_serving.rpc import server_flags
 
 _MAX_PORT: Final = 65535
+_MAX_INTERPRETERS: Final = 1024
 
 PORT = flags.DEFINE_integer(
     "port",
@@ -159,6 +160,27 @@ SAVED_MODEL_TAGS = flags.DEFINE_string(
     "serve",
     "Tags of the graph of a SavedModel, separated by commas.",
 )
+PREFER_TFLITE_MODEL = flags.DEFINE_bool(
+    "prefer_tflite_model",
+    False,
+    "Whether a version with both a model.tflite and a SavedModel is served by "
+    "the former.",
+)
+NUM_TFLITE_POOLS = flags.DEFINE_integer(
+    "num_tflite_pools",
+    0,
+    "How many pools of interpreters a TFLite model has; 0: one for each CPU.",
+    lower_bound=0,
+    upper_bound=_MAX_INTERPRETERS,
+)
+NUM_TFLITE_INTERPRETERS_PER_POOL = flags.DEFINE_integer(
+    "num_tflite_interpreters_per_pool",
+    1,
+    "How many interpreters a pool has. Each runs one call at a time, with "
+    "its own copy of the weights.",
+    lower_bound=1,
+    upper_bound=_MAX_INTERPRETERS,
+)
 ENABLE_MODEL_WARMUP = flags.DEFINE_bool(
     "enable_model_warmup",
     True,
@@ -244,7 +266,6 @@ CHECK = flags.DEFINE_flag(
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
     "monitoring_config_file": "",
     "platform_config_file": "",
-    "prefer_tflite_model": False,
     "rest_api_port": 0,
 }
 for _name, _default in _NOT_OFFERED.items():

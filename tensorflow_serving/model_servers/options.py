@@ -203,7 +203,12 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
       InvalidArgumentError: See core_options().
     """
     config = session_bundle_config_pb2.SessionBundleConfig(
-        op_libraries=_op_libraries()
+        op_libraries=_op_libraries(),
+        prefer_tflite_model=model_server_flags.PREFER_TFLITE_MODEL.value,
+        num_tflite_pools=model_server_flags.NUM_TFLITE_POOLS.value,
+        num_tflite_interpreters_per_pool=(
+            model_server_flags.NUM_TFLITE_INTERPRETERS_PER_POOL.value
+        ),
     )
     config.session_config.CopyFrom(_config_proto())
     if model_server_flags.MIXED_PRECISION.value:

@@ -76,6 +76,37 @@ class CoreOptionsTest(parameterized.TestCase):
         self.assertEqual(config.intra_op_parallelism_threads, 2)
         self.assertEqual(config.inter_op_parallelism_threads, 3)
 
+    def test_interpreters_of_tflite_models_are_those_of_the_flags(self) -> None:
+        """Without flags, each CPU has one, and a SavedModel comes first."""
+        config = options.core_options().session
+        self.assertFalse(config.prefer_tflite_model)
+        self.assertEqual(config.num_tflite_pools, 0)
+        self.assertEqual(config.num_tflite_interpreters_per_pool, 1)
+        with flagsaver.flagsaver(
+            prefer_tflite_model=True,
+            num_tflite_pools=3,
+            num_tflite_interpreters_per_pool=4,
+        ):
+            config = options.core_options().session
+        self.assertTrue(config.prefer_tflite_model)
+        self.assertEqual(config.num_tflite_pools, 3)
+        self.assertEqual(config.num_tflite_interpreters_per_pool, 4)
+
+    @parameterized.parameters(
+        {"num_tflite_pools": -1},
+        {"num_tflite_interpreters_per_pool": 0},
+        {"num_tflite_interpreters_per_pool": 2000},
+    )
+    def test_number_of_interpreters_is_checked(self, **wrong: int) -> None:
+        """A number of interpreters that no machine has is named."""
+        with (
+            self.assertRaisesRegex(
+                flags.IllegalFlagValueError, next(iter(wrong))
+            ),
+            flagsaver.flagsaver(**wrong),
+        ):
+            pass
+
     @parameterized.named_parameters(
         ("batching", "batching_parameters_file", "BatchingParameters"),
         ("session", "tensorflow_session_config_file", "ConfigProto"),
