@@ -32,10 +32,7 @@ def begin(
         classify with, or the request has no example. Permanent.
     """
     name = inference.signature_name(request.model_spec.signature_name)
-    try:
-        definition = version.model.signature_def(name)
-    except errors.NotFoundError as error:
-        raise errors.InvalidArgumentError(str(error)) from None
+    definition = version.signature_def(name)
     outputs = output_keys(definition)
     array = examples.serialized(request.input)
 

@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,11 @@ from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
 )
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
+
+# How many names of signatures an error text lists.
+_MAX_NAMES_IN_TEXT: Final = 20
 
 Outputs = Sequence[npt.NDArray[Any]]
 # Serialized responses; those of one size perhaps as the rows of an array.
@@ -40,6 +44,26 @@ class Version:
         )
         spec.version.value = self.number
         return spec
+
+    def signature_def(self, name: str) -> meta_graph_pb2.SignatureDef:
+        """Returns the signature of a name; see signature_name().
+
+        Raises:
+          InvalidArgumentError: There is none; the text says which there are.
+            Permanent.
+        """
+        definition = self.model.signature_defs.get(name)
+        if definition is not None:
+            return definition
+        names = sorted(
+            each
+            for each in self.model.signature_defs
+            if not each.startswith("__saved_model_")
+        )
+        raise errors.InvalidArgumentError(
+            f'Serving signature key "{name}" not found; the model has '
+            f"{names[:_MAX_NAMES_IN_TEXT]}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

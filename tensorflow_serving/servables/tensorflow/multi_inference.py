@@ -13,7 +13,6 @@ from tensorflow_serving.servables.tensorflow import (
     regress,
     signature_defs,
 )
-from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
 
@@ -108,7 +107,7 @@ class _Task:
         self.signature_name = inference.signature_name(
             task.model_spec.signature_name
         )
-        self.definition = self._definition(version)
+        self.definition = version.signature_def(self.signature_name)
         self.outputs = self._outputs(task.method_name)
         self.input_name = self.definition.inputs[signature_defs.INPUTS].name
         self._spec = version.spec(self.signature_name)
@@ -130,14 +129,6 @@ class _Task:
             response.classification_result.CopyFrom(
                 classify.result(outputs, num_examples)
             )
-
-    def _definition(
-        self, version: inference.Version
-    ) -> meta_graph_pb2.SignatureDef:
-        try:
-            return version.model.signature_def(self.signature_name)
-        except errors.NotFoundError as error:
-            raise errors.InvalidArgumentError(str(error)) from None
 
     def _outputs(self, method_name: str) -> list[str]:
         if method_name == signature_defs.CLASSIFY_METHOD:

@@ -107,8 +107,8 @@ def _plan(
 ) -> _Plan:
     signature_name = inference.signature_name(name)
     try:
-        definition = version.model.signature_def(signature_name)
-    except errors.NotFoundError as error:
+        definition = version.signature_def(signature_name)
+    except errors.InvalidArgumentError as error:
         raise errors.FailedPreconditionError(str(error)) from None
     outputs = _outputs(definition, output_filter)
     return _Plan(

@@ -25,10 +25,7 @@ def begin(
         regression, or the request has no example. Permanent.
     """
     name = inference.signature_name(request.model_spec.signature_name)
-    try:
-        definition = version.model.signature_def(name)
-    except errors.NotFoundError as error:
-        raise errors.InvalidArgumentError(str(error)) from None
+    definition = version.signature_def(name)
     require_regression(definition)
     array = examples.serialized(request.input)
 

@@ -18,8 +18,6 @@ from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
-# How many names of signatures an error text lists.
-_MAX_NAMES_IN_TEXT: Final = 20
 # Which outputs are asked for is up to callers; this many choices are kept.
 _MAX_CACHED: Final = 64
 
@@ -73,32 +71,6 @@ class ServedModel:
         return (
             f"ServedModel({self._bundle.path}, {sorted(self.signature_defs)})"
         )
-
-    def signature_def(self, name: str) -> meta_graph_pb2.SignatureDef:
-        """Returns a signature.
-
-        Args:
-          name: Empty for "serving_default".
-
-        Raises:
-          NotFoundError: There is no such signature. Callers turn it into the
-            error of their method. Permanent.
-        """
-        definition = self.signature_defs.get(
-            name or signature_defs.DEFAULT_NAME
-        )
-        if definition is None:
-            names = sorted(
-                each
-                for each in self.signature_defs
-                if not each.startswith("__saved_model_")
-            )
-            wanted = name or signature_defs.DEFAULT_NAME
-            raise errors.NotFoundError(
-                f'Serving signature key "{wanted}" not found; the model has '
-                f"{names[:_MAX_NAMES_IN_TEXT]}"
-            )
-        return definition
 
     def function(
         self, name: str, outputs: Sequence[str]

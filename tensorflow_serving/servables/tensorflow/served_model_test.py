@@ -3,7 +3,6 @@
 from absl.testing import absltest
 
 from tensorflow_serving.test_util import small_model
-from tensorflow_serving.util import errors
 
 
 class ServedModelTest(absltest.TestCase):
@@ -15,18 +14,6 @@ class ServedModelTest(absltest.TestCase):
         small = small_model.SmallModel()
         self.addCleanup(small.close)
         self.model = small.model
-
-    def test_empty_name_means_the_default_signature(self) -> None:
-        """Most requests name none."""
-        self.assertEqual(
-            self.model.signature_def(""),
-            self.model.signature_defs["serving_default"],
-        )
-
-    def test_unknown_signature_is_named(self) -> None:
-        """The text says which there are."""
-        with self.assertRaisesRegex(errors.NotFoundError, '"q".*classify'):
-            self.model.signature_def("q")
 
     def test_function_of_a_signature_is_made_once(self) -> None:
         """Calls for the same outputs can share a batch."""
