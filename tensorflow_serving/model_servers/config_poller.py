@@ -1,7 +1,7 @@
 """Puts a configuration into effect when its file has changed.
 
 Example:
-    with ConfigPoller(core, options.changed_models, 60) as poller:
+    with ConfigPoller(served, options.changed_models, 60) as poller:
         termination.call_on_hangup(poller.poll_soon)
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from absl import logging
 from typing_extensions import Self
 
-from tensorflow_serving.model_servers import model_configs, server_core
+from tensorflow_serving.model_servers import model_configs, served_models
 from tensorflow_serving.util import errors
 
 
@@ -26,18 +26,18 @@ class ConfigPoller:
 
     def __init__(
         self,
-        core: server_core.ServerCore,
+        served: served_models.ServedModels,
         read: Callable[[], model_configs.Models],
         period_seconds: float,
     ) -> None:
         """Starts a thread.
 
         Args:
-          core: Serves the models.
+          served: Serves the models.
           read: Returns the models to serve, or raises a ServingError.
           period_seconds: How often to read; 0 for only when asked to.
         """
-        self._core = core
+        self._served = served
         self._read = read
         self._period_seconds = period_seconds
         self._is_closed = False
@@ -62,9 +62,9 @@ class ConfigPoller:
         """
         try:
             models = self._read()
-            is_changed = models != self._core.models
+            is_changed = models != self._served.models
             if is_changed:
-                self._core.update(models)
+                self._served.update(models)
             self._last_error = ""
         except errors.ServingError as error:
             if is_asked or str(error) != self._last_error:

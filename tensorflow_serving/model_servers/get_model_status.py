@@ -4,7 +4,7 @@ from typing import Final
 
 from tensorflow_serving.apis import get_model_status_pb2, status_pb2
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import server_core
+from tensorflow_serving.model_servers import served_models
 from tensorflow_serving.util import errors
 
 _Status = get_model_status_pb2.ModelVersionStatus
@@ -19,7 +19,7 @@ _STATES: Final = {
 
 
 def get_model_status(
-    core: server_core.ServerCore,
+    served: served_models.ServedModels,
     request: get_model_status_pb2.GetModelStatusRequest,
 ) -> get_model_status_pb2.GetModelStatusResponse:
     """Returns the states of the versions of a model, lowest version first.
@@ -36,7 +36,7 @@ def get_model_status(
     spec = request.model_spec
     if not spec.name:
         raise errors.InvalidArgumentError("ModelSpec has no name specified")
-    states = core.states(spec.name)
+    states = served.states(spec.name)
     if spec.WhichOneof("version_choice") == "version":
         version = spec.version.value
         if version in states:

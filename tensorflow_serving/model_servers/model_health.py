@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import server_core
+from tensorflow_serving.model_servers import served_models
 from tensorflow_serving.rpc import health as health_lib
-from tensorflow_serving.util import errors, event_bus
+from tensorflow_serving.util import errors
 
 _SERVER_NAMES: Final = (
     "",
@@ -33,15 +33,15 @@ class ModelHealth:
     """
 
     def __init__(
-        self, core: server_core.ServerCore, health: health_lib.Health
+        self, served: served_models.ServedModels, health: health_lib.Health
     ) -> None:
         """Subscribes to what becomes of models.
 
         Args:
-          core: Its models count.
+          served: Its models count.
           health: Answers clients.
         """
-        self._core = core
+        self._served = served
         self._health = health
         # Held from looking at states until they are published, so that older
         # ones never replace those that an event has led to.
@@ -50,12 +50,12 @@ class ModelHealth:
         # its versions; and the models without a version. Guarded by _lock.
         self._states: dict[str, Mapping[str, bool]] = {}
         self._unready: set[str] = set()
-        self._subscription = core.events.subscribe(self._record)
+        self._subscription = served.subscribe(self._record)
         self.update()
 
     def update(self) -> None:
         """Looks at all models; after a change of the configuration."""
-        names = self._core.model_names
+        names = self._served.model_names
         with self._lock:
             for name in self._states.keys() - set(names):
                 self._forget(name)
@@ -75,11 +75,8 @@ class ModelHealth:
         """Closes itself."""
         self.close()
 
-    def _record(
-        self, event: event_bus.EventAndTime[servable.ServableState]
-    ) -> None:
-        name = event.event.id.name
-        is_served = name in self._core.model_names
+    def _record(self, name: str) -> None:
+        is_served = name in self._served.model_names
         with self._lock:
             if is_served:
                 self._look_at(name)
@@ -90,7 +87,7 @@ class ModelHealth:
     def _look_at(self, name: str) -> None:
         """Publishes the states of a model; needs the lock."""
         try:
-            states_by_version = self._core.states(name)
+            states_by_version = self._served.states(name)
         except errors.NotFoundError:
             # The configuration has just left it out.
             states_by_version = {}

@@ -33,6 +33,14 @@ class _Core:
             after()
         return states
 
+    def subscribe(
+        self, callback: Callable[[str], None]
+    ) -> event_bus.Subscription:
+        """Calls back for each event."""
+        return self.events.subscribe(
+            lambda event: callback(event.event.id.name)
+        )
+
     def become_available(self) -> None:
         """Makes the version available and publishes that."""
         self.state = servable.ServableState(self.state.id, _AVAILABLE)

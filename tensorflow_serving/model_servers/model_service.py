@@ -8,7 +8,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.model_servers import (
     get_model_status,
     model_configs,
-    server_core,
+    served_models,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.util import errors
@@ -19,9 +19,9 @@ _SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 class ModelService:
     """Implements the service of the protocol. Thread-safe."""
 
-    def __init__(self, core: server_core.ServerCore) -> None:
-        """Takes a core, which the caller closes after the server."""
-        self._core = core
+    def __init__(self, served: served_models.ServedModels) -> None:
+        """Takes models, which the caller closes after the server."""
+        self._served = served
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -37,7 +37,7 @@ class ModelService:
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """See get_model_status.get_model_status()."""
-        return get_model_status.get_model_status(self._core, request)
+        return get_model_status.get_model_status(self._served, request)
 
     def handle_reload_config_request(
         self, request: model_management_pb2.ReloadConfigRequest
@@ -55,7 +55,7 @@ class ModelService:
                 "config must be a model_config_list; got "
                 f"{request.config.WhichOneof('config') or 'none'}"
             )
-        self._core.reload(model_configs.parse(request.config))
+        self._served.reload(model_configs.parse(request.config))
         return model_management_pb2.ReloadConfigResponse(
             status=get_model_status.status(None)
         )

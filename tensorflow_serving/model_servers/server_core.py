@@ -10,7 +10,6 @@ Example:
 
 import contextlib
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -23,11 +22,11 @@ from tensorflow_serving.core import (
     basic_manager,
     servable,
     servable_handle,
-    servable_state_monitor,
 )
 from tensorflow_serving.model_servers import (
     model_batching,
     model_configs,
+    reload_config,
     version_labels,
 )
 from tensorflow_serving.resources import resource_tracker
@@ -44,7 +43,7 @@ from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     storage_path_manager,
 )
-from tensorflow_serving.util import errors, event_bus, version_name
+from tensorflow_serving.util import errors, event_bus
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
 _END = servable.ManagerState.END
@@ -93,8 +92,16 @@ class ServerCore:
         self,
         options: Options,
         models: model_configs.Models,
+        *,
+        is_one_of_several: bool = False,
     ) -> None:
         """Starts to look for versions and to load them.
+
+        Args:
+          options: See Options.
+          models: Which models to serve.
+          is_one_of_several: Whether others serve the same models, and somebody
+            has checked all labels. Then the start ends with others_started().
 
         Raises:
           FailedPreconditionError: A label points at a version that is not
@@ -112,6 +119,9 @@ class ServerCore:
         self._labels: version_labels.Labels = {}
         # The names of first models whose state is not known yet.
         self._starting = set(model_configs.names(models))
+        # Whether there are others, and whether their start is not over.
+        self._is_one_of_several = is_one_of_several
+        self._are_others_starting = is_one_of_several
         # Held while a configuration is put into effect.
         self._update_lock = threading.Lock()
         # Closed from the last one to the first.
@@ -119,7 +129,9 @@ class ServerCore:
             self._batching = stack.enter_context(
                 model_batching.ModelBatching(options.batching)
             )
-            self._labels = self._assigned_labels(models, lambda *_: False)
+            self._labels = self._assigned_labels(
+                models, lambda *_: is_one_of_several
+            )
             stack.enter_context(self._event_bus.subscribe(self._record))
             self._versions = stack.enter_context(self._serving(stack))
             # After the monitor, so that those who wake see the new states.
@@ -127,15 +139,40 @@ class ServerCore:
             self._stack = stack.pop_all()
 
     @property
-    def events(self) -> event_bus.EventBus[servable.ServableState]:
-        """The bus on which each change of a version is published."""
-        return self._event_bus
-
-    @property
     def models(self) -> model_configs.Models:
         """The models of the configuration."""
         with self._lock:
             return self._models
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether one of its first models has neither been loaded nor failed.
+
+        The first models of others do not count.
+        """
+        with self._lock:
+            return bool(self._starting)
+
+    def others_started(self) -> None:
+        """Says that all others have tried to load their first models."""
+        with self._lock:
+            self._are_others_starting = False
+
+    def require_labels(
+        self,
+        models: model_configs.Models,
+        is_available: Callable[[str, int], bool],
+    ) -> None:
+        """Checks the labels of models that are about to be served.
+
+        Args:
+          models: The next models.
+          is_available: Whether a version of a model answers requests.
+
+        Raises:
+          FailedPreconditionError: See update().
+        """
+        self._assigned_labels(models, is_available)
 
     @property
     def model_names(self) -> Sequence[str]:
@@ -177,7 +214,7 @@ class ServerCore:
             )
         except errors.NotFoundError:
             with self._lock:
-                is_starting = bool(self._starting)
+                is_starting = self._are_others_starting or bool(self._starting)
             if is_starting:
                 # Without the word that clients take for the end of the start.
                 raise errors.UnavailableError(
@@ -204,9 +241,10 @@ class ServerCore:
             available; nothing has changed. Permanent.
         """
         with self._update_lock:
-            labels = self._assigned_labels(models, self._is_available)
+            labels = self._assigned_labels(models, self._may_have_label)
             with self._lock:
                 known = set(model_configs.names(self._models))
+                self._starting.intersection_update(model_configs.names(models))
                 self._models = models
                 self._labels = labels
                 self._news.notify_all()
@@ -214,41 +252,27 @@ class ServerCore:
         return [model for model in models if model.name not in known]
 
     def reload(self, models: model_configs.Models) -> None:
-        """Serves other models from now on, and waits for those that are new.
-
-        Raises:
-          FailedPreconditionError: See update(). Or a new model could not be
-            loaded; the others are served, and it is tried again. Permanent.
-          DeadlineExceededError: A new model took longer than the options
-            allow; it is still being loaded. Transient.
-          CancelledError: The core is closed, or another call has taken a new
-            model out.
-        """
-        new = self.update(models)
-        for model in new:
-            _require_version(model)
-        names = model_configs.names(new)
-        self.wait_until(
-            lambda: all(self._is_settled(name) for name in names),
-            self._options.model_load_timeout_seconds,
+        """See reload_config.reload(), with the time that the options allow."""
+        reload_config.reload(
+            self, models, self._options.model_load_timeout_seconds
         )
-        for name in names:
-            self._require_available(name)
 
     def wait_until(
         self, is_over: Callable[[], bool], timeout_seconds: float
     ) -> bool:
-        """Waits for a condition on models or states; returns whether it holds.
-
-        Args:
-          is_over: Asked again after each event; once the core is closed, its
-            answer does not matter.
-          timeout_seconds: How long to wait at most; 0 for any time.
-        """
+        """See ServedModels."""
         with self._lock:
             return self._news.wait_for(
                 lambda: self._is_closed or is_over(), timeout_seconds or None
             )
+
+    def subscribe(
+        self, callback: Callable[[str], None]
+    ) -> event_bus.Subscription:
+        """See ServedModels."""
+        return self._event_bus.subscribe(
+            lambda event: callback(event.event.id.name)
+        )
 
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
@@ -346,39 +370,12 @@ class ServerCore:
             ),
         )
 
+    def _may_have_label(self, name: str, version: int) -> bool:
+        return self._is_one_of_several or self._is_available(name, version)
+
     def _is_available(self, name: str, version: int) -> bool:
         state = self._versions.monitor.state(servable.ServableId(name, version))
         return state is not None and state.manager_state is _AVAILABLE
-
-    def _is_settled(self, name: str) -> bool:
-        """Returns whether nobody needs to wait for a model any longer."""
-        states = self._versions.monitor.version_states(name)
-        return (
-            name not in self.model_names
-            or any(each.manager_state is _AVAILABLE for each in states.values())
-            or (bool(states) and _has_failed(states[max(states)]))
-        )
-
-    def _require_available(self, name: str) -> None:
-        """Raises what reload() says of a model that has no version to serve."""
-        states = self._versions.monitor.version_states(name)
-        if any(each.manager_state is _AVAILABLE for each in states.values()):
-            return
-        newest = states[max(states)] if states else "unknown"
-        if self._is_closed or name not in self.model_names:
-            raise errors.CancelledError(
-                f"model {name} is not to be served any longer"
-            )
-        if isinstance(newest, str) or not _has_failed(newest):
-            raise errors.DeadlineExceededError(
-                f"model {name} must be AVAILABLE within "
-                f"{self._options.model_load_timeout_seconds:g} s; its newest "
-                f"version is {newest}"
-            )
-        raise errors.FailedPreconditionError(
-            f"model {name} must be AVAILABLE; got {newest}. The other models "
-            "are served"
-        )
 
     def _wake(
         self, event: event_bus.EventAndTime[servable.ServableState]
@@ -399,34 +396,3 @@ class ServerCore:
                 self._starting.remove(state.id.name)
                 if not self._starting:
                     logging.info("All models have been loaded, or have failed")
-
-
-def _has_failed(state: servable.ServableState) -> bool:
-    """Returns whether a version needs somebody's help to become available."""
-    return (
-        state.manager_state is _END
-        and state.error is not None
-        and not servable_state_monitor.may_pass(state.error)
-    )
-
-
-def _require_version(model: model_configs.ModelConfig) -> None:
-    """Checks that somebody who waits for a model does so for something.
-
-    Raises:
-      FailedPreconditionError: The model has no version. Transient: it is loaded
-        once there is one.
-    """
-    try:
-        names = os.listdir(model.base_path)
-    except OSError as error:
-        cause = error.strerror or str(error)
-    else:
-        if any(version_name.parse(name) is not None for name in names):
-            return
-        cause = "it holds no version, a folder such as 00000001"
-    raise errors.FailedPreconditionError(
-        f"base path of model {model.name} must hold a version; got "
-        f"{model.base_path}: {cause}. The other models are served, and this "
-        "one is once it has a version"
-    )

@@ -1,0 +1,124 @@
+"""Other models for a server that runs, and the wait for those that are new."""
+
+import os
+from collections.abc import Mapping
+
+from tensorflow_serving.core import servable, servable_state_monitor
+from tensorflow_serving.model_servers import model_configs, served_models
+from tensorflow_serving.util import errors, version_name
+
+_AVAILABLE = servable.ManagerState.AVAILABLE
+_END = servable.ManagerState.END
+
+_States = Mapping[int, servable.ServableState]
+
+
+def reload(
+    served: served_models.ServedModels,
+    models: model_configs.Models,
+    timeout_seconds: float,
+) -> None:
+    """Serves other models from now on, and waits for those that are new.
+
+    Args:
+      served: Serves them.
+      models: All models to serve.
+      timeout_seconds: How long new models may take; 0 for any time.
+
+    Raises:
+      FailedPreconditionError: See ServedModels.update(). Or a new model could
+        not be loaded; the others are served, and it is tried again. Permanent.
+      DeadlineExceededError: A new model took longer; it is still being loaded.
+        Transient.
+      CancelledError: The server stops, or another call has taken a new model
+        out.
+      UnavailableError: See ServedModels.update(). Transient.
+    """
+    new = served.update(models)
+    for model in new:
+        _require_version(model)
+    names = model_configs.names(new)
+    unsettled = list(names)
+
+    def are_settled() -> bool:
+        # Looks at one model for each event, not at all of them.
+        while unsettled and _is_settled(served, unsettled[-1]):
+            unsettled.pop()
+        return not unsettled
+
+    served.wait_until(are_settled, timeout_seconds)
+    for name in names:
+        _require_available(served, name, timeout_seconds)
+
+
+def _is_settled(served: served_models.ServedModels, name: str) -> bool:
+    """Returns whether nobody needs to wait for a model any longer."""
+    states = _states(served, name)
+    return (
+        name not in served.model_names
+        or _are_available(states)
+        or (bool(states) and _has_failed(states[max(states)]))
+    )
+
+
+def _require_available(
+    served: served_models.ServedModels, name: str, timeout_seconds: float
+) -> None:
+    """Raises what reload() says of a model that has no version to serve."""
+    states = _states(served, name)
+    if _are_available(states):
+        return
+    newest = states[max(states)] if states else None
+    if name in served.model_names and newest and _has_failed(newest):
+        raise errors.FailedPreconditionError(
+            f"model {name} must be AVAILABLE; got {newest}. The other models "
+            "are served"
+        )
+    if name in served.model_names and timeout_seconds:
+        raise errors.DeadlineExceededError(
+            f"model {name} must be AVAILABLE within {timeout_seconds:g} s; its "
+            f"newest version is {newest or 'unknown'}"
+        )
+    raise errors.CancelledError(f"model {name} is not to be served any longer")
+
+
+def _states(served: served_models.ServedModels, name: str) -> _States:
+    try:
+        return served.states(name)
+    except errors.NotFoundError:
+        return {}
+
+
+def _are_available(states: _States) -> bool:
+    return any(each.manager_state is _AVAILABLE for each in states.values())
+
+
+def _has_failed(state: servable.ServableState) -> bool:
+    """Returns whether a version needs somebody's help to become available."""
+    return (
+        state.manager_state is _END
+        and state.error is not None
+        and not servable_state_monitor.may_pass(state.error)
+    )
+
+
+def _require_version(model: model_configs.ModelConfig) -> None:
+    """Checks that somebody who waits for a model does so for something.
+
+    Raises:
+      FailedPreconditionError: The model has no version. Transient: it is loaded
+        once there is one.
+    """
+    try:
+        names = os.listdir(model.base_path)
+    except OSError as error:
+        cause = error.strerror or str(error)
+    else:
+        if any(version_name.parse(name) is not None for name in names):
+            return
+        cause = "it holds no version, a folder such as 00000001"
+    raise errors.FailedPreconditionError(
+        f"base path of model {model.name} must hold a version; got "
+        f"{model.base_path}: {cause}. The other models are served, and this "
+        "one is once it has a version"
+    )

@@ -1,0 +1,62 @@
+"""The models of a server, for all that shows what became of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import model_configs
+from tensorflow_serving.util import event_bus
+
+
+class ServedModels(Protocol):
+    """The models of one process, or those that several processes serve alike.
+
+    Implementations are thread-safe.
+    """
+
+    @property
+    def models(self) -> model_configs.Models:
+        """The models of the configuration."""
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """The names of the models of the configuration."""
+
+    def states(self, name: str) -> Mapping[int, servable.ServableState]:
+        """Returns the states of the versions of a model, by version.
+
+        Raises:
+          NotFoundError: Nothing is known of such a model. Permanent.
+        """
+
+    def update(
+        self, models: model_configs.Models
+    ) -> Sequence[model_configs.ModelConfig]:
+        """Serves other models from now on; returns those that are new.
+
+        Models that are no longer named are unloaded.
+
+        Raises:
+          FailedPreconditionError: A label points at a version that is not
+            available; nothing has changed. Permanent.
+          UnavailableError: A process did not take the models. Transient.
+        """
+
+    def reload(self, models: model_configs.Models) -> None:
+        """See reload_config.reload()."""
+
+    def wait_until(
+        self, is_over: Callable[[], bool], timeout_seconds: float
+    ) -> bool:
+        """Waits for a condition on models or states; returns whether it holds.
+
+        Args:
+          is_over: Asked again after each change; once this object is closed,
+            its answer does not matter.
+          timeout_seconds: How long to wait at most; 0 for any time.
+        """
+
+    def subscribe(
+        self, callback: Callable[[str], None]
+    ) -> event_bus.Subscription:
+        """Calls back with the name of each model whose states have changed."""
