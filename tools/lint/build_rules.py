@@ -93,7 +93,16 @@ def deps_are_the_imports(tree: source_tree.SourceTree) -> Iterator[str]:
 
 
 def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
-    """The README of a package says what each of its modules is for."""
+    """The README of a package says what each of its modules is for.
+
+    The names of public ones are bold, but for programs.
+    """
+    public = {
+        f"{target.package}/{target.name}.py"
+        for target in build_files.python_targets(tree)
+        if target.rule == "py_library"
+        and "//visibility:public" in target.strings("visibility")
+    }
     for path in tree.modules:
         folder, name = os.path.split(path)
         if not folder.startswith("tensorflow_serving/"):
@@ -106,3 +115,5 @@ def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
             yield f"{folder}: package must have a README.md"
         elif f"`{stem}`" not in tree.text(readme):
             yield f"{readme}: text must name `{stem}`"
+        elif (path in public) != (f"**`{stem}`**" in tree.text(readme)):
+            yield f"{readme}: name must be bold if public, else not: `{stem}`"

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator
 
 from absl.testing import absltest, parameterized
 
-from tools.lint import build_rules, prose_rules, python_rules, source_tree
+from tools.lint import (
+    api_rules,
+    build_rules,
+    prose_rules,
+    python_rules,
+    source_tree,
+)
 
 _Rule = Callable[[source_tree.SourceTree], Iterator[str]]
 
@@ -26,6 +32,7 @@ _RULES: tuple[_Rule, ...] = (
     build_rules.python_targets_have_no_globs,
     build_rules.deps_are_the_imports,
     build_rules.readmes_name_the_modules,
+    api_rules.public_signatures_have_public_types,
 )
 
 _PYTHON_BUILD = """
@@ -40,6 +47,15 @@ py_test(
     size = "{size}",
     srcs = ["one_test.py"],
     deps = [":one"],
+)
+"""
+
+
+_PUBLIC_TARGET = """
+py_library(
+    name = "{name}",
+    srcs = ["{name}.py"],
+    visibility = ["//visibility:public"],
 )
 """
 
@@ -211,6 +227,35 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "module_without_readme",
         build_rules.readmes_name_the_modules,
         {"tensorflow_serving/util/README.md": "nothing"},
+    ),
+    (
+        "public_module_that_is_not_bold",
+        build_rules.readmes_name_the_modules,
+        {"tensorflow_serving/util/BUILD": _PUBLIC_TARGET.format(name="one")},
+    ),
+    (
+        "private_module_that_is_bold",
+        build_rules.readmes_name_the_modules,
+        {"tensorflow_serving/util/README.md": "**`one`**"},
+    ),
+    *(
+        (
+            f"private_type_of_a_public_{name}",
+            api_rules.public_signatures_have_public_types,
+            {
+                "tensorflow_serving/util/BUILD": _build()
+                + _PUBLIC_TARGET.format(name="two"),
+                "tensorflow_serving/util/two.py": (
+                    "from tensorflow_serving.util import one\n" + text
+                ),
+            },
+        )
+        for name, text in (
+            ("argument", "def f(x: int, *, y: list[one.X]): pass\n"),
+            ("result", "class A:\n    def f(self) -> 'one.X | None': pass\n"),
+            ("field", "class A:\n    x: one.X\n"),
+            ("alias", "_X = one.X\ndef f(x: _X): pass\n"),
+        )
     ),
 )
 
