@@ -101,22 +101,25 @@ class Converter:
             array = np.asarray(array)
         if array.dtype is not self.dtype:  # mostly it is the same object
             self._require_dtype(array.dtype)
-        if not array.flags.c_contiguous:
-            array = np.ascontiguousarray(array)
         shape = array.shape
         last_shape, dimensions = self._last_shape
         if shape != last_shape:
             dimensions = _DIMENSIONS[len(shape)](*shape)
             self._last_shape = shape, dimensions
         size = array.nbytes
-        address = _address(array)
         tensor: int
-        if size < _SMALL_BYTES or (
-            size < _LARGE_BYTES and address % _ALIGNMENT
-        ):
+        if size < _SMALL_BYTES:
             tensor = self._allocate(self._number, dimensions, len(shape), size)
             if size:
-                ctypes.memmove(self._get_data(tensor), address, size)
+                # To copy twice takes less time than to ask for the address.
+                ctypes.memmove(self._get_data(tensor), array.tobytes(), size)
+            return tensor
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+        address = _address(array)
+        if size < _LARGE_BYTES and address % _ALIGNMENT:
+            tensor = self._allocate(self._number, dimensions, len(shape), size)
+            ctypes.memmove(self._get_data(tensor), address, size)
             return tensor
         loan = next(_next_loan)
         _lent[loan] = array
