@@ -353,8 +353,8 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         most = min(options.max_batch_size, max_batches * self._limit)
         if task.size > most:
             raise errors.InvalidArgumentError(
-                "task size must be at most the maximum batch size "
-                f"{most}; got {task.size}"
+                f"number of rows must be at most {most}, the maximum batch "
+                f"size; got {task.size}"
             )
         num_new_batches = len(sizes) - (room > 0)
         if len(self._full) + 1 + num_new_batches > max_batches:

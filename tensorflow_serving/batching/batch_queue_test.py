@@ -187,7 +187,8 @@ class BatchQueueTest(parameterized.TestCase):
         """A task that no wait would make fit is an INVALID_ARGUMENT."""
         queue = _queue()
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "at most the maximum batch size 10"
+            errors.InvalidArgumentError,
+            "must be at most 10, the maximum batch size; ",
         ):
             queue.add(_Task(11), now=0)
         self.assertTrue(queue.empty)
@@ -398,7 +399,7 @@ class SplittingTest(parameterized.TestCase):
             max_execution_batch_size=4,
         )
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, f"at most .* {most}; got {size}"
+            errors.InvalidArgumentError, f"at most {most}, .*; got {size}"
         ):
             queue.add(_Task(size), now=0)
 

@@ -139,8 +139,8 @@ class StreamingBatchScheduler(
                 )
             if size > max_batch_size:
                 raise errors.InvalidArgumentError(
-                    "task size must be at most the maximum batch size "
-                    f"{max_batch_size}; got {size}"
+                    f"number of rows must be at most {max_batch_size}, the "
+                    f"maximum batch size; got {size}"
                 )
             if task.deadline < math.inf and task.deadline <= self._clock.now():
                 self._num_refused += 1

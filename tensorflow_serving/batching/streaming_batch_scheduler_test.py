@@ -218,7 +218,7 @@ class StreamingBatchSchedulerTest(_SchedulerTestCase):
         scheduler = self.start(_options())
         scheduler.schedule(_Task(1))
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "at most .* 10; got 11"
+            errors.InvalidArgumentError, "at most 10, .*; got 11"
         ):
             scheduler.schedule(_Task(11))
         self.assertFalse(self.batches.next_started().is_closed)

@@ -7,6 +7,7 @@ can have parameters of its own.
 import contextlib
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from absl import logging
@@ -71,17 +72,17 @@ class ModelBatching:
             the caller's. Permanent.
           UnavailableError: The storage failed. Transient.
         """
-        if self._options.without_file is None:
-            return served_model.ServedModel(bundle, self._threads)
-        batching = of_version(bundle.path, self._options.batching)
-        if batching is None:
-            logging.info(
-                "%s is served without batching, as it has no %s",
-                bundle.path,
-                FILENAME,
-            )
-            return served_model.ServedModel(bundle, self._without_file)
-        return served_model.ServedModel(bundle, self._threads, batching)
+        threads, batching = self._threads, self._options.batching
+        if self._options.without_file is not None:
+            own = of_version(bundle.path, batching)
+            batching = own or self._options.without_file
+            if own is None:
+                threads = self._without_file
+                logging.info("%s is not batched: no %s", bundle.path, FILENAME)
+        model = served_model.ServedModel(bundle, threads, batching)
+        if not batching.session.never_merges:
+            _log_run_alone(bundle.path, model.signatures_run_alone())
+        return model
 
     def close(self) -> None:
         """Ends the threads; models must be closed before. Idempotent."""
@@ -94,6 +95,16 @@ class ModelBatching:
     def __exit__(self, *exc_info: object) -> None:
         """Closes itself."""
         self.close()
+
+
+def _log_run_alone(path: str, names: Sequence[str]) -> None:
+    if names:
+        logging.info(
+            "Calls of %s are never merged, as an input or output has no batch "
+            "dimension, or there is no input: %s",
+            ", ".join(names),
+            path,
+        )
 
 
 def warn_of_all_but_threads(

@@ -110,6 +110,14 @@ class ModelBatchingTest(parameterized.TestCase):
         ):
             self._served()
 
+    def test_log_names_signatures_that_run_alone(self) -> None:
+        """An operator sees it at the load, not by slow calls."""
+        with self.assertLogs(level="INFO") as logs:
+            self._served(without_file=None)
+        self.assertRegex(
+            logs.output[-1], f"Calls of no_rows are never merged.*: {self.path}"
+        )
+
     def test_threads_of_a_file_have_no_effect(self) -> None:
         """A line in the log says so, as all versions share them."""
         path = self._write("num_batch_threads { value: 9 }")

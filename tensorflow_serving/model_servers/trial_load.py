@@ -15,12 +15,11 @@ from typing_extensions import Self
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, server_core
+from tensorflow_serving.session_bundle import signature_runs
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 
 _HEADERS: Final = ("model", "version", "signature", "inputs", "outputs")
-# Signatures in which TensorFlow keeps notes.
-_NOT_FOR_CALLERS: Final = "__saved_model_"
 _AVAILABLE: Final = servable.ManagerState.AVAILABLE
 _END: Final = servable.ManagerState.END
 
@@ -105,7 +104,7 @@ class TrialLoad:
             with self._core.handle(spec) as handle:
                 signatures = handle.servable.signature_defs
                 for name in sorted(signatures):
-                    if not name.startswith(_NOT_FOR_CALLERS):
+                    if not name.startswith(signature_runs.INTERNAL_PREFIX):
                         yield (
                             each.name,
                             str(each.version),

@@ -18,7 +18,7 @@ from tensorflow_serving.util import errors
 # Generic signatures that belong together: the original's convention.
 _INPUTS, _OUTPUTS = "inputs", "outputs"
 # Signatures of SavedModels that are not for callers.
-_INTERNAL_PREFIX: Final = "__saved_model_"
+INTERNAL_PREFIX: Final = "__saved_model_"
 # Operations that a graph needs a value for.
 _PLACEHOLDERS: Final = {
     "Placeholder",
@@ -91,7 +91,7 @@ def signature_runs(
         signatures of no known direction are left out.
     """
     for name, definition in sorted(meta_graph_def.signature_def.items()):
-        if not name.startswith(_INTERNAL_PREFIX):
+        if not name.startswith(INTERNAL_PREFIX):
             yield SignatureRun(
                 f"signature {name}",
                 _tensor_names(definition.outputs),

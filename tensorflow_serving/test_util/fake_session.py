@@ -13,7 +13,7 @@ _FEEDS = ("x:0", "z:0")
 
 
 class FakeSession:
-    """Implements batched_function.WrappedSession without TensorFlow.
+    """Implements session_bundle.session.Session without TensorFlow.
 
     Its inputs are x:0 and z:0, float64 [?, ...] unless a shape is given. Its
     outputs depend on x:0 alone:
@@ -50,10 +50,17 @@ class FakeSession:
         self.inputs: list[npt.NDArray[Any]] = []
         self.closed = False
 
+    def run(
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> list[npt.NDArray[Any]]:
+        """Returns the outputs."""
+        run = self.make_callable(fetches, [*feed_dict])
+        return run(*feed_dict.values())
+
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
     ) -> Callable[..., list[npt.NDArray[Any]]]:
-        """See batched_function.WrappedSession."""
+        """See session.Session."""
         for name in fetches:
             if name not in _OUTPUTS:
                 raise errors.InvalidArgumentError(f"no such fetch: {name}")
@@ -67,7 +74,7 @@ class FakeSession:
         return run
 
     def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
-        """See batched_function.WrappedSession."""
+        """See session.Session."""
         shape = self._shape
         if name not in _FEEDS:
             if name not in _OUTPUTS:

@@ -11,6 +11,8 @@ Its signatures, on tensors x: float32 [n] and examples: string [n]:
     defaults         predict: x, and a bias of 1 by default -> sum
     broken_classify  scores [n], without classes
     broken_regress   outputs [n, 1, 1]
+    echo             predict: x, floats of any shape -> y, the same
+    no_rows          predict: x -> y, and a constant total without a dimension
     types            predict: a tensor of any shape for each of TYPES, by its
                      name -> the same
 """
@@ -72,6 +74,8 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
         {"outputs": "scores"},
     ),
     "defaults": ("predict", {"x": "x", "bias": "bias"}, {"sum": "sum"}),
+    "echo": ("predict", {"x": "fed_float"}, {"y": "same_float"}),
+    "no_rows": ("predict", {"x": "x"}, {"y": "y", "total": "two"}),
     "broken_classify": (
         "classify",
         {"inputs": "examples"},

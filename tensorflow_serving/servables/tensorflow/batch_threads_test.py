@@ -1,7 +1,14 @@
 """Tests for batch_threads."""
 
+import queue
+import threading
+from collections.abc import Callable, Sequence, Sized
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.servables.tensorflow import (
@@ -21,6 +28,49 @@ def _parameters(
     return parameters
 
 
+class _GatedSession(fake_session.FakeSession):
+    """Records who runs; the first run waits until a gate is open."""
+
+    def __init__(
+        self, name: str, gate: threading.Event, order: list[str]
+    ) -> None:
+        super().__init__()
+        self.started = threading.Event()
+        self._name = name
+        self._gate = gate
+        self._order = order
+
+    @override
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        run = super().make_callable(fetches, feed_list)
+
+        def gated(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            self._order.append(self._name)
+            self.started.set()
+            self._gate.wait()
+            return run(*feeds)
+
+        return gated
+
+
+class _Caller:
+    """Counts the tasks that are done."""
+
+    def __init__(self, done: "queue.Queue[None]") -> None:
+        self._done = done
+
+    def succeed(self, tasks: Sized, outputs: object, timing: object) -> None:
+        """Counts."""
+        for _ in range(len(tasks)):
+            self._done.put(None)
+
+    def fail(self, tasks: Sized, error: Exception) -> None:
+        """Raises the error."""
+        raise error
+
+
 class BatchThreadsTest(absltest.TestCase):
     """Tests of sessions on shared threads."""
 
@@ -38,7 +88,10 @@ class BatchThreadsTest(absltest.TestCase):
         np.testing.assert_array_equal(
             session.run(["y:0"], {"x:0": [0.0, 2.0]}), [[2, 3]]
         )
-        with self.assertRaisesRegex(errors.InvalidArgumentError, "2; got 3"):
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "rows must be at most 2, the maximum batch size; got 3",
+        ):
             session.run(["y:0"], {"x:0": np.zeros(3)})
 
     def test_padding_of_inputs_is_that_of_the_parameters(self) -> None:
@@ -75,6 +128,41 @@ class BatchThreadsTest(absltest.TestCase):
         )
         with self.assertRaises(errors.FailedPreconditionError):
             threads.session(fake_session.FakeSession())
+
+    def test_flooded_session_does_not_starve_another(self) -> None:
+        """A session whose queue is full has one batch, then another has one."""
+        threads = batch_threads.BatchThreads(
+            batch_threads.Options(batch_queue.QueueOptions(1, 0, 9))
+        )
+        self.addCleanup(threads.close)
+        gate, order = threading.Event(), list[str]()
+        done = queue.Queue[None]()
+        sessions = []
+        for name in ("flooded", "other"):
+            wrapped = _GatedSession(name, gate, order)
+            sessions.append((wrapped, threads.session(wrapped)))
+            self.addCleanup(sessions[-1][1].close)
+        (flooded, flooded_session), (_, other_session) = sessions
+        self.addCleanup(gate.set)
+
+        def schedule(
+            session: batching_session.BatchingSession, num_tasks: int
+        ) -> None:
+            function = session.function(["y:0"], ["x:0"])
+            session.scheduler.schedule_all(
+                [
+                    function.task([[0.0]], _Caller(done))
+                    for _ in range(num_tasks)
+                ]
+            )
+
+        schedule(flooded_session, 6)
+        flooded.started.wait()
+        schedule(other_session, 1)
+        gate.set()
+        for _ in range(7):
+            done.get(timeout=60)
+        self.assertEqual(order[:3], ["flooded", "other", "flooded"])
 
     def test_sessions_without_batching_run_each_call_alone(self) -> None:
         """The rows of a call do not count against the size of a batch."""

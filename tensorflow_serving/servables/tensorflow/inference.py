@@ -18,6 +18,7 @@ from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
 )
+from tensorflow_serving.session_bundle import signature_runs
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
@@ -58,7 +59,7 @@ class Version:
         names = sorted(
             each
             for each in self.model.signature_defs
-            if not each.startswith("__saved_model_")
+            if not each.startswith(signature_runs.INTERNAL_PREFIX)
         )
         raise errors.InvalidArgumentError(
             f'Serving signature key "{name}" not found; the model has '

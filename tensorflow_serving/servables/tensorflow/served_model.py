@@ -14,7 +14,7 @@ from tensorflow_serving.servables.tensorflow import (
     signature_defs,
 )
 from tensorflow_serving.session_bundle import session as session_lib
-from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.session_bundle import session_bundle, signature_runs
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
@@ -118,6 +118,26 @@ class ServedModel:
             raise errors.FailedPreconditionError(
                 f"signature {name} must fit the graph of the model; got {error}"
             ) from None
+
+    def signatures_run_alone(self) -> Sequence[str]:
+        """Returns the signatures whose calls are never merged.
+
+        They have no input, or their shapes say that an input or an output has
+        no dimension for the rows of several calls. The others may still turn
+        out to run alone, if outputs come without a row for each row.
+        """
+        return [
+            name
+            for name, definition in sorted(self.signature_defs.items())
+            if not name.startswith(signature_runs.INTERNAL_PREFIX)
+            and self._runs_alone(name, sorted(definition.outputs))
+        ]
+
+    def _runs_alone(self, name: str, outputs: Sequence[str]) -> bool:
+        try:
+            return self.function(name, outputs).runs_alone
+        except errors.ServingError:
+            return False  # a call gets the error
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Returns what was made for a key, or makes it.

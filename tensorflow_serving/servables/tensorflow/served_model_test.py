@@ -2,7 +2,13 @@
 
 from absl.testing import absltest
 
-from tensorflow_serving.test_util import small_model
+from tensorflow_serving.servables.tensorflow import (
+    batch_threads,
+    served_model,
+)
+from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
+from tensorflow_serving.test_util import fake_session, small_model
 
 
 class ServedModelTest(absltest.TestCase):
@@ -24,6 +30,34 @@ class ServedModelTest(absltest.TestCase):
             self.model.function("regress", ["outputs"]),
             self.model.function("regress_column", ["outputs"]),
         )
+
+    def test_signature_without_rows_runs_alone_from_the_start(self) -> None:
+        """Shapes of the graph or of the signature say so before any call."""
+        definition = meta_graph_pb2.SignatureDef()
+        definition.inputs["x"].name = "x:0"
+        definition.outputs["y"].name = "y:0"
+        meta_graph_def = meta_graph_pb2.MetaGraphDef()
+        names = ("rows", "scalar_in_graph", "scalar_in_signature", "no_input")
+        for name in (*names, "__saved_model_init_op", "lost"):
+            meta_graph_def.signature_def[name].CopyFrom(definition)
+        signatures = meta_graph_def.signature_def
+        signatures["scalar_in_graph"].outputs["y"].name = "sum:0"
+        # A shape without dimensions.
+        signatures["scalar_in_signature"].inputs["x"].tensor_shape.SetInParent()
+        signatures["no_input"].inputs.clear()
+        signatures["lost"].outputs["y"].name = "lost in the graph:0"
+        threads = batch_threads.BatchThreads(batch_threads.Options())
+        self.addCleanup(threads.close)
+        session = fake_session.FakeSession(output_shapes={"sum:0": ()})
+        model = served_model.ServedModel(
+            session_bundle.SessionBundle(session, meta_graph_def), threads
+        )
+        self.addCleanup(model.close)
+        self.assertEqual(
+            model.signatures_run_alone(),
+            ["no_input", "scalar_in_graph", "scalar_in_signature"],
+        )
+        self.assertEqual(session.inputs, [])
 
     def test_model_shows_its_signatures(self) -> None:
         """A debugger shows more than an address."""
