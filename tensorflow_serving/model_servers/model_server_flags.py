@@ -224,6 +224,12 @@ GRPC_MAX_THREADS = flags.DEFINE_integer(
     "CPU.",
     lower_bound=0,
 )
+ENABLE_PROFILER = flags.DEFINE_bool(
+    "enable_profiler",
+    True,
+    "Whether clients may record profiles, which this process then writes to a "
+    "folder that they name.",
+)
 flags.adopt_module_key_flags(server_flags)
 VERSION = flags.DEFINE_bool("version", False, "Prints versions and exits.")
 

@@ -119,6 +119,7 @@ def server_options() -> server.Options:
         channel_arguments=_channel_arguments(),
         ssl=_ssl_config(),
         shutdown=server_flags.shutdown(),
+        can_be_profiled=model_server_flags.ENABLE_PROFILER.value,
         answers_as_content=(
             model_server_flags.ENABLE_SERIALIZATION_AS_TENSOR_CONTENT.value
         ),

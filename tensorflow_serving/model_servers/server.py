@@ -8,17 +8,18 @@ Example:
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
     model_health,
     model_service,
     prediction_service,
+    profiler_service,
     server_core,
     ssl_files,
 )
-from tensorflow_serving.rpc import channel_arguments
+from tensorflow_serving.rpc import call, channel_arguments
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.rpc import shutdown as shutdown_lib
@@ -38,6 +39,8 @@ class Options:
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
+    # Whether callers may record profiles, and have them written to a folder.
+    can_be_profiled: bool = False
     # Whether Predict answers with tensor_content.
     answers_as_content: bool = False
 
@@ -72,22 +75,8 @@ def serve(
         server = stack.enter_context(
             server_lib.Server(
                 options.addresses,
-                [
-                    prediction_service.PredictionService(
-                        core, answers_as_content=options.answers_as_content
-                    ).service(),
-                    model_service.ModelService(core).service(),
-                ],
-                channel_arguments.applied(
-                    options.channel_arguments,
-                    options_lib.Options(
-                        num_threads=2 * (os.cpu_count() or 1),
-                        max_concurrent_calls=options.max_concurrent_calls,
-                        max_request_bytes=options.max_request_bytes,
-                        tls=tls,
-                        starts_serving=False,
-                    ),
-                ),
+                _services(core, options),
+                _rpc_options(options, tls),
             )
         )
         health = stack.enter_context(
@@ -97,3 +86,32 @@ def serve(
         health.update()
         on_running()
         options.shutdown.wait_and_stop(server, termination)
+
+
+def _services(
+    core: server_core.ServerCore, options: Options
+) -> Sequence[call.Service]:
+    services = [
+        prediction_service.PredictionService(
+            core, answers_as_content=options.answers_as_content
+        ).service(),
+        model_service.ModelService(core).service(),
+    ]
+    if options.can_be_profiled:
+        services.append(profiler_service.ProfilerService().service())
+    return services
+
+
+def _rpc_options(
+    options: Options, tls: options_lib.TlsOptions | None
+) -> options_lib.Options:
+    return channel_arguments.applied(
+        options.channel_arguments,
+        options_lib.Options(
+            num_threads=2 * (os.cpu_count() or 1),
+            max_concurrent_calls=options.max_concurrent_calls,
+            max_request_bytes=options.max_request_bytes,
+            tls=tls,
+            starts_serving=False,
+        ),
+    )
