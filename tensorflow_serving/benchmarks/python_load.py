@@ -30,7 +30,7 @@ _CHILD = (
 
 def make(
     address: str,
-    work: workload.Workload,
+    work: workload.Work,
     load: loads.Load,
     deadline_seconds: float,
 ) -> calls.Calls:
@@ -39,7 +39,7 @@ def make(
     Nothing else in that process keeps calls from starting in time.
 
     Args:
-      address: Host and port of a server of MnistService.
+      address: Host and port of a server.
       work: The requests and the right answers.
       load: When calls start.
       deadline_seconds: How long a call may take.
@@ -68,7 +68,7 @@ def answer_parent() -> None:
     address, work, load, deadline_seconds = pickle.load(sys.stdin.buffer)
     with grpc_transport.GrpcTransport(
         address,
-        workload.CLASSIFY,
+        work.method,
         num_connections=load.num_connections,
         deadline_seconds=deadline_seconds,
     ) as transport:
@@ -92,7 +92,7 @@ class BackgroundLoad:
     def __init__(
         self,
         address: str,
-        work: workload.Workload,
+        work: workload.Work,
         load: loads.Load,
         deadline_seconds: float,
         *,
@@ -105,7 +105,7 @@ class BackgroundLoad:
         """
         self._transport = grpc_transport.GrpcTransport(
             address,
-            workload.CLASSIFY,
+            work.method,
             num_connections=load.num_connections,
             deadline_seconds=deadline_seconds,
             asks_timing=asks_timing,

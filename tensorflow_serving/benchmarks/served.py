@@ -11,7 +11,7 @@ from tensorflow_serving.benchmarks import (
     workload,
 )
 from tensorflow_serving.rpc import message_frame
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.test_util import held_port, server_process
 
 # The name of our server in tables.
 OURS = "ours"
@@ -24,7 +24,7 @@ def program(package: str, name: str) -> str:
 
 
 class Served:
-    """A process that serves MnistService.
+    """A process that serves a model.
 
     with Served([program("example", "mnist_inference"), path], work) as server:
         h2load.run(server.target, load)
@@ -35,7 +35,7 @@ class Served:
     def __init__(
         self,
         command: Sequence[str],
-        work: workload.Workload,
+        work: workload.Work,
         log_path: str | None = None,
     ) -> None:
         """Starts the program on a free port; returns once it listens.
@@ -51,12 +51,14 @@ class Served:
         self.work = work
         with contextlib.ExitStack() as stack:
             self._folder = stack.enter_context(tempfile.TemporaryDirectory())
+            # The model server takes 0 for no port.
+            port = stack.enter_context(held_port.hold())
             log = stack.enter_context(
                 open(log_path or os.devnull, "a", encoding="utf-8", buffering=1)
             )
             self._process = stack.enter_context(
                 server_process.ServerProcess(
-                    [command[0], "--port=0", *command[1:]],
+                    [command[0], f"--port={port}", *command[1:]],
                     collects_log=True,
                     on_log_line=log.write,
                 )
@@ -68,7 +70,7 @@ class Served:
         self.target = loads.Target(
             name=OURS,
             address=f"127.0.0.1:{self._process.port}",
-            method=workload.CLASSIFY,
+            method=work.method,
             body_path=body_path,
             framed_answer_bytes=work.framed_answer_bytes,
         )

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,10 @@ from tensorflow_serving.rpc import message_frame
 CLASSIFY = "/tensorflow.serving.MnistService/Classify"
 
 _NUM_PIXELS = 784
-_NUM_CLASSES = 10
+NUM_CLASSES = 10
 # An answer as every protobuf library writes it: field 1, 40 bytes of floats.
-_ANSWER_PREFIX = bytes([0x0A, 4 * _NUM_CLASSES])
-_ANSWER_BYTES = len(_ANSWER_PREFIX) + 4 * _NUM_CLASSES
+_ANSWER_PREFIX = bytes([0x0A, 4 * NUM_CLASSES])
+_ANSWER_BYTES = len(_ANSWER_PREFIX) + 4 * NUM_CLASSES
 
 # Between batches of different sizes, sums are rounded differently.
 _RELATIVE_TOLERANCE = 1e-3
@@ -50,7 +50,7 @@ def parse_answers(answers: Sequence[bytes]) -> npt.NDArray[Any]:
     """
     return np.frombuffer(
         b"".join(_packed_scores(answer) for answer in answers), "<f4"
-    ).reshape(-1, _NUM_CLASSES)
+    ).reshape(-1, NUM_CLASSES)
 
 
 def are_close(
@@ -68,6 +68,27 @@ def are_close(
     return close
 
 
+class Work(Protocol):
+    """Calls of one method, and which answers are right."""
+
+    @property
+    def method(self) -> str:
+        """Such as "/tensorflow.serving.MnistService/Classify"."""
+
+    @property
+    def requests(self) -> Sequence[bytes]:
+        """The messages, which calls take in turn."""
+
+    @property
+    def framed_answer_bytes(self) -> int:
+        """The size of a framed answer; 0 if they differ."""
+
+    def are_right(
+        self, images: Sequence[int], answers: Sequence[bytes]
+    ) -> npt.NDArray[Any]:
+        """See call_driver.Questions."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """Images, and the scores that the model gives them in this process."""
@@ -76,6 +97,11 @@ class Workload:
     images: npt.NDArray[Any]
     # float32 [images, 10].
     scores: npt.NDArray[Any]
+
+    @property
+    def method(self) -> str:
+        """The method of MnistService."""
+        return CLASSIFY
 
     @functools.cached_property
     def requests(self) -> list[bytes]:
@@ -109,6 +135,6 @@ def _packed_scores(answer: bytes) -> bytes:
         value = list(mnist_inference_pb2.MnistResponse.FromString(answer).value)
     except message.DecodeError:
         value = []
-    if len(value) != _NUM_CLASSES:
-        value = [float("nan")] * _NUM_CLASSES
-    return struct.pack(f"<{_NUM_CLASSES}f", *value)
+    if len(value) != NUM_CLASSES:
+        value = [float("nan")] * NUM_CLASSES
+    return struct.pack(f"<{NUM_CLASSES}f", *value)

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import json
 import os
-import socket
 import subprocess
 import tempfile
 from typing import Any
@@ -21,6 +20,7 @@ from tensorflow_serving.config import (
 )
 from tensorflow_serving.test_util import (
     certificates,
+    held_port,
     index_package,
     server_process,
     shared_data,
@@ -103,23 +103,16 @@ class _Servers:
             file.write(str(message))
         return path
 
-    def _held_port(self) -> int:
-        """Returns a port that nobody else gets, and the server can take."""
-        held = self._stack.enter_context(socket.socket())
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
-
     def _start(self, *flags: str) -> server_process.ServerProcess:
         """Starts a server with the models of the configuration."""
+        port = self._stack.enter_context(held_port.hold())
         number = len(os.listdir(self._folder))
         config = self._write(f"{number}.config", self._config)
         return self._stack.enter_context(
             server_process.ServerProcess(
                 [
                     _SERVER,
-                    f"--port={self._held_port()}",
+                    f"--port={port}",
                     f"--model_config_file={config}",
                     "--allow_version_labels_for_unavailable_models",
                     *flags,

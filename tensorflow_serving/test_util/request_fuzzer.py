@@ -25,7 +25,7 @@ from tensorflow_serving.test_util import (
 )
 
 _RELOAD: Final = "HandleReloadConfigRequest"
-_PRIVATE: Final = re.compile(f'{request_cases.PRIVATE}|Traceback|File "')
+_PRIVATE: Final = re.compile(request_cases.PRIVATE)
 _MAX_TEXT: Final = 1024
 _CLEAN: Final = frozenset(
     {
@@ -204,6 +204,9 @@ def _end(sent: _Sent) -> tuple[str, str]:
     text = sent.future.details()
     if sent.is_whole or code not in _CLEAN:
         return code, f"{code}: {text}"
-    if len(text) > _MAX_TEXT or _PRIVATE.search(text):
+    is_private = _PRIVATE.search(text) and request_mutations.keeps_fields(
+        sent.seed
+    )
+    if len(text) > _MAX_TEXT or "Traceback" in text or is_private:
         return code, f"{code} of {len(text)} characters: {text[:_MAX_TEXT]}"
     return code, "" if text else f"{code} without a text"

@@ -85,6 +85,11 @@ def mutate(request: message.Message, seed: int) -> bytes:
     return request.SerializePartialToString()
 
 
+def keeps_fields(seed: int) -> bool:
+    """Returns whether no value gets into another field, such as a name."""
+    return seed % 4 > 1
+
+
 def _messages(owner: message.Message) -> Iterator[message.Message]:
     """Yields a message and all messages in it."""
     yield owner

@@ -77,6 +77,7 @@ _LAYERS: dict[str, set[str]] = {
         "util",
     },
     "benchmarks": {
+        "apis",
         "batching",
         "core",
         "example",

@@ -1,0 +1,176 @@
+"""Measures calls of ten models while one of them is replaced every second.
+
+Usage: many_reloads [--seconds=300]
+
+Eight models of tensorflow_model_server answer; version after version of the
+first one replaces the one before. Another model is broken, and one more takes
+--load_seconds to load. The same load is made before, without changes. Exits
+with 1 if a call failed or an answer was wrong.
+"""
+
+import contextlib
+import os
+import shlex
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+
+from absl import app, flags
+
+from tensorflow_serving.benchmarks import (
+    loads,
+    measurement,
+    models,
+    predict_workload,
+    python_load,
+    reference_model,
+    served,
+    version_cycle,
+)
+from tensorflow_serving.test_util import small_model
+from tensorflow_serving.util import program
+
+_SECONDS = flags.DEFINE_float(
+    "seconds", 300.0, "How long each of the two loads lasts.", lower_bound=0.1
+)
+_CONCURRENCY = flags.DEFINE_integer(
+    "concurrency", 64, "Calls in flight.", lower_bound=1
+)
+_LOAD_SECONDS = flags.DEFINE_float(
+    "load_seconds", 60.0, "How long the slow model takes.", lower_bound=0.1
+)
+_INTERVAL_SECONDS = flags.DEFINE_float(
+    "interval_seconds", 1.0, "From one version to the next.", lower_bound=0.1
+)
+_SERVER_FLAGS = flags.DEFINE_string(
+    "server_flags", "", "Of tensorflow_model_server, such as --enable_batching."
+)
+_SERVER_LOG = flags.DEFINE_string(
+    "server_log", None, "The file that the server logs to; by default nowhere."
+)
+
+_NUM_HEALTHY = 8
+_DEADLINE_SECONDS = 10.0
+_STATE = "{{name: {} version: 1}} is {}"
+
+
+class _Models:
+    """Ten models in a folder, and the server that serves them."""
+
+    def __init__(self, folder: str) -> None:
+        """Writes the models; the slow one is not in place yet."""
+        self._folder = folder
+        self._names = [f"m{number}" for number in range(_NUM_HEALTHY)]
+        works = {}
+        for seed, name in enumerate(self._names):
+            source = models.export(
+                "softmax", os.path.join(folder, f"{name}_source"), seed
+            )
+            with reference_model.ReferenceModel(source) as reference:
+                works[name] = reference.workload()
+            cycle = version_cycle.VersionCycle(name, source, self._base(name))
+            if not seed:
+                self._cycle = cycle
+        _write_broken(os.path.join(self._base("broken"), "1"))
+        os.mkdir(self._base("slow"))
+        self._gate = os.path.join(folder, "gate")
+        os.mkfifo(self._gate)
+        self._slow = small_model.write(os.path.join(folder, "1"), self._gate)
+        self.server = served.Served(
+            [
+                served.program("model_servers", "tensorflow_model_server"),
+                f"--model_config_file={self._config()}",
+                "--file_system_poll_wait_seconds=0.25",
+                *shlex.split(_SERVER_FLAGS.value),
+            ],
+            predict_workload.PredictWorkload(works),
+            _SERVER_LOG.value,
+        )
+
+    def wait(self) -> None:
+        """Returns once the healthy models are served."""
+        for name in self._names:
+            self.server.wait_for_log(_STATE.format(name, "AVAILABLE"))
+
+    @property
+    def num_reloads(self) -> int:
+        """How many versions have replaced another."""
+        return self._cycle.version - 1
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Has versions change in the with block, and the slow model load."""
+        os.rename(self._slow, os.path.join(self._base("slow"), "1"))
+        is_over = threading.Event()
+
+        def let_through() -> None:
+            is_over.wait(_LOAD_SECONDS.value)
+            with open(self._gate, "rb") as gate:
+                gate.read()
+
+        gate_keeper = threading.Thread(target=let_through)
+        gate_keeper.start()
+        try:
+            with self._cycle.swapping(self.server, _INTERVAL_SECONDS.value):
+                yield
+        finally:
+            is_over.set()
+            gate_keeper.join()
+        self.server.wait_for_log(_STATE.format("slow", "AVAILABLE"))
+
+    def _base(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _config(self) -> str:
+        """Writes the configuration; returns its path."""
+        path = os.path.join(self._folder, "models.config")
+        configs = "".join(
+            f'config {{ name: "{name}" base_path: "{self._base(name)}" '
+            'model_platform: "tensorflow" } '
+            for name in [*self._names, "broken", "slow"]
+        )
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"model_config_list {{ {configs} }}")
+        return path
+
+
+def _write_broken(path: str) -> None:
+    """Writes a version that looks whole, and cannot be loaded."""
+    small_model.write(path)
+    with open(os.path.join(path, "saved_model.pb"), "r+b") as file:
+        content = file.read().replace(b"AddV2", b"AddV9")
+        file.seek(0)
+        file.write(content)
+
+
+def _measure(server: served.Served, label: str) -> measurement.Measurement:
+    """Makes the load in a process of its own, which checks every answer."""
+    load = loads.ClosedLoad(_CONCURRENCY.value, _SECONDS.value)
+    made = python_load.make(
+        server.target.address, server.work, load, _DEADLINE_SECONDS
+    )
+    return measurement.of(made, load, label, "python_load")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; see the module docstring."""
+    if len(argv) != 1:
+        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
+    with tempfile.TemporaryDirectory(prefix="many_reloads_") as folder:
+        served_models = _Models(folder)
+        with served_models.server as server:
+            served_models.wait()
+            without = _measure(server, "without changes")
+            with served_models.changing():
+                during = _measure(server, "with changes")
+    assert without.p99_ms is not None and during.p99_ms is not None
+    print(f"{measurement.machine()}\n\n{measurement.table([without, during])}")
+    print(
+        f"\n{served_models.num_reloads} reloads; p99 with changes to without: "
+        f"{during.p99_ms / without.p99_ms:.2f}"
+    )
+    return 0 if without.is_clean and during.is_clean else 1
+
+
+if __name__ == "__main__":
+    program.run(main)
