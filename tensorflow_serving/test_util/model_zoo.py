@@ -1,9 +1,9 @@
 """Models of all kinds that people export, and the right answers of each.
 
 An entry has calls, their answers as numpy computes them, and whether the model
-is served. TensorFlow is not imported here: zoo_exports and zoo_saved_models
-write the models when a test is built, and written_models.unpack_zoo() copies
-them to where the test wants them.
+is served. TensorFlow is not imported here: zoo_exports, zoo_saved_models and
+zoo_tflite_models write the models when a test is built, and
+written_models.unpack_zoo() copies them to where the test wants them.
 """
 
 import dataclasses
@@ -70,7 +70,6 @@ class Model:
     support: Support
     # At least two, of different values if there are inputs.
     examples: tuple[Example, ...] = dataclasses.field(repr=False)
-    is_saved_model: bool = False
     # The class of the error of a load or a call if the model is not served.
     error: type[errors.ServingError] | None = None
     # Part of the text of the error.
@@ -135,6 +134,17 @@ def _strings() -> tuple[Example, ...]:
         Example(
             {"text": np.array(texts, object)},
             {"joined": np.array([t + b"\xff\0" for t in texts], object)},
+        )
+        for texts in ([b"a\0"], [b"", b"\xc3"])
+    )
+
+
+def _columns() -> tuple[Example, ...]:
+    """Returns examples of texts that come back as a column."""
+    return tuple(
+        Example(
+            {"text": np.array(texts, object)},
+            {"joined": np.array([[text] for text in texts], object)},
         )
         for texts in ([b"a\0"], [b"", b"\xc3"])
     )
@@ -277,7 +287,7 @@ def _batched() -> Iterator[Model]:
         ("jit_compiled", _dense()),
         *(("simple_save", _dense()), ("signatures_with_effects", _dense())),
     ):
-        yield Model(name, Support.BATCHED, examples, is_saved_model=True)
+        yield Model(name, Support.BATCHED, examples)
 
 
 def _alone() -> Iterator[Model]:
@@ -301,14 +311,13 @@ def _alone() -> Iterator[Model]:
         "no_inputs",
         Support.ALONE,
         (Example({}, outputs), Example({}, outputs)),
-        is_saved_model=True,
     )
 
 
 def _not_batched() -> Iterator[Model]:
     """Yields models that are not served, or not in batches."""
     yield Model("coupled_rows", Support.UNBATCHED, _centered(2))
-    yield Model("ragged", Support.UNBATCHED, _ragged(), is_saved_model=True)
+    yield Model("ragged", Support.UNBATCHED, _ragged())
     refused = errors.FailedPreconditionError
     for name, text in (
         (
@@ -329,4 +338,36 @@ def _not_batched() -> Iterator[Model]:
     )
 
 
-MODELS: Final = (*_batched(), *_alone(), *_not_batched())
+def _tflite() -> Iterator[Model]:
+    """Yields the TFLite models."""
+    for name, examples in (
+        *(("", _dense()), ("_while", _dense(8)), ("_table", _tables())),
+        *(("_strings", _columns()), ("_two_inputs", _scaled(False))),
+        *(("_rows_of_any_shape", _sums()), ("_quantized", _of_dtype("u1"))),
+        ("_unknown_rank", tuple(_of(x, 2 * x) for x in _BATCHES)),
+    ):
+        yield Model(f"tflite{name}", Support.BATCHED, examples)
+    for name in (*DTYPES, "bfloat16"):
+        dtype = ml_dtypes.bfloat16 if name == "bfloat16" else name
+        yield Model(f"tflite_dtype_{name}", Support.BATCHED, _of_dtype(dtype))
+    sums = tuple(_of(x, x.sum()) for x in _BATCHES)
+    numbers = [x[:1, :1] for x in _BATCHES]
+    for name, examples in (
+        *(("one_row", _centered(1)), ("scalar_output", sums)),
+        ("of_tensorflow_1", tuple(_of(x, x / 2 + 2) for x in numbers)),
+        ("recurrent", tuple(_of(x, x) for x in numbers)),
+    ):
+        yield Model(f"tflite_{name}", Support.ALONE, examples)
+    yield Model("tflite_coupled_rows", Support.UNBATCHED, _centered(2))
+    refused = errors.FailedPreconditionError
+    for name, text in (
+        ("select_operators", "Select TensorFlow op"),
+        ("custom_operator", "Encountered unresolved custom op: ParseExampleV2"),
+        ("counter", "TFLite model must not assign variables when it is called"),
+    ):
+        yield Model(
+            f"tflite_{name}", Support.REFUSED, (), error=refused, text=text
+        )
+
+
+MODELS: Final = (*_batched(), *_alone(), *_not_batched(), *_tflite())

@@ -35,6 +35,8 @@ class Tensor:
     value: npt.NDArray[Any] | None = None
     shape_signature: Sequence[int] | None = None
     is_variable: bool = False
+    # Whether it is a scalar if it has no shape; else its rank is not known.
+    has_rank: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _tensor(tensor: Tensor, model: Any) -> Any:
     made.shape = list(tensor.shape)
     made.type = tensor.type
     made.isVariable = tensor.is_variable
+    made.hasRank = tensor.has_rank
     if tensor.shape_signature is not None:
         made.shapeSignature = list(tensor.shape_signature)
     if tensor.value is not None:

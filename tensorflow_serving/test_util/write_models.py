@@ -15,6 +15,7 @@ from tensorflow_serving.test_util import (
     saved_models,
     zoo_exports,
     zoo_saved_models,
+    zoo_tflite_models,
 )
 
 
@@ -34,6 +35,7 @@ def _write_zoo(path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         zoo_exports.write(folder)
         zoo_saved_models.write(folder)
+        zoo_tflite_models.write(folder)
         with tarfile.open(path, "w") as archive:
             archive.add(folder, "")
 

@@ -117,7 +117,7 @@ class TfLiteSession:
 
 def _require_shape(tensor: tflite_signatures.Tensor, array: _Array) -> None:
     if not tensor.fits(array.shape):
-        sizes = ["?" if size is None else size for size in tensor.sizes]
+        sizes = ["?" if each is None else each for each in tensor.sizes or ()]
         raise errors.InvalidArgumentError(
             f"input {tensor.spec.name} must have shape "
             f"[{', '.join(map(str, sizes))}]; got {list(array.shape)}"

@@ -52,8 +52,9 @@ class Tensor:
     # Its place in the model.
     subgraph: int
     index: int
-    # The sizes that calls may give it; None for a size that is open.
-    sizes: tuple[int | None, ...]
+    # The sizes that calls may give it; None for a size that is open, and None
+    # instead of a tuple for any shape.
+    sizes: tuple[int | None, ...] | None
 
     def fits(self, shape: tuple[int | None, ...]) -> bool:
         """Returns whether the tensor can be given a shape.
@@ -62,6 +63,8 @@ class Tensor:
         size 1 behind the rows. Any other shape is refused here: some operators
         of TFLite would take it, and compute something else.
         """
+        if self.sizes is None:
+            return True
         if len(shape) == 1 and {*self.sizes[1:]} == {1}:
             shape = (*shape, *self.sizes[1:])
         return len(shape) == len(self.sizes) and all(
@@ -146,9 +149,10 @@ class _Converter:
             )
         info.name = self._name(signature.subgraph, index, tensor)
         info.dtype = _DATA_TYPES[tensor.type]
-        for size in tensor.shape_signature or tensor.shape:
-            info.tensor_shape.dim.add(size=size)
         info.tensor_shape.SetInParent()
+        info.tensor_shape.unknown_rank = tensor.shape is None
+        for size in tensor.shape_signature or tensor.shape or ():
+            info.tensor_shape.dim.add(size=size)
 
     def _name(
         self, subgraph: int, index: int, tensor: tflite_file.Tensor
@@ -176,18 +180,22 @@ class _Converter:
         return self._names[place]
 
 
-def _declared_sizes(tensor: tflite_file.Tensor) -> tuple[int | None, ...]:
+def _declared_sizes(
+    tensor: tflite_file.Tensor,
+) -> tuple[int | None, ...] | None:
+    if tensor.shape is None:
+        return None
     sizes = tensor.shape_signature or tensor.shape
     return tuple(None if size < 0 else size for size in sizes)
 
 
-def _sizes(tensor: tflite_file.Tensor) -> tuple[int | None, ...]:
+def _sizes(tensor: tflite_file.Tensor) -> tuple[int | None, ...] | None:
     """Returns the sizes that calls may give a tensor.
 
     Old converters made 1 of an open number of rows and did not say so.
     """
     sizes = _declared_sizes(tensor)
-    if tensor.shape_signature is None and sizes[:1] == (1,):
+    if sizes and tensor.shape_signature is None and sizes[0] == 1:
         return (None, *sizes[1:])
     return sizes
 

@@ -141,6 +141,19 @@ class TfliteSignaturesTest(parameterized.TestCase):
         self.assertEqual(spec.shape, (None, 2))
         self.assertEqual(spec.dtype, np.dtype(np.float32))
 
+    @parameterized.parameters((True, ()), (False, None))
+    def test_rank_that_is_not_known_is_shown_as_such(
+        self, has_rank: bool, shape: tuple[int, ...] | None
+    ) -> None:
+        """A scalar differs from a tensor of unknown rank."""
+        tensor = tflite_models.Tensor("x", has_rank=has_rank)
+        found = _signatures(tflite_models.copy(tensor))
+        info = found.definitions["serving_default"].inputs["x"]
+        self.assertEqual(info.tensor_shape.unknown_rank, not has_rank)
+        self.assertEqual(found.tensors["x:0"].spec.shape, shape)
+        self.assertTrue(found.tensors["x:0"].fits(()))
+        self.assertEqual(found.tensors["x:0"].fits((2, 3)), not has_rank)
+
 
 class TensorTest(parameterized.TestCase):
     """Tests of the shapes that a tensor can be given."""

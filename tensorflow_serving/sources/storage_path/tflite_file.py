@@ -26,7 +26,7 @@ _CODE_OLD, _CODE_CUSTOM, _CODE_BUILTIN = 0, 1, 3
 _SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS = 0, 1, 2
 _SUBGRAPH_OPERATORS = 3
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_QUANTIZATION = 0, 1, 3, 4
-_TENSOR_IS_VARIABLE, _TENSOR_SHAPE_SIGNATURE = 5, 7
+_TENSOR_IS_VARIABLE, _TENSOR_SHAPE_SIGNATURE, _TENSOR_HAS_RANK = 5, 7, 8
 _QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT = 2, 3
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
 _OPERATOR_OPTIONS, _OPERATOR_CUSTOM_OPTIONS, _OPERATOR_OPTIONS_2 = 4, 5, 12
@@ -49,7 +49,8 @@ class Tensor:
     name: str
     # A TensorType of the schema.
     type: int
-    shape: tuple[int, ...]
+    # None if not even the rank is known.
+    shape: tuple[int, ...] | None
     # The shape with -1 for sizes that are open; None if the model does not say
     # which are, as models of old converters and those without such a size.
     shape_signature: tuple[int, ...] | None
@@ -72,9 +73,10 @@ class Subgraph:
     @property
     def is_open(self) -> bool:
         """Whether an input has a size that calls choose."""
+        inputs = [self.tensors[index] for index in self.inputs]
         return any(
-            -1 in (self.tensors[index].shape_signature or ())
-            for index in self.inputs
+            each.shape is None or -1 in (each.shape_signature or ())
+            for each in inputs
         )
 
 
@@ -222,10 +224,13 @@ def _tensor(table: flatbuffer.Table) -> Tensor:
     if quantization is not None:
         quantization.span(_QUANTIZATION_SCALE, 4)
         quantization.span(_QUANTIZATION_ZERO_POINT, 8)
+    shape = table.numbers(_TENSOR_SHAPE, "i")
+    if not shape:
+        shape = () if table.number(_TENSOR_HAS_RANK, "b") else None
     return Tensor(
         table.text(_TENSOR_NAME),
         table.number(_TENSOR_TYPE, "b"),
-        table.numbers(_TENSOR_SHAPE, "i") or (),
+        shape,
         table.numbers(_TENSOR_SHAPE_SIGNATURE, "i"),
         bool(table.number(_TENSOR_IS_VARIABLE, "b")),
     )

@@ -1,7 +1,7 @@
 """Tests that models of all kinds are served right, or refused with a reason."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.servables.tensorflow import (
-    saved_model_bundle_factory,
+    model_bundle_factory,
     session_bundle_config_pb2,
-    session_bundle_factory,
+    signature_defs,
     warm_up,
 )
-from tensorflow_serving.session_bundle import session, session_bundle, signature
+from tensorflow_serving.session_bundle import session, session_bundle
 from tensorflow_serving.test_util import (
     model_zoo,
     puppet_batch_scheduler,
@@ -33,7 +33,7 @@ def _models(*supports: Support) -> list[tuple[str, model_zoo.Model]]:
     ]
 
 
-class SessionBundleFactoryModelsTest(parameterized.TestCase):
+class ModelBundleFactoryModelsTest(parameterized.TestCase):
     """Models that TensorFlow wrote, each loaded as servers load it."""
 
     folder: str
@@ -52,11 +52,9 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
         model: model_zoo.Model,
         config: session_bundle_config_pb2.SessionBundleConfig | None = None,
     ) -> session_bundle.SessionBundle[session.Session]:
-        factory = (
-            saved_model_bundle_factory.SavedModelBundleFactory
-            if model.is_saved_model
-            else session_bundle_factory.SessionBundleFactory
-        ).create(config or session_bundle_config_pb2.SessionBundleConfig())
+        factory = model_bundle_factory.ModelBundleFactory(
+            config or session_bundle_config_pb2.SessionBundleConfig()
+        )
         self.enter_context(factory)
         bundle = factory.create_session_bundle(f"{self.folder}/{model.path}")
         self.addCleanup(bundle.close)
@@ -84,7 +82,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
             bundle = self._load(model, config)
             warm_up.warm_up(bundle)
             for example in model.examples:
-                call = _Call(bundle, model, example)
+                call = _Call(bundle, example)
                 self._assert_right(
                     example, bundle.session.run(call.fetches, call.feeds)
                 )
@@ -101,7 +99,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
             serving,
             puppet_batch_scheduler.PuppetBatchScheduler,
         )
-        calls = [_Call(bundle, model, each) for each in model.examples]
+        calls = [_Call(bundle, each) for each in model.examples]
         futures = [
             batching.run_async(call.fetches, call.feeds) for call in calls
         ]
@@ -131,7 +129,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
         bundle = self._load(model, config)
         batching = bundle.session
         assert isinstance(batching, batching_session.BatchingSession)
-        calls = [_Call(bundle, model, each) for each in model.examples]
+        calls = [_Call(bundle, each) for each in model.examples]
         futures = [
             batching.run_async(call.fetches, call.feeds) for call in calls
         ]
@@ -145,7 +143,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
         """Servers run a model before they serve it, and get the reason."""
         assert model.error is not None
         bundle = self._load(model)
-        call = _Call(bundle, model, model.examples[0])
+        call = _Call(bundle, model.examples[0])
         with self.assertRaisesRegex(model.error, model.text):
             bundle.session.run(call.fetches, call.feeds)
 
@@ -161,10 +159,7 @@ class SessionBundleFactoryModelsTest(parameterized.TestCase):
     def test_model_without_signatures_is_loaded(self) -> None:
         """Who knows the names of its tensors can run it."""
         model = model_zoo.Model(
-            "module_without_signatures",
-            Support.BATCHED,
-            (),
-            is_saved_model=True,
+            "module_without_signatures", Support.BATCHED, ()
         )
         warm_up.warm_up(self._load(model))
 
@@ -175,40 +170,17 @@ class _Call:
     def __init__(
         self,
         bundle: session_bundle.SessionBundle[session.Session],
-        model: model_zoo.Model,
         example: model_zoo.Example,
     ) -> None:
         self.example = example
-        inputs, outputs = _tensor_names(bundle, model)
+        definition = signature_defs.signature_defs(bundle)["serving_default"]
         self.feeds = {
-            inputs[name]: value for name, value in example.inputs.items()
+            definition.inputs[name].name: value
+            for name, value in example.inputs.items()
         }
-        self.fetches = [outputs[name] for name in example.outputs]
-
-
-def _tensor_names(
-    bundle: session_bundle.SessionBundle[session.Session],
-    model: model_zoo.Model,
-) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Returns the names of tensors by those of inputs and of outputs."""
-    definition = bundle.meta_graph_def
-    if model.is_saved_model:
-        serving = definition.signature_def["serving_default"]
-        inputs, outputs = (
-            {name: info.name for name, info in tensors.items()}
-            for tensors in (serving.inputs, serving.outputs)
-        )
-        return inputs, outputs
-    inputs, outputs = (
-        {
-            name: binding.tensor_name
-            for name, binding in signature.get_generic_signature(
-                name, definition
-            ).map.items()
-        }
-        for name in ("inputs", "outputs")
-    )
-    return inputs, outputs
+        self.fetches = [
+            definition.outputs[name].name for name in example.outputs
+        ]
 
 
 if __name__ == "__main__":
