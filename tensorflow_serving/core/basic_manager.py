@@ -363,7 +363,8 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
             unload = None
         else:
             unload = self._swap(harness, load.replaced, shared)
-        self._publish(harness.id, _ManagerState.AVAILABLE)
+        state = _ManagerState.AVAILABLE
+        self._publish(harness.id, state, warning=harness.warning())
         if unload is not None:
             self._unloads.request(unload)
 
@@ -487,13 +488,12 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
     def _publish(
         self,
         servable_id: servable.ServableId,
-        manager_state: servable.ManagerState,
+        state: servable.ManagerState,
         error: errors.ServingError | None = None,
+        warning: str = "",
     ) -> None:
-        state = servable.ServableState(servable_id, manager_state, error)
-        if error is None:
-            logging.info("Servable %s", state)
-        else:
-            logging.warning("Servable %s", state)
+        news = servable.ServableState(servable_id, state, error, warning)
+        log = logging.warning if error or warning else logging.info
+        log("Servable %s", news)
         if self._event_bus is not None:
-            self._event_bus.publish(state)
+            self._event_bus.publish(news)

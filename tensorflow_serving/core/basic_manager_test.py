@@ -115,6 +115,15 @@ class BasicManagerTest(_ManagerTestCase):
         self.assertEqual(self.states_of(servable_id), list(_ManagerState))
         self.assertEqual([state.error for state in self.states], [None] * 5)
 
+    def test_warning_of_a_loader_is_published(self) -> None:
+        """A version with a flaw is AVAILABLE, and its state says which."""
+        servable_id = self.load(1, fake_loader.FakeLoader(warning="It is cold"))
+        state = self.states[-1]
+        self.assertEqual(
+            (state.id, state.manager_state, state.error, state.warning),
+            (servable_id, _ManagerState.AVAILABLE, None, "It is cold"),
+        )
+
     def test_latest_is_the_highest_that_is_loaded(self) -> None:
         """The latest version is the highest, in whatever order they load."""
         for version in (2, 3, 1):

@@ -51,6 +51,19 @@ class Loader(abc.ABC):
     def servable(self) -> Any:
         """Returns the servable between load() and unload()."""
 
+    def warning(self) -> str:
+        """Returns a flaw that the loaded servable has, for its state.
+
+        Empty if there is none: a servable that should not answer is one that
+        could not be loaded.
+        """
+        return ""
+
+
+def no_warning(servable: object) -> str:
+    """Returns an empty text."""
+    return ""
+
 
 class SimpleLoader(Loader, Generic[ServableT]):
     """Makes a loader of functions.
@@ -63,6 +76,7 @@ class SimpleLoader(Loader, Generic[ServableT]):
         create: Callable[[], ServableT],
         estimate_ram_bytes: Callable[[], int],
         close: Callable[[ServableT], None] | None = None,
+        warning: Callable[[ServableT], str] = no_warning,
     ) -> None:
         """Takes the functions.
 
@@ -70,10 +84,12 @@ class SimpleLoader(Loader, Generic[ServableT]):
           create: Loads; returns the servable.
           estimate_ram_bytes: What the servable will take; called once.
           close: Frees the servable; None if forgetting it is enough.
+          warning: Returns a flaw of the servable; see Loader.
         """
         self._create = create
         self._estimate_ram_bytes = estimate_ram_bytes
         self._close = close
+        self._warning = warning
         self._estimate: resource_tracker.ResourceAllocation | None = None
         self._servable: ServableT | None = None
 
@@ -102,3 +118,7 @@ class SimpleLoader(Loader, Generic[ServableT]):
     def servable(self) -> ServableT:
         assert self._servable is not None, "the servable must be loaded"
         return self._servable
+
+    @override
+    def warning(self) -> str:
+        return self._warning(self.servable())

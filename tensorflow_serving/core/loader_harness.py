@@ -171,6 +171,15 @@ class LoaderHarness:
         assert self._loader is not None
         return self._call("loading", self._loader.servable)
 
+    def warning(self) -> str:
+        """Returns a flaw of the servable that is loaded; empty for none.
+
+        Raises:
+          ServingError: The loader does not have it.
+        """
+        assert self._loader is not None
+        return self._call("loading", self._loader.warning)
+
     def load_requested(self) -> None:
         """Records that the version is wanted.
 

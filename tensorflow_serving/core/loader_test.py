@@ -54,6 +54,22 @@ class SimpleLoaderTest(absltest.TestCase):
             simple.estimate_resources()
         self.assertEqual(simple.estimate_resources().ram_in_bytes, 3)
 
+    def test_warning_is_about_the_servable(self) -> None:
+        """A loader warns of what it has loaded, and by default of nothing."""
+        for simple, warning in (
+            (loader.SimpleLoader(self._create, self._estimate), ""),
+            (
+                loader.SimpleLoader(
+                    self._create,
+                    self._estimate,
+                    warning=lambda servable: f"{servable[0]} is cold",
+                ),
+                "servable is cold",
+            ),
+        ):
+            simple.load()
+            self.assertEqual(simple.warning(), warning)
+
     def test_servable_can_do_without_close(self) -> None:
         """A servable without close() is just forgotten."""
         simple = loader.SimpleLoader(self._create, self._estimate)

@@ -109,10 +109,14 @@ class ServableState:
     # Why it could not be loaded or unloaded, or, if it is AVAILABLE, why its
     # other content could not be loaded; None if all is well.
     error: errors.ServingError | None = None
+    # A flaw of one that is AVAILABLE, for people; empty if there is none.
+    warning: str = ""
 
     def __str__(self) -> str:
         """Returns what logs show."""
         text = f"{self.id} is {self.manager_state.name}"
+        if self.warning:
+            text = f"{text} (warning: {self.warning})"
         if self.error is None:
             return text
         return f"{text}: {self.error.code.name}: {self.error}"

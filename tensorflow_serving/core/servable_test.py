@@ -102,6 +102,18 @@ class ServableStateTest(absltest.TestCase):
             "{name: a version: 1} is END: NOT_FOUND: no such path",
         )
 
+    def test_text_has_the_warning(self) -> None:
+        """The text of a version with a flaw says that it is AVAILABLE."""
+        state = servable.ServableState(
+            servable.ServableId("a", 1),
+            servable.ManagerState.AVAILABLE,
+            warning="It is cold.",
+        )
+        self.assertEqual(
+            str(state),
+            "{name: a version: 1} is AVAILABLE (warning: It is cold.)",
+        )
+
 
 class ServableRequestTest(parameterized.TestCase):
     """Which version a caller wants."""

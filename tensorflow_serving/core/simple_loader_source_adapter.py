@@ -32,6 +32,7 @@ class SimpleLoaderSourceAdapter(
         create: Callable[[DataT], ServableT],
         estimate_ram_bytes: Callable[[DataT], int],
         close: Callable[[ServableT], None] | None = None,
+        warning: Callable[[ServableT], str] = loader.no_warning,
     ) -> None:
         """Takes the functions.
 
@@ -39,11 +40,13 @@ class SimpleLoaderSourceAdapter(
           create: Loads; returns the servable for the data of a version.
           estimate_ram_bytes: What that servable will take; called once.
           close: Frees a servable; None if forgetting it is enough.
+          warning: Returns a flaw of a servable; see Loader.
         """
         super().__init__()
         self._create = create
         self._estimate_ram_bytes = estimate_ram_bytes
         self._close = close
+        self._warning = warning
 
     @override
     def convert(self, data: DataT) -> loader.Loader:
@@ -51,4 +54,5 @@ class SimpleLoaderSourceAdapter(
             functools.partial(self._create, data),
             functools.partial(self._estimate_ram_bytes, data),
             self._close,
+            self._warning,
         )

@@ -50,9 +50,16 @@ def get_model_status(
         response.model_version_status.add(
             version=version,
             state=_STATES[state.manager_state],
-            status=status(state.error),
+            status=_status_of(state),
         )
     return response
+
+
+def _status_of(state: servable.ServableState) -> status_pb2.StatusProto:
+    """Returns the status of a version; one with a warning is OK."""
+    if state.warning and state.error is None:
+        return status_pb2.StatusProto(error_message=state.warning)
+    return status(state.error)
 
 
 def status(error: errors.ServingError | None) -> status_pb2.StatusProto:

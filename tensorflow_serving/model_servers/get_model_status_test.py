@@ -1,5 +1,6 @@
 """Tests for get_model_status."""
 
+import dataclasses
 from collections.abc import Mapping
 
 from absl.testing import absltest, parameterized
@@ -80,6 +81,15 @@ class GetModelStatusTest(parameterized.TestCase):
         )
         self.assertEqual(status.status.error_code, int(error.code))
         self.assertEqual(status.status.error_message, "There is no such file.")
+
+    def test_warning_of_a_version_is_the_text_of_an_ok(self) -> None:
+        """Clients that look at the code only are not alarmed."""
+        state = dataclasses.replace(
+            _state(1, servable.ManagerState.AVAILABLE), warning="It is cold."
+        )
+        (status,) = _ask(_Core(state), _spec(1))
+        self.assertEqual(status.status.error_code, 0)
+        self.assertEqual(status.status.error_message, "It is cold.")
 
     def test_version_of_the_request_is_the_only_one_reported(self) -> None:
         """Other versions of the model do not appear in the response."""

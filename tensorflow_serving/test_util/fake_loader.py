@@ -35,6 +35,7 @@ class FakeLoader(loader.Loader):
         estimate_error: Exception | None = None,
         errors: Sequence[Exception] = (),
         unload_error: Exception | None = None,
+        warning: str = "",
     ) -> None:
         """Makes a loader whose calls do not block.
 
@@ -44,10 +45,12 @@ class FakeLoader(loader.Loader):
           estimate_error: What estimate_resources() raises.
           errors: What the first calls of load() raise, one each.
           unload_error: What unload() raises; the servable is gone all the same.
+          warning: A flaw of the servable.
         """
         self._servable = object() if servable is None else servable
         self._estimate_error = estimate_error
         self._unload_error = unload_error
+        self._warning = warning
         self._lock = threading.Lock()
         self._load_errors = list(errors)  # guarded by _lock
         self._is_loaded = False  # guarded by _lock
@@ -104,6 +107,10 @@ class FakeLoader(loader.Loader):
     def servable(self) -> object:
         assert self.is_loaded, "the servable must be loaded"
         return self._servable
+
+    @override
+    def warning(self) -> str:
+        return self._warning
 
     def _record(self, call: str) -> None:
         with self._lock:
