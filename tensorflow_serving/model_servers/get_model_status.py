@@ -1,5 +1,6 @@
 """GetModelStatus: what became of the versions of a model."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from tensorflow_serving.apis import get_model_status_pb2, status_pb2
@@ -16,6 +17,7 @@ _STATES: Final = {
     servable.ManagerState.UNLOADING: _Status.UNLOADING,
     servable.ManagerState.END: _Status.END,
 }
+MANAGER_STATES: Final = {number: state for state, number in _STATES.items()}
 
 
 def get_model_status(
@@ -45,14 +47,21 @@ def get_model_status(
             raise errors.NotFoundError(
                 f"Could not find version {version} of model {spec.name}"
             )
-    response = get_model_status_pb2.GetModelStatusResponse()
+    return response(states)
+
+
+def response(
+    states: Mapping[int, servable.ServableState],
+) -> get_model_status_pb2.GetModelStatusResponse:
+    """Returns states by version in the form of the protocol."""
+    message = get_model_status_pb2.GetModelStatusResponse()
     for version, state in states.items():
-        response.model_version_status.add(
+        message.model_version_status.add(
             version=version,
             state=_STATES[state.manager_state],
             status=_status_of(state),
         )
-    return response
+    return message
 
 
 def _status_of(state: servable.ServableState) -> status_pb2.StatusProto:

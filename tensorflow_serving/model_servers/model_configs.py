@@ -86,6 +86,29 @@ def parse(
     return tuple(models)
 
 
+def to_proto(models: Models) -> model_server_config_pb2.ModelServerConfig:
+    """Returns a configuration from which parse() makes the models."""
+    result = model_server_config_pb2.ModelServerConfig()
+    result.model_config_list.SetInParent()
+    for model in models:
+        config = result.model_config_list.config.add(
+            name=model.name,
+            base_path=model.base_path,
+            model_platform=PLATFORM,
+            version_labels=model.version_labels,
+        )
+        policy = config.model_version_policy
+        match model.version_policy:
+            case storage_path_config.Latest(num_versions):
+                policy.latest.num_versions = num_versions
+            case storage_path_config.Specific(versions):
+                policy.specific.SetInParent()
+                policy.specific.versions.extend(versions)
+            case storage_path_config.All():
+                policy.all.SetInParent()
+    return result
+
+
 def problems(
     config: model_server_config_pb2.ModelServerConfig,
 ) -> Sequence[str]:

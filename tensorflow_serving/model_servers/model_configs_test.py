@@ -1,5 +1,7 @@
 """Tests for model_configs."""
 
+import dataclasses
+
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
@@ -110,6 +112,30 @@ class ParseTest(parameterized.TestCase):
         """There is nobody who could read it."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "custom"):
             _parse("custom_model_config {}")
+
+
+class ToProtoTest(absltest.TestCase):
+    """Tests of models that become a configuration."""
+
+    def test_configuration_has_all_of_a_model(self) -> None:
+        """No field is lost on the way to another process."""
+        source = file_system_storage_path_source
+        models = (
+            model_configs.ModelConfig("a", "/a", source.Latest(2)),
+            model_configs.ModelConfig("b", "/b", source.All(), {"stable": 1}),
+            model_configs.ModelConfig("c", "/c", source.Specific((3, 4))),
+            model_configs.ModelConfig("d", "/d", source.Specific(())),
+        )
+        parsed = model_configs.parse(model_configs.to_proto(models))
+        self.assertEqual(parsed, models)
+        # A new field has to be in the models above.
+        self.assertEqual(len(dataclasses.fields(model_configs.ModelConfig)), 4)
+
+    def test_no_models_are_a_configuration(self) -> None:
+        """A server may serve nothing."""
+        config = model_configs.to_proto(())
+        self.assertEqual(config.WhichOneof("config"), "model_config_list")
+        self.assertEqual(model_configs.parse(config), ())
 
 
 class ReadTest(absltest.TestCase):

@@ -1,0 +1,355 @@
+"""The models that all workers of a server serve alike.
+
+Each worker loads them by itself, writes on the board what became of each, and
+sees what became of them in the others; the configuration is a common note.
+
+Example:
+    with worker_board.WorkerBoard.from_environment() as board:
+        models = all_workers.first_models(board)
+        core = server_core.ServerCore(options, models, is_one_of_several=True)
+        with core, AllWorkers(core, board, num_workers, 0) as served:
+            served.catch_up()
+            server.serve(core, ..., served=served)
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Final
+
+from absl import logging
+from typing_extensions import Self
+
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import (
+    model_configs,
+    reload_config,
+    server_core,
+    worker_states,
+)
+from tensorflow_serving.rpc import worker_board
+from tensorflow_serving.util import errors, event_bus
+
+# The common note with the models, and the note of each worker with the revision
+# that it has taken, which it writes as soon as it runs.
+CONFIG: Final = "config"
+# The notes that all first models are loaded or have failed, in one worker and
+# in all of them.
+_START: Final = "start"
+# The prefix of the notes with the states of a model.
+_MODEL: Final = "model/"
+
+# How long a worker may take to begin with a new configuration.
+_TAKE_SECONDS: Final = 30.0
+
+_AVAILABLE = servable.ManagerState.AVAILABLE
+
+
+def pack(models: model_configs.Models) -> bytes:
+    """Returns models as a note."""
+    return model_configs.to_proto(models).SerializeToString()
+
+
+def _unpack(data: bytes) -> model_configs.Models:
+    return model_configs.parse(
+        model_server_config_pb2.ModelServerConfig.FromString(data)
+    )
+
+
+def first_models(board: worker_board.WorkerBoard) -> model_configs.Models:
+    """Returns the models that a worker has to serve when it starts."""
+    return _unpack(board.common(CONFIG).value)
+
+
+class AllWorkers:
+    """Implements ServedModels for the models of all workers.
+
+    A worker that does not run, because it has crashed and is about to be
+    started again, has no version of anything.
+
+    A context manager that closes itself. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        core: server_core.ServerCore,
+        board: worker_board.WorkerBoard,
+        num_workers: int,
+        model_load_timeout_seconds: float,
+    ) -> None:
+        """Joins the other workers.
+
+        Args:
+          core: Serves first_models() in this worker; see is_one_of_several.
+          board: That of all workers.
+          num_workers: How many there are.
+          model_load_timeout_seconds: How long reload() waits for new models; 0
+            for as long as it takes.
+        """
+        self._core = core
+        self._board = board
+        self._workers = range(num_workers)
+        self._timeout_seconds = model_load_timeout_seconds
+        self._lock = threading.RLock()
+        # The board has changed, or this object is closed. Wakes all waits.
+        self._news = threading.Condition(self._lock)
+        # All guarded by _lock. The models of a revision of the common note.
+        self._models: model_configs.Models = ()
+        self._revision = 0
+        # The states of each model in all workers.
+        self._states: dict[str, worker_states.States] = {}
+        # The models of which this worker does not have what others have.
+        self._behind: set[str] = set()
+        self._callbacks: dict[object, Callable[[str], None]] = {}
+        self._is_closed = False
+        # Held from looking at states of the core until they are written, so
+        # that older ones never replace those that an event has led to.
+        self._publish_lock = threading.Lock()
+        # The note about the start of this worker is written.
+        self._has_started = threading.Event()
+        # Held while a configuration is written.
+        self._update_lock = threading.Lock()
+        self._thread = threading.Thread(
+            target=self._take_configs, name="take_configs"
+        )
+        board.subscribe(self._follow)
+        self._follow({CONFIG, _START})
+        self._subscription = core.subscribe(self._publish)
+        for name in core.model_names:
+            self._publish(name)
+        self._publish_start()
+        self._thread.start()
+
+    @property
+    def models(self) -> model_configs.Models:
+        """The models of the configuration."""
+        with self._lock:
+            return self._models
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """The names of the models of the configuration."""
+        with self._lock:
+            return model_configs.names(self._models)
+
+    def states(self, name: str) -> Mapping[int, servable.ServableState]:
+        """Returns the states of a model in all workers; see ServedModels."""
+        with self._lock:
+            states = self._states.get(name, {})
+            if not states and name not in self.model_names:
+                raise errors.NotFoundError(
+                    f"Could not find any versions of model {name}"
+                )
+            return states
+
+    def update(
+        self, models: model_configs.Models
+    ) -> Sequence[model_configs.ModelConfig]:
+        """Has all workers serve other models; see ServedModels.
+
+        Returns once each worker has begun to.
+        """
+        with self._update_lock:
+            self._core.require_labels(models, self._is_available)
+            known = self._write(models)
+        self._wait_until_taken()
+        return [model for model in models if model.name not in known]
+
+    def reload(self, models: model_configs.Models) -> None:
+        """See reload_config.reload()."""
+        reload_config.reload(self, models, self._timeout_seconds)
+
+    def wait_until(
+        self, is_over: Callable[[], bool], timeout_seconds: float
+    ) -> bool:
+        """See ServedModels."""
+        with self._lock:
+            return self._news.wait_for(
+                lambda: self._is_closed or is_over(), timeout_seconds or None
+            )
+
+    def subscribe(
+        self, callback: Callable[[str], None]
+    ) -> event_bus.Subscription:
+        """See ServedModels."""
+        subscription = event_bus.Subscription(self._unsubscribe)
+        with self._lock:
+            self._callbacks[subscription] = callback
+        return subscription
+
+    def catch_up(self) -> None:
+        """Waits until this worker can answer whatever the others can.
+
+        One that is started again must not be called before. At the first start
+        there is nothing to wait for.
+        """
+        if self._board.common(_START).revision:
+            self.wait_until(lambda: not self._behind, 0)
+
+    def close(self) -> None:
+        """Takes no more configurations, and ends all waits. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            self._news.notify_all()
+        self._subscription.close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes itself."""
+        self.close()
+
+    def _write(self, models: model_configs.Models) -> Set[str]:
+        """Writes the common note; returns the names in the one before.
+
+        Another worker may be first, with other models. Then it is tried again,
+        so that these are served for a moment at least.
+        """
+        data = pack(models)
+        known = {*self.model_names}
+        while self.models != models:
+            with self._lock:
+                known = {*self.model_names}
+                revision = self._revision + 1
+            self._board.write_common(CONFIG, data, revision)
+            self.wait_until(
+                functools.partial(self._has_revision, revision), _TAKE_SECONDS
+            )
+            if not self._has_revision(revision):
+                raise errors.UnavailableError(
+                    "The supervisor takes no configuration; try again later."
+                )
+        return known
+
+    def _has_revision(self, revision: int) -> bool:
+        with self._lock:
+            return self._revision >= revision
+
+    def _wait_until_taken(self) -> None:
+        """Returns once all workers have begun with the configuration.
+
+        Raises:
+          UnavailableError: A worker does not, or does not run.
+        """
+        with self._lock:
+            revision = self._revision
+
+        def late() -> Sequence[int]:
+            return [
+                worker
+                for worker in self._workers
+                if self._revision_of(worker) < revision
+            ]
+
+        self.wait_until(lambda: not late(), _TAKE_SECONDS)
+        for worker in late():
+            raise errors.UnavailableError(
+                f"worker {worker} must begin with the configuration within "
+                f"{_TAKE_SECONDS:g} s; it does so when it runs again. The "
+                "other workers serve it"
+            )
+
+    def _revision_of(self, worker: int) -> int:
+        """Returns which configuration a worker has; 0 if it does not run."""
+        return int(self._board.note(worker, CONFIG) or 0)
+
+    def _is_available(self, name: str, version: int) -> bool:
+        with self._lock:
+            state = self._states.get(name, {}).get(version)
+        return state is not None and state.manager_state is _AVAILABLE
+
+    def _publish(self, name: str) -> None:
+        """Writes the states of a model in this worker."""
+        with self._publish_lock:
+            try:
+                states = self._core.states(name)
+            except errors.NotFoundError:
+                states = {}
+            self._board.write(_MODEL + name, worker_states.pack(states))
+        self._publish_start()
+
+    def _publish_start(self) -> None:
+        if not self._core.is_starting and not self._has_started.is_set():
+            self._has_started.set()
+            self._board.write(_START, b"over")
+
+    def _follow(self, keys: Set[str]) -> None:
+        """Takes what has changed on the board."""
+        names = {
+            key.removeprefix(_MODEL) for key in keys if key.startswith(_MODEL)
+        }
+        with self._lock:
+            if CONFIG in keys:
+                names |= self._states.keys() | {*self.model_names}
+                self._read_config()
+                names |= {*self.model_names}
+            for name in names:
+                self._merge(name)
+            self._news.notify_all()
+            callbacks = list(self._callbacks.values())
+        if _START in keys:
+            self._follow_start()
+        for callback in callbacks:
+            for name in names:
+                callback(name)
+
+    def _read_config(self) -> None:
+        """Reads the common note; needs the lock."""
+        note = self._board.common(CONFIG)
+        if note.revision != self._revision:
+            self._models = _unpack(note.value)
+            self._revision = note.revision
+
+    def _merge(self, name: str) -> None:
+        """Looks at a model in all workers; needs the lock."""
+        by_worker = [self._states_in(worker, name) for worker in self._workers]
+        self._states[name] = worker_states.merged(name, by_worker)
+        own = by_worker[self._board.number] or {}
+        if worker_states.is_behind(own, by_worker):
+            self._behind.add(name)
+        else:
+            self._behind.discard(name)
+
+    def _states_in(self, worker: int, name: str) -> worker_states.States | None:
+        if self._board.note(worker, CONFIG) is None:
+            return None
+        data = self._board.note(worker, _MODEL + name)
+        return worker_states.unpack(name, data or b"")
+
+    def _follow_start(self) -> None:
+        """Ends the start once it is over in all workers."""
+        if self._board.common(_START).revision:
+            self._core.others_started()
+        elif all(
+            self._board.note(worker, _START) is not None
+            for worker in self._workers
+        ):
+            self._board.write_common(_START, b"over", 1)
+
+    def _take_configs(self) -> None:
+        """Has the core serve each new configuration, on a thread."""
+        taken = 0
+        while True:
+            self.wait_until(functools.partial(self._has_revision, taken + 1), 0)
+            with self._lock:
+                if self._is_closed:
+                    return
+                models, taken = self._models, self._revision
+            try:
+                if models != self._core.models:
+                    logging.info(
+                        "Serving %s from now on", model_configs.names(models)
+                    )
+                    self._core.update(models)
+            except Exception:
+                logging.exception("Taking a configuration failed; going on")
+            else:
+                self._board.write(CONFIG, b"%d" % taken)
+
+    def _unsubscribe(self, subscription: object) -> None:
+        with self._lock:
+            self._callbacks.pop(subscription, None)
