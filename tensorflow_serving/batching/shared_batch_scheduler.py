@@ -286,6 +286,7 @@ class SharedBatchScheduler:
         start = self._clock.now()
         seconds = None
         try:
+            # If the queue is one of a session, BatchingSession._process_batch.
             seconds = queue.process_batch(batch)
         except Exception:
             logging.exception("Processing a batch failed")

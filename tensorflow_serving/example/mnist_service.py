@@ -88,7 +88,9 @@ class AsyncMnistService:
         """
         self._scheduler = scheduler
         self._function = function
-        # Only accessed by the thread of the server that begins calls.
+        # Only accessed by the thread of the server that begins calls. They are
+        # scheduled together by _schedule(), which the server calls when no
+        # other call is at hand.
         self._arrived: list[
             tuple[call_lib.Call, batched_function.FunctionTask]
         ] = []

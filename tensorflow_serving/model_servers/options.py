@@ -9,6 +9,7 @@ from google.protobuf import message, text_format
 
 from tensorflow_serving.batching import (
     batch_queue,
+    batch_scheduler_retrier,
     batching_session,
     shared_batch_scheduler,
 )
@@ -38,6 +39,8 @@ _NUM_UNLOAD_THREADS: Final = 4
 # Without batching there is no reason to refuse a call that waits.
 _MANY: Final = 1 << 20
 _THREAD_POOL_NAME: Final = "model_server_batch_threads"
+# Calls are scheduled by a thread that must not wait.
+_NO_RETRIES: Final = batch_scheduler_retrier.Options(max_time_micros=0)
 # The defaults of today's TensorFlow Serving.
 _BATCHING: Final = batch_threads.Options(
     batch_queue.QueueOptions(
@@ -46,6 +49,7 @@ _BATCHING: Final = batch_threads.Options(
         max_enqueued_batches=10,
     ),
     shared_batch_scheduler.Options(_NUM_CPUS, _THREAD_POOL_NAME),
+    retrier=_NO_RETRIES,
 )
 
 
@@ -307,6 +311,7 @@ def _without_batching() -> batch_threads.Options:
         ),
         shared_batch_scheduler.Options(num_threads, _THREAD_POOL_NAME),
         batching_session.Options(never_merges=True),
+        _NO_RETRIES,
     )
 
 

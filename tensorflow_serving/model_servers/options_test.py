@@ -7,6 +7,7 @@ from absl.testing import absltest, flagsaver, parameterized
 
 from tensorflow_serving.batching import (
     batch_queue,
+    batch_scheduler_retrier,
     batching_session,
     shared_batch_scheduler,
 )
@@ -226,6 +227,8 @@ class CoreOptionsTest(parameterized.TestCase):
                     batching_session.Options(
                         (32, 64), pad_variable_length_inputs=True
                     ),
+                    # A call of the server never waits for room.
+                    batch_scheduler_retrier.Options(max_time_micros=0),
                 )
             ),
         )

@@ -30,7 +30,6 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 from tensorflow_serving.batching import (
-    batch_scheduler,
     batched_function,
     run_timing,
 )
@@ -56,7 +55,6 @@ _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
 _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
-_Queue = batch_scheduler.BatchScheduler[batched_function.FunctionTask]
 
 
 class _Group:
@@ -169,12 +167,12 @@ class PredictionService:
             predict.begin, as_content=answers_as_content
         )
         # All are used only by the thread of the server that begins calls. The
-        # groups that are not scheduled yet, and those that calls of the same
-        # form may join.
+        # groups that wait for _schedule(), and those of them that calls of the
+        # same form may join.
         self._groups: list[_Group] = []
         self._group_of_form: dict[predict.Form, _Group] = {}
         # Queues to come back to.
-        self._busy: set[_Queue] = set()
+        self._busy: set[served_model.Queue] = set()
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -272,11 +270,11 @@ class PredictionService:
         }
         return bool(self._busy)
 
-    def _take_arrived(self) -> dict[_Queue, _Tasks]:
+    def _take_arrived(self) -> dict[served_model.Queue, _Tasks]:
         """Returns the tasks of the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
-        arrived: dict[_Queue, _Tasks] = {}
+        arrived: dict[served_model.Queue, _Tasks] = {}
         for group in groups:
             arrived.setdefault(group.queue, []).extend(group.take_tasks())
         return arrived

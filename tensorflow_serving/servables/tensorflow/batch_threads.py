@@ -6,6 +6,7 @@ from typing import Any
 
 from tensorflow_serving.batching import (
     batch_queue,
+    batch_scheduler,
     batch_scheduler_retrier,
     batched_function,
     batching_session,
@@ -26,6 +27,7 @@ class Options:
     queue: batch_queue.QueueOptions = batch_queue.QueueOptions()
     threads: shared_batch_scheduler.Options = shared_batch_scheduler.Options()
     session: batching_session.Options = batching_session.Options()
+    # How long callers of run() wait for room; schedule_all() tries once.
     retrier: batch_scheduler_retrier.Options = batch_scheduler_retrier.Options()
 
     def __post_init__(self) -> None:
@@ -106,12 +108,22 @@ class BatchThreads:
         return batching_session.BatchingSession(
             own.session,
             session,
-            lambda process: batch_scheduler_retrier.BatchSchedulerRetrier(
-                own.retrier, self._scheduler.add_queue(own.queue, process)
-            ),
+            lambda process: self._queue(own, process),
             owns_session=owns_session,
         )
 
     def close(self) -> None:
         """Makes no more sessions; those that are open go on. Idempotent."""
         self._scheduler.close()
+
+    def _queue(
+        self,
+        options: Options,
+        process: batch_scheduler.ProcessBatch[batched_function.FunctionTask],
+    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
+        queue = self._scheduler.add_queue(options.queue, process)
+        if not options.retrier.max_time_micros:
+            return queue
+        return batch_scheduler_retrier.BatchSchedulerRetrier(
+            options.retrier, queue
+        )

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.batching import (
-    batch_scheduler,
     batched_function,
     run_timing,
 )
@@ -76,7 +75,7 @@ class Inference:
     """
 
     # The queue of the signature, in which the call waits.
-    queue: batch_scheduler.BatchScheduler[batched_function.FunctionTask]
+    queue: served_model.Queue
     function: batched_function.BatchedFunction
     # A value for each feed of the function.
     inputs: Sequence[npt.ArrayLike]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tensorflow_serving.apis import predict_pb2, tensor_codec, tensor_map
 from tensorflow_serving.batching import batched_function
-from tensorflow_serving.servables.tensorflow import inference
+from tensorflow_serving.servables.tensorflow import inference, served_model
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
@@ -26,7 +26,7 @@ _Tensors = Mapping[str, npt.NDArray[Any]]
 class _Plan:
     """The data that calls of a signature for the same outputs share."""
 
-    signature_name: str
+    queue: served_model.Queue
     function: batched_function.BatchedFunction
     # The dtype of each input, by ascending key.
     inputs: Mapping[str, np.dtype[Any]]
@@ -82,7 +82,7 @@ def begin(
         ),
     )
     return inference.Inference(
-        version.model.queue(plan.signature_name),
+        plan.queue,
         plan.function,
         _inputs(plan, request.tensors),
         plan.respond,
@@ -112,7 +112,7 @@ def _plan(
         raise errors.FailedPreconditionError(str(error)) from None
     outputs = _outputs(definition, output_filter)
     return _Plan(
-        signature_name,
+        version.model.queue(signature_name),
         version.model.function(signature_name, outputs),
         {
             key: data_type.of_values(definition.inputs[key].dtype)

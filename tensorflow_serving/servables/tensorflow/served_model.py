@@ -22,6 +22,7 @@ from tensorflow_serving.util import errors
 _MAX_CACHED: Final = 64
 
 T = TypeVar("T")
+Queue = batch_scheduler.BatchScheduler[batched_function.FunctionTask]
 
 
 class ServedModel:
@@ -154,9 +155,7 @@ class ServedModel:
                 self._cache[key] = value
         return value
 
-    def queue(
-        self, name: str
-    ) -> batch_scheduler.BatchScheduler[batched_function.FunctionTask]:
+    def queue(self, name: str) -> Queue:
         """Returns the queue in which calls of functions of a signature wait."""
         return self._session_of(name).scheduler
 

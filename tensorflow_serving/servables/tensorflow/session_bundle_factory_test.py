@@ -222,7 +222,7 @@ class SessionBundleFactoryTest(parameterized.TestCase):
             self.assertEqual(statistics.scheduler.num_batches_by_size, {2: 3})
             self.assertEqual(statistics.num_rows, 6)
             with self.assertRaisesRegex(
-                errors.InvalidArgumentError, "at most .* 6; got 7"
+                errors.InvalidArgumentError, "at most 6, .*; got 7"
             ):
                 batching.run(["y:0"], {"x:0": np.zeros([7, 1], np.float32)})
 
