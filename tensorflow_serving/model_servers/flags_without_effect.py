@@ -13,7 +13,6 @@ from tensorflow_serving.model_servers import model_server_flags
 from tensorflow_serving.rpc import channel_arguments
 
 _XLA: Final = "graphs run as they are, or as tf.function(jit_compile) has them"
-_REST: Final = "there is no REST API yet"
 
 # The values that say what happens anyway, and why others have no effect.
 _REASONS: Final[Mapping[str, tuple[bool | int | str, str]]] = {
@@ -29,9 +28,11 @@ _REASONS: Final[Mapping[str, tuple[bool | int | str, str]]] = {
         True,
         "only what is in use is kept of a model's graph",
     ),
-    "rest_api_enable_cors_support": (False, _REST),
-    "rest_api_num_threads": (0, _REST),
-    "rest_api_timeout_in_ms": (30_000, _REST),
+    "rest_api_num_threads": (
+        0,
+        "one thread reads and writes for the REST API, and models run on the "
+        "threads that run the calls of gRPC",
+    ),
     "skip_initialize_tpu": (False, "no TPU is used"),
     "thread_pool_factory_config_file": (
         "",

@@ -272,7 +272,6 @@ CHECK = flags.DEFINE_flag(
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
     "monitoring_config_file": "",
     "platform_config_file": "",
-    "rest_api_port": 0,
 }
 for _name, _default in _NOT_OFFERED.items():
     if isinstance(_default, bool):

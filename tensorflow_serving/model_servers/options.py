@@ -3,9 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Final, TypeVar
-
-from google.protobuf import message, text_format
+from typing import Final
 
 from tensorflow_serving.batching import (
     batch_queue,
@@ -19,8 +17,10 @@ from tensorflow_serving.model_servers import (
     model_batching,
     model_configs,
     model_server_flags,
+    rest_api_flags,
     server,
     server_core,
+    text_files,
 )
 from tensorflow_serving.rpc import channel_arguments, server_flags
 from tensorflow_serving.rpc import options as rpc_options
@@ -31,8 +31,6 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.tensorflow_c import op_packages
 from tensorflow_serving.tensorflow_c.protos import config_pb2
 from tensorflow_serving.util import errors
-
-MessageT = TypeVar("MessageT", bound=message.Message)
 
 _NUM_CPUS: Final = os.cpu_count() or 1
 _NUM_UNLOAD_THREADS: Final = 4
@@ -127,6 +125,7 @@ def server_options() -> server.Options:
         answers_as_content=(
             model_server_flags.ENABLE_SERIALIZATION_AS_TENSOR_CONTENT.value
         ),
+        rest=rest_api_flags.options(),
     )
 
 
@@ -176,7 +175,7 @@ def batching() -> model_batching.Options:
     path = model_server_flags.BATCHING_PARAMETERS_FILE.value
     parameters = session_bundle_config_pb2.BatchingParameters()
     if path:
-        _read("batching_parameters_file", path, parameters)
+        text_files.read("batching_parameters_file", path, parameters)
     try:
         of_all = _BATCHING.updated(parameters)
     except errors.InvalidArgumentError as error:
@@ -249,7 +248,7 @@ def _op_libraries() -> Sequence[str]:
 
 def _config_proto() -> config_pb2.ConfigProto:
     if path := model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
-        return _read(
+        return text_files.read(
             "tensorflow_session_config_file", path, config_pb2.ConfigProto()
         )
     parallelism = model_server_flags.TENSORFLOW_SESSION_PARALLELISM.value
@@ -296,7 +295,7 @@ def _ssl_config() -> ssl_config_pb2.SSLConfig | None:
     path = model_server_flags.SSL_CONFIG_FILE.value
     if not path:
         return None
-    return _read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
+    return text_files.read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
 
 
 def _without_batching() -> batch_threads.Options:
@@ -313,25 +312,3 @@ def _without_batching() -> batch_threads.Options:
         batching_session.Options(never_merges=True),
         _NO_RETRIES,
     )
-
-
-def _read(flag: str, path: str, target: MessageT) -> MessageT:
-    """Reads a message in text format.
-
-    Raises:
-      InvalidArgumentError: The file cannot be read, or is something else; the
-        text names flag, file and line. Permanent.
-    """
-    name = target.DESCRIPTOR.full_name
-    try:
-        with open(path, encoding="utf-8") as file:
-            text_format.Parse(file.read(), target)
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.InvalidArgumentError(
-            f"--{flag} must be a file that can be read; got {error}"
-        ) from None
-    except text_format.ParseError as error:
-        raise errors.InvalidArgumentError(
-            f"--{flag} must be a {name} in text format; got {path}:{error}"
-        ) from None
-    return target

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from tensorflow_serving.core import servable, servable_state_monitor
+from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, served_models
 from tensorflow_serving.util import errors, version_name
 
@@ -94,12 +94,12 @@ def _are_available(states: _States) -> bool:
 
 
 def _has_failed(state: servable.ServableState) -> bool:
-    """Returns whether a version needs somebody's help to become available."""
-    return (
-        state.manager_state is _END
-        and state.error is not None
-        and not servable_state_monitor.may_pass(state.error)
-    )
+    """Returns whether nobody works on making a version available.
+
+    It may become so by itself, as half a copy does; but whoever asked for the
+    model wants to know that now.
+    """
+    return state.manager_state is _END and state.error is not None
 
 
 def _require_version(model: model_configs.ModelConfig) -> None:

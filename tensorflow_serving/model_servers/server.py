@@ -16,6 +16,7 @@ from tensorflow_serving.model_servers import (
     model_service,
     prediction_service,
     profiler_service,
+    rest_server,
     server_core,
     ssl_files,
 )
@@ -39,6 +40,8 @@ class Options:
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
+    # None: no REST API.
+    rest: rest_server.Options | None = None
     # Whether callers may record profiles, and have them written to a folder.
     can_be_profiled: bool = False
     # Whether Predict answers with tensor_content.
@@ -65,7 +68,7 @@ def serve(
 
     Raises:
       UnavailableError: An address cannot be taken.
-      InvalidArgumentError: The SSLConfig is not what it should be.
+      InvalidArgumentError: An SSLConfig is not what it should be.
     """
     termination.end_within(options.shutdown.max_seconds)
     with contextlib.ExitStack() as stack:
@@ -82,10 +85,15 @@ def serve(
         health = stack.enter_context(
             model_health.ModelHealth(core, server.health)
         )
+        stoppable: shutdown_lib.Stoppable = server
+        if options.rest is not None:
+            rest = rest_server.RestServer(core, options.rest, server)
+            stoppable = stack.enter_context(rest)
+            rest.start()
         server.start()
         health.update()
         on_running()
-        options.shutdown.wait_and_stop(server, termination)
+        options.shutdown.wait_and_stop(stoppable, termination)
 
 
 def _services(

@@ -18,9 +18,13 @@ from tensorflow_serving.util import errors
 
 @contextlib.contextmanager
 def tls_options(
-    config: ssl_config_pb2.SSLConfig,
+    config: ssl_config_pb2.SSLConfig, flag: str = "ssl_config_file"
 ) -> Iterator[options_lib.TlsOptions]:
     """Yields files with the texts of a config; only this user can read them.
+
+    Args:
+      config: Of a server.
+      flag: The flag that named it, for errors.
 
     Raises:
       InvalidArgumentError: A text is missing, or is not what it should be; the
@@ -28,12 +32,12 @@ def tls_options(
     """
     if not config.server_key or not config.server_cert:
         raise errors.InvalidArgumentError(
-            "--ssl_config_file must have a server_key and a server_cert, as "
+            f"--{flag} must have a server_key and a server_cert, as "
             "texts in PEM format; one of them is empty"
         )
     if config.client_verify and not config.custom_ca:
         raise errors.InvalidArgumentError(
-            "--ssl_config_file must have a custom_ca, the issuers of the "
+            f"--{flag} must have a custom_ca, the issuers of the "
             "certificates of clients, with client_verify"
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +48,7 @@ def tls_options(
             if config.client_verify
             else "",
         )
-        _require_usable(options)
+        _require_usable(options, flag)
         yield options
 
 
@@ -56,7 +60,7 @@ def _write(folder: str, name: str, text: str) -> str:
     return path
 
 
-def _require_usable(options: options_lib.TlsOptions) -> None:
+def _require_usable(options: options_lib.TlsOptions, flag: str) -> None:
     """Names the fields where ssl would name files that are gone soon."""
     for rule, part in (
         (
@@ -72,5 +76,5 @@ def _require_usable(options: options_lib.TlsOptions) -> None:
             tls.create_context(part)
         except errors.InvalidArgumentError:
             raise errors.InvalidArgumentError(
-                f"--ssl_config_file must have {rule}; got something else"
+                f"--{flag} must have {rule}; got something else"
             ) from None

@@ -23,25 +23,30 @@ from tensorflow_serving.model_servers import (
     flags_without_effect,
     model_server_flags,
     options,
+    rest_api_flags,
     server,
     server_core,
 )
 from tensorflow_serving.util import program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
+flags.adopt_module_key_flags(rest_api_flags)
 flags.adopt_module_key_flags(flags_without_effect)
 
 # A thread that needs the interpreter while a load runs Python waits this long.
 _SWITCH_SECONDS = 1e-4
 
 
-def _say_running(addresses: Sequence[str]) -> None:
-    for address in addresses:
-        host = "0.0.0.0" if address.startswith(":") else ""
-        print(
-            f"Running gRPC ModelServer, listening on {host}{address}",
-            flush=True,
-        )
+def _say_running(server_options: server.Options) -> None:
+    for address in server_options.addresses:
+        shown = _shown(address)
+        print(f"Running gRPC ModelServer, listening on {shown}", flush=True)
+    if rest := server_options.rest:
+        print(f"Exporting HTTP/REST API at {_shown(rest.address)}", flush=True)
+
+
+def _shown(address: str) -> str:
+    return f"0.0.0.0{address}" if address.startswith(":") else address
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
             core,
             server_options,
             termination,
-            lambda: _say_running(server_options.addresses),
+            lambda: _say_running(server_options),
         )
     return 0
 

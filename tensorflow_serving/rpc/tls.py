@@ -1,4 +1,4 @@
-"""TLS for gRPC: options as what Python's ssl needs."""
+"""TLS for servers: options as what Python's ssl needs."""
 
 import ssl
 
@@ -6,11 +6,17 @@ from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.util import errors
 
 # The name of HTTP/2 in the handshake; RFC 9113, section 3.3.
-_ALPN = "h2"
+_HTTP_2 = "h2"
 
 
-def create_context(options: options_lib.TlsOptions) -> ssl.SSLContext:
+def create_context(
+    options: options_lib.TlsOptions, protocol: str = _HTTP_2
+) -> ssl.SSLContext:
     """Returns what encrypts the connections of a server.
+
+    Args:
+      options: See TlsOptions.
+      protocol: The name of what is spoken, for the handshake (ALPN).
 
     Raises:
       InvalidArgumentError: A file does not hold what it should. Permanent.
@@ -19,7 +25,7 @@ def create_context(options: options_lib.TlsOptions) -> ssl.SSLContext:
     # RFC 9113, 9.2: at least 1.2, without compression and renegotiation.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols([_ALPN])
+    context.set_alpn_protocols([protocol])
     try:
         context.load_cert_chain(
             options.certificate_chain_file,

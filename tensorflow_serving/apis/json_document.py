@@ -1,0 +1,117 @@
+"""The JSON of requests to the REST API, whatever they ask for.
+
+Numbers may be NaN, Infinity and -Infinity, which JSON does not have. Of keys
+that are there twice, the last one counts. No error text has a value of the
+request in it.
+
+The format: https://www.tensorflow.org/tfx/serving/api_rest.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from tensorflow_serving.util import errors
+
+SIGNATURE_NAME: Final = "signature_name"
+# The only key of an object that stands for bytes.
+B64: Final = "b64"
+
+# Tokens that only Python's parser knows.
+_NOT_JSON: Final = (b"NaN", b"Infinity")
+_KINDS: Final = {
+    type(None): "null",
+    bool: "a bool",
+    int: "a whole number",
+    float: "a decimal number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+_SPACE: Final = str.maketrans("", "", " \t\r\n")
+
+Document = Mapping[str, Any]
+
+
+def parse(body: bytes) -> Document:
+    """Returns the object that a text is.
+
+    Raises:
+      InvalidArgumentError: The text is not JSON, or not an object. Permanent.
+    """
+    if not body:
+        raise errors.InvalidArgumentError(
+            "JSON Parse error: The document is empty"
+        )
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        document = _parse_more(body, error)
+    if not isinstance(document, dict):
+        raise errors.InvalidArgumentError(
+            f"body must be a JSON object; got {kind(document)}"
+        )
+    return document
+
+
+def signature_name(document: Document) -> str:
+    """Returns the name of the signature; empty for the default one.
+
+    Raises:
+      InvalidArgumentError: It is not a string. Permanent.
+    """
+    name = document.get(SIGNATURE_NAME, "")
+    if not isinstance(name, str):
+        raise errors.InvalidArgumentError(
+            f"'{SIGNATURE_NAME}' must be a string; got {kind(name)}"
+        )
+    return name
+
+
+def kind(value: Any) -> str:
+    """Returns the name of the kind of a value, for an error text."""
+    return _KINDS[type(value)]
+
+
+def is_object(value: Any) -> bool:
+    """Returns whether a value is an object that does not stand for bytes."""
+    return isinstance(value, dict) and not _is_b64(value)
+
+
+def text(value: Any) -> bytes | None:
+    """Returns the bytes of a string, or of an object that stands for bytes.
+
+    None if the value is something else, or what it holds is not base64 or not a
+    text. Padding and spaces may be left out and put in, as in TensorFlow
+    Serving.
+    """
+    try:
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, dict) and _is_b64(value):
+            digits = value[B64].translate(_SPACE).rstrip("=")
+            padding = "=" * (-len(digits) % 4)
+            return base64.b64decode(digits + padding, validate=True)
+    except (UnicodeEncodeError, binascii.Error, ValueError):
+        pass
+    return None
+
+
+def _is_b64(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and isinstance(value.get(B64), str)
+
+
+def _parse_more(body: bytes, error: orjson.JSONDecodeError) -> Any:
+    """Parses a text with numbers that are not JSON, as Python does."""
+    if any(token in body for token in _NOT_JSON):
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            pass
+    raise errors.InvalidArgumentError(
+        f"JSON Parse error: {error.msg} at offset: {error.pos}"
+    ) from None

@@ -1,0 +1,95 @@
+"""Tests for json_document."""
+
+import json
+from typing import Any
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.apis import json_document
+from tensorflow_serving.util import errors
+
+
+class JsonDocumentTest(parameterized.TestCase):
+    """Bodies of requests."""
+
+    def test_body_is_an_object(self) -> None:
+        """A body is returned as Python's values, whole numbers exactly."""
+        self.assertEqual(
+            json_document.parse(
+                b'{"a": [1, 9007199254740993, 2.5, "x", null]}'
+            ),
+            {"a": [1, 9007199254740993, 2.5, "x", None]},
+        )
+
+    def test_numbers_that_are_not_json_are_taken(self) -> None:
+        """NaN and the infinities are taken, as TensorFlow Serving does."""
+        found = json_document.parse(b'{"a": [NaN, Infinity, -Infinity, 1]}')
+        self.assertEqual(str(found["a"]), "[nan, inf, -inf, 1]")
+
+    @parameterized.named_parameters(
+        ("empty", b"", "The document is empty"),
+        ("half", b'{"a": 1', "JSON Parse error: .* at offset: 7"),
+        ("trailing_text", b"{} x", "JSON Parse error"),
+        ("byte_order_mark", b"\xef\xbb\xbf{}", "JSON Parse error"),
+        ("not_utf8", b'{"a": "\xff"}', "JSON Parse error"),
+        ("lone_surrogate", b'{"a": "\\ud800"}', "JSON Parse error"),
+        ("deep", b"[" * 100_000, "JSON Parse error"),
+        ("deep_with_nan", b"NaN" + b"[" * 100_000, "JSON Parse error"),
+        ("too_large_for_a_double", b'{"a": 1e400}', "JSON Parse error"),
+        ("python", b"{'a': 1}", "JSON Parse error"),
+        ("nan_of_c", b'{"a": nan}', "JSON Parse error"),
+        ("list", b"[1]", "must be a JSON object; got a list"),
+        ("number", b"1", "must be a JSON object; got a whole number"),
+        ("null", b"null", "must be a JSON object; got null"),
+    )
+    def test_other_text_is_refused(self, body: bytes, error: str) -> None:
+        """A body that is no object of JSON is the fault of the caller."""
+        with self.assertRaisesRegex(errors.InvalidArgumentError, error):
+            json_document.parse(body)
+
+    def test_name_of_the_signature_is_a_string(self) -> None:
+        """A signature is named by a string, or not at all."""
+        self.assertEqual(json_document.signature_name({}), "")
+        self.assertEqual(
+            json_document.signature_name({"signature_name": "a"}), "a"
+        )
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must be a string; got null"
+        ):
+            json_document.signature_name({"signature_name": None})
+
+    @parameterized.named_parameters(
+        ("string", "é", "é".encode()),
+        ("base64", {"b64": "AAE="}, b"\0\1"),
+        ("without_padding", {"b64": "AAE"}, b"\0\1"),
+        ("with_space", {"b64": " AA\nE= "}, b"\0\1"),
+        ("empty", {"b64": ""}, b""),
+        ("web_safe_digits", {"b64": "-_8="}, None),
+        ("half_a_byte", {"b64": "A"}, None),
+        ("other_digits", {"b64": "é==="}, None),
+        ("surrogate", "\ud800", None),
+        ("another_key", {"b64": "AAE=", "x": 1}, None),
+        ("not_a_string", {"b64": 1}, None),
+        ("number", 1, None),
+    )
+    def test_text_is_a_string_or_base64(
+        self, value: Any, expected: bytes | None
+    ) -> None:
+        """Bytes are a string, or base64 in an object with one key."""
+        self.assertEqual(json_document.text(value), expected)
+
+    @parameterized.parameters("1", "[1]", '"x"', "null", '{"b64": "AA=="}')
+    def test_object_is_not_one_that_stands_for_bytes(self, text: str) -> None:
+        """An object that stands for bytes is a value like a string."""
+        self.assertFalse(json_document.is_object(json.loads(text)))
+
+    @parameterized.parameters(
+        "{}", '{"x": 1}', '{"b64": 1}', '{"b64": "", "x": 1}'
+    )
+    def test_other_object_is_one(self, text: str) -> None:
+        """All other objects hold values by name."""
+        self.assertTrue(json_document.is_object(json.loads(text)))
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,232 @@
+"""The tensors of requests to Predict of the REST API.
+
+Example:
+    document = json_document.parse(b'{"instances": [[1.0], [2.0]]}')
+    form, tensors = json_tensors.tensors(document, {"x": types_pb2.DT_FLOAT})
+
+"instances" has a value for each row, or an object of values by the name of the
+input; "inputs" has each tensor as a whole.
+"""
+
+import enum
+import functools
+import itertools
+import struct
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tensorflow_serving.apis import json_document
+from tensorflow_serving.tensorflow_c import data_type
+from tensorflow_serving.util import errors
+
+_INSTANCES: Final = "instances"
+_INPUTS: Final = "inputs"
+
+# The limit of numpy.
+_MAX_RANK: Final = 64
+
+# By the number of the type: struct's letter, and the largest whole number up to
+# which every one has a value of its own.
+_FLOATS: Final = {1: ("f", (1 << 24) - 1), 2: ("d", (1 << 53) - 1)}
+# Read as float32, and rounded.
+_SHORT_FLOATS: Final = {"float16", "bfloat16"}
+# Larger whole numbers are numbers like others.
+_MAX_UINT64: Final = (1 << 64) - 1
+
+Tensors = dict[str, npt.NDArray[Any]]
+Dtypes = Mapping[str, int]
+
+
+class Format(enum.Enum):
+    """The form of the tensors in a request, and in the response to it."""
+
+    ROW = _INSTANCES
+    COLUMNAR = _INPUTS
+
+
+def tensors(
+    document: json_document.Document, dtypes: Dtypes
+) -> tuple[Format, Tensors]:
+    """Returns the inputs of a request.
+
+    Args:
+      document: The request.
+      dtypes: The numbers of TensorFlow's types by the keys of the inputs of the
+        signature, at least one.
+
+    Raises:
+      InvalidArgumentError: There are not the inputs of the signature, or they
+        are not of their types, or lists do not have the lengths of a tensor.
+        Permanent.
+      UnimplementedError: A type has no form in JSON. Permanent.
+    """
+    if _INSTANCES in document and _INPUTS in document:
+        raise errors.InvalidArgumentError(
+            f"body must have '{_INPUTS}' or '{_INSTANCES}'; got both"
+        )
+    if _INSTANCES in document:
+        return Format.ROW, _rows(document[_INSTANCES], dtypes)
+    if _INPUTS in document:
+        return Format.COLUMNAR, _columns(document[_INPUTS], dtypes)
+    raise errors.InvalidArgumentError(
+        f"Missing '{_INPUTS}' or '{_INSTANCES}' key"
+    )
+
+
+def _rows(instances: Any, dtypes: Dtypes) -> Tensors:
+    if not isinstance(instances, list) or not instances:
+        raise errors.InvalidArgumentError(
+            f"'{_INSTANCES}' must be a list with an item at least; got "
+            f"{'no item' if instances == [] else json_document.kind(instances)}"
+        )
+    if not json_document.is_object(instances[0]):
+        return _only(_INSTANCES, instances, dtypes)
+    for number, item in enumerate(instances):
+        if not json_document.is_object(item) or item.keys() != dtypes.keys():
+            got = (
+                f"the keys {sorted(item)}"
+                if isinstance(item, dict)
+                else json_document.kind(item)
+            )
+            raise errors.InvalidArgumentError(
+                f"item {number} of '{_INSTANCES}' must be an object with the "
+                f"keys {sorted(dtypes)}; got {got}"
+            )
+    return {
+        name: _tensor(name, [item[name] for item in instances], dtype)
+        for name, dtype in dtypes.items()
+    }
+
+
+def _columns(inputs: Any, dtypes: Dtypes) -> Tensors:
+    if not json_document.is_object(inputs):
+        return _only(_INPUTS, inputs, dtypes)
+    if missing := sorted(dtypes.keys() - inputs.keys()):
+        raise errors.InvalidArgumentError(
+            f"'{_INPUTS}' must have the keys {sorted(dtypes)}; got none of "
+            f"{missing}"
+        )
+    return {
+        name: _tensor(name, inputs[name], dtype)
+        for name, dtype in dtypes.items()
+    }
+
+
+def _only(key: str, value: Any, dtypes: Dtypes) -> Tensors:
+    """Returns the only input of a signature, which need not be named."""
+    if len(dtypes) > 1:
+        raise errors.InvalidArgumentError(
+            f"'{key}' must name the inputs, as there are several: "
+            f"{sorted(dtypes)}; got values without names"
+        )
+    ((name, dtype),) = dtypes.items()
+    return {name: _tensor(name, value, dtype)}
+
+
+def _tensor(name: str, value: Any, dtype: int) -> npt.NDArray[Any]:
+    """Returns the array that a value, or a list of lists of values, is."""
+    shape, values = _flattened(name, value)
+    return _array(name, values, dtype).reshape(shape)
+
+
+def _flattened(name: str, value: Any) -> tuple[tuple[int, ...], Sequence[Any]]:
+    """Returns the lengths of lists in lists, and the values in the last ones.
+
+    Every list of a depth must have the same length, and nothing beside it that
+    is not a list.
+    """
+    shape: list[int] = []
+    values: list[Any] = [value]
+    while list in (kinds := set(map(type, values))):
+        lengths = {0} if len(kinds) > 1 else set(map(len, values))
+        if len(kinds) > 1 or len(lengths) > 1 or len(shape) == _MAX_RANK:
+            raise errors.InvalidArgumentError(
+                f"input {name} must be a tensor of at most {_MAX_RANK} "
+                "dimensions: lists of one depth must have one length, and "
+                f"nothing beside them; got something else at depth {len(shape)}"
+            )
+        shape += lengths
+        values = list(itertools.chain.from_iterable(values))
+    return tuple(shape), values
+
+
+def _array(name: str, values: Sequence[Any], dtype: int) -> npt.NDArray[Any]:
+    """Returns values as an array [values], if none has to be changed."""
+    form = data_type.name(dtype)
+    if dtype == data_type.STRING:
+        return _texts(name, values)
+    if dtype in _FLOATS:
+        return _floats(name, values, dtype)
+    found = data_type.of_values(dtype)
+    if form in _SHORT_FLOATS:
+        return _floats(name, values, 1).astype(found)
+    if form == "bool":
+        _require_kinds(name, values, {bool}, form)
+        return np.array(values, found)
+    if form != found.name or found.kind not in "iu":
+        raise errors.UnimplementedError(
+            f"input {name} must have a dtype with a form in JSON; got {form}"
+        )
+    _require_kinds(name, values, {int}, form)
+    try:
+        return np.array(values, found)
+    except OverflowError:
+        raise _range_error(name, form) from None
+
+
+def _texts(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
+    array = np.empty([len(values)], object)
+    array[:] = [*map(json_document.text, values)]
+    if None in array:
+        raise errors.InvalidArgumentError(
+            f'input {name} must have strings, or objects {{"b64": "..."}} with '
+            "base64; got something else"
+        )
+    return array
+
+
+def _floats(
+    name: str, values: Sequence[Any], dtype: int
+) -> npt.NDArray[np.floating[Any]]:
+    letter, max_whole = _FLOATS[dtype]
+    kinds = _require_kinds(name, values, {int, float}, data_type.name(dtype))
+    if int in kinds and any(
+        max_whole < abs(each) <= _MAX_UINT64
+        for each in values
+        if type(each) is int
+    ):
+        raise _range_error(name, data_type.name(dtype))
+    try:
+        # Faster than numpy with a list.
+        data = _packer(letter, len(values)).pack(*values)
+    except (OverflowError, struct.error):
+        raise _range_error(name, data_type.name(dtype)) from None
+    return np.frombuffer(data, np.dtype(f"<{letter}"))
+
+
+@functools.lru_cache(maxsize=64)
+def _packer(letter: str, num_values: int) -> struct.Struct:
+    return struct.Struct(f"<{num_values}{letter}")
+
+
+def _require_kinds(
+    name: str, values: Sequence[Any], allowed: Set[type], form: str
+) -> Set[type]:
+    """Returns the kinds of values, if all are allowed."""
+    kinds = set(map(type, values))
+    if not kinds <= allowed:
+        other = next(each for each in values if type(each) not in allowed)
+        raise errors.InvalidArgumentError(
+            f"input {name} must have values of {form}; got "
+            f"{json_document.kind(other)}"
+        )
+    return kinds
+
+
+def _range_error(name: str, form: str) -> errors.InvalidArgumentError:
+    return errors.InvalidArgumentError(
+        f"input {name} must have values that {form} can hold; got others"
+    )

@@ -1,0 +1,152 @@
+"""A connection of uvicorn with limits, of which it has none.
+
+1. A head must be whole within a time, and small.
+2. A body must come within a time, or fast enough.
+3. A client must read what it is sent.
+4. When a client leaves, what runs for it is cancelled. One that only ends its
+   side looks like one that leaves.
+
+The application gets the connection of a request as an extension of its scope.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.server import ServerState
+
+from tensorflow_serving.http import options
+
+# Closing resets the connection, also if there is data to be sent.
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+# Where the scope of a request has its connection.
+EXTENSION: Final = "tensorflow_serving.connection"
+
+
+class Connection(httptools_impl.HttpToolsProtocol):
+    """A connection, used by the thread of its event loop only."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        limits: options.Limits,
+    ) -> None:
+        """Waits for its transport."""
+        super().__init__(config, server_state, app_state)
+        self._limits = limits
+        # The task that answers the client; set by the application.
+        self.running: asyncio.Task[Any] | None = None
+        # Ends the connection if the next part of a request does not come.
+        self._read_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        # The bytes of the head that is coming; None between heads.
+        self._num_head_bytes: int | None = 0
+        self._num_body_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            self._abort()
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            # Notices peers that are gone without a word.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._wait_for_reading(self._limits.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_timers()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+        if self.running is not None:
+            self.running.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        if self._num_head_bytes is not None:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > self._limits.max_head_bytes:
+                self.transport.write(
+                    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                    b"content-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
+        self._num_head_bytes = 0
+        self._wait_for_reading(self._limits.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        super().on_headers_complete()
+        self._num_head_bytes = None
+        self._num_body_bytes = 0
+        self._wait_for_reading(self._limits.body_seconds)
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._num_body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        self._stop_reading_timer()
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(
+            self._limits.write_seconds, self._abort
+        )
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _wait_for_reading(self, seconds: float) -> None:
+        self._stop_reading_timer()
+        self._read_timer = self.loop.call_later(seconds, self._on_read_timer)
+
+    def _on_read_timer(self) -> None:
+        self._read_timer = None
+        rate = self._limits.min_body_bytes_per_second
+        if self._num_head_bytes is None and self._num_body_bytes > rate:
+            # As much more time as the bytes that came are worth.
+            seconds, self._num_body_bytes = self._num_body_bytes / rate, 0
+            self._wait_for_reading(seconds)
+            return
+        self._abort()
+
+    def _abort(self) -> None:
+        """Ends the connection, with all that the client has not read."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
+    def _stop_reading_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_reading_timer()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

@@ -1,0 +1,382 @@
+"""A server of HTTP/1.1 on a thread of its own.
+
+uvicorn reads and writes HTTP; what it leaves open is closed here: limits on
+what clients may demand, an end that loses no request, and no work while there
+is none.
+
+Example:
+    server = http_server.HttpServer("localhost:8501", handler)
+    server.start()
+    ...
+    server.begin_to_stop(grace_seconds=30.0)
+    server.join()
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import functools
+import gzip
+import logging as python_logging
+import threading
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+from absl import logging
+from uvicorn.server import ServerState
+
+from tensorflow_serving.http import connection, messages
+from tensorflow_serving.http import options as options_lib
+from tensorflow_serving.rpc import listener
+from tensorflow_serving.util import errors
+
+# Compressing less saves nothing.
+_MIN_GZIP_BYTES: Final = 1024
+_GZIP_LEVEL: Final = 1
+# To read both what gzip and what zlib wrote.
+_ANY_HEADER: Final = 32 + zlib.MAX_WBITS
+
+Handler = Callable[[messages.Request], Awaitable[messages.Response]]
+ErrorResponse = Callable[[errors.ServingError], messages.Response]
+
+
+class HttpServer:
+    """Answers requests with a handler.
+
+    Handlers run on the thread of the server and must not block it. A handler is
+    cancelled when its client leaves. An error that one raises is answered with
+    the error response.
+
+    A context manager that stops without grace. One thread at a time may call
+    the methods.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        handler: Handler,
+        error_response: ErrorResponse,
+        options: options_lib.Options,
+    ) -> None:
+        """Takes an address; requests are answered from start() on.
+
+        Args:
+          address: See rpc.listener.Listener.
+          handler: Answers requests.
+          error_response: Makes a response of an error.
+          options: See Options.
+
+        Raises:
+          UnavailableError: The address cannot be taken.
+        """
+        self._options = options
+        self._app = _Application(handler, error_response, options.limits)
+        try:
+            self._listener = listener.Listener(
+                address, reuse_port=options.reuse_port
+            )
+        except (OSError, ValueError) as error:
+            raise errors.UnavailableError(
+                f"address must be free to listen on; got {address}: {error}"
+            ) from None
+        self._loop = uvloop.new_event_loop()
+        self._state = ServerState()
+        self._stopping = asyncio.Event()
+        self._grace_seconds = 0.0
+        self._is_clean = True
+        self._thread = threading.Thread(target=self._run, name="http_server")
+
+    @property
+    def port(self) -> int:
+        """The port, 0 for a UNIX socket."""
+        return self._listener.port
+
+    def start(self) -> None:
+        """Answers requests from now on."""
+        self._thread.start()
+
+    def begin_to_stop(
+        self, grace_seconds: float, *, drain_delay_seconds: float = 0.0
+    ) -> None:
+        """Asks clients to go elsewhere, and later takes no more requests.
+
+        Args:
+          grace_seconds: How long requests may take after the delay; those left
+            are cut off.
+          drain_delay_seconds: How long to go on as before.
+        """
+        self._app.is_draining = True
+        self._grace_seconds = grace_seconds
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, drain_delay_seconds, self._stopping.set
+            )
+
+    def join(self) -> bool:
+        """Returns at the end; whether every request was answered."""
+        if self._thread.is_alive():
+            self._thread.join()
+        self._listener.close()
+        return self._is_clean
+
+    def __enter__(self) -> "HttpServer":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stops without grace."""
+        self.begin_to_stop(0.0)
+        self.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        config = self._config()
+        make_connection = functools.partial(
+            connection.Connection,
+            config,
+            self._state,
+            {},
+            limits=self._options.limits,
+        )
+        servers = [
+            await self._loop.create_server(
+                make_connection,
+                sock=sock,
+                ssl=self._options.tls,
+                backlog=listener.BACKLOG,
+            )
+            for sock in self._listener.sockets
+        ]
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        await self._finish()
+
+    def _config(self) -> uvicorn.Config:
+        config = uvicorn.Config(
+            self._app,
+            http=connection.Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=self._options.limits.keep_alive_seconds,
+        )
+        config.load()
+        # A line for each client that does not speak HTTP helps nobody.
+        python_logging.getLogger("uvicorn.error").setLevel(python_logging.ERROR)
+        return config
+
+    async def _finish(self) -> None:
+        """Lets requests finish, and cuts off those that take too long."""
+        for each in list(self._state.connections):
+            each.shutdown()
+        tasks = set(self._state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
+            self._is_clean = not late
+        for each in list(self._state.connections):
+            each.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Application:
+    """The ASGI application: bodies in, bodies out."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        error_response: ErrorResponse,
+        limits: options_lib.Limits,
+    ) -> None:
+        self._handler = handler
+        self._error_response = error_response
+        self._limits = limits
+        self.is_draining = False
+        # Both count the requests that are not answered yet.
+        self._num_requests = 0
+        self._num_body_bytes = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answers a request."""
+        own = scope["extensions"][connection.EXTENSION]
+        own.running = asyncio.current_task()
+        self._num_requests += 1
+        body = _Body()
+        try:
+            response = await self._answer(scope, receive, body)
+            if response is not None:
+                await self._send(scope, send, response, body)
+        except asyncio.CancelledError:
+            pass  # the client has left
+        finally:
+            self._num_requests -= 1
+            self._num_body_bytes -= body.num_bytes
+            own.running = None
+
+    async def _answer(
+        self, scope: Any, receive: Any, body: "_Body"
+    ) -> messages.Response | None:
+        """Returns the response; None if the client has left."""
+        try:
+            max_requests = self._limits.max_concurrent_requests
+            if max_requests and self._num_requests > max_requests:
+                raise errors.ResourceExhaustedError(
+                    f"Too many concurrent requests (limit {max_requests}); try "
+                    "again later"
+                )
+            headers = {
+                name.decode("latin1"): value.decode("latin1")
+                for name, value in scope["headers"]
+            }
+            if not await self._read(headers, receive, body):
+                return None
+            return await self._handler(
+                messages.Request(
+                    scope["method"],
+                    scope["raw_path"].decode("ascii"),
+                    headers,
+                    self._plain(headers, body),
+                )
+            )
+        except errors.ServingError as error:
+            return self._error_response(error)
+        except Exception:
+            logging.exception("Answering a request of HTTP failed")
+            return self._error_response(
+                errors.InternalError("answering failed; see the log")
+            )
+
+    async def _read(
+        self, headers: dict[str, str], receive: Any, body: "_Body"
+    ) -> bool:
+        """Reads a body; returns whether all of it came."""
+        announced = headers.get("content-length", "")
+        if announced.isdecimal():
+            self._require_room(int(announced), 0)
+        while not body.is_whole:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return False
+            data = event.get("body", b"")
+            self._require_room(body.num_bytes + len(data), len(data))
+            self._num_body_bytes += len(data)
+            body.add(data, is_last=not event.get("more_body", False))
+        return True
+
+    def _require_room(self, num_bytes: int, num_more: int) -> None:
+        if num_bytes > self._limits.max_body_bytes:
+            raise messages.BodyTooLargeError(
+                f"body must have at most {self._limits.max_body_bytes} bytes, "
+                "by --rest_api_max_body_bytes; got more"
+            )
+        if self._num_body_bytes + num_more > self._limits.max_total_body_bytes:
+            raise errors.UnavailableError(
+                "The requests that wait fill the memory that is set aside for "
+                "them; try again later"
+            )
+
+    def _plain(self, headers: dict[str, str], body: "_Body") -> bytes:
+        """Returns a body without its compression."""
+        if "gzip" not in headers.get("content-encoding", "").lower():
+            return body.data()
+        reader = zlib.decompressobj(_ANY_HEADER)
+        limit = self._limits.max_body_bytes
+        try:
+            data = reader.decompress(body.data(), limit)
+        except zlib.error:
+            raise errors.InvalidArgumentError(
+                "body must be compressed by gzip, as Content-Encoding says; "
+                "got something else"
+            ) from None
+        if reader.unconsumed_tail:
+            raise messages.BodyTooLargeError(
+                f"body must have at most {limit} bytes once decompressed, by "
+                "--rest_api_max_body_bytes; got more"
+            )
+        if not reader.eof:
+            raise errors.InvalidArgumentError(
+                "body must be a whole file of gzip; got a part"
+            )
+        self._num_body_bytes += len(data)
+        body.num_bytes += len(data)
+        return data
+
+    async def _send(
+        self,
+        scope: Any,
+        send: Any,
+        response: messages.Response,
+        body: "_Body",
+    ) -> None:
+        headers = {
+            "content-type": response.content_type,
+            "date": _date(int(time.time())),
+            **response.headers,
+        }
+        data = response.body
+        if len(data) >= _MIN_GZIP_BYTES and _accepts_gzip(scope["headers"]):
+            data = gzip.compress(data, _GZIP_LEVEL)
+            headers["content-encoding"] = "gzip"
+            headers["vary"] = "accept-encoding"
+        headers["content-length"] = str(len(data))
+        if self.is_draining or not body.is_whole:
+            # The rest of a refused body would be taken for a request.
+            headers["connection"] = "close"
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [
+                    (name.encode("latin1"), value.encode("latin1"))
+                    for name, value in headers.items()
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": data})
+
+
+class _Body:
+    """The body of a request, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.num_bytes = 0
+        self.is_whole = False
+
+    def add(self, data: bytes, *, is_last: bool) -> None:
+        self._parts.append(data)
+        self.num_bytes += len(data)
+        self.is_whole = is_last
+
+    def data(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Returns whether a client takes gzip; a weight of 0 says that not."""
+    for name, value in headers:
+        if name == b"accept-encoding":
+            for coding in value.lower().split(b","):
+                token, _, weight = coding.partition(b";")
+                if token.strip() == b"gzip":
+                    return weight.replace(b" ", b"").rstrip(b"0.") != b"q="
+    return False
+
+
+@functools.lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return email.utils.formatdate(seconds, usegmt=True)

@@ -1,0 +1,64 @@
+"""Requests and responses of HTTP, whole ones."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final
+
+from tensorflow_serving.util import errors
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+
+# https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+_STATUSES: Final = {
+    errors.StatusCode.OK: 200,
+    errors.StatusCode.CANCELLED: 499,
+    errors.StatusCode.INVALID_ARGUMENT: 400,
+    errors.StatusCode.DEADLINE_EXCEEDED: 504,
+    errors.StatusCode.NOT_FOUND: 404,
+    errors.StatusCode.ALREADY_EXISTS: 409,
+    errors.StatusCode.PERMISSION_DENIED: 403,
+    errors.StatusCode.UNAUTHENTICATED: 401,
+    errors.StatusCode.RESOURCE_EXHAUSTED: 429,
+    errors.StatusCode.FAILED_PRECONDITION: 400,
+    errors.StatusCode.ABORTED: 409,
+    errors.StatusCode.OUT_OF_RANGE: 400,
+    errors.StatusCode.UNIMPLEMENTED: 501,
+    errors.StatusCode.UNAVAILABLE: 503,
+}
+_OTHER_STATUS: Final = 500
+_TOO_LARGE: Final = 413
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """A request, once all of it is there."""
+
+    method: str
+    # As it was sent, with percent signs and without a query.
+    path: str
+    # By lower-case name; of several of a name the last one.
+    headers: Mapping[str, str]
+    # Without its compression.
+    body: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Response:
+    """A response; it is compressed on its way if the client wants that."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class BodyTooLargeError(errors.ResourceExhaustedError):
+    """The body of a request is larger than the limit. Permanent."""
+
+
+def status(error: errors.ServingError) -> int:
+    """Returns the status of HTTP for an error."""
+    if isinstance(error, BodyTooLargeError):
+        return _TOO_LARGE
+    return _STATUSES.get(error.code, _OTHER_STATUS)

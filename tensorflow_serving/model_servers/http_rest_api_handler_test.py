@@ -1,0 +1,290 @@
+"""Tests for http_rest_api_handler, with a model of TensorFlow 2."""
+
+import asyncio
+import json
+import os
+import tempfile
+from typing import Any
+
+import numpy as np
+from absl.testing import absltest, parameterized
+from google.protobuf import text_format
+
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.http import messages
+from tensorflow_serving.model_servers import (
+    http_rest_api_handler,
+    model_configs,
+    server_core,
+)
+from tensorflow_serving.test_util import written_models
+from tensorflow_serving.util import errors
+
+_PREDICT = "/v1/models/half:predict"
+
+
+class HttpRestApiHandlerTest(parameterized.TestCase):
+    """A handler on a core with a model that is there, and a broken one."""
+
+    folder: str
+    core: server_core.ServerCore
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Loads version 3 of "half"; "broken" cannot be loaded."""
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = folder.name
+        written_models.copy(
+            written_models.SAVED_MODEL_TF2,
+            os.path.join(cls.folder, "half", "3"),
+        )
+        os.makedirs(os.path.join(cls.folder, "broken", "1", "variables"))
+        path = os.path.join(cls.folder, "broken", "1", "saved_model.pb")
+        with open(path, "wb") as file:
+            file.write(b"no model")
+        cls.core = server_core.ServerCore(server_core.Options(), ())
+        cls.addClassCleanup(cls.core.close)
+        cls._reload("half")
+
+    def setUp(self) -> None:
+        """Makes a handler, after a try to serve both models."""
+        super().setUp()
+        with self.assertRaises(errors.ServingError):
+            self._reload("half", "broken")
+        self.handler = http_rest_api_handler.HttpRestApiHandler(self.core)
+
+    def tearDown(self) -> None:
+        """Serves one model only, so that the other one is new again."""
+        self._reload("half")
+        super().tearDown()
+
+    @classmethod
+    def _reload(cls, *names: str) -> None:
+        models = "".join(
+            f'config {{ name: "{name}" base_path: "{cls.folder}/{name}" '
+            'model_platform: "tensorflow" }'
+            for name in names
+        )
+        cls.core.reload(
+            model_configs.parse(
+                text_format.Parse(
+                    f"model_config_list {{ {models} }}",
+                    model_server_config_pb2.ModelServerConfig(),
+                )
+            ),
+        )
+
+    def _answer(
+        self, method: str, path: str, body: Any = b"", **headers: str
+    ) -> messages.Response:
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        return asyncio.run(
+            self.handler.answer(messages.Request(method, path, headers, body))
+        )
+
+    def _json(self, method: str, path: str, body: Any = b"") -> Any:
+        response = self._answer(method, path, body)
+        self.assertEqual(response.status, 200, response.body)
+        return json.loads(response.body)
+
+    def test_predict_answers_in_the_form_of_the_request(self) -> None:
+        """Rows get predictions, and columns get outputs."""
+        for body, expected in (
+            ({"instances": [1, 2]}, {"predictions": [2.5, 3.0]}),
+            ({"instances": [{"x": 5}]}, {"predictions": [4.5]}),
+            ({"inputs": [1, 2]}, {"outputs": [2.5, 3.0]}),
+            ({"inputs": {"x": [1]}}, {"outputs": [2.5]}),
+        ):
+            with self.subTest(body):
+                self.assertEqual(self._json("POST", _PREDICT, body), expected)
+
+    def test_predict_answers_in_the_bytes_of_the_original(self) -> None:
+        """A response of one output is equal to that of TensorFlow Serving."""
+        response = self._answer("POST", _PREDICT, {"instances": [1, 2, 0.1]})
+        self.assertEqual(response.content_type, "application/json")
+        self.assertEqual(
+            response.body,
+            b'{\n    "predictions": [2.5, 3.0, 2.05\n    ]\n}',
+        )
+
+    def test_version_may_be_named(self) -> None:
+        """A version that is not served is not found."""
+        body = {"instances": [1]}
+        path = "/v1/models/half/versions/3:predict"
+        self.assertEqual(self._json("POST", path, body), {"predictions": [2.5]})
+        response = self._answer(
+            "POST", "/v1/models/half/versions/4:predict", body
+        )
+        self.assertEqual(response.status, 404)
+        self.assertIn(b"Servable not found for request", response.body)
+
+    @parameterized.named_parameters(
+        ("model", "POST", "/v1/models/no:predict", 404, "Servable not found"),
+        ("label", "POST", "/v1/models/half/labels/x:predict", 400, "label"),
+        ("method", "POST", "/v1/models/half:run", 400, "Malformed request"),
+        ("get", "GET", "/v1/models/half:predict", 400, "Malformed request"),
+        ("put", "PUT", "/v1/models/half", 400, "Malformed request"),
+        ("status", "GET", "/v1/models/no", 404, "any versions of model no"),
+        ("metadata", "GET", "/v1/models/no/metadata", 404, "Servable not"),
+        ("page", "GET", "/v2/health", 404, "Not found: /v2/health"),
+        ("options", "OPTIONS", "/v1/models/half", 400, "Malformed request"),
+    )
+    def test_what_is_not_there_is_an_error(
+        self, method: str, path: str, status: int, text: str
+    ) -> None:
+        """The status and the text are those of TensorFlow Serving."""
+        response = self._answer(method, path, {"instances": [1]})
+        self.assertEqual(response.status, status)
+        self.assertEqual(response.content_type, "application/json")
+        self.assertIn(text, json.loads(response.body)["error"])
+
+    @parameterized.named_parameters(
+        ("no_json", b"x", "JSON Parse error"),
+        ("no_body", b"", "The document is empty"),
+        ("no_inputs", {}, "Missing 'inputs' or 'instances' key"),
+        ("kind", {"instances": ["a"]}, "must have values of float32"),
+        (
+            "signature",
+            {"signature_name": "no", "instances": [1]},
+            'Serving signature key "no" not found',
+        ),
+        ("signature_kind", {"signature_name": 1}, "must be a string"),
+    )
+    def test_bad_request_is_refused(self, body: Any, text: str) -> None:
+        """A request that cannot be run is the fault of the caller."""
+        response = self._answer("POST", _PREDICT, body)
+        self.assertEqual(response.status, 400)
+        self.assertIn(text, json.loads(response.body)["error"])
+
+    def test_signature_without_examples_is_not_for_classify(self) -> None:
+        """The error says what the signature would have to be."""
+        for method in ("classify", "regress"):
+            response = self._answer(
+                "POST", f"/v1/models/half:{method}", {"examples": [{"x": 1.0}]}
+            )
+            self.assertEqual(response.status, 400)
+            self.assertIn(b"one input, inputs", response.body)
+
+    def test_status_lists_the_versions(self) -> None:
+        """Numbers are strings, and defaults are printed."""
+        self.assertEqual(
+            self._json("GET", "/v1/models/half/versions/3"),
+            {
+                "model_version_status": [
+                    {
+                        "version": "3",
+                        "state": "AVAILABLE",
+                        "status": {"error_code": "OK", "error_message": ""},
+                    }
+                ]
+            },
+        )
+
+    def test_status_tells_what_is_wrong(self) -> None:
+        """A model that could not be loaded says why."""
+        (version,) = self._json("GET", "/v1/models/broken")[
+            "model_version_status"
+        ]
+        self.assertEqual(version["state"], "END")
+        self.assertNotEqual(version["status"]["error_code"], "OK")
+        self.assertNotEqual(version["status"]["error_message"], "")
+
+    def test_metadata_has_the_signatures(self) -> None:
+        """The layout is that of the original."""
+        response = self._answer("GET", "/v1/models/half/metadata")
+        self.assertTrue(response.body.startswith(b'{\n"model_spec":{\n'))
+        found = json.loads(response.body)
+        self.assertEqual(
+            found["model_spec"],
+            {"name": "half", "signature_name": "", "version": "3"},
+        )
+        signature = found["metadata"]["signature_def"]["signature_def"][
+            "serving_default"
+        ]
+        self.assertEqual(signature["method_name"], "tensorflow/serving/predict")
+        self.assertEqual(signature["inputs"]["x"]["dtype"], "DT_FLOAT")
+
+    def test_all_models_are_listed(self) -> None:
+        """Two pages list all models, one as OpenVINO Model Server does."""
+        models = self._json("GET", "/v1/models")["models"]
+        self.assertEqual([each["name"] for each in models], ["broken", "half"])
+        config = self._json("GET", "/v1/config")
+        for each in models:
+            self.assertEqual(
+                config[each["name"]]["model_version_status"],
+                each["model_version_status"],
+            )
+
+    def test_health_tells_the_truth(self) -> None:
+        """The process lives, and is ready when all its models are."""
+        self.assertEqual(self._answer("GET", "/healthz").status, 200)
+        response = self._answer("GET", "/readyz")
+        self.assertEqual(response.status, 503)
+        found = json.loads(response.body)
+        self.assertFalse(found["ready"])
+        self.assertEqual(list(found["reasons"]), ["broken"])
+        self.assertIn("version 1: ", found["reasons"]["broken"])
+        self.assertEqual(self._answer("GET", "/readyz/half").status, 200)
+        self.assertEqual(self._answer("GET", "/readyz/broken").status, 503)
+        self._reload("half")
+        self.assertEqual(self._answer("GET", "/readyz").status, 200)
+        self.handler.is_draining = True
+        self.assertEqual(self._answer("GET", "/readyz").status, 503)
+        self.assertEqual(self._answer("GET", "/healthz").status, 200)
+
+    def test_pages_of_other_servers_are_told_whether_they_may_call(
+        self,
+    ) -> None:
+        """With the option, every response says that they may."""
+        origin = {"origin": "http://example.com"}
+        response = self._answer("OPTIONS", "/v1/models/half", **origin)
+        self.assertEqual((response.status, dict(response.headers)), (200, {}))
+        self.handler = http_rest_api_handler.HttpRestApiHandler(
+            self.core, http_rest_api_handler.Options(enables_cors=True)
+        )
+        for path in ("/v1/models/half", "/v1/models/no"):
+            response = self._answer("GET", path)
+            self.assertEqual(
+                response.headers["access-control-allow-origin"], "*"
+            )
+
+    def test_call_that_takes_too_long_ends_with_its_deadline(self) -> None:
+        """A call is not run when its time is over."""
+        self.handler = http_rest_api_handler.HttpRestApiHandler(
+            self.core, http_rest_api_handler.Options(timeout_seconds=-1.0)
+        )
+        response = self._answer("POST", _PREDICT, {"instances": [1]})
+        self.assertEqual(response.status, 504)
+
+    def test_calls_at_the_same_time_get_their_own_answers(self) -> None:
+        """A hundred calls on one event loop are answered each with its own."""
+
+        async def answer_all() -> list[messages.Response]:
+            return await asyncio.gather(
+                *(
+                    self.handler.answer(
+                        messages.Request(
+                            "POST",
+                            _PREDICT,
+                            {},
+                            json.dumps({"inputs": [number]}).encode(),
+                        )
+                    )
+                    for number in range(100)
+                )
+            )
+
+        found = [
+            json.loads(each.body)["outputs"]
+            for each in asyncio.run(answer_all())
+        ]
+        np.testing.assert_allclose(
+            found, [[number / 2 + 2] for number in range(100)]
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()

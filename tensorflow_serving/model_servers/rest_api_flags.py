@@ -1,0 +1,99 @@
+"""The flags of the REST API, and the options that they make.
+
+Example:
+    flags.adopt_module_key_flags(rest_api_flags)  # shows them in --help
+    server.Options(addresses, rest=rest_api_flags.options())
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from absl import flags
+
+from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.http import options as http_options
+from tensorflow_serving.model_servers import (
+    http_rest_api_handler,
+    model_server_flags,
+    rest_server,
+    text_files,
+)
+from tensorflow_serving.rpc import server_flags
+
+_MAX_PORT: Final = 65535
+_MILLISECONDS: Final = 1000
+
+PORT = flags.DEFINE_integer(
+    "rest_api_port",
+    0,
+    "TCP port for the REST API; 0: none.",
+    lower_bound=0,
+    upper_bound=_MAX_PORT,
+)
+_TIMEOUT_IN_MS = flags.DEFINE_integer(
+    "rest_api_timeout_in_ms",
+    30_000,
+    "How long a call of the REST API may wait and run; 0: any time.",
+    lower_bound=0,
+)
+_ENABLE_CORS_SUPPORT = flags.DEFINE_bool(
+    "rest_api_enable_cors_support",
+    False,
+    "Whether web pages from other servers may call the REST API.",
+)
+_MAX_BODY_BYTES = flags.DEFINE_integer(
+    "rest_api_max_body_bytes",
+    http_options.Limits.max_body_bytes,
+    "The largest body of a request to the REST API, also once it is "
+    "decompressed. All bodies together may have eight times as many.",
+    lower_bound=1,
+)
+_SSL_CONFIG_FILE = flags.DEFINE_string(
+    "rest_api_ssl_config_file",
+    "",
+    "File with an SSLConfig in text format, which holds the PEM texts "
+    "themselves; connections to the REST API are then encrypted. "
+    "--ssl_config_file is for gRPC alone, as in TensorFlow Serving.",
+)
+
+_BODIES: Final = 8
+
+
+def options() -> rest_server.Options | None:
+    """Returns how the REST API can be called; None if it is off.
+
+    Raises:
+      InvalidArgumentError: A file is not what it should be. Permanent.
+    """
+    if not PORT.value:
+        return None
+    max_body_bytes = _MAX_BODY_BYTES.value
+    ssl = None
+    if path := _SSL_CONFIG_FILE.value:
+        ssl = text_files.read(
+            "rest_api_ssl_config_file", path, ssl_config_pb2.SSLConfig()
+        )
+    return rest_server.Options(
+        server_flags.address(PORT.value),
+        http_rest_api_handler.Options(
+            timeout_seconds=_TIMEOUT_IN_MS.value / _MILLISECONDS,
+            enables_cors=_ENABLE_CORS_SUPPORT.value,
+        ),
+        http_options.Limits(
+            max_body_bytes=max_body_bytes,
+            max_total_body_bytes=_BODIES * max_body_bytes,
+            max_concurrent_requests=server_flags.MAX_CONCURRENT_CALLS.value,
+        ),
+        ssl,
+    )
+
+
+def _are_ports_different(values: Mapping[str, Any]) -> bool:
+    return not values["port"] or values["port"] != values["rest_api_port"]
+
+
+flags.register_multi_flags_validator(
+    [model_server_flags.PORT, PORT],
+    _are_ports_different,
+    "--rest_api_port must be another port than --port",
+)

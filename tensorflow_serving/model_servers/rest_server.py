@@ -1,0 +1,108 @@
+"""The REST API on a port of its own, beside the gRPC server.
+
+Example:
+    with rest_server.RestServer(core, options, grpc_server) as both:
+        both.start()
+        ...
+        both.stop(grace_seconds=30.0, drain_delay_seconds=5.0)
+"""
+
+import dataclasses
+from typing import Final
+
+from typing_extensions import Self
+
+from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.http import http_server
+from tensorflow_serving.http import options as http_options
+from tensorflow_serving.model_servers import (
+    http_rest_api_handler,
+    server_core,
+    ssl_files,
+)
+from tensorflow_serving.rpc import shutdown as shutdown_lib
+from tensorflow_serving.rpc import tls as tls_lib
+
+_SSL_FLAG: Final = "rest_api_ssl_config_file"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the REST API can be called."""
+
+    # Where to listen; see rpc.listener.Listener.
+    address: str
+    api: http_rest_api_handler.Options = http_rest_api_handler.Options()
+    limits: http_options.Limits = http_options.Limits()
+    # None: connections are not encrypted.
+    ssl: ssl_config_pb2.SSLConfig | None = None
+    # Whether other processes of this user may listen on the same port.
+    reuse_port: bool = False
+
+
+class RestServer:
+    """A server of the REST API that stops together with another one.
+
+    A context manager that stops without grace. One thread at a time may call
+    the methods.
+    """
+
+    def __init__(
+        self,
+        core: server_core.ServerCore,
+        options: Options,
+        other: shutdown_lib.Stoppable,
+    ) -> None:
+        """Takes an address; requests are answered from start() on.
+
+        Args:
+          core: The models; closed by the caller, after this.
+          options: See Options.
+          other: The server that stop() stops as well.
+
+        Raises:
+          UnavailableError: The address cannot be taken.
+          InvalidArgumentError: The SSLConfig is not what it should be.
+        """
+        self._other = other
+        self._handler = http_rest_api_handler.HttpRestApiHandler(
+            core, options.api
+        )
+        tls = None
+        if options.ssl is not None:
+            with ssl_files.tls_options(options.ssl, _SSL_FLAG) as files:
+                tls = tls_lib.create_context(files, "http/1.1")
+        self._server = http_server.HttpServer(
+            options.address,
+            self._handler.answer,
+            http_rest_api_handler.error_response,
+            http_options.Options(options.limits, tls, options.reuse_port),
+        )
+
+    @property
+    def port(self) -> int:
+        """The port, 0 for a UNIX socket."""
+        return self._server.port
+
+    def start(self) -> None:
+        """Answers requests from now on."""
+        self._server.start()
+
+    def stop(self, grace_seconds: float, *, drain_delay_seconds: float) -> bool:
+        """Ends both servers; returns whether every call was finished."""
+        self._handler.is_draining = True
+        self._server.begin_to_stop(
+            grace_seconds, drain_delay_seconds=drain_delay_seconds
+        )
+        is_clean = self._other.stop(
+            grace_seconds, drain_delay_seconds=drain_delay_seconds
+        )
+        return self._server.join() and is_clean
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stops without grace, if it has not been stopped."""
+        self._server.__exit__(*exc_info)

@@ -1,0 +1,116 @@
+"""Tests of the REST API of the model server as a process."""
+
+import os
+import signal
+import socket
+import tempfile
+
+import numpy as np
+import requests
+from absl.testing import absltest
+
+from tensorflow_serving.client import calls, client, options
+from tensorflow_serving.test_util import (
+    certificates,
+    server_process,
+    written_models,
+)
+
+_SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
+
+
+def _free_port() -> int:
+    with socket.create_server(("localhost", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class RestServerTest(absltest.TestCase):
+    """A server with gRPC on a UNIX socket, and REST on a port."""
+
+    def setUp(self) -> None:
+        """Makes a folder with a version of a model."""
+        super().setUp()
+        self.folder = self.enter_context(tempfile.TemporaryDirectory())
+        written_models.copy(
+            written_models.SAVED_MODEL_TF2,
+            os.path.join(self.folder, "half", "1"),
+        )
+        self.port = _free_port()
+
+    def _start(self, *flags: str) -> server_process.ServerProcess:
+        server = server_process.ServerProcess(
+            [
+                _SERVER,
+                "--port=0",
+                f"--grpc_socket_path={self.folder}/socket",
+                f"--rest_api_port={self.port}",
+                "--host=localhost",
+                "--model_name=half",
+                f"--model_base_path={self.folder}/half",
+                *flags,
+            ],
+            collects_log=True,
+        )
+        self.enter_context(server)
+        server.wait_for_log("version: 1} is AVAILABLE")
+        return server
+
+    def _url(self, path: str, scheme: str = "http") -> str:
+        return f"{scheme}://localhost:{self.port}{path}"
+
+    def test_both_ports_answer_until_the_end(self) -> None:
+        """A signal ends readiness first, then both ports, with 0."""
+        server = self._start("--drain_delay_seconds=1")
+        found = requests.post(
+            self._url("/v1/models/half:predict"), json={"instances": [1, 0.1]}
+        )
+        with client.Client(options.Options(server.address)) as own:
+            answer = own.predict(
+                calls.Model("half"), {"x": np.array([1, 0.1], np.float32)}
+            )
+        np.testing.assert_array_equal(
+            np.array(found.json()["predictions"], np.float32),
+            answer.outputs["y"],
+        )
+        self.assertEqual(requests.get(self._url("/readyz")).status_code, 200)
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_log("Stopping because of SIGTERM")
+        while requests.get(self._url("/readyz")).status_code == 200:
+            pass
+        found = requests.post(
+            self._url("/v1/models/half:predict"), json={"instances": [1.0]}
+        )
+        self.assertEqual(found.status_code, 200)
+        self.assertEqual(found.headers["connection"], "close")
+        self.assertEqual(server.wait(), 0)
+
+    def test_port_may_be_encrypted(self) -> None:
+        """The REST API has an SSLConfig of its own, with clients' too."""
+        files = certificates.write(self.create_tempdir().full_path)
+
+        def text(path: str) -> str:
+            with open(path, encoding="utf-8") as file:
+                return file.read().replace("\n", "\\n")
+
+        config = os.path.join(self.folder, "ssl.config")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(
+                f'server_key: "{text(files.server.key_file)}"\n'
+                f'server_cert: "{text(files.server.certificate_file)}"\n'
+                f'custom_ca: "{text(files.ca_file)}"\n'
+                "client_verify: true\n"
+            )
+        self._start(f"--rest_api_ssl_config_file={config}")
+        url = self._url("/v1/models/half", "https")
+        own = (files.client.certificate_file, files.client.key_file)
+        self.assertEqual(
+            requests.get(url, verify=files.ca_file, cert=own).status_code, 200
+        )
+        with self.assertRaises(requests.exceptions.ConnectionError):
+            requests.get(url, verify=files.ca_file)
+        with self.assertRaises(requests.exceptions.ConnectionError):
+            requests.get(self._url("/v1/models/half"))
+
+
+if __name__ == "__main__":
+    absltest.main()
