@@ -31,18 +31,23 @@ class ClosedLoad:
     # The length of the load; 0 for one that ends after num_calls.
     seconds: float = 0.0
     num_calls: int = 0
+    # The number of connections; 0 leaves it to num_connections.
+    connections: int = 0
 
     def __str__(self) -> str:
         """Returns a label for tables."""
+        if self.connections:
+            streams = self.concurrency // self.connections
+            return f"closed {self.connections} x {streams}"
         return f"closed {self.concurrency}"
 
     @property
     def num_connections(self) -> int:
         """The number of connections, which share the calls evenly.
 
-        As many as have 16 calls in flight each, at most 8.
+        By default as many as have 16 calls in flight each, at most 8.
         """
-        return max(
+        return self.connections or max(
             number
             for number in range(1, _MAX_CONNECTIONS + 1)
             if self.concurrency % number == 0

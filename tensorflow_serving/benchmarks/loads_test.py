@@ -18,6 +18,12 @@ class LoadsTest(parameterized.TestCase):
         load = loads.ClosedLoad(concurrency)
         self.assertEqual(load.num_connections, num_connections)
 
+    def test_connections_may_be_given(self) -> None:
+        """The label has the calls in flight on each of them."""
+        load = loads.ClosedLoad(256, connections=64)
+        self.assertEqual(load.num_connections, 64)
+        self.assertEqual(str(load), "closed 64 x 4")
+
     def test_closed_load_ends_after_its_calls_or_its_time(self) -> None:
         """A load without a length goes on until its calls are made."""
         by_number = loads.ClosedLoad(8, num_calls=3).arrivals()

@@ -63,22 +63,31 @@ class Served:
                     on_log_line=log.write,
                 )
             )
-            body_path = os.path.join(self._folder, "body")
-            with open(body_path, "wb") as file:
-                file.write(message_frame.frame(work.requests[0]))
             self._stack = stack.pop_all()
-        self.target = loads.Target(
-            name=OURS,
-            address=f"127.0.0.1:{self._process.port}",
-            method=work.method,
-            body_path=body_path,
-            framed_answer_bytes=work.framed_answer_bytes,
-        )
+        self.target = self.target_of(OURS, work)
         self._watcher = process_watcher.ProcessWatcher(self._process.pid)
 
     def usage(self) -> process_watcher.Usage:
         """Returns what the server and its children took so far."""
         return self._watcher.usage()
+
+    def target_of(self, name: str, work: workload.Work) -> loads.Target:
+        """Returns this server, asked the first request of some work.
+
+        Args:
+          name: How tables call it, in a file name as well.
+          work: The requests.
+        """
+        body_path = os.path.join(self._folder, f"{name} body")
+        with open(body_path, "wb") as file:
+            file.write(message_frame.frame(work.requests[0]))
+        return loads.Target(
+            name=name,
+            address=f"127.0.0.1:{self._process.port}",
+            method=work.method,
+            body_path=body_path,
+            framed_answer_bytes=work.framed_answer_bytes,
+        )
 
     def wait_for_log(self, pattern: str) -> int:
         """See ServerProcess.wait_for_log()."""

@@ -1,18 +1,21 @@
-"""Measures servers that others wrote, and ours, under the same closed loads.
+"""Measures our servers, and others, under the same closed loads.
 
 Usage:
   server_comparison --target=NAME,HOST:PORT,/package.Service/Method,BODY_FILE
 
 Each target is a server that runs; BODY_FILE holds a request with its gRPC
-frame. Ours is mnist_inference with a softmax, which is started here. h2load
-makes each load on one server after the other, round by round; the table has the
-medians of the rounds, and of the ratios of ours to theirs in each round.
+frame. Ours serve a softmax and are started here: mnist_inference, and
+tensorflow_model_server without and with batching, asked for Predict with
+tensors in tensor_content and in float_val. h2load makes each load on one server
+after the other, round by round; the table has the medians of the rounds, and of
+the ratios of ours to mnist_inference and to the others in each round.
 """
 
+import contextlib
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tabulate
 from absl import app, flags
@@ -22,6 +25,7 @@ from tensorflow_serving.benchmarks import (
     loads,
     measurement,
     models,
+    predict_workload,
     reference_model,
     served,
 )
@@ -30,8 +34,10 @@ from tensorflow_serving.util import errors, program, progress
 _TARGETS = flags.DEFINE_multi_string(
     "target", [], "A server to compare with; see above."
 )
-_CONCURRENCIES = flags.DEFINE_multi_integer(
-    "concurrency", [1, 64, 256], "Calls in flight of a closed load.", 1
+_LOADS = flags.DEFINE_multi_string(
+    "load",
+    ["1x1", "8x8", "8x32", "64x1"],
+    "A closed load: connections x calls in flight on each.",
 )
 _ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "How often each load is made.", lower_bound=1
@@ -55,6 +61,26 @@ def parse_target(text: str) -> loads.Target:
         )
     name, address, method, body_path = parts
     return loads.Target(name, address, method, body_path)
+
+
+def parse_load(text: str, seconds: float) -> loads.ClosedLoad:
+    """Returns the load that "CONNECTIONSxCALLS" is.
+
+    Raises:
+      InvalidArgumentError: The text has another form.
+    """
+    parts = text.split("x")
+    if len(parts) != 2 or not all(
+        part.isdecimal() and int(part) for part in parts
+    ):
+        raise errors.InvalidArgumentError(
+            "--load must be connections x calls in flight on each, such as "
+            f"8x32; got {text}"
+        )
+    connections, streams = map(int, parts)
+    return loads.ClosedLoad(
+        connections * streams, seconds, connections=connections
+    )
 
 
 def _measure(
@@ -88,24 +114,79 @@ def _ratio(
     )
 
 
-def _compare(targets: Sequence[loads.Target]) -> None:
-    """Prints the tables."""
-    rows, ratios = [], []
-    for concurrency in _CONCURRENCIES.value:
-        load = loads.ClosedLoad(concurrency, _SECONDS.value)
-        ours, *others = rounds = _measure(targets, load)
-        rows += [measurement.over_rounds(each) for each in rounds]
-        ratios += [
-            (
-                str(load),
-                f"{served.OURS} / {theirs[0].server}",
-                *(
-                    _ratio(ours, theirs, name)
-                    for name in ("answers_per_second", "p50_ms", "p99_ms")
-                ),
+def _ours(folder: str, stack: contextlib.ExitStack) -> list[loads.Target]:
+    """Starts our servers; returns them, mnist_inference first.
+
+    Args:
+      folder: For the model.
+      stack: Ends the servers.
+    """
+    base_path = os.path.join(folder, "model")
+    path = models.export("softmax", base_path)
+    with reference_model.ReferenceModel(path) as reference:
+        work = reference.workload()
+    command = [served.program("example", "mnist_inference"), path]
+    mnist = stack.enter_context(served.Served(command, work))
+    targets = [mnist.target_of("mnist_inference", work)]
+    contents, floats = (
+        predict_workload.PredictWorkload({"mnist": work}, as_content=as_content)
+        for as_content in (True, False)
+    )
+    for suffix, batching in (("", ()), (", batching", ("--enable_batching",))):
+        server = stack.enter_context(
+            served.Served(
+                [
+                    served.program("model_servers", "tensorflow_model_server"),
+                    "--model_name=mnist",
+                    f"--model_base_path={base_path}",
+                    *batching,
+                ],
+                contents,
             )
-            for theirs in others
+        )
+        server.wait_for_log("is AVAILABLE")
+        targets += [
+            server.target_of(f"tensor_content{suffix}", contents),
+            server.target_of(f"float_val{suffix}", floats),
         ]
+    return targets
+
+
+def _ratios(
+    rounds: Sequence[Sequence[measurement.Measurement]], num_ours: int
+) -> Iterator[tuple[str, ...]]:
+    """Yields a row for each pair of a server of ours and one to compare with.
+
+    Args:
+      rounds: Those of each server, ours first, of which mnist_inference is
+        compared with as well.
+      num_ours: How many are ours.
+    """
+    for theirs in (rounds[0], *rounds[num_ours:]):
+        for ours in rounds[:num_ours]:
+            if ours is not theirs:
+                yield (
+                    ours[0].load,
+                    f"{ours[0].server} / {theirs[0].server}",
+                    *(
+                        _ratio(ours, theirs, name)
+                        for name in ("answers_per_second", "p50_ms", "p99_ms")
+                    ),
+                )
+
+
+def _compare(
+    ours: Sequence[loads.Target],
+    others: Sequence[loads.Target],
+    kinds: Sequence[loads.ClosedLoad],
+) -> None:
+    """Prints the tables."""
+    rows: list[measurement.Measurement] = []
+    ratios: list[tuple[str, ...]] = []
+    for load in kinds:
+        rounds = _measure([*ours, *others], load)
+        rows += [measurement.over_rounds(each) for each in rounds]
+        ratios += _ratios(rounds, len(ours))
     headers = ("load", "ratio", "answers/s", "p50", "p99")
     print(f"{measurement.machine()}\n\n{measurement.table(rows)}\n")
     print(tabulate.tabulate(ratios, headers, disable_numparse=True))
@@ -116,15 +197,12 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) != 1:
         raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     others = [parse_target(text) for text in _TARGETS.value]
-    if not others:
-        raise app.UsageError("--target must be given")
-    with tempfile.TemporaryDirectory(prefix="server_comparison_") as folder:
-        path = models.export("softmax", os.path.join(folder, "model"))
-        with reference_model.ReferenceModel(path) as reference:
-            work = reference.workload()
-        command = [served.program("example", "mnist_inference"), path]
-        with served.Served(command, work) as server:
-            _compare([server.target, *others])
+    kinds = [parse_load(text, _SECONDS.value) for text in _LOADS.value]
+    with (
+        tempfile.TemporaryDirectory(prefix="server_comparison_") as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        _compare(_ours(folder, stack), others, kinds)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,23 @@ class ServerComparisonTest(absltest.TestCase):
                 f"{target.body_path}",
                 "--rounds=1",
                 "--seconds=0.2",
-                "--concurrency=4",
+                "--load=2x2",
             )
         self.assertEqual(comparison.returncode, 0, comparison.stderr)
-        for row in (r"ours +h2load", r"other +h2load", r"ours / other +\d"):
-            self.assertRegex(comparison.stdout, rf"closed 4 +{row}")
+        for row in (
+            r"mnist_inference +h2load",
+            r"other +h2load",
+            r"mnist_inference / other +\d",
+            r"tensor_content, batching +h2load .* 0$",
+            r"float_val / mnist_inference +\d",
+        ):
+            self.assertRegex(comparison.stdout, rf"(?m)closed 2 x 2 +{row}")
+
+    def test_wrong_load_is_an_error(self) -> None:
+        """A load that is not two numbers is an error with an example."""
+        comparison = _run("--load=8")
+        self.assertEqual(comparison.returncode, 1)
+        self.assertIn("such as 8x32; got 8", comparison.stderr)
 
     def test_wrong_target_is_an_error(self) -> None:
         """A target without its four parts is an error with an example."""
