@@ -6,7 +6,7 @@
 2. When no other call is at hand, the server calls _schedule(): all calls of a
    signature go to its queue in one go.
 3. Those that ran together come back to their group together, and so do their
-   replies.
+   replies; see call_timing for what a caller can ask for with them.
 
 What is the same for calls of a group is looked up once: for Predict nearly all
 of a call, as clients repeat themselves; see tensor_map.Form.
@@ -38,6 +38,7 @@ from tensorflow_serving.model_servers import server_core
 from tensorflow_serving.rpc import blocking_methods
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
+    call_timing,
     classify,
     get_model_metadata,
     inference,
@@ -114,12 +115,16 @@ class _Group:
         """See batched_function.Caller."""
         try:
             responses = self._inference.respond(outputs, len(tasks))
-            call_lib.reply_all(
-                [task.context for task in tasks],
-                call_lib.Rows(b"", responses)
-                if isinstance(responses, np.ndarray)
-                else responses,
-            )
+            calls: list[call_lib.Call] = [task.context for task in tasks]
+            if call_timing.is_wanted_by_any([each.metadata for each in calls]):
+                _reply_with_timing(tasks, responses, timing)
+            else:
+                call_lib.reply_all(
+                    calls,
+                    call_lib.Rows(b"", responses)
+                    if isinstance(responses, np.ndarray)
+                    else responses,
+                )
         except Exception as error:
             self.fail(tasks, bugs.as_serving_error("making a response", error))
         else:
@@ -141,6 +146,22 @@ class _Group:
             is_over = not self._num_left
         if is_over:
             self._handle.close()
+
+
+def _reply_with_timing(
+    tasks: Sequence[batched_function.FunctionTask],
+    responses: inference.Responses,
+    timing: run_timing.RunTiming,
+) -> None:
+    """Answers calls, with their timing if their callers ask for it."""
+    for task, response in zip(tasks, responses, strict=True):
+        call: call_lib.Call = task.context
+        call.reply(
+            bytes(response),
+            call_timing.trailing_metadata(task, timing)
+            if call_timing.is_wanted(call.metadata)
+            else (),
+        )
 
 
 class PredictionService:

@@ -151,6 +151,25 @@ class BatchingTest(parameterized.TestCase):
             [_output(future.result(timeout=60)) for future in futures], expected
         )
 
+    def test_caller_that_asks_gets_the_timing(self) -> None:
+        """The metadata has the rows of the batch; others get none of it."""
+        stub: Any = self._serve(max_batch_size=3)
+        calls = [
+            stub.Predict.future(_request(x), metadata=metadata)
+            for x, metadata in (
+                ([2], (("serving-timing", ""),)),
+                ([4, 6], ()),
+            )
+        ]
+        self.assertEqual(
+            [_output(call.result(timeout=60)) for call in calls],
+            [[3], [4, 5]],
+        )
+        asked, other = (dict(call.trailing_metadata()) for call in calls)
+        self.assertEqual(asked["serving-batch-size"], "3")
+        self.assertIn("serving-queue-micros", asked)
+        self.assertNotIn("serving-batch-size", other)
+
     def test_call_without_rows_runs_alone(self) -> None:
         """It needs no others, and has the size of one row in its batch."""
         stub: Any = self._serve(max_batch_size=1)
