@@ -1,19 +1,23 @@
 """Tests for mnist_export, on the digits that come with the project."""
 
+import contextlib
+import io
 import os
 import subprocess
 
 import tensorflow as tf
-from absl.testing import absltest, parameterized
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
 
 from tensorflow_serving.example import mnist_export, mnist_input_data
+from tensorflow_serving.util import errors
 
 _EXPORT = os.path.join(os.path.dirname(__file__), "mnist_export")
 
 tf1 = tf.compat.v1
 
 
-class ProgramTest(absltest.TestCase):
+class ProgramTest(parameterized.TestCase):
     """The real program."""
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,30 +63,48 @@ class ProgramTest(absltest.TestCase):
         self.assertNotIn("Training", program.stdout)
         self.assertEqual(os.listdir(version), [])
 
+    @parameterized.parameters(
+        (["--training_iteration=0", "/x"], "--training_iteration=0"),
+        ([], "EXPORT_DIR"),
+    )
+    def test_wrong_argument_is_named(
+        self, arguments: list[str], text: str
+    ) -> None:
+        """A wrong flag or argument is named, and the exit code is not 0."""
+        program = self._run(*arguments)
+        self.assertNotEqual(program.returncode, 0)
+        self.assertIn(text, program.stderr)
+
+
+class MainTest(parameterized.TestCase):
+    """The program without its process, which takes seconds to start."""
+
     def test_folder_that_cannot_be_written_ends_it_before_the_training(
         self,
     ) -> None:
-        """One line says why."""
+        """The error says why a folder cannot be written."""
         for folder in ("/proc", self.create_tempfile().full_path, "gs://x/y"):
-            program = self._run(folder)
-            self.assertEqual(program.returncode, 1)
-            self.assertRegex(program.stderr, f"(?m)^ERROR: .*{folder}")
-            self.assertNotIn("Training", program.stdout)
+            output = io.StringIO()
+            with (
+                self.assertRaisesRegex((errors.ServingError, OSError), folder),
+                contextlib.redirect_stdout(output),
+            ):
+                mnist_export.main(["mnist_export", folder])
+            self.assertNotIn("Training", output.getvalue())
 
-    def test_wrong_flags_are_named(self) -> None:
-        """All at once would be nice; absl names the first."""
-        for arguments, text in (
-            (["--training_iteration=0", "/x"], "--training_iteration=0"),
-            (["--export_version=-1", "/x"], "--export_version=-1"),
-            (
-                ["--export_version=9223372036854775808", "/x"],
-                "--export_version",
-            ),
-            ([], "EXPORT_DIR"),
+    @parameterized.parameters(
+        "--training_iteration=0",
+        "--export_version=-1",
+        "--export_version=9223372036854775808",
+    )
+    def test_flag_out_of_range_is_named(self, flag: str) -> None:
+        """The error of a flag has its name."""
+        name, _, _ = flag.partition("=")
+        with (
+            flagsaver.flagsaver(),
+            self.assertRaisesRegex(flags.IllegalFlagValueError, name),
         ):
-            program = self._run(*arguments)
-            self.assertNotEqual(program.returncode, 0)
-            self.assertIn(text, program.stderr)
+            flags.FLAGS(["mnist_export", flag, "/x"])
 
 
 class TrainTest(parameterized.TestCase):

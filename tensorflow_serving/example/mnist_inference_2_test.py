@@ -113,7 +113,14 @@ def _start(
     base_path: str, *, waits: bool = True
 ) -> server_process.ServerProcess:
     return server_process.ServerProcess(
-        [_INFERENCE, "--port=0", base_path], collects_log=True, waits=waits
+        [
+            _INFERENCE,
+            "--port=0",
+            "--file_system_poll_wait_seconds=0.1",
+            base_path,
+        ],
+        collects_log=True,
+        waits=waits,
     )
 
 
