@@ -8,8 +8,10 @@ import multiprocessing
 import multiprocessing.synchronize
 import os
 import random
+import shutil
 import signal
 import threading
+import unittest.mock
 
 import tensorflow as tf
 from absl.testing import absltest
@@ -42,6 +44,18 @@ def _export(
             tf.constant(version),
             exports_to_keep=gc.largest_export_versions(1),
         )
+
+
+def _export_over(base: str, deletes: multiprocessing.synchronize.Event) -> None:
+    """Exports version 2; signals when it deletes version 1."""
+    delete = shutil.rmtree
+
+    def signal_and_delete(path: str) -> None:
+        deletes.set()
+        delete(path)
+
+    with unittest.mock.patch.object(shutil, "rmtree", signal_and_delete):
+        _export(base, _FORK.Event(), 2)
 
 
 def _load_all(base: str) -> None:
@@ -100,10 +114,10 @@ class ExporterKillTest(absltest.TestCase):
         for number in range(300):
             with open(os.path.join(old, f"more_{number}"), "wb"):
                 pass  # so that the deletion takes a while
-        victim = _FORK.Process(target=_export, args=(base, _FORK.Event(), 2))
+        deletes = _FORK.Event()
+        victim = _FORK.Process(target=_export_over, args=(base, deletes))
         victim.start()
-        while os.path.isdir(old):
-            pass
+        deletes.wait()
         victim.kill()
         victim.join()
         self.assertIn("00000002", os.listdir(base))
