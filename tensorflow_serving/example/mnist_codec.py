@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tensorflow_serving.example import mnist_image, mnist_inference_pb2
-from tensorflow_serving.rpc import call, server
+from tensorflow_serving.rpc import call
 from tensorflow_serving.util import errors
 
 _FLOAT = np.dtype("<f4")
@@ -40,7 +40,7 @@ def decode_image(request: bytes) -> npt.NDArray[Any]:
         _REQUEST_HEADER
     ):
         return np.ndarray(_SHAPE, _FLOAT, request, len(_REQUEST_HEADER))
-    return image_of(server.parse(mnist_inference_pb2.MnistRequest, request))
+    return image_of(call.parse(mnist_inference_pb2.MnistRequest, request))
 
 
 def image_of(request: mnist_inference_pb2.MnistRequest) -> npt.NDArray[Any]:

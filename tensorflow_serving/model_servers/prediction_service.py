@@ -35,7 +35,6 @@ from tensorflow_serving.batching import (
 )
 from tensorflow_serving.core import servable_handle
 from tensorflow_serving.model_servers import server_core
-from tensorflow_serving.rpc import blocking_methods
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
     call_timing,
@@ -259,7 +258,7 @@ class PredictionService:
         call: call_lib.Call,
     ) -> None:
         """Begins a call; what it raises is the answer."""
-        request = blocking_methods.parse(request_class, call.request)
+        request = call_lib.parse(request_class, call.request)
         self._open(find_spec(request), begin, request, call)
 
     def _open(

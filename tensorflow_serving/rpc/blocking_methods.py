@@ -3,14 +3,11 @@
 import concurrent.futures
 import functools
 import threading
-from typing import TypeVar
 
 from google.protobuf import message
 
 from tensorflow_serving.rpc import call, gate
 from tensorflow_serving.util import errors
-
-MessageT = TypeVar("MessageT", bound=message.Message)
 
 
 class BlockingMethods:
@@ -78,24 +75,9 @@ class BlockingMethods:
                 self._num_running -= 1
 
 
-def parse(request_class: type[MessageT], data: bytes) -> MessageT:
-    """Returns the message in a request.
-
-    Raises:
-      InvalidArgumentError: There is none. Permanent.
-    """
-    try:
-        return request_class.FromString(data)
-    except message.DecodeError:
-        raise errors.InvalidArgumentError(
-            f"request must be a {request_class.DESCRIPTOR.full_name}; got "
-            f"{len(data)} bytes that are none"
-        ) from None
-
-
 def _answer(
     method: call.BlockingMethod,
     request_class: type[message.Message],
     each: call.Call,
 ) -> None:
-    each.reply(method(parse(request_class, each.request)))
+    each.reply(method(call.parse(request_class, each.request)))

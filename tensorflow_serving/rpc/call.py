@@ -5,13 +5,15 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from google.protobuf import descriptor, message
 
 from tensorflow_serving.util import errors
+
+MessageT = TypeVar("MessageT", bound=message.Message)
 
 # Pairs of a lower-case key and a text, or bytes if the key ends with "-bin".
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -214,6 +216,21 @@ def deadline_after(seconds: float | None) -> float:
     if seconds is None or seconds >= _FOREVER_SECONDS:
         return math.inf
     return time.monotonic() + seconds
+
+
+def parse(request_class: type[MessageT], data: bytes) -> MessageT:
+    """Returns the message in a request.
+
+    Raises:
+      InvalidArgumentError: The bytes are of no such message. Permanent.
+    """
+    try:
+        return request_class.FromString(data)
+    except message.DecodeError:
+        raise errors.InvalidArgumentError(
+            f"request must be a {request_class.DESCRIPTOR.full_name}; got "
+            f"{len(data)} bytes that cannot be parsed as one"
+        ) from None
 
 
 def to_bytes(response: bytes | message.Message) -> bytes:

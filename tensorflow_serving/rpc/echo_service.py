@@ -3,7 +3,7 @@
 import queue
 import threading
 
-from tensorflow_serving.rpc import blocking_methods, call, echo_pb2
+from tensorflow_serving.rpc import call, echo_pb2
 from tensorflow_serving.util import errors
 
 _SERVICE = echo_pb2.DESCRIPTOR.services_by_name["EchoService"]
@@ -52,7 +52,7 @@ class EchoService:
         )
 
     def _begin(self, each: call.Call) -> None:
-        request = blocking_methods.parse(echo_pb2.EchoRequest, each.request)
+        request = call.parse(echo_pb2.EchoRequest, each.request)
         if request.text == REFUSE:
             raise errors.NotFoundError(REFUSAL)
         if request.text == KEEP:

@@ -13,9 +13,8 @@ Example:
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
-from google.protobuf import message, message_factory
+from google.protobuf import message_factory
 
 from tensorflow_serving.rpc import (
     blocking_methods,
@@ -30,7 +29,6 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 Options = options_lib.Options
-MessageT = TypeVar("MessageT", bound=message.Message)
 
 _DEFAULTS = Options()
 
@@ -181,15 +179,6 @@ class Server:
             service.descriptor.methods_by_name[name].input_type
         )
         return functools.partial(self._blocking.begin, method, request_class)
-
-
-def parse(request_class: type[MessageT], data: bytes) -> MessageT:
-    """Returns the message in a request.
-
-    Raises:
-      InvalidArgumentError: There is none. Permanent.
-    """
-    return blocking_methods.parse(request_class, data)
 
 
 def _when_idle(functions: Sequence[Callable[[], bool]]) -> bool:

@@ -11,7 +11,6 @@ UNFINISHED_SUFFIX: Final = "-tmp"
 # Files and folders of an export.
 ASSETS_DIRECTORY: Final = "assets"
 EXPORT_BASE_NAME: Final = "export"
-EXPORT_SUFFIX_NAME: Final = "meta"
 META_GRAPH_DEF_FILENAME: Final = "export.meta"
 VARIABLES_FILENAME: Final = "export"
 VARIABLES_FILENAME_PATTERN: Final = "export-?????-of-?????"

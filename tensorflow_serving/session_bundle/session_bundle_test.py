@@ -254,6 +254,14 @@ class BrokenExportTest(parameterized.TestCase):
 
     half_plus_two: str
 
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Makes the export that the tests break copies of."""
+        super().setUpClass()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.half_plus_two = export_half_plus_two.export(folder.name)
+
     def _copy(self, path: str) -> str:
         copy = os.path.join(self.create_tempdir().full_path, "1")
         shutil.copytree(path, copy)
@@ -470,14 +478,6 @@ class BrokenExportTest(parameterized.TestCase):
         path = self._copy(self.half_plus_two)
         os.rename(path, path + "-tmp")
         self._check(path + "-tmp", errors.FailedPreconditionError, "finished")
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Makes the export that the tests break copies of."""
-        super().setUpClass()
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.half_plus_two = export_half_plus_two.export(folder.name)
 
 
 if __name__ == "__main__":
