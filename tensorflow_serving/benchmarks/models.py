@@ -7,6 +7,7 @@ mnist_inference serves it. The same seed gives the same model.
 """
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +105,31 @@ def export_large(export_dir: str, megabytes: int, *, version: int = 1) -> str:
         _hidden_layer, num_units=megabytes * 10**6 // bytes_per_unit
     )
     return _export(build, export_dir, 0, version)
+
+
+def export_resnet(export_dir: str, image_side: int) -> str:
+    """Exports a ResNet-50 as a SavedModel; returns the folder of version 1.
+
+    Its one signature maps images, float32 [batch, side, side, 3], to the scores
+    of 1,000 classes.
+
+    Args:
+      export_dir: The folder of the model.
+      image_side: The height and width of images.
+    """
+    tf.keras.utils.set_random_seed(0)
+    model = tf.keras.applications.ResNet50(
+        weights=None, input_shape=(image_side, image_side, 3)
+    )
+    # Not model.export(), which writes each variable twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    images = tf.TensorSpec([None, image_side, image_side, 3], name="images")
+    path = os.path.join(export_dir, "1")
+    tf.saved_model.save(
+        module, path, tf.function(model, [images]).get_concrete_function()
+    )
+    return path
 
 
 def _export(
