@@ -6,25 +6,31 @@ says what is wrong with flags, files and folders, a line for each, and loads
 nothing; --check=load also loads the models, and shows them as a table.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     model_configs,
     model_server_flags,
     options,
+    rest_server,
     server_core,
     ssl_files,
     trial_load,
     version_labels,
 )
-from tensorflow_serving.rpc import shutdown
+from tensorflow_serving.rpc import listener, server_flags, shutdown
 from tensorflow_serving.sources.storage_path import (
     storage_path_config,
     version_folder,
 )
 from tensorflow_serving.util import errors
+
+# unix(7): the size of sun_path, without the zero at its end.
+_MAX_SOCKET_PATH_BYTES: Final = 107
 
 
 def run(check: model_server_flags.Check) -> int:
@@ -64,6 +70,8 @@ def _problems() -> Iterator[str]:
         options.session_config,
         _require_core,
         _require_server,
+        _require_host,
+        _require_socket,
     ):
         yield from _problem_of(require)
     try:
@@ -72,7 +80,9 @@ def _problems() -> Iterator[str]:
         yield str(error)
         return
     problems = model_configs.problems(config)
-    yield from problems
+    path = model_server_flags.MODEL_CONFIG_FILE.value
+    for problem in problems:
+        yield f"{problem}: {path}" if path else problem
     if not problems:
         models = options.models()
         yield from _problem_of(lambda: _require_labels(models))
@@ -93,10 +103,42 @@ def _require_core() -> None:
 
 
 def _require_server() -> None:
-    config = options.server_options().ssl
-    if config is not None:
-        with ssl_files.tls_options(config):
+    server_options = options.server_options()
+    if server_options.ssl is not None:
+        with ssl_files.tls_options(server_options.ssl):
             pass
+    rest = server_options.rest
+    if rest is not None and rest.ssl is not None:
+        with ssl_files.tls_options(rest.ssl, rest_server.SSL_FLAG):
+            pass
+
+
+def _require_host() -> None:
+    """Takes another port: this one may be that of a server that runs."""
+    if not model_server_flags.PORT.value:
+        return
+    try:
+        listener.Listener(server_flags.address(0)).close()
+    except (OSError, ValueError) as error:
+        raise errors.InvalidArgumentError(
+            "--host must be a name or an address of this machine; got "
+            f"{server_flags.HOST.value} "
+            f"({getattr(error, 'strerror', None) or error})"
+        ) from None
+
+
+def _require_socket() -> None:
+    path = model_server_flags.GRPC_SOCKET_PATH.value
+    folder = os.path.dirname(path) or "."
+    if not path or (
+        len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES
+        and os.access(folder, os.W_OK)
+    ):
+        return
+    raise errors.InvalidArgumentError(
+        f"--grpc_socket_path must be a path of at most {_MAX_SOCKET_PATH_BYTES}"
+        f" bytes in a folder that can be written to; got {path}"
+    )
 
 
 def _require_labels(models: Sequence[model_configs.ModelConfig]) -> None:

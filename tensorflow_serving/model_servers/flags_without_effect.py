@@ -4,6 +4,7 @@ Start scripts have them, so they are accepted; a value that asks for something
 else than what happens anyway gets one warning.
 """
 
+import contextlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,6 +12,7 @@ from absl import flags, logging
 
 from tensorflow_serving.model_servers import model_server_flags
 from tensorflow_serving.rpc import channel_arguments
+from tensorflow_serving.util import errors
 
 _XLA: Final = "graphs run as they are, or as tf.function(jit_compile) has them"
 
@@ -76,12 +78,15 @@ def warn() -> None:
     for name, (default, reason) in _REASONS.items():
         if flags.FLAGS[name].value != default:
             logging.warning("--%s has no effect: %s", name, reason)
-    if names := channel_arguments.without_effect(
-        model_server_flags.GRPC_CHANNEL_ARGUMENTS.value
-    ):
-        logging.warning(
-            "--grpc_channel_arguments has no effect for %s", ", ".join(names)
+    with contextlib.suppress(errors.InvalidArgumentError):  # see options
+        names = channel_arguments.without_effect(
+            model_server_flags.GRPC_CHANNEL_ARGUMENTS.value
         )
+        if names:
+            logging.warning(
+                "--grpc_channel_arguments has no effect for %s",
+                ", ".join(names),
+            )
     if model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
         for holder in model_server_flags.OF_SESSIONS:
             if holder.value:

@@ -9,9 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from google.protobuf import text_format
-
 from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.model_servers import text_files
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     storage_path_config,
@@ -135,20 +134,21 @@ def read(path: str) -> model_server_config_pb2.ModelServerConfig:
             text = file.read()
     except FileNotFoundError:
         raise errors.NotFoundError(
-            f"model config file must be there; got {path}"
+            f"--model_config_file must be a file that is there; got {path}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UnavailableError(
-            f"model config file must be readable; got {error}"
+            "--model_config_file must be a file that can be read; got "
+            f"{path} ({getattr(error, 'strerror', None) or error})"
         ) from None
     config = model_server_config_pb2.ModelServerConfig()
     try:
-        return text_format.Parse(text, config)
-    except text_format.ParseError as error:
+        return text_files.parse(path, text, config)
+    except errors.InvalidArgumentError as error:
         # Test suites that start TensorFlow Serving look for this text.
         raise errors.InvalidArgumentError(
             "Error parsing text-format tensorflow.serving.ModelServerConfig: "
-            f"{path}:{error}"
+            f"{error}"
         ) from None
 
 

@@ -139,7 +139,9 @@ def core_options() -> server_core.Options:
     interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
     return server_core.Options(
         session=session_config(),
-        tags=tuple(model_server_flags.SAVED_MODEL_TAGS.value.split(",")),
+        tags=tuple(
+            filter(None, model_server_flags.SAVED_MODEL_TAGS.value.split(","))
+        ),
         batching=batching(),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value

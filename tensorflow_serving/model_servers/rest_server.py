@@ -23,7 +23,7 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.rpc import shutdown as shutdown_lib
 from tensorflow_serving.rpc import tls as tls_lib
 
-_SSL_FLAG: Final = "rest_api_ssl_config_file"
+SSL_FLAG: Final = "rest_api_ssl_config_file"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RestServer:
         )
         tls = None
         if options.ssl is not None:
-            with ssl_files.tls_options(options.ssl, _SSL_FLAG) as files:
+            with ssl_files.tls_options(options.ssl, SSL_FLAG) as files:
                 tls = tls_lib.create_context(files, "http/1.1")
         self._server = http_server.HttpServer(
             options.address,

@@ -24,7 +24,7 @@ from tensorflow_serving.rpc import call, channel_arguments
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.rpc import shutdown as shutdown_lib
-from tensorflow_serving.util import signals
+from tensorflow_serving.util import errors, signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +75,7 @@ def serve(
         tls = None
         if options.ssl is not None:
             tls = stack.enter_context(ssl_files.tls_options(options.ssl))
-        server = stack.enter_context(
-            server_lib.Server(
-                options.addresses,
-                _services(core, options),
-                _rpc_options(options, tls),
-            )
-        )
+        server = stack.enter_context(_server(core, options, tls))
         health = stack.enter_context(
             model_health.ModelHealth(core, server.health)
         )
@@ -94,6 +88,25 @@ def serve(
         health.update()
         on_running()
         options.shutdown.wait_and_stop(stoppable, termination)
+
+
+def _server(
+    core: server_core.ServerCore,
+    options: Options,
+    tls: options_lib.TlsOptions | None,
+) -> server_lib.Server:
+    try:
+        return server_lib.Server(
+            options.addresses,
+            _services(core, options),
+            _rpc_options(options, tls),
+        )
+    except errors.UnavailableError as error:
+        raise errors.UnavailableError(
+            "--port must be a free port, --host an address of this machine, "
+            "and --grpc_socket_path the path of a socket that nobody has; "
+            f"{error}"
+        ) from None
 
 
 def _services(

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.model_servers import (
     check,
@@ -27,7 +27,7 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
 )
-from tensorflow_serving.util import program, signals
+from tensorflow_serving.util import errors, program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
 flags.adopt_module_key_flags(rest_api_flags)
@@ -52,18 +52,20 @@ def _shown(address: str) -> str:
 def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) > 1:
-        raise app.UsageError(f"arguments must be flags only; got {argv[1:]}")
+        raise errors.InvalidArgumentError(
+            f"arguments must be flags only; got {argv[1:]}"
+        )
     if model_server_flags.VERSION.value:
         print("TensorFlow ModelServer: 0.1")
         print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
         return 0
+    flags_without_effect.warn()
     if model_server_flags.CHECK.value:
         return check.run(model_server_flags.CHECK.value)
     termination = signals.Termination()
     termination.call_on_hangup(lambda: None)  # until it has a meaning
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
-    flags_without_effect.warn()
     server_options = options.server_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():

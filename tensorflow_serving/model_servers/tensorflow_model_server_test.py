@@ -269,7 +269,7 @@ class ModelServerTest(parameterized.TestCase):
         (
             "config_that_is_lost",
             ["--model_config_file=/no/such/file"],
-            "must be there; got /no/such/file",
+            "must be a file that is there; got /no/such/file",
         ),
     )
     def test_wrong_flags_end_the_program(

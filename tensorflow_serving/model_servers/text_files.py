@@ -1,6 +1,13 @@
-"""Messages in text format, in files that flags name."""
+"""Messages in text format, in files that people write.
 
-from typing import TypeVar
+Example:
+    config = text_files.read(
+        "tensorflow_session_config_file", path, config_pb2.ConfigProto()
+    )
+"""
+
+import re
+from typing import Final, TypeVar
 
 from google.protobuf import message, text_format
 
@@ -8,9 +15,19 @@ from tensorflow_serving.util import errors
 
 MessageT = TypeVar("MessageT", bound=message.Message)
 
+# The parser quotes the line that it is in, or the rest of a text without an
+# end: that may be long, or hold a key.
+_QUOTED_LINE: Final = re.compile(r"^(\d+:\d+ : )'.*': ", re.DOTALL)
+_QUOTED_REST: Final = re.compile(r": '.*'$", re.DOTALL)
+
 
 def read(flag: str, path: str, target: MessageT) -> MessageT:
-    """Reads a message in text format.
+    """Returns a message with what the file of a flag says.
+
+    Args:
+      flag: Its name, for the error.
+      path: Of the file.
+      target: An empty message, which is filled.
 
     Raises:
       InvalidArgumentError: The file cannot be read, or is something else; the
@@ -19,13 +36,35 @@ def read(flag: str, path: str, target: MessageT) -> MessageT:
     name = target.DESCRIPTOR.full_name
     try:
         with open(path, encoding="utf-8") as file:
-            text_format.Parse(file.read(), target)
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise errors.InvalidArgumentError(
-            f"--{flag} must be a file that can be read; got {error}"
+            f"--{flag} must be a file that can be read; got {path} ({reason})"
         ) from None
+    try:
+        return parse(path, text, target)
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(
+            f"--{flag} must be a {name} in text format; got {error}"
+        ) from None
+
+
+def parse(path: str, text: str, target: MessageT) -> MessageT:
+    """Returns a message with what a text says.
+
+    Args:
+      path: Of the file, for the error.
+      text: The content of the file.
+      target: An empty message, which is filled.
+
+    Raises:
+      InvalidArgumentError: The text is something else; the error has path, line
+        and column, and the field if there is no such one. Permanent.
+    """
+    try:
+        return text_format.Parse(text, target)
     except text_format.ParseError as error:
-        raise errors.InvalidArgumentError(
-            f"--{flag} must be a {name} in text format; got {path}:{error}"
-        ) from None
-    return target
+        reason = _QUOTED_LINE.sub(r"\1", str(error))
+        reason = _QUOTED_REST.sub("", reason)
+        raise errors.InvalidArgumentError(f"{path}:{reason}") from None
