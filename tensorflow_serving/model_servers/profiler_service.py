@@ -14,7 +14,6 @@ from typing import Final
 from absl import logging
 
 from tensorflow_serving.apis import profiler_service_pb2
-from tensorflow_serving.rpc import blocking_methods
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.tensorflow_c import profiler
 from tensorflow_serving.util import bugs, errors
@@ -111,7 +110,7 @@ class ProfilerService:
 
     def _begin_profile(self, call: call_lib.Call) -> None:
         """Records on a thread of its own; what it raises is the answer."""
-        request = blocking_methods.parse(
+        request = call_lib.parse(
             profiler_service_pb2.ProfileRequest, call.request
         )
         end = threading.Event()
