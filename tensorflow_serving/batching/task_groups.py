@@ -18,12 +18,7 @@ def groups(tasks: _Tasks) -> Sequence[_Tasks]:
 
     Parts of a task that has to run alone are replaced by the whole task.
     """
-    function = tasks[0].function
-    if (
-        function.has_rows_of_one_shape
-        and not function.runs_alone
-        and all(task.function is function for task in tasks)
-    ):
+    if _are_alike(tasks):
         return [tasks]
     by_key: dict[Hashable, list[batched_function.FunctionTask]] = {}
     for task in tasks:
@@ -40,6 +35,21 @@ def groups(tasks: _Tasks) -> Sequence[_Tasks]:
         else:
             found.append(alike)
     return found
+
+
+def _are_alike(tasks: _Tasks) -> bool:
+    """Returns whether tasks can be merged as they are, as most can."""
+    function = tasks[0].function
+    if function.runs_alone or len({task.function for task in tasks}) > 1:
+        return False
+    if function.has_rows_of_one_shape:
+        return True
+    if len(tasks[0].inputs) == 1:
+        return len({task.inputs[0].shape[1:] for task in tasks}) == 1
+    shapes = {
+        tuple([array.shape[1:] for array in task.inputs]) for task in tasks
+    }
+    return len(shapes) == 1
 
 
 def _limited(tasks: _Tasks) -> Sequence[_Tasks]:
@@ -65,7 +75,7 @@ class _PaddedGroup:
     def add(self, task: batched_function.FunctionTask) -> bool:
         """Adds a task; returns whether there was room, as for the first."""
         shapes = [array.shape[1:] for array in task.inputs]
-        if self.tasks:
+        if self.tasks and shapes != self._row_shapes:
             shapes = [
                 tuple(map(max, *pair))
                 for pair in zip(self._row_shapes, shapes, strict=True)

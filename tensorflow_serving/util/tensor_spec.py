@@ -60,10 +60,12 @@ class TensorSpec:
         if len(self.shape) != array.ndim:
             return array.shape[1:]
         return tuple(
-            None if open_size is None else size
-            for open_size, size in zip(
-                self.shape[1:], array.shape[1:], strict=True
-            )
+            [
+                None if own is None else size
+                for own, size in zip(
+                    self.shape[1:], array.shape[1:], strict=True
+                )
+            ]
         )
 
     def to_array(self, value: npt.ArrayLike) -> npt.NDArray[Any]:
