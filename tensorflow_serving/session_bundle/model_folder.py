@@ -1,5 +1,6 @@
 """The folder of a version, as loaders read it."""
 
+import dataclasses
 import os
 import re
 import stat
@@ -8,7 +9,7 @@ from typing import Final
 from typing_extensions import Self
 
 from tensorflow_serving.session_bundle import constants
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, file_kind
 
 # Linux has the open files of a process here, folders too.
 _DESCRIPTORS: Final = "/proc/self/fd"
@@ -184,10 +185,39 @@ class ModelFolder:
 
     def _require_regular(self, name: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
+            kind = file_kind.describe(status.st_mode)
             raise errors.FailedPreconditionError(
-                "files of a model must be regular files; got "
-                f"{_kind(status.st_mode)}: {os.path.join(self.path, name)}"
+                f"files of a model must be regular files; got {kind}: "
+                f"{os.path.join(self.path, name)}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class MainFile:
+    """The file without which a folder is no model of a format."""
+
+    # The words for it in errors, such as "SavedModel".
+    what: str
+    name: str
+
+    def open_folder(self, path: str | os.PathLike[str]) -> ModelFolder:
+        """Opens the folder of a model.
+
+        Raises:
+          NotFoundError: There is no such folder. Permanent.
+          InvalidArgumentError, OSError: See ModelFolder.
+        """
+        try:
+            return ModelFolder(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.missing(path) from None
+
+    def missing(self, path: str | os.PathLike[str]) -> errors.NotFoundError:
+        """Returns the error for a folder without the file."""
+        file = os.path.join(os.path.abspath(path), self.name)
+        return errors.NotFoundError(
+            f"Expected {self.what} file missing: Not found: {file}{hint(path)}"
+        )
 
 
 def hint(path: str | os.PathLike[str]) -> str:
@@ -224,15 +254,6 @@ def hint(path: str | os.PathLike[str]) -> str:
     if constants.META_GRAPH_DEF_FILENAME in names:
         return " (This folder holds a session bundle.)"
     return ""
-
-
-def _kind(mode: int) -> str:
-    """Returns what a file that is not regular is."""
-    if stat.S_ISFIFO(mode):
-        return "a named pipe"
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def asset_name(folder: str, name: str, path: str) -> str:

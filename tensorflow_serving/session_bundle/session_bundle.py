@@ -32,6 +32,10 @@ from tensorflow_serving.util import errors
 
 SessionT_co = TypeVar("SessionT_co", bound=session_lib.Session, covariant=True)
 
+_META_GRAPH = model_folder.MainFile(
+    "meta graph", constants.META_GRAPH_DEF_FILENAME
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class SessionBundle(Generic[SessionT_co]):
@@ -93,7 +97,7 @@ def load_session_bundle_from_path(
         )
     with (
         graph_session.storage_errors_converted(path),
-        _open(export_dir) as folder,
+        _META_GRAPH.open_folder(export_dir) as folder,
     ):
         meta_graph = _read(folder)
         meta_graph_def = meta_graph.meta_graph_def
@@ -115,21 +119,6 @@ def _meta_path(export_dir: str) -> str:
     return os.path.join(export_dir, constants.META_GRAPH_DEF_FILENAME)
 
 
-def _open(export_dir: str | os.PathLike[str]) -> model_folder.ModelFolder:
-    """Returns the folder of an export, open."""
-    try:
-        return model_folder.ModelFolder(export_dir)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _missing(os.path.abspath(export_dir)) from None
-
-
-def _missing(path: str) -> errors.NotFoundError:
-    return errors.NotFoundError(
-        "Expected meta graph file missing: Not found: "
-        f"{_meta_path(path)}{model_folder.hint(path)}"
-    )
-
-
 def _read(folder: model_folder.ModelFolder) -> meta_graph_file.MetaGraph:
     """Returns export.meta."""
     try:
@@ -138,7 +127,7 @@ def _read(folder: model_folder.ModelFolder) -> meta_graph_file.MetaGraph:
             wire_format.Message.whole(content)
         )
     except (FileNotFoundError, NotADirectoryError):
-        raise _missing(folder.path) from None
+        raise _META_GRAPH.missing(folder.path) from None
     except wire_format.MalformedError:
         raise errors.DataLossError(
             "Meta graph file must hold a MetaGraphDef; got a corrupt or "

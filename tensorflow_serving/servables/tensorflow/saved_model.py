@@ -33,6 +33,7 @@ _SAVED_MODEL_FILENAME = "saved_model.pb"
 _TEXT_FILENAME = "saved_model.pbtxt"
 # The files that may hold the graphs; the first that is there does.
 GRAPH_FILENAMES = (_SAVED_MODEL_FILENAME, _TEXT_FILENAME)
+_MAIN_FILE = model_folder.MainFile("SavedModel", _SAVED_MODEL_FILENAME)
 _VARIABLES_DIRECTORY = "variables"
 _VARIABLES_FILENAME = "variables"
 _VARIABLES_INDEX = "variables.index"
@@ -82,7 +83,7 @@ def load_saved_model_from_path(
         stack.enter_context(
             graph_session.storage_errors_converted(os.path.abspath(path))
         )
-        folder = stack.enter_context(_open(path))
+        folder = stack.enter_context(_MAIN_FILE.open_folder(path))
         name = _find_file(folder)
         file = os.path.join(folder.path, name)
         meta_graph = _choose(file, _read(folder, name), tags)
@@ -102,21 +103,6 @@ def load_saved_model_from_path(
     )
 
 
-def _open(path: str | os.PathLike[str]) -> model_folder.ModelFolder:
-    """Returns the folder of a SavedModel, open."""
-    try:
-        return model_folder.ModelFolder(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _missing(os.path.abspath(path)) from None
-
-
-def _missing(path: str) -> errors.NotFoundError:
-    return errors.NotFoundError(
-        "Expected SavedModel file missing: Not found: "
-        f"{os.path.join(path, _SAVED_MODEL_FILENAME)}{model_folder.hint(path)}"
-    )
-
-
 def _find_file(folder: model_folder.ModelFolder) -> str:
     """Returns the name of the file with the graphs."""
     for name in GRAPH_FILENAMES:
@@ -127,7 +113,7 @@ def _find_file(folder: model_folder.ModelFolder) -> str:
             f"SavedModel must have a {_SAVED_MODEL_FILENAME}; got a session "
             f"bundle, which is for the SessionBundleFactory: {folder.path}"
         )
-    raise _missing(folder.path)
+    raise _MAIN_FILE.missing(folder.path)
 
 
 def _read(

@@ -32,6 +32,7 @@ from tensorflow_serving.util import errors
 # The file, and what an interpreter keeps of its weights, take their size each;
 # the rest is for the other tensors.
 _RAM_MULTIPLIER = 1.2
+_MAIN_FILE = model_folder.MainFile("TFLite model", tflite_file.NAME)
 
 
 class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
@@ -80,7 +81,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
         try:
             size = os.stat(file).st_size
         except (FileNotFoundError, NotADirectoryError):
-            raise _missing(os.fspath(path)) from None
+            raise _MAIN_FILE.missing(path) from None
         except OSError as error:
             raise errors.UnavailableError(
                 f"Files of a version must be readable; got {error}"
@@ -134,17 +135,10 @@ def _read(path: str | os.PathLike[str]) -> bytes:
     """Returns the content of the file of a model."""
     with graph_session.storage_errors_converted(os.path.abspath(path)):
         try:
-            with model_folder.ModelFolder(path) as folder:
+            with _MAIN_FILE.open_folder(path) as folder:
                 return folder.read(tflite_file.NAME)
         except (FileNotFoundError, NotADirectoryError):
-            raise _missing(os.path.abspath(path)) from None
-
-
-def _missing(path: str) -> errors.NotFoundError:
-    return errors.NotFoundError(
-        "Expected TFLite model file missing: Not found: "
-        f"{os.path.join(path, tflite_file.NAME)}{model_folder.hint(path)}"
-    )
+            raise _MAIN_FILE.missing(path) from None
 
 
 def _prepare(

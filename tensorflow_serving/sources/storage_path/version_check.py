@@ -22,7 +22,7 @@ from tensorflow_serving.sources.storage_path import (
     tflite_file,
     version_folder,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, file_kind
 
 # Takes the path of the folder of a version, and what is in it. Raises an
 # UnavailableError that says what is missing.
@@ -194,9 +194,13 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def _absent(name: str, path: str) -> errors.UnavailableError:
     """Returns the error for a file that is not there, or is no file."""
-    if os.path.lexists(os.path.join(path, name)):
-        return _incomplete(f"something in place of the file {name}", path)
-    return _incomplete(f"no {name}", path)
+    try:
+        mode = os.stat(os.path.join(path, name)).st_mode
+    except OSError:
+        if os.path.lexists(os.path.join(path, name)):
+            return _incomplete(f"a link that leads nowhere for {name}", path)
+        return _incomplete(f"no {name}", path)
+    return _incomplete(f"{file_kind.describe(mode)} for {name}", path)
 
 
 @contextlib.contextmanager
@@ -206,8 +210,11 @@ def _open(path: str) -> Iterator[BinaryIO]:
         with open(
             path, "rb", buffering=512, opener=_open_without_waiting
         ) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _incomplete("what is no regular file", path)
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise _incomplete(
+                    f"{file_kind.describe(mode)} for a file", path
+                )
             yield file
     except (message_walk.TruncatedError, flatbuffer.TruncatedError):
         raise _incomplete("a truncated or corrupt file", path) from None
@@ -262,6 +269,12 @@ def _shards(
         if (match := pattern.fullmatch(name)) is not None
     }
     if not counts:
+        with contextlib.suppress(OSError):
+            folder = os.path.dirname(prefix)
+            for name in os.listdir(os.path.join(path, folder)):
+                # No regular file, or it would be in the contents.
+                if pattern.fullmatch(os.path.join(folder, name)):
+                    raise _absent(os.path.join(folder, name), path)
         raise _incomplete(f"no {prefix}?????-of-?????", path)
     if len(counts) > 1:
         raise _incomplete(

@@ -1,6 +1,7 @@
 """Tests for version_check."""
 
 import os
+from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
@@ -171,13 +172,38 @@ class VersionCheckTest(parameterized.TestCase):
             contents = version_folder.scan(path)
             os.remove(os.path.join(path, name))
             os.mkfifo(os.path.join(path, name))
-            with self.assertRaisesRegex(errors.UnavailableError, "no regular"):
+            with self.assertRaisesRegex(
+                errors.UnavailableError, "a named pipe"
+            ):
                 version_check.session_bundle(path, contents)
             with self.assertRaisesRegex(
                 errors.UnavailableError,
-                f"got something in place of the file {name}",
+                f"got a named pipe for {name}: ",
             ):
                 version_check.session_bundle(path, version_folder.scan(path))
+
+    @parameterized.named_parameters(
+        ("folder", os.mkdir, "a folder"),
+        ("named_pipe", os.mkfifo, "a named pipe"),
+        (
+            "link",
+            lambda path: os.symlink("nowhere", path),
+            "a link that leads nowhere",
+        ),
+    )
+    def test_shard_that_is_no_file_is_named(
+        self, make: Callable[[str], None], kind: str
+    ) -> None:
+        """A shard that is there, but is no file, is not called missing."""
+        path = self.create_tempdir().full_path
+        tiny_model.write(path, tiny_model.export())
+        name = "export-00000-of-00001"
+        os.remove(os.path.join(path, name))
+        make(os.path.join(path, name))
+        with self.assertRaisesRegex(
+            errors.UnavailableError, f"got {kind} for {name}: {path}"
+        ):
+            version_check.session_bundle(path, version_folder.scan(path))
 
     def test_something_in_place_of_a_tflite_model_does_not_count(self) -> None:
         """A folder, a pipe or a link to nothing is no model."""
