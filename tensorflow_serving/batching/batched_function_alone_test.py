@@ -7,9 +7,9 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batched_function, task_groups
 from tensorflow_serving.test_util import (
-    call_recorder,
     fake_clock,
     fake_session,
+    task_recorder,
 )
 from tensorflow_serving.util import errors
 
@@ -34,14 +34,14 @@ class RunsAloneTest(parameterized.TestCase):
         expected: bool,
     ) -> None:
         """A size of the 0th dimension, or its absence, forbids batches."""
-        function = call_recorder.RecordedFunction(
+        function = task_recorder.RecordedFunction(
             shape=shape, output_shapes=output_shapes
         ).function
         self.assertEqual(function.runs_alone, expected)
 
     def test_calls_are_never_grouped(self) -> None:
         """Each task is a group, whatever comes with it."""
-        fixture = call_recorder.RecordedFunction(shape=(1, 2))
+        fixture = task_recorder.RecordedFunction(shape=(1, 2))
         tasks = [fixture.task(np.zeros([1, 2])) for _ in range(3)]
         self.assertEqual(task_groups.groups(tasks), [[task] for task in tasks])
 
@@ -58,7 +58,7 @@ class RunsAloneTest(parameterized.TestCase):
         self.assertFalse(function.runs_alone)
         self.assertEqual(function.to_arrays([np.zeros(3)])[0].shape, (3,))
         tasks = [
-            function.task([np.zeros(shape)], call_recorder.CallRecorder())
+            function.task([np.zeros(shape)], task_recorder.TaskRecorder())
             for shape in ([3], [2, 1], [1])
         ]
         self.assertEqual(
@@ -67,7 +67,7 @@ class RunsAloneTest(parameterized.TestCase):
 
     def test_call_is_not_padded(self) -> None:
         """The graph gets the size that it fixes, and the caller its outputs."""
-        fixture = call_recorder.RecordedFunction(shape=(1, 2))
+        fixture = task_recorder.RecordedFunction(shape=(1, 2))
         task = fixture.task([[2.0, 4.0]])
         run = fixture.function.execute([task], 0.0, (4, 8))
         np.testing.assert_array_equal(fixture.session.inputs, [[[2, 4]]])
@@ -77,14 +77,14 @@ class RunsAloneTest(parameterized.TestCase):
 
     def test_call_takes_the_room_of_one_row(self) -> None:
         """A call fits into any queue and is not split, whatever its rows."""
-        task = call_recorder.RecordedFunction(shape=(64, 2)).task(
+        task = task_recorder.RecordedFunction(shape=(64, 2)).task(
             np.zeros([64, 2])
         )
         self.assertEqual((task.num_rows, task.size), (64, 1))
 
     def test_inputs_need_no_common_rows(self) -> None:
         """A scalar beside rows is fine, where the graph wants that."""
-        fixture = call_recorder.RecordedFunction(
+        fixture = task_recorder.RecordedFunction(
             ["sum:0"], output_shapes={"sum:0": ()}
         )
         fixture.run(fixture.task(np.array(4.0)))
@@ -92,7 +92,7 @@ class RunsAloneTest(parameterized.TestCase):
 
     def test_call_without_inputs_runs_alone(self) -> None:
         """It has no rows that could be merged with those of others."""
-        fixture = call_recorder.RecordedFunction(feeds=[])
+        fixture = task_recorder.RecordedFunction(feeds=[])
         task = fixture.task()
         self.assertTrue(fixture.function.runs_alone)
         self.assertEqual((task.num_rows, task.size), (1, 1))
@@ -102,12 +102,12 @@ class RunsAloneTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             errors.InvalidArgumentError, "must have shape \\[1, 2\\]; got"
         ):
-            call_recorder.RecordedFunction(shape=(1, 2)).task(np.zeros([3, 2]))
+            task_recorder.RecordedFunction(shape=(1, 2)).task(np.zeros([3, 2]))
 
     @parameterized.parameters(1, 3)
     def test_parts_become_the_whole_again(self, num_others: int) -> None:
         """A task that was split before its function was known runs once."""
-        fixture = call_recorder.RecordedFunction(["sum:0"])
+        fixture = task_recorder.RecordedFunction(["sum:0"])
         whole = fixture.task([1.0, 2.0, 3.0])
         parts = whole.split([1, 2])
         others = [fixture.task([5.0]) for _ in range(num_others)]
@@ -120,7 +120,7 @@ class RunsAloneTest(parameterized.TestCase):
 
     def test_whole_that_has_ended_is_not_run(self) -> None:
         """Its parts are dropped when nobody waits for them."""
-        fixture = call_recorder.RecordedFunction(["sum:0"])
+        fixture = task_recorder.RecordedFunction(["sum:0"])
         whole = fixture.task([1.0, 2.0])
         parts = whole.split([1, 1])
         whole.fail(errors.CancelledError("gone"))

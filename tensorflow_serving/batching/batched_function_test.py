@@ -14,11 +14,11 @@ from tensorflow_serving.batching import (
     run_timing,
     task_groups,
 )
-from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.test_util import task_recorder
 from tensorflow_serving.util import errors
 
 
-class _BadCaller(call_recorder.CallRecorder):
+class _BadCaller(task_recorder.TaskRecorder):
     """Raises when tasks are done, and keeps their errors."""
 
     def succeed(
@@ -48,7 +48,7 @@ class CallTest(parameterized.TestCase):
 
     def test_call_knows_its_rows_and_times(self) -> None:
         """The deadline is the caller's; the arrival is now."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         fixture.clock.advance_micros(3_000_000)
         task = fixture.task(np.zeros([4, 2]), deadline=7.0)
         self.assertEqual((task.num_rows, task.size), (4, 4))
@@ -57,7 +57,7 @@ class CallTest(parameterized.TestCase):
 
     def test_call_without_rows_takes_up_room(self) -> None:
         """A task without rows counts, or their number would have no limit."""
-        task = call_recorder.RecordedFunction().task(np.zeros([0, 1]))
+        task = task_recorder.RecordedFunction().task(np.zeros([0, 1]))
         self.assertEqual((task.num_rows, task.size), (0, 1))
 
     @parameterized.named_parameters(
@@ -75,20 +75,20 @@ class CallTest(parameterized.TestCase):
         self, feeds: list[str], inputs: list[npt.NDArray[Any]], text: str
     ) -> None:
         """Inputs that do not fit are INVALID_ARGUMENT before scheduling."""
-        fixture = call_recorder.RecordedFunction(feeds=feeds, shape=(None, 2))
+        fixture = task_recorder.RecordedFunction(feeds=feeds, shape=(None, 2))
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             fixture.task(*inputs)
 
     def test_scalar_is_refused_where_any_shape_fits(self) -> None:
         """A scalar has no rows that a batch could be made of."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, "a scalar"):
-            call_recorder.RecordedFunction().task(np.array(1.0))
+            task_recorder.RecordedFunction().task(np.array(1.0))
 
     @parameterized.parameters("x:0", "unknown:0")
     def test_unknown_names_are_refused(self, feed: str) -> None:
         """An unknown name is the INVALID_ARGUMENT of the session."""
         with self.assertRaises(errors.InvalidArgumentError):
-            call_recorder.RecordedFunction(
+            task_recorder.RecordedFunction(
                 ["y:0" if feed != "x:0" else "unknown:0"], [feed]
             )
 
@@ -98,7 +98,7 @@ class RunTest(parameterized.TestCase):
 
     def test_each_call_gets_its_rows(self) -> None:
         """A task gets its rows of every output of one run of the session."""
-        fixture = call_recorder.RecordedFunction(["y:0", "x:0"], ["x:0", "z:0"])
+        fixture = task_recorder.RecordedFunction(["y:0", "x:0"], ["x:0", "z:0"])
         first = fixture.task([[0.0]], [[0.0]])
         second = fixture.task([[2.0], [4.0]], [[0.0], [0.0]])
         run = fixture.run(first, second)
@@ -113,7 +113,7 @@ class RunTest(parameterized.TestCase):
 
     def test_batch_is_padded_with_copies_of_its_first_row(self) -> None:
         """Rows are added as copies of the first; no task sees their outputs."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         tasks = [fixture.task([5.0]), fixture.task([1.0])]
         run = fixture.function.execute(tasks, 0.0, (1, 4))
         assert run is not None
@@ -123,7 +123,7 @@ class RunTest(parameterized.TestCase):
 
     def test_run_says_when(self) -> None:
         """A run says when it was taken, began and was done."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         fixture.clock.advance_micros(5_000_000)
         run = fixture.function.execute([fixture.task([1.0])], 3.0, ())
         assert run is not None
@@ -133,7 +133,7 @@ class RunTest(parameterized.TestCase):
 
     def test_lone_call_may_have_outputs_of_any_shape(self) -> None:
         """A lone task without padding may have outputs of any shape."""
-        fixture = call_recorder.RecordedFunction(["sum:0"])
+        fixture = task_recorder.RecordedFunction(["sum:0"])
         task = fixture.task([1.0, 2.0])
         fixture.run(task)
         self.assertEqual(fixture.outputs, [[3]])
@@ -145,7 +145,7 @@ class RunTest(parameterized.TestCase):
         self, num_tasks: int, padding: tuple[int, ...]
     ) -> None:
         """Outputs of unknown rows go to nobody; the log has one line."""
-        fixture = call_recorder.RecordedFunction(["y:0", "sum:0"])
+        fixture = task_recorder.RecordedFunction(["y:0", "sum:0"])
         tasks = [fixture.task([1.0, 2.0]) for _ in range(num_tasks)]
         self.assertFalse(fixture.function.runs_alone)
         with self.assertLogs(level="WARNING") as logs:
@@ -162,14 +162,14 @@ class RunTest(parameterized.TestCase):
 
     def test_error_of_the_session_tells_nobody(self) -> None:
         """The caller of run() has to handle an error of the session."""
-        fixture = call_recorder.RecordedFunction(["lost:0"])
+        fixture = task_recorder.RecordedFunction(["lost:0"])
         with self.assertRaises(errors.DataLossError):
             fixture.run(fixture.task([1.0]))
         self.assertEqual(fixture.done, [])
 
     def test_caller_gets_the_result_of_a_batch_in_one_go(self) -> None:
         """Its tasks are in the order of the rows."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         tasks = [fixture.task([1.0]), fixture.task([]), fixture.task([1.0] * 2)]
         fixture.run(*tasks)
         self.assertEqual(fixture.caller.num_tasks, [3])
@@ -182,8 +182,8 @@ class RunTest(parameterized.TestCase):
     ) -> None:
         """The tasks of one caller that come in a row end together."""
         fixture, other = (
-            call_recorder.RecordedFunction(),
-            call_recorder.CallRecorder(),
+            task_recorder.RecordedFunction(),
+            task_recorder.TaskRecorder(),
         )
         tasks = [
             fixture.function.task([[x, x + 1]], caller)
@@ -204,7 +204,7 @@ class RunTest(parameterized.TestCase):
 
     def test_caller_finds_its_context_again(self) -> None:
         """A task carries whatever object its caller gave it."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         context = object()
         fixture.run(
             fixture.function.task([[1.0]], fixture.caller, context=context)
@@ -213,7 +213,7 @@ class RunTest(parameterized.TestCase):
 
     def test_calls_whose_caller_raises_fail(self) -> None:
         """Calls whose caller raises fail once; others succeed."""
-        fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
+        fixture, bad = task_recorder.RecordedFunction(), _BadCaller()
         tasks = [fixture.function.task([[1.0]], bad) for _ in range(2)]
         good = fixture.task([1.0])
         with self.assertLogs(level="ERROR") as logs:
@@ -231,7 +231,7 @@ class RunTest(parameterized.TestCase):
         self, failed: bool
     ) -> None:
         """A caller that always raises is logged and harms no other."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         bad = fixture.function.task([[1.0]], _WorseCaller())
         good = fixture.task([1.0])
         with self.assertLogs(level="ERROR") as logs:
@@ -244,7 +244,7 @@ class RunTest(parameterized.TestCase):
 
     def test_calls_of_one_caller_share_an_error(self) -> None:
         """A caller with several tasks in a batch gets their failure once."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         tasks = [fixture.task([1.0]) for _ in range(2)]
         batched_function.fail_all(tasks, errors.DataLossError("gone"))
         self.assertEqual(fixture.caller.num_tasks, [2])
@@ -257,7 +257,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_parts_are_rows_in_order(self) -> None:
         """The parts of a task are its rows in order, with its times."""
-        fixture = call_recorder.RecordedFunction(feeds=["x:0", "z:0"])
+        fixture = task_recorder.RecordedFunction(feeds=["x:0", "z:0"])
         whole = fixture.task([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], deadline=9)
         parts = whole.split([1, 2])
         self.assertEqual([part.size for part in parts], [1, 2])
@@ -268,7 +268,7 @@ class SplitTest(parameterized.TestCase):
     @parameterized.parameters((0, 1, 2), (2, 1, 0), (1, 2, 0))
     def test_outputs_come_back_in_order(self, *order: int) -> None:
         """Outputs are in order, whatever part of a task ends first."""
-        fixture = call_recorder.RecordedFunction(["y:0", "x:0"])
+        fixture = task_recorder.RecordedFunction(["y:0", "x:0"])
         whole = fixture.task([0.0, 2.0, 4.0, 6.0, 8.0])
         parts = whole.split([2, 2, 1])
         for index in order:
@@ -282,7 +282,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_run_of_the_whole_is_that_of_all_parts(self) -> None:
         """The times are of the first start and the last end of all parts."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         whole = fixture.task([0.0, 0.0, 0.0])
         small, large = whole.split([1, 2])
         fixture.clock.advance_micros(2_000_000)
@@ -296,7 +296,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_failure_of_a_part_ends_the_whole_once(self) -> None:
         """The first part that fails ends the task at once, with its error."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         whole = fixture.task([0.0, 2.0, 4.0])
         parts = whole.split([1, 1, 1])
         fixture.run(parts[0])
@@ -310,7 +310,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_whole_that_is_given_up_ignores_its_parts(self) -> None:
         """It was cancelled while some of them ran."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         whole = fixture.task([0.0, 2.0])
         parts = whole.split([1, 1])
         fixture.run(parts[0])
@@ -322,14 +322,14 @@ class SplitTest(parameterized.TestCase):
 
     def test_part_is_not_passed_through(self) -> None:
         """A part that is alone in its batch is put together with the rest."""
-        fixture = call_recorder.RecordedFunction(["sum:0"])
+        fixture = task_recorder.RecordedFunction(["sum:0"])
         (part, _) = fixture.task([0.0, 2.0]).split([1, 1])
         self.assertIsNone(fixture.run(part))
         self.assertEqual(fixture.done, [])
 
     def test_outputs_that_cannot_be_put_together_fail_the_whole(self) -> None:
         """Outputs that do not fit together are a FAILED_PRECONDITION."""
-        fixture = call_recorder.RecordedFunction(["wide:0"])
+        fixture = task_recorder.RecordedFunction(["wide:0"])
         whole = fixture.task([0.0, 2.0, 4.0])
         for part in whole.split([1, 2]):
             fixture.run(part)
@@ -342,7 +342,7 @@ class SplitTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
     def test_inputs_are_free_when_the_call_is_done(self, failed: bool) -> None:
         """Large inputs do not wait for a collection of garbage."""
-        fixture = call_recorder.RecordedFunction()
+        fixture = task_recorder.RecordedFunction()
         array = np.zeros([4, 1000])
         reference = weakref.ref(array)
         whole = fixture.task(array)
@@ -361,7 +361,7 @@ class SplitTest(parameterized.TestCase):
 
     def test_whole_whose_caller_raises_fails(self) -> None:
         """A failure of the last part alone would let the whole hang."""
-        fixture, bad = call_recorder.RecordedFunction(), _BadCaller()
+        fixture, bad = task_recorder.RecordedFunction(), _BadCaller()
         whole = fixture.function.task([[0.0, 2.0]], bad)
         with self.assertLogs(level="ERROR"):
             fixture.run(*whole.split([1, 1]))

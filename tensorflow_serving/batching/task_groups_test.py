@@ -4,7 +4,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batched_function, task_groups
-from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.test_util import task_recorder
 
 
 class GroupsTest(absltest.TestCase):
@@ -12,15 +12,15 @@ class GroupsTest(absltest.TestCase):
 
     def test_calls_with_fixed_rows_fit_together(self) -> None:
         """Calls with fixed rows fit together; nobody compares shapes."""
-        fixture = call_recorder.RecordedFunction(shape=(None, 2))
+        fixture = task_recorder.RecordedFunction(shape=(None, 2))
         tasks = [fixture.task(np.zeros([n, 2])) for n in (1, 2, 3)]
         self.assertEqual(task_groups.groups(tasks), [tasks])
 
     def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
         """Groups, and the calls of a group, are in the order of arrival."""
         one, other = (
-            call_recorder.RecordedFunction(),
-            call_recorder.RecordedFunction(["x:0"]),
+            task_recorder.RecordedFunction(),
+            task_recorder.RecordedFunction(["x:0"]),
         )
         a = one.task(np.zeros([1, 2]))
         b = one.task(np.zeros([1, 3]))
@@ -34,7 +34,7 @@ class GroupsTest(absltest.TestCase):
     def test_functions_with_fixed_rows_run_apart(self) -> None:
         """Functions with fixed rows run apart, whatever their shapes."""
         tasks = [
-            call_recorder.RecordedFunction(shape=(None, 2)).task(
+            task_recorder.RecordedFunction(shape=(None, 2)).task(
                 np.zeros([1, 2])
             )
             for _ in range(2)
@@ -51,7 +51,7 @@ class PaddedGroupsTest(parameterized.TestCase):
         *shapes: tuple[int, ...],
     ) -> list[int]:
         """Returns the sizes of the groups of tasks of these shapes."""
-        fixture = call_recorder.RecordedFunction(shape=shape, pads_inputs=True)
+        fixture = task_recorder.RecordedFunction(shape=shape, pads_inputs=True)
         tasks = [fixture.task(np.zeros(each)) for each in shapes]
         return [len(group) for group in task_groups.groups(tasks)]
 
@@ -72,7 +72,7 @@ class PaddedGroupsTest(parameterized.TestCase):
 
     def test_sizes_that_the_graph_fixes_are_never_padded(self) -> None:
         """An image with a missing pixel does not become a good one."""
-        fixture = call_recorder.RecordedFunction(
+        fixture = task_recorder.RecordedFunction(
             shape=(None, 3), pads_inputs=True
         )
         function = batched_function.BatchedFunction(
@@ -91,7 +91,7 @@ class PaddedGroupsTest(parameterized.TestCase):
 
     def test_parts_of_a_task_are_not_padded(self) -> None:
         """Their outputs are joined, and have one shape only without it."""
-        fixture = call_recorder.RecordedFunction(
+        fixture = task_recorder.RecordedFunction(
             shape=(None, None), pads_inputs=True
         )
         parts = fixture.task(np.zeros([2, 1])).split([1, 1])

@@ -1,10 +1,10 @@
-"""Tests for call_recorder."""
+"""Tests for task_recorder."""
 
 import numpy as np
 from absl.testing import absltest
 
 from tensorflow_serving.batching import batched_function
-from tensorflow_serving.test_util import call_recorder
+from tensorflow_serving.test_util import task_recorder
 from tensorflow_serving.util import errors
 
 
@@ -13,7 +13,7 @@ class RecordedFunctionTest(absltest.TestCase):
 
     def test_outputs_are_kept_by_call(self) -> None:
         """Calls that end together are counted, with their own rows."""
-        function = call_recorder.RecordedFunction()
+        function = task_recorder.RecordedFunction()
         tasks = [function.task([x]) for x in (0.0, 2.0)]
         timing = function.run(*tasks)
         self.assertEqual(function.done, tasks)
@@ -24,7 +24,7 @@ class RecordedFunctionTest(absltest.TestCase):
 
     def test_errors_are_kept_by_call(self) -> None:
         """A task that failed is done and has no outputs."""
-        function = call_recorder.RecordedFunction()
+        function = task_recorder.RecordedFunction()
         tasks = [function.task([x]) for x in (0.0, 2.0)]
         error = errors.DataLossError("gone")
         batched_function.fail_all(tasks, error)

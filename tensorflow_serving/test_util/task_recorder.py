@@ -11,7 +11,7 @@ from tensorflow_serving.test_util import fake_clock, fake_session
 from tensorflow_serving.util import errors
 
 
-class CallRecorder:
+class TaskRecorder:
     """A caller that keeps the results of tasks, in the order of their ends."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class RecordedFunction:
             self.clock,
             pads_inputs=pads_inputs,
         )
-        self.caller = CallRecorder()
+        self.caller = TaskRecorder()
 
     @property
     def done(self) -> list[batched_function.FunctionTask]:
