@@ -15,14 +15,20 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from tensorflow_serving.servables.tensorflow import (
+    model_bundle_factory,
     model_mutations,
-    saved_model,
+    session_bundle_config_pb2,
+    warm_up,
 )
-from tensorflow_serving.session_bundle import session_bundle
+from tensorflow_serving.sources.storage_path import tflite_file
 from tensorflow_serving.util import errors
 
-_META_GRAPH = "export.meta"
-_SAVED_MODEL = "saved_model.pb"
+# The main file of each format, and how it is broken.
+_MUTATIONS = {
+    "export.meta": model_mutations.mutate_meta_graph,
+    "saved_model.pb": model_mutations.mutate_saved_model,
+    tflite_file.NAME: model_mutations.mutate_tflite_model,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +45,7 @@ def run(path: str, seeds: range) -> Outcome:
     """Loads a broken version for each seed, see model_mutations.
 
     Args:
-      path: The folder of a whole version, an export or a SavedModel.
+      path: The folder of a whole version, with one model.
       seeds: With the step 1.
     """
     counts: collections.Counter[str] = collections.Counter()
@@ -75,31 +81,29 @@ def load_all(path: str, seeds: range) -> None:
       path: See run().
       seeds: See run().
     """
-    is_export = os.path.exists(os.path.join(path, _META_GRAPH))
-    name = _META_GRAPH if is_export else _SAVED_MODEL
-    mutate = (
-        model_mutations.mutate_meta_graph
-        if is_export
-        else model_mutations.mutate_saved_model
-    )
+    (name,) = {*os.listdir(path)} & {*_MUTATIONS}
     with tempfile.TemporaryDirectory() as folder:
         broken = os.path.join(folder, "1")
         shutil.copytree(path, broken)
         with open(os.path.join(path, name), "rb") as file:
             content = file.read()
-        for seed in seeds:
-            with open(os.path.join(broken, name), "wb") as file:
-                file.write(mutate(content, seed))
-            print(_load(broken, is_export=is_export), flush=True)
+        config = session_bundle_config_pb2.SessionBundleConfig(
+            num_tflite_pools=1
+        )
+        with model_bundle_factory.ModelBundleFactory(config) as factory:
+            for seed in seeds:
+                with open(os.path.join(broken, name), "wb") as file:
+                    file.write(_MUTATIONS[name](content, seed))
+                print(_load(factory, broken), flush=True)
 
 
-def _load(path: str, *, is_export: bool) -> str:
+def _load(factory: model_bundle_factory.ModelBundleFactory, path: str) -> str:
     """Returns how a load ended."""
     try:
-        if is_export:
-            session_bundle.load_session_bundle_from_path(path).close()
-        else:
-            saved_model.load_saved_model_from_path(path).close()
+        with factory.create_session_bundle(path) as bundle:
+            # What an interpreter does wrong, it does when it runs.
+            if os.path.exists(os.path.join(path, tflite_file.NAME)):
+                warm_up.warm_up(bundle)
     except errors.ServingError as error:
         return type(error).__name__
     return "loaded"

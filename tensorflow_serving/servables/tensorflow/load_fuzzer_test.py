@@ -6,7 +6,7 @@ import tempfile
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.servables.tensorflow import load_fuzzer
-from tensorflow_serving.test_util import written_models
+from tensorflow_serving.test_util import tflite_models, written_models
 
 _NUM_SEEDS = 150
 
@@ -29,8 +29,20 @@ class LoadFuzzerTest(parameterized.TestCase):
             ("tf2", written_models.SAVED_MODEL_TF2),
         ):
             written_models.copy(model, os.path.join(folder.name, name))
+        for name, content in (
+            ("tflite", tflite_models.half_plus(2)),
+            ("tflite_of_texts", tflite_models.reshape()),
+            ("tflite_recurrent", tflite_models.recurrent()),
+        ):
+            path = os.path.join(folder.name, name)
+            os.mkdir(path)
+            with open(os.path.join(path, "model.tflite"), "wb") as file:
+                file.write(content)
 
-    @parameterized.parameters("export", "tf1", "tf2")
+    @parameterized.parameters(
+        *("export", "tf1", "tf2"),
+        *("tflite", "tflite_of_texts", "tflite_recurrent"),
+    )
     def test_broken_model_is_an_error(self, name: str) -> None:
         """The process goes on, whatever is in the file."""
         outcome = load_fuzzer.run(

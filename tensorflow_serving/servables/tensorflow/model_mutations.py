@@ -72,6 +72,23 @@ def mutate_meta_graph(content: bytes, seed: int) -> bytes:
     return meta_graph.SerializeToString()
 
 
+def mutate_tflite_model(content: bytes, seed: int) -> bytes:
+    """Returns a broken model.tflite; the same one for the same seed.
+
+    All integers of such a file are in places that their size divides.
+    """
+    chance = random.Random(seed)
+    if seed % 2:
+        return mutate_bytes(content, chance)
+    data = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        size = chance.choice((1, 2, 4, 4, 4, 8))
+        at = chance.randrange(len(data) // size) * size
+        number = chance.choice(_NUMBERS) % (1 << 8 * size)
+        data[at : at + size] = number.to_bytes(size, "little")
+    return bytes(data)
+
+
 def _mutate_graph(
     meta_graph: meta_graph_pb2.MetaGraphDef, chance: random.Random
 ) -> None:

@@ -9,7 +9,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     meta_graph_pb2,
     saved_model_pb2,
 )
-from tensorflow_serving.test_util import graph_builder
+from tensorflow_serving.test_util import graph_builder, tflite_models
 
 
 def _meta_graph() -> meta_graph_pb2.MetaGraphDef:
@@ -34,6 +34,11 @@ class ModelMutationsTest(parameterized.TestCase):
             saved_model_pb2.SavedModel(
                 meta_graphs=[_meta_graph()]
             ).SerializeToString(),
+        ),
+        (
+            "tflite_model",
+            model_mutations.mutate_tflite_model,
+            tflite_models.half_plus(2),
         ),
     )
     def test_seed_decides_how_a_file_is_broken(
