@@ -37,6 +37,8 @@ class Tensor:
     is_variable: bool = False
     # Whether it is a scalar if it has no shape; else its rank is not known.
     has_rank: bool = True
+    # If it is quantized: the scale, and the number that stands for 0.
+    quantization: tuple[float, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,6 +240,11 @@ def _tensor(tensor: Tensor, model: Any) -> Any:
     made.type = tensor.type
     made.isVariable = tensor.is_variable
     made.hasRank = tensor.has_rank
+    if tensor.quantization is not None:
+        made.quantization = schema.QuantizationParametersT()
+        scale, zero_point = tensor.quantization
+        made.quantization.scale = [scale]
+        made.quantization.zeroPoint = [zero_point]
     if tensor.shape_signature is not None:
         made.shapeSignature = list(tensor.shape_signature)
     if tensor.value is not None:

@@ -3,8 +3,8 @@
 Usage: fuzz_loads --num_loads=10000 /models/half_plus_two/00000123 ...
 
 where each argument is the folder of a whole version, with a model of any
-format. Each crash is a fault: a broken model must be an error, so that a server goes on
-with the others. The seed of a crash finds the file again.
+format. Each crash is a fault: a broken model must be an error, so that a server
+goes on with the others. The seed of a crash finds the file again.
 """
 
 from collections.abc import Sequence

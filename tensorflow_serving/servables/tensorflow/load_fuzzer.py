@@ -101,7 +101,7 @@ def _load(factory: model_bundle_factory.ModelBundleFactory, path: str) -> str:
     """Returns how a load ended."""
     try:
         with factory.create_session_bundle(path) as bundle:
-            # What an interpreter does wrong, it does when it runs.
+            # An interpreter may do wrong only when it runs.
             if os.path.exists(os.path.join(path, tflite_file.NAME)):
                 warm_up.warm_up(bundle)
     except errors.ServingError as error:

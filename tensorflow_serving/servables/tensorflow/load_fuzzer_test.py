@@ -50,8 +50,7 @@ class LoadFuzzerTest(parameterized.TestCase):
         )
         self.assertEqual(outcome.crashed_seeds, [])
         self.assertEqual(sum(outcome.counts.values()), _NUM_SEEDS)
-        self.assertGreater(outcome.counts["FailedPreconditionError"], 10)
-        self.assertGreater(outcome.counts["loaded"], 0)
+        self.assertIn(outcome.counts["loaded"], range(1, _NUM_SEEDS - 10))
 
     def test_process_that_ends_is_a_crash(self) -> None:
         """Each seed is then tried in a process of its own."""

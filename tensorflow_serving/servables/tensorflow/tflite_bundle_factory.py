@@ -25,7 +25,11 @@ from tensorflow_serving.session_bundle import (
     session_bundle,
 )
 from tensorflow_serving.session_bundle import session as session_lib
-from tensorflow_serving.sources.storage_path import flatbuffer, tflite_file
+from tensorflow_serving.sources.storage_path import (
+    flatbuffer,
+    tflite_check,
+    tflite_file,
+)
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
@@ -112,6 +116,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
         self, content: bytes, path: str
     ) -> session_bundle.SessionBundle[session_lib.Session]:
         model = tflite_file.read(io.BytesIO(content))
+        tflite_check.require_sound(model)
         _require_no_state(model)
         found = tflite_signatures.signatures(model)
         interpreters = tflite_interpreters.Interpreters(

@@ -134,6 +134,12 @@ class Table:
         found = struct.iter_unpack(f"<{number_format}", content)
         return tuple(value for (value,) in found)
 
+    def floats(self, field: int) -> tuple[float, ...]:
+        """Returns a list of float32 values; an empty one if there is none."""
+        span = self.span(field, 4) or range(0)
+        content = self._file.read(span.start, len(span))
+        return struct.unpack(f"<{len(content) // 4}f", content)
+
     def text(self, field: int) -> str:
         """Returns a text; an empty one if there is none.
 

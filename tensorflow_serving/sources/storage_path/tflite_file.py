@@ -25,7 +25,8 @@ _MODEL_BUFFERS, _MODEL_METADATA, _MODEL_SIGNATURES = 4, 6, 7
 _CODE_OLD, _CODE_CUSTOM, _CODE_BUILTIN = 0, 1, 3
 _SUBGRAPH_TENSORS, _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS = 0, 1, 2
 _SUBGRAPH_OPERATORS = 3
-_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_QUANTIZATION = 0, 1, 3, 4
+_TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_BUFFER, _TENSOR_NAME = 0, 1, 2, 3
+_TENSOR_QUANTIZATION, _TENSOR_EXTERNAL = 4, 10
 _TENSOR_IS_VARIABLE, _TENSOR_SHAPE_SIGNATURE, _TENSOR_HAS_RANK = 5, 7, 8
 _QUANTIZATION_SCALE, _QUANTIZATION_ZERO_POINT = 2, 3
 _OPERATOR_CODE, _OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 0, 1, 2
@@ -38,6 +39,7 @@ _SIGNATURE_INPUTS, _SIGNATURE_OUTPUTS, _SIGNATURE_KEY = 0, 1, 2
 _SIGNATURE_SUBGRAPH = 4
 _TENSOR_MAP_NAME, _TENSOR_MAP_INDEX = 0, 1
 
+_STRING: Final = 5
 # Codes of operators.
 _CUSTOM, _CALL_ONCE, _ASSIGN_VARIABLE = 32, 129, 144
 
@@ -55,7 +57,25 @@ class Tensor:
     # which are, as models of old converters and those without such a size.
     shape_signature: tuple[int, ...] | None
     # Whether it keeps its value from one run to the next.
-    is_variable: bool
+    is_variable: bool = False
+    # Whether its value is in the file.
+    is_constant: bool = False
+    # The value of a constant of texts, in the form of TFLite.
+    texts: bytes = b""
+    # A quantized number stands for scale * (number - zero point); there are
+    # several of each if they differ between the parts of the tensor.
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """An operator; its operands are indices of tensors, -1 for one left out."""
+
+    # The code of a builtin one, or that of all custom ones.
+    code: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +85,8 @@ class Subgraph:
     tensors: tuple[Tensor, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    # The codes of its builtin operators.
-    operators: Collection[int]
+    # In the order in which they run.
+    operators: tuple[Operator, ...]
     # The subgraphs that it runs once, at its first run.
     initializers: Collection[int]
 
@@ -117,9 +137,10 @@ class Model:
             index for each in self.subgraphs for index in each.initializers
         }
         return any(
-            _ASSIGN_VARIABLE in subgraph.operators
+            operator.code == _ASSIGN_VARIABLE
             for index, subgraph in enumerate(self.subgraphs)
             if index not in initializers
+            for operator in subgraph.operators
         )
 
 
@@ -138,6 +159,10 @@ class _Reader:
 
     def __init__(self, file: flatbuffer.File) -> None:
         self._file = file
+        # Where the contents of buffers are.
+        self._buffers: list[range] = []
+        # Codes of operators, and the names of custom ones.
+        self._codes: list[tuple[int, str]] = []
 
     def model(self) -> Model:
         root = self._file.root(_IDENTIFIER)
@@ -146,53 +171,78 @@ class _Reader:
             raise flatbuffer.TruncatedError(
                 f"schema version must be {_SCHEMA_VERSION}; got {version}"
             )
-        buffers = [
-            self._content(buffer) for buffer in root.tables(_MODEL_BUFFERS)
+        self._buffers = [
+            self._content(each) for each in root.tables(_MODEL_BUFFERS)
         ]
-        codes = [_code(each) for each in root.tables(_MODEL_CODES)]
+        self._codes = [_code(each) for each in root.tables(_MODEL_CODES)]
         model = Model(
-            tuple(
-                self._subgraph(each, [code for code, _ in codes])
-                for each in root.tables(_MODEL_SUBGRAPHS)
-            ),
-            tuple(_signature(each) for each in root.tables(_MODEL_SIGNATURES)),
-            tuple(name for code, name in codes if code == _CUSTOM),
+            tuple(map(self._subgraph, root.tables(_MODEL_SUBGRAPHS))),
+            tuple(map(_signature, root.tables(_MODEL_SIGNATURES))),
+            tuple(name for code, name in self._codes if code == _CUSTOM),
             {
-                each.text(_METADATA_NAME): self._metadata(each, buffers)
+                each.text(_METADATA_NAME): self._read(
+                    self._buffer(each.number(_METADATA_BUFFER, "I"))
+                )
                 for each in root.tables(_MODEL_METADATA)
             },
         )
         _require_indices(model)
         return model
 
-    def _subgraph(self, table: flatbuffer.Table, codes: list[int]) -> Subgraph:
-        operators = set()
+    def _subgraph(self, table: flatbuffer.Table) -> Subgraph:
+        operators = []
         initializers = set()
         for each in table.tables(_SUBGRAPH_OPERATORS):
-            index = each.number(_OPERATOR_CODE, "I")
-            if index >= len(codes):
-                raise flatbuffer.TruncatedError("an operator must be known")
-            operators.add(codes[index])
-            self._require_operands(each)
+            operator = self._operator(each)
+            operators.append(operator)
             options = each.table(_OPERATOR_OPTIONS)
-            if codes[index] == _CALL_ONCE and options is not None:
+            if operator.code == _CALL_ONCE and options is not None:
                 initializers.add(options.number(_CALL_ONCE_SUBGRAPH, "i"))
         return Subgraph(
-            tuple(_tensor(each) for each in table.tables(_SUBGRAPH_TENSORS)),
+            tuple(map(self._tensor, table.tables(_SUBGRAPH_TENSORS))),
             table.numbers(_SUBGRAPH_INPUTS, "i") or (),
             table.numbers(_SUBGRAPH_OUTPUTS, "i") or (),
-            frozenset(operators),
+            tuple(operators),
             frozenset(initializers),
         )
 
-    def _require_operands(self, operator: flatbuffer.Table) -> None:
-        operator.numbers(_OPERATOR_INPUTS, "i")
-        operator.numbers(_OPERATOR_OUTPUTS, "i")
-        operator.table(_OPERATOR_OPTIONS_2)
-        operator.span(_OPERATOR_CUSTOM_OPTIONS, 1)
+    def _operator(self, table: flatbuffer.Table) -> Operator:
+        index = table.number(_OPERATOR_CODE, "I")
+        if index >= len(self._codes):
+            raise flatbuffer.TruncatedError("an operator must have a code")
+        table.table(_OPERATOR_OPTIONS_2)
+        table.span(_OPERATOR_CUSTOM_OPTIONS, 1)
         self._file.require(
-            operator.number(_OPERATOR_LARGE_OFFSET, "Q"),
-            operator.number(_OPERATOR_LARGE_SIZE, "Q"),
+            table.number(_OPERATOR_LARGE_OFFSET, "Q"),
+            table.number(_OPERATOR_LARGE_SIZE, "Q"),
+        )
+        return Operator(
+            self._codes[index][0],
+            table.numbers(_OPERATOR_INPUTS, "i") or (),
+            table.numbers(_OPERATOR_OUTPUTS, "i") or (),
+        )
+
+    def _tensor(self, table: flatbuffer.Table) -> Tensor:
+        shape = table.numbers(_TENSOR_SHAPE, "i")
+        if not shape:
+            shape = () if table.number(_TENSOR_HAS_RANK, "b") else None
+        tensor_type = table.number(_TENSOR_TYPE, "b")
+        value = self._buffer(table.number(_TENSOR_BUFFER, "I"))
+        quantization = table.table(_TENSOR_QUANTIZATION)
+        return Tensor(
+            table.text(_TENSOR_NAME),
+            tensor_type,
+            shape,
+            table.numbers(_TENSOR_SHAPE_SIGNATURE, "i"),
+            bool(table.number(_TENSOR_IS_VARIABLE, "b")),
+            is_constant=bool(value or table.number(_TENSOR_EXTERNAL, "I")),
+            texts=self._read(value) if tensor_type == _STRING else b"",
+            scales=()
+            if quantization is None
+            else quantization.floats(_QUANTIZATION_SCALE),
+            zero_points=()
+            if quantization is None
+            else quantization.numbers(_QUANTIZATION_ZERO_POINT, "q") or (),
         )
 
     def _content(self, buffer: flatbuffer.Table) -> range:
@@ -206,34 +256,20 @@ class _Reader:
         span = buffer.span(_BUFFER_DATA, 1)
         return range(start, start + size) if span is None else span
 
-    def _metadata(self, table: flatbuffer.Table, buffers: list[range]) -> bytes:
-        index = table.number(_METADATA_BUFFER, "I")
-        if index >= len(buffers):
-            raise flatbuffer.TruncatedError("metadata must be in a buffer")
-        return self._file.read(buffers[index].start, len(buffers[index]))
+    def _buffer(self, index: int) -> range:
+        """Returns where the content of a buffer is; 0 is that of no tensor."""
+        if index >= max(1, len(self._buffers)):
+            raise flatbuffer.TruncatedError("a buffer must be in the model")
+        return self._buffers[index] if index else range(0)
+
+    def _read(self, place: range) -> bytes:
+        return self._file.read(place.start, len(place))
 
 
 def _code(table: flatbuffer.Table) -> tuple[int, str]:
     """Returns the code of an operator, and the name if it is a custom one."""
     code = max(table.number(_CODE_OLD, "b"), table.number(_CODE_BUILTIN, "i"))
     return code, table.text(_CODE_CUSTOM)
-
-
-def _tensor(table: flatbuffer.Table) -> Tensor:
-    quantization = table.table(_TENSOR_QUANTIZATION)
-    if quantization is not None:
-        quantization.span(_QUANTIZATION_SCALE, 4)
-        quantization.span(_QUANTIZATION_ZERO_POINT, 8)
-    shape = table.numbers(_TENSOR_SHAPE, "i")
-    if not shape:
-        shape = () if table.number(_TENSOR_HAS_RANK, "b") else None
-    return Tensor(
-        table.text(_TENSOR_NAME),
-        table.number(_TENSOR_TYPE, "b"),
-        shape,
-        table.numbers(_TENSOR_SHAPE_SIGNATURE, "i"),
-        bool(table.number(_TENSOR_IS_VARIABLE, "b")),
-    )
 
 
 def _signature(table: flatbuffer.Table) -> Signature:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from tensorflow_serving.sources.storage_path import (
     flatbuffer,
     message_walk,
+    tflite_check,
     tflite_file,
     version_folder,
 )
@@ -126,7 +127,7 @@ def _require_tflite_model(path: str, contents: version_folder.Contents) -> None:
     if tflite_file.NAME not in contents:
         raise _absent(tflite_file.NAME, path)
     with _open(os.path.join(path, tflite_file.NAME)) as file:
-        tflite_file.read(file)
+        tflite_check.require_sound(tflite_file.read(file))
 
 
 def _require_tensorflow_model(
