@@ -1,8 +1,7 @@
 """PredictionService: runs models of a ServerCore, without a thread for a call.
 
-1. A call is read and checked as it comes, and joins a group: the calls that
-   came together and ask a version for the same thing. The group holds on to its
-   version until all of them have ended.
+1. A call is read and checked as it comes, and joins a CallGroup: the calls that
+   came together and ask a version for the same thing.
 2. When no other call is at hand, the server calls _schedule(): all calls of a
    signature go to its queue in one go.
 3. Those that ran together come back to their group together, and so do their
@@ -13,12 +12,9 @@ of a call, as clients repeat themselves; see tensor_map.Form.
 """
 
 import functools
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import message
 
 from tensorflow_serving.apis import (
@@ -29,15 +25,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2,
     regression_pb2,
 )
-from tensorflow_serving.batching import (
-    batched_function,
-    run_timing,
-)
+from tensorflow_serving.batching import batched_function
 from tensorflow_serving.core import servable_handle
-from tensorflow_serving.model_servers import server_core
+from tensorflow_serving.model_servers import call_group, server_core
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
-    call_timing,
     classify,
     get_model_metadata,
     inference,
@@ -46,7 +38,7 @@ from tensorflow_serving.servables.tensorflow import (
     regress,
     served_model,
 )
-from tensorflow_serving.util import bugs, errors
+from tensorflow_serving.util import errors
 
 _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
     "PredictionService"
@@ -55,112 +47,6 @@ _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
 _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
-
-
-class _Group:
-    """Calls that share an inference; the caller of their tasks.
-
-    Calls are added on one thread, before they are scheduled, and end on any.
-    """
-
-    def __init__(
-        self,
-        handle: _Handle,
-        begun: inference.Inference,
-        first_call: call_lib.Call,
-    ) -> None:
-        """Takes over the handle, if the inputs of the first call fit.
-
-        Raises:
-          InvalidArgumentError: They do not. Permanent.
-        """
-        self._handle = handle
-        self._inference = begun
-        self.queue = begun.queue
-        # Whether further calls of the same form may be added.
-        self.is_shared = begun.is_shared
-        inputs = begun.function.to_arrays(begun.inputs)
-        self._tasks: _Tasks = []
-        self._lock = threading.Lock()
-        # How many tasks have not ended. Guarded by _lock.
-        self._num_left = 0
-        self.add(first_call, inputs)
-
-    def add(
-        self, call: call_lib.Call, inputs: Sequence[npt.NDArray[Any]]
-    ) -> None:
-        """Adds a call whose inputs have the dtypes and shapes of the first."""
-        task = batched_function.FunctionTask(
-            self._inference.function, inputs, self, call.deadline, call
-        )
-        call.on_cancelled = functools.partial(self.queue.cancel, task)
-        self._tasks.append(task)
-
-    def take_tasks(self) -> _Tasks:
-        """Returns the tasks of the callers that still wait; they must run."""
-        tasks, self._tasks = self._tasks, []
-        tasks = [task for task in tasks if task.context.is_active]
-        self._num_left = len(tasks)
-        if not tasks:
-            self._handle.close()
-        return tasks
-
-    def succeed(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        outputs: Sequence[npt.NDArray[Any]],
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """See batched_function.Caller."""
-        try:
-            responses = self._inference.respond(outputs, len(tasks))
-            calls: list[call_lib.Call] = [task.context for task in tasks]
-            if call_timing.is_wanted_by_any([each.metadata for each in calls]):
-                _reply_with_timing(tasks, responses, timing)
-            else:
-                call_lib.reply_all(
-                    calls,
-                    call_lib.Rows(b"", responses)
-                    if isinstance(responses, np.ndarray)
-                    else responses,
-                )
-        except Exception as error:
-            self.fail(tasks, bugs.as_serving_error("making a response", error))
-        else:
-            self._end(len(tasks))
-
-    def fail(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        error: errors.ServingError,
-    ) -> None:
-        """See batched_function.Caller."""
-        for task in tasks:
-            task.context.fail(error)
-        self._end(len(tasks))
-
-    def _end(self, num_tasks: int) -> None:
-        with self._lock:
-            self._num_left -= num_tasks
-            is_over = not self._num_left
-        if is_over:
-            self._handle.close()
-
-
-def _reply_with_timing(
-    tasks: Sequence[batched_function.FunctionTask],
-    responses: inference.Responses,
-    timing: run_timing.RunTiming,
-) -> None:
-    """Answers calls, with their timing if their callers ask for it."""
-    for task, response in zip(tasks, responses, strict=True):
-        call: call_lib.Call = task.context
-        call.reply(
-            bytes(response),
-            call_timing.trailing_metadata(task, timing)
-            if call_timing.is_wanted(call.metadata)
-            else (),
-        )
 
 
 class PredictionService:
@@ -189,8 +75,8 @@ class PredictionService:
         # All are used only by the thread of the server that begins calls. The
         # groups that wait for _schedule(), and those of them that calls of the
         # same form may join.
-        self._groups: list[_Group] = []
-        self._group_of_form: dict[predict.Form, _Group] = {}
+        self._groups: list[call_group.CallGroup] = []
+        self._group_of_form: dict[predict.Form, call_group.CallGroup] = {}
         # Queues to come back to.
         self._busy: set[served_model.Queue] = set()
 
@@ -267,11 +153,13 @@ class PredictionService:
         begin: _Begin,
         request: Any,
         call: call_lib.Call,
-    ) -> _Group:
+    ) -> call_group.CallGroup:
         """Opens a group with its first call, on the version that it names."""
         handle = self._core.handle(spec)
         try:
-            group = _Group(handle, begin(_version(handle), request), call)
+            group = call_group.CallGroup(
+                handle, begin(_version(handle), request), call
+            )
         except BaseException:
             handle.close()
             raise

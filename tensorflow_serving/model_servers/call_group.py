@@ -1,0 +1,129 @@
+"""Calls that came together and ask a version of a model for the same thing."""
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.core import servable_handle
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.servables.tensorflow import (
+    call_timing,
+    inference,
+    served_model,
+)
+from tensorflow_serving.util import bugs, errors
+
+_Handle = servable_handle.ServableHandle[served_model.ServedModel]
+_Tasks = list[batched_function.FunctionTask]
+
+
+class CallGroup:
+    """The caller of the tasks of some calls, in the sense of BatchedFunction.
+
+    Holds on to the version until all of the calls have ended. They are added on
+    one thread, before they are scheduled, and end on any.
+    """
+
+    def __init__(
+        self,
+        handle: _Handle,
+        begun: inference.Inference,
+        first_call: call_lib.Call,
+    ) -> None:
+        """Takes over the handle, if the inputs of the first call fit.
+
+        Raises:
+          InvalidArgumentError: They do not. Permanent.
+        """
+        self._handle = handle
+        self._inference = begun
+        self.queue = begun.queue
+        # Whether further calls of the same form may be added.
+        self.is_shared = begun.is_shared
+        inputs = begun.function.to_arrays(begun.inputs)
+        self._tasks: _Tasks = []
+        self._lock = threading.Lock()
+        # How many tasks have not ended. Guarded by _lock.
+        self._num_left = 0
+        self.add(first_call, inputs)
+
+    def add(
+        self, call: call_lib.Call, inputs: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        """Adds a call whose inputs have the dtypes and shapes of the first."""
+        task = batched_function.FunctionTask(
+            self._inference.function, inputs, self, call.deadline, call
+        )
+        call.on_cancelled = functools.partial(self.queue.cancel, task)
+        self._tasks.append(task)
+
+    def take_tasks(self) -> _Tasks:
+        """Returns the tasks of the callers that still wait; they must run."""
+        tasks, self._tasks = self._tasks, []
+        tasks = [task for task in tasks if task.context.is_active]
+        self._num_left = len(tasks)
+        if not tasks:
+            self._handle.close()
+        return tasks
+
+    def succeed(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        outputs: Sequence[npt.NDArray[Any]],
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """See batched_function.Caller."""
+        try:
+            responses = self._inference.respond(outputs, len(tasks))
+            calls: list[call_lib.Call] = [task.context for task in tasks]
+            if call_timing.is_wanted_by_any([each.metadata for each in calls]):
+                _reply_with_timing(tasks, responses, timing)
+            else:
+                call_lib.reply_all(
+                    calls,
+                    call_lib.Rows(b"", responses)
+                    if isinstance(responses, np.ndarray)
+                    else responses,
+                )
+        except Exception as error:
+            self.fail(tasks, bugs.as_serving_error("making a response", error))
+        else:
+            self._end(len(tasks))
+
+    def fail(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        error: errors.ServingError,
+    ) -> None:
+        """See batched_function.Caller."""
+        for task in tasks:
+            task.context.fail(error)
+        self._end(len(tasks))
+
+    def _end(self, num_tasks: int) -> None:
+        with self._lock:
+            self._num_left -= num_tasks
+            is_over = not self._num_left
+        if is_over:
+            self._handle.close()
+
+
+def _reply_with_timing(
+    tasks: Sequence[batched_function.FunctionTask],
+    responses: inference.Responses,
+    timing: run_timing.RunTiming,
+) -> None:
+    """Answers calls, with their timing if their callers ask for it."""
+    for task, response in zip(tasks, responses, strict=True):
+        call: call_lib.Call = task.context
+        call.reply(
+            bytes(response),
+            call_timing.trailing_metadata(task, timing)
+            if call_timing.is_wanted(call.metadata)
+            else (),
+        )
