@@ -1,8 +1,8 @@
 """Health of models: whether they can be called.
 
 ""                                      every model has a version
-PredictionService, ModelService         the same; both also with their
-                                        package
+tensorflow.serving.PredictionService    the same, and so for each service
+PredictionService, ModelService         the same, as TensorFlow Serving has it
 <model>                                 it has a version
 <model>:<version>                       that version is available
 """
@@ -16,13 +16,7 @@ from tensorflow_serving.model_servers import served_models
 from tensorflow_serving.rpc import health as health_lib
 from tensorflow_serving.util import errors
 
-_SERVER_NAMES: Final = (
-    "",
-    "ModelService",
-    "PredictionService",
-    "tensorflow.serving.ModelService",
-    "tensorflow.serving.PredictionService",
-)
+_BARE_NAMES: Final = ("ModelService", "PredictionService")
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
 
@@ -113,4 +107,5 @@ class ModelHealth:
     def _publish_server(self) -> None:
         """Publishes the state of the server; needs the lock."""
         is_ready = bool(self._states) and not self._unready
-        self._health.set_states(dict.fromkeys(_SERVER_NAMES, is_ready))
+        names = (*self._health.service_names, *_BARE_NAMES)
+        self._health.set_states(dict.fromkeys(names, is_ready))

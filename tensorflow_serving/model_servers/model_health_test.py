@@ -50,6 +50,8 @@ class _Core:
 class _Health:
     """Records what is served."""
 
+    service_names = ("", "package.Service")
+
     def __init__(self) -> None:
         self.serves: dict[str, bool] = {}
 
@@ -83,7 +85,13 @@ class ModelHealthTest(absltest.TestCase):
         self.assertFalse(any(self.health.serves.values()))
         self.core.become_available()
         self.assertTrue(all(self.health.serves.values()))
-        self.assertLessEqual({"", "m", "m:1"}, self.health.serves.keys())
+        self.assertEqual(
+            self.health.serves.keys(),
+            {
+                *("", "package.Service", "ModelService", "PredictionService"),
+                *("m", "m:1"),
+            },
+        )
 
     def test_event_during_an_update_is_not_lost(self) -> None:
         """States from before an event never replace those from after it."""

@@ -30,9 +30,11 @@ class Health:
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the full names of the services; "" is always there."""
+        # Those that set_serving() is about.
+        self.service_names = ("", *names)
         self._lock = threading.Lock()
         # All guarded by _lock.
-        self._states = dict.fromkeys(["", *names], _Status.NOT_SERVING)
+        self._states = dict.fromkeys(self.service_names, _Status.NOT_SERVING)
         # By name, also those that are unknown; in the order of their beginning.
         self._watches: dict[str, dict[_Watch, None]] = {}
         self._is_draining = False

@@ -1,0 +1,167 @@
+"""Tests of health and reflection of the model server as a process."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+from absl.testing import absltest
+from google.protobuf import descriptor_pb2, descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tensorflow_serving.rpc import client_channel
+from tensorflow_serving.test_util import server_process, written_models
+
+_SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
+_SERVICES = (
+    "tensorflow.ProfilerService",
+    "tensorflow.serving.ModelService",
+    "tensorflow.serving.PredictionService",
+)
+# Whatever these are asked about is the whole server.
+_SERVER_NAMES = ("", "ModelService", "PredictionService", *_SERVICES)
+_SECONDS = 60
+# Any: the modules of the messages have no types.
+_Request: Any = reflection_pb2.ServerReflectionRequest
+_Health: Any = health_pb2
+_SERVING = _Health.HealthCheckResponse.SERVING
+_NOT_SERVING = _Health.HealthCheckResponse.NOT_SERVING
+
+
+class ModelHealthProcessTest(absltest.TestCase):
+    """Tests of a server with one model, and with a base path for another."""
+
+    def setUp(self) -> None:
+        """Starts the server, and waits for its model."""
+        super().setUp()
+        self.folder = self.create_tempdir().full_path
+        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
+        self._write("one", 1)
+        models = "".join(
+            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
+            'model_platform: "tensorflow" } '
+            for name in ("one", "late")
+        )
+        config = self.create_tempfile(
+            content=f"model_config_list {{ {models} }}"
+        )
+        self.server = server_process.ServerProcess(
+            [
+                _SERVER,
+                "--port=0",
+                f"--grpc_socket_path={short}/socket",
+                "--file_system_poll_wait_seconds=0.1",
+                "--drain_delay_seconds=1",
+                f"--model_config_file={config.full_path}",
+            ],
+            collects_log=True,
+        )
+        self.enter_context(self.server)
+        self.server.wait_for_log("{name: one version: 1} is AVAILABLE")
+        self.channel = self.enter_context(
+            client_channel.insecure(f"unix:{short}/socket")
+        )
+        self.health: Any = health_pb2_grpc.HealthStub(self.channel)
+
+    def _write(
+        self, name: str, version: int, *, is_broken: bool = False
+    ) -> None:
+        """Puts a version below a base path, as a whole."""
+        path = os.path.join(self.folder, name, str(version))
+        written_models.copy(written_models.SAVED_MODEL_TF2, f"{path}-tmp")
+        if is_broken:
+            index = os.path.join(f"{path}-tmp", "variables/variables.index")
+            with open(index, "r+b") as file:
+                file.write(b"garbage")
+        os.rename(f"{path}-tmp", path)
+
+    def _statuses(self, *names: str) -> list[str]:
+        """Returns what is known of names: a status, or that there is no one."""
+        statuses = []
+        for name in names:
+            request = _Health.HealthCheckRequest(service=name)
+            try:
+                response = self.health.Check(request, timeout=_SECONDS)
+            except grpc.RpcError as error:
+                statuses.append(error.code().name)
+            else:
+                statuses.append(
+                    _Health.HealthCheckResponse.ServingStatus.Name(
+                        response.status
+                    )
+                )
+        return statuses
+
+    def test_health_is_that_of_the_models(self) -> None:
+        """A model without a version holds up the server, not the other one."""
+        self.assertEqual(
+            self._statuses("one", "one:1", "late", *_SERVER_NAMES),
+            ["SERVING", "SERVING", "NOT_SERVING"]
+            + ["NOT_SERVING"] * len(_SERVER_NAMES),
+        )
+        self.assertEqual(
+            self._statuses("one:7", "two", "serving"), ["NOT_FOUND"] * 3
+        )
+        self._write("late", 5)
+        self.server.wait_for_log("{name: late version: 5} is AVAILABLE")
+        self.assertEqual(
+            self._statuses("late", "late:5", *_SERVER_NAMES),
+            ["SERVING"] * (2 + len(_SERVER_NAMES)),
+        )
+        self._write("one", 2, is_broken=True)
+        self.server.wait_for_log("{name: one version: 2} is END")
+        self.assertEqual(
+            self._statuses("one", "one:1", "one:2", ""),
+            ["SERVING", "SERVING", "NOT_SERVING", "SERVING"],
+        )
+
+    def test_watch_sees_the_model_come_and_the_server_go(self) -> None:
+        """While the server drains, health says so and calls are answered."""
+        watch = self.health.Watch(
+            _Health.HealthCheckRequest(service=""), timeout=_SECONDS
+        )
+        self.assertEqual(next(watch).status, _NOT_SERVING)
+        self._write("late", 1)
+        self.assertEqual(next(watch).status, _SERVING)
+        self.server.send_signal(signal.SIGTERM)
+        self.assertEqual(next(watch).status, _NOT_SERVING)
+        self.assertEqual(self._statuses("one"), ["NOT_SERVING"])
+        self.assertEqual(self.server.wait(), 0)
+
+    def _reflect(self, *requests: Any) -> Iterator[Any]:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(self.channel)
+        return iter(stub.ServerReflectionInfo(iter(requests), timeout=_SECONDS))
+
+    def test_reflection_describes_all_that_is_served(self) -> None:
+        """A client without our files can make each request."""
+        (listed,) = self._reflect(_Request(list_services="*"))
+        names = [each.name for each in listed.list_services_response.service]
+        self.assertLessEqual(set(_SERVICES), set(names))
+        pool = descriptor_pool.DescriptorPool()
+        for name in names:
+            (response,) = self._reflect(_Request(file_containing_symbol=name))
+            self._add(pool, response)
+            service = pool.FindServiceByName(name)
+            for method in service.methods:
+                self.assertTrue(method.input_type.full_name)
+
+    def _add(self, pool: descriptor_pool.DescriptorPool, response: Any) -> None:
+        """Adds the files of a response, and those that they import."""
+        data: Sequence[bytes] = (
+            response.file_descriptor_response.file_descriptor_proto
+        )
+        for file in map(descriptor_pb2.FileDescriptorProto.FromString, data):
+            try:
+                pool.FindFileByName(file.name)
+            except KeyError:
+                for path in file.dependency:
+                    (other,) = self._reflect(_Request(file_by_filename=path))
+                    self._add(pool, other)
+                pool.Add(file)
+
+
+if __name__ == "__main__":
+    absltest.main()
