@@ -80,7 +80,9 @@ def mutate(request: message.Message, seed: int) -> bytes:
             _mutate_tensor(chance.choice(tensors), chance)
             return request.SerializePartialToString()
     for _ in range(chance.choice((1, 1, 2, 4))):
-        owner: Any = chance.choice(list(_messages(request)))
+        owner: Any = chance.choice(
+            [each for each in _messages(request) if each.DESCRIPTOR.fields]
+        )
         _mutate_field(owner, chance.choice(owner.DESCRIPTOR.fields), chance)
     return request.SerializePartialToString()
 
