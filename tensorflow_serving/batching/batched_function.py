@@ -270,15 +270,9 @@ class BatchedFunction:
         self.fetches = tuple(fetches)
         specs = [session.tensor_spec(name) for name in feeds]
         self._run = session.make_callable(fetches, feeds)
-        # Whether tasks must not be merged, split or padded. Without a feed
-        # there are no rows.
-        self.runs_alone = (
-            runs_alone
-            or not specs
-            or any(
-                spec.fixes_num_rows
-                for spec in (*specs, *map(session.tensor_spec, fetches))
-            )
+        # Whether tasks must not be merged, split or padded.
+        self.runs_alone = runs_alone or not tensor_spec.leave_rows_open(
+            specs, [*map(session.tensor_spec, fetches)]
         )
         # Whether rows of different shapes are padded to one.
         self.pads_inputs = pads_inputs

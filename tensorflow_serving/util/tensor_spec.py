@@ -142,6 +142,18 @@ class TensorSpec:
         )
 
 
+def leave_rows_open(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> bool:
+    """Returns whether calls from inputs to outputs can share a batch.
+
+    That is by what the shapes say; without an input there are no rows.
+    """
+    return bool(inputs) and not any(
+        spec.fixes_num_rows for spec in (*inputs, *outputs)
+    )
+
+
 def _shape_text(shape: Sequence[int | None]) -> str:
     sizes = ("?" if size is None else str(size) for size in shape)
     return f"[{', '.join(sizes)}]"

@@ -151,6 +151,27 @@ class TensorSpecTest(parameterized.TestCase):
         """A scalar, or a 0th dimension with a size, cannot be batched."""
         self.assertEqual(_spec(shape=shape).fixes_num_rows, fixed)
 
+    @parameterized.named_parameters(
+        ("rows", [(None, 2)], [(None,), None], True),
+        ("no_input", [], [(None,)], False),
+        ("scalar_output", [(None, 2)], [(None,), ()], False),
+        ("one_row_at_a_time", [(None,), (1, 2)], [(None,)], False),
+    )
+    def test_calls_share_a_batch_if_all_leave_rows_open(
+        self,
+        inputs: list[tuple[int | None, ...]],
+        outputs: list[tuple[int | None, ...]],
+        expected: bool,
+    ) -> None:
+        """One tensor without rows of its own is enough to run alone."""
+        self.assertEqual(
+            tensor_spec.leave_rows_open(
+                [_spec(shape=shape) for shape in inputs],
+                [_spec(shape=shape) for shape in outputs],
+            ),
+            expected,
+        )
+
 
 if __name__ == "__main__":
     absltest.main()

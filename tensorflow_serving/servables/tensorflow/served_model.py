@@ -16,7 +16,7 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle, signature_runs
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 # Which outputs are asked for is up to callers; this many choices are kept.
 _MAX_CACHED: Final = 64
@@ -131,14 +131,29 @@ class ServedModel:
             name
             for name, definition in sorted(self.signature_defs.items())
             if not name.startswith(signature_runs.INTERNAL_PREFIX)
-            and self._runs_alone(name, sorted(definition.outputs))
+            and self._runs_alone(
+                [*definition.inputs.values()], [*definition.outputs.values()]
+            )
         ]
 
-    def _runs_alone(self, name: str, outputs: Sequence[str]) -> bool:
+    def _runs_alone(
+        self,
+        inputs: Sequence[meta_graph_pb2.TensorInfo],
+        outputs: Sequence[meta_graph_pb2.TensorInfo],
+    ) -> bool:
+        if any(map(_fixes_num_rows, (*inputs, *outputs))):
+            return True
         try:
-            return self.function(name, outputs).runs_alone
+            feeds, fetches = (
+                [
+                    self._bundle.session.tensor_spec(name)
+                    for name in signature_defs.tensor_names(infos)
+                ]
+                for infos in (inputs, outputs)
+            )
         except errors.ServingError:
             return False  # a call gets the error
+        return not tensor_spec.leave_rows_open(feeds, fetches)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """Returns what was made for a key, or makes it.
