@@ -1,9 +1,14 @@
 """Tests for batching sessions that pad inputs of variable length."""
 
+import concurrent.futures
+import functools
+
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import (
+    basic_batch_scheduler,
+    batch_queue,
     batch_scheduler,
     batched_function,
     batching_session,
@@ -55,6 +60,35 @@ class PaddingTest(parameterized.TestCase):
         expected = [[1, 2, 1], [3, 4, 5], [6, 6, 6], [1, 2, 1]]
         self.assertEqual(run.tolist(), expected[: 4 if sizes else 3])
         self.assertEqual(self.outputs, [[row] for row in expected[:3]])
+
+    def test_calls_under_load_get_their_own_rows(self) -> None:
+        """Rows of many callers are padded with values of their own only."""
+        session = batching_session.BatchingSession(
+            batching_session.Options(pad_variable_length_inputs=True),
+            fake_session.FakeSession(shape=(None, None)),
+            functools.partial(
+                basic_batch_scheduler.BasicBatchScheduler,
+                basic_batch_scheduler.Options(
+                    batch_queue.QueueOptions(
+                        max_batch_size=16, max_enqueued_batches=1000
+                    )
+                ),
+            ),
+        )
+
+        def call(number: int) -> bool:
+            length = 1 + number % 7
+            row = number + np.arange(length) / 10
+            (x,) = session.run(["x:0"], {"x:0": [row, row]})
+            padded = np.full(x.shape, float(number))
+            padded[:, :length] = row
+            return len(x) == 2 and np.array_equal(x, padded)
+
+        with concurrent.futures.ThreadPoolExecutor(16) as callers:
+            self.assertTrue(all(callers.map(call, range(500))))
+        sizes = session.statistics().scheduler.num_batches_by_size
+        session.close()
+        self.assertGreater(max(sizes), 2)
 
 
 if __name__ == "__main__":
