@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from absl.testing import absltest, flagsaver
 
 from tensorflow_serving.model_servers import check, model_server_flags
+from tensorflow_serving.servables.tensorflow import warm_up_requests
 from tensorflow_serving.test_util import written_models
 
 _Check = model_server_flags.Check
@@ -165,6 +166,19 @@ class CheckTest(absltest.TestCase):
         self.assertRegex(
             "\n".join(lines),
             "^ERROR: model broken: version 3 must become AVAILABLE; .* END: ",
+        )
+
+    def test_load_says_which_model_has_a_flaw(self) -> None:
+        """A version that serves, but cold, is not as it should be."""
+        path = os.path.join(self._write("one", 1), warm_up_requests.PATH)
+        os.mkdir(os.path.dirname(path))
+        with open(path, "wb") as file:
+            file.write(b"garbage")
+        code, output, (line,) = self._run(_Check.LOAD, self._config("one"))
+        self.assertEqual(code, 1)
+        self.assertIn("serving_default", output)
+        self.assertRegex(
+            line, "model one: version 1 can be served, but .*TFRecord"
         )
 
     def test_nothing_is_loaded_if_the_configuration_is_wrong(self) -> None:

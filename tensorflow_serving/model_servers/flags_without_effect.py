@@ -25,7 +25,6 @@ _REASONS: Final[Mapping[str, tuple[bool | int | str, str]]] = {
         "method_name",
     ),
     "flush_filesystem_caches": (True, "there are no caches of files"),
-    "num_request_iterations_for_warmup": (0, "there are no warm-up files yet"),
     "remove_unused_fields_from_bundle_metagraph": (
         True,
         "only what is in use is kept of a model's graph",

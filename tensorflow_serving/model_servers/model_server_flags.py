@@ -181,11 +181,6 @@ NUM_TFLITE_INTERPRETERS_PER_POOL = flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=_MAX_INTERPRETERS,
 )
-ENABLE_MODEL_WARMUP = flags.DEFINE_bool(
-    "enable_model_warmup",
-    True,
-    "Whether signatures that have no effect are run once before they serve.",
-)
 LOAD_OP_LIBRARIES = flags.DEFINE_list(
     "load_op_libraries",
     [],

@@ -21,6 +21,7 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
     text_files,
+    warm_up_flags,
 )
 from tensorflow_serving.rpc import channel_arguments, server_flags
 from tensorflow_serving.rpc import options as rpc_options
@@ -161,7 +162,7 @@ def core_options() -> server_core.Options:
         allows_labels_for_unavailable_models=(
             model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS.value
         ),
-        enables_warm_up=model_server_flags.ENABLE_MODEL_WARMUP.value,
+        warm_up=warm_up_flags.options(),
     )
 
 

@@ -32,10 +32,10 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.servables.tensorflow import (
     model_bundle_factory,
+    model_warm_up,
     served_model,
     session_bundle_config_pb2,
     session_bundle_source_adapter,
-    warm_up,
 )
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
@@ -75,8 +75,8 @@ class Options:
     model_load_timeout_seconds: float = 0.0
     # Whether labels may point at versions that are not available yet.
     allows_labels_for_unavailable_models: bool = False
-    # Whether signatures without an effect are run once before they serve.
-    enables_warm_up: bool = True
+    # How versions are warmed up before they serve; None: not at all.
+    warm_up: model_warm_up.Options | None = model_warm_up.Options()
 
 
 class ServerCore:
@@ -301,7 +301,7 @@ class ServerCore:
         )
         adapter = stack.enter_context(
             session_bundle_source_adapter.SessionBundleSourceAdapter(
-                factory, self._served
+                factory, self._served, lambda model: model.warning
             )
         )
         tracker = None
@@ -324,9 +324,10 @@ class ServerCore:
         self, bundle: session_bundle.SessionBundle[session_lib.Session]
     ) -> served_model.ServedModel:
         """Makes of a loaded bundle what is served."""
-        if self._options.enables_warm_up:
-            warm_up.warm_up(bundle)
-        return self._batching.served(bundle)
+        model = self._batching.served(bundle)
+        if self._options.warm_up is not None:
+            model_warm_up.warm_up(model, bundle, self._options.warm_up)
+        return model
 
     def _source_config(
         self, models: Sequence[model_configs.ModelConfig]

@@ -26,11 +26,13 @@ from tensorflow_serving.model_servers import (
     rest_api_flags,
     server,
     server_core,
+    warm_up_flags,
 )
 from tensorflow_serving.util import errors, program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
 flags.adopt_module_key_flags(rest_api_flags)
+flags.adopt_module_key_flags(warm_up_flags)
 flags.adopt_module_key_flags(flags_without_effect)
 
 # A thread that needs the interpreter while a load runs Python waits this long.

@@ -60,12 +60,17 @@ class TrialLoad:
         return not all(map(_is_final, self._states().values()))
 
     def problems(self) -> Iterator[str]:
-        """Yields which versions could not be loaded, and why."""
+        """Yields which versions do not serve, or have a flaw, and why."""
         for each, state in self._states().items():
             if state is None or state.manager_state is not _AVAILABLE:
                 yield (
                     f"model {each.name}: version {each.version} must become "
                     f"AVAILABLE; got {state or 'no sign of it'}"
+                )
+            elif state.warning:
+                yield (
+                    f"model {each.name}: version {each.version} can be "
+                    f"served, but has a flaw: {state.warning}"
                 )
 
     def table(self) -> str:

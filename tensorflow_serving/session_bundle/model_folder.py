@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import stat
-from typing import Final
+from typing import BinaryIO, Final
 
 from typing_extensions import Self
 
@@ -91,6 +91,15 @@ class ModelFolder:
         """Returns the content of a file.
 
         Raises:
+          FailedPreconditionError, FileNotFoundError: See open().
+        """
+        with self.open(name) as file:
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """Opens a file to read it.
+
+        Raises:
           FailedPreconditionError: It is not a regular file. Permanent.
           FileNotFoundError: There is no such file.
         """
@@ -103,8 +112,7 @@ class ModelFolder:
         except BaseException:
             os.close(descriptor)
             raise
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read()
+        return os.fdopen(descriptor, "rb")
 
     def require_regular(self, name: str) -> None:
         """Checks a file that somebody else is going to read.

@@ -68,6 +68,8 @@ def begin(
     rest = request.form.rest
     key = (
         _Plan,
+        version.name,
+        version.number,
         rest.model_spec.signature_name,
         tuple(rest.output_filter),
         as_content,

@@ -58,6 +58,8 @@ class ServedModel:
         self._bundle = bundle
         self._threads = threads
         self._batching = batching
+        # A flaw that does not keep it from answering; empty if there is none.
+        self.warning = ""
         self.signature_defs: Final = signature_defs.signature_defs(bundle)
         self._lock = threading.Lock()
         # Each has the queue of a signature, and its name as the key. Guarded by

@@ -11,9 +11,9 @@ Example:
 """
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
-from tensorflow_serving.core import simple_loader_source_adapter
+from tensorflow_serving.core import loader, simple_loader_source_adapter
 from tensorflow_serving.servables.tensorflow import warm_up
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.session_bundle import session_bundle
@@ -72,12 +72,14 @@ class SessionBundleSourceAdapter(
         self,
         factory: BundleFactory,
         prepare: Callable[[_Bundle], ServableT],
+        warning: Callable[[ServableT], str] = loader.no_warning,
     ) -> None: ...
 
     def __init__(
         self,
         factory: BundleFactory,
         prepare: Callable[[_Bundle], Closeable] = warmed_up,
+        warning: Callable[[Any], str] = loader.no_warning,
     ) -> None:
         """Takes what loads and what serves.
 
@@ -85,6 +87,7 @@ class SessionBundleSourceAdapter(
           factory: Loads; must stay open as long as versions are loaded.
           prepare: Makes of a loaded bundle what is served, and warms it up. If
             it raises, the bundle is closed and the load fails with that error.
+          warning: Returns a flaw of what is served; see Loader.
         """
 
         def create(path: str) -> Closeable:
@@ -99,4 +102,5 @@ class SessionBundleSourceAdapter(
             create,  # type: ignore[arg-type]
             factory.estimate_resource_requirement,
             lambda servable: servable.close(),
+            warning,
         )
