@@ -77,7 +77,8 @@ FILE_SYSTEM_POLL_WAIT_SECONDS = flags.DEFINE_float(
 NUM_LOAD_THREADS = flags.DEFINE_integer(
     "num_load_threads",
     0,
-    "How many versions are loaded at the same time; 0: one for each CPU.",
+    "How many versions are loaded at the same time; 0: one for each CPU, and "
+    "four at least.",
     lower_bound=0,
 )
 NUM_UNLOAD_THREADS = flags.DEFINE_integer(

@@ -34,6 +34,8 @@ from tensorflow_serving.tensorflow_c.protos import config_pb2
 from tensorflow_serving.util import errors
 
 _NUM_CPUS: Final = os.cpu_count() or 1
+# A load that hangs keeps its thread.
+_MIN_LOAD_THREADS: Final = 4
 _NUM_UNLOAD_THREADS: Final = 4
 # Without batching there is no reason to refuse a call that waits.
 _MANY: Final = 1 << 20
@@ -146,7 +148,7 @@ def core_options() -> server_core.Options:
         batching=batching(),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
-            or _NUM_CPUS,
+            or max(_NUM_CPUS, _MIN_LOAD_THREADS),
             num_unload_threads=model_server_flags.NUM_UNLOAD_THREADS.value
             or _NUM_UNLOAD_THREADS,
             max_num_load_retries=model_server_flags.MAX_NUM_LOAD_RETRIES.value,
