@@ -140,8 +140,9 @@ def open_session(
             ),
         )
         _log_devices(opened)
-        _place(opened, loaded)
-        if loaded.variables is not None:
+        if loaded.variables is None:
+            _place(opened, loaded)
+        else:
             _restore(opened, loaded, loaded.variables)
         _run_init_op(opened, loaded)
         _require_set(opened, loaded, check)
@@ -257,6 +258,8 @@ def _restore(
             },
         )
     except errors.ServingError as error:
+        # A run takes long to begin, so there is none before, only afterwards.
+        _place(opened, loaded)
         # The reader guesses at another format, which is not the point.
         cause, _, _ = variables.folder.readable(str(error)).partition(
             ": perhaps your file"
