@@ -37,7 +37,7 @@ def examples(document: json_document.Document) -> input_pb2.Input:
     if not isinstance(found, list) or not found:
         got = json_document.kind(found) if found else "none"
         raise errors.InvalidArgumentError(
-            f"'{_EXAMPLES}' must be a list with an example at least; got {got}"
+            f"'{_EXAMPLES}' must be a list with at least one example; got {got}"
         )
     made = [_example(each) for each in found]
     result = input_pb2.Input()

@@ -61,8 +61,8 @@ class JsonExamplesTest(parameterized.TestCase):
         self.assertIn("b", shared.examples[0].features.feature)
 
     @parameterized.named_parameters(
-        ("no_key", "{}", "an example at least; got none"),
-        ("no_example", '{"examples": []}', "an example at least; got none"),
+        ("no_key", "{}", "at least one example; got none"),
+        ("no_example", '{"examples": []}', "at least one example; got none"),
         ("not_a_list", '{"examples": {"x": 1}}', "got an object"),
         ("not_an_object", '{"examples": [1]}', "got a whole number"),
         ("context", '{"context": [], "examples": [{}]}', "got a list"),
@@ -70,7 +70,7 @@ class JsonExamplesTest(parameterized.TestCase):
     def test_request_without_examples_is_refused(
         self, text: str, error: str
     ) -> None:
-        """A request has one example at least, each an object."""
+        """A request has at least one example, each an object."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, error):
             _examples(text)
 

@@ -200,7 +200,7 @@ def _texts(name: str, array: npt.NDArray[Any], level: int) -> list[str]:
     if data_type.name(data_type.from_numpy(dtype)) in _FLOATS:
         return _floats(array.ravel())
     raise errors.UnimplementedError(
-        f"output {name} must have a dtype with a form in JSON; got "
+        f"output {name} must have a dtype that JSON can express; got "
         f"{data_type.name(data_type.from_numpy(dtype))}"
     )
 

@@ -79,7 +79,7 @@ def tensors(
 def _rows(instances: Any, dtypes: Dtypes) -> Tensors:
     if not isinstance(instances, list) or not instances:
         raise errors.InvalidArgumentError(
-            f"'{_INSTANCES}' must be a list with an item at least; got "
+            f"'{_INSTANCES}' must be a list with at least one item; got "
             f"{'no item' if instances == [] else json_document.kind(instances)}"
         )
     if not json_document.is_object(instances[0]):
@@ -154,7 +154,7 @@ def _flattened(name: str, value: Any) -> tuple[tuple[int, ...], Sequence[Any]]:
 
 
 def _array(name: str, values: Sequence[Any], dtype: int) -> npt.NDArray[Any]:
-    """Returns values as an array [values], if none has to be changed."""
+    """Returns an array of the values if none of them has to be changed."""
     form = data_type.name(dtype)
     if dtype == data_type.STRING:
         return _texts(name, values)
@@ -168,7 +168,7 @@ def _array(name: str, values: Sequence[Any], dtype: int) -> npt.NDArray[Any]:
         return np.array(values, found)
     if form != found.name or found.kind not in "iu":
         raise errors.UnimplementedError(
-            f"input {name} must have a dtype with a form in JSON; got {form}"
+            f"input {name} must have a dtype that JSON can express; got {form}"
         )
     _require_kinds(name, values, {int}, form)
     try:

@@ -152,14 +152,14 @@ class JsonTensorsTest(parameterized.TestCase):
     def test_type_without_a_form_is_unimplemented(self, name: str) -> None:
         """Clients of such models use gRPC."""
         with self.assertRaisesRegex(
-            errors.UnimplementedError, "a dtype with a form in JSON; got"
+            errors.UnimplementedError, "a dtype that JSON can express; got"
         ):
             _only("[1]", types_pb2.DataType.Value(name))
 
     @parameterized.named_parameters(
         ("neither", "{}", "Missing 'inputs' or 'instances' key"),
         ("both", '{"inputs": 1, "instances": [1]}', "got both"),
-        ("no_row", '{"instances": []}', "an item at least; got no item"),
+        ("no_row", '{"instances": []}', "at least one item; got no item"),
         ("rows_not_a_list", '{"instances": 1}', "got a whole number"),
         ("unnamed_rows", '{"instances": [1]}', "must name the inputs"),
         ("unnamed_columns", '{"inputs": [1]}', "must name the inputs"),

@@ -143,7 +143,7 @@ def encoding(number: int) -> Encoding:
     """
     if not 0 < number < 100:
         raise errors.InvalidArgumentError(
-            f"dtype of a tensor must be one of values; got {number}"
+            f"dtype of a tensor must be a type that has values; got {number}"
         )
     name = data_type.name(number)
     dtype = data_type.of_values(number)
@@ -318,8 +318,8 @@ def _to_bytes(text: object) -> bytes:
             return text.encode()
         except UnicodeEncodeError:  # a surrogate alone
             raise errors.InvalidArgumentError(
-                "elements of a tensor of texts must have a form in UTF-8; got "
-                "one that does not"
+                "elements of a tensor of texts must be encodable in UTF-8; got "
+                "one that is not"
             ) from None
     raise errors.InvalidArgumentError(
         "elements of a tensor of texts must be bytes or str; got "
@@ -347,7 +347,7 @@ def _shape(tensor: tensor_pb2.TensorProto) -> tuple[int, ...]:
     # numpy leaves out the zeros as well. No element has over 16 bytes.
     if 16 * math.prod(filter(None, shape)) > _MAX_SIZE:
         raise errors.InvalidArgumentError(
-            f"tensor_shape must be one of an array; got {list(shape)}"
+            f"tensor_shape must be the shape of an array; got {list(shape)}"
         )
     return shape
 

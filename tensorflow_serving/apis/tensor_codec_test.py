@@ -139,8 +139,8 @@ class TensorCodecTest(parameterized.TestCase):
         ("none", [2], 0, r"1 value, or 2 for shape \[2\]; got 0"),
         ("too_many", [2, 0], 1, r"no values for shape \[2, 0\]; got 1"),
         ("negative", [-1], 1, r"dimensions must be at least 0; got \[-1\]"),
-        ("huge", [2**31, 2**31], 1, "must be one of an array; got"),
-        ("huge_and_empty", [0, 2**62], 0, "must be one of an array; got"),
+        ("huge", [2**31, 2**31], 1, "must be the shape of an array; got"),
+        ("huge_and_empty", [0, 2**62], 0, "must be the shape of an array; got"),
         ("large", [2**40], 1, "must have at most 67108864 bytes; got shape"),
         ("many_dimensions", [1] * 65, 1, "at most 64 dimensions; got 65"),
     )
@@ -226,7 +226,7 @@ class TensorCodecTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (["a", 1], None, "bytes or str; got int"),
-        ("\ud800", None, "must have a form in UTF-8; got one that does not"),
+        ("\ud800", None, "must be encodable in UTF-8; got one that is not"),
         (np.zeros([2], np.float64), 1, "array must be of float32"),
         (np.array([1, None], object), None, "bytes or str; got int"),
         (np.zeros([2], "M8[s]"), None, "that TensorFlow has; got"),

@@ -131,7 +131,7 @@ class TensorMap(Generic[_Message]):
     """
 
     def __init__(self, message_class: type[_Message], field: str) -> None:
-        """Takes the class, and the name of its map of tensors."""
+        """Takes a class of messages, and the name of its map of tensors."""
         self._class: type[_Message] = message_class
         self._field = field
         self._number = message_class.DESCRIPTOR.fields_by_name[field].number

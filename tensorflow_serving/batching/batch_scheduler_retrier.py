@@ -38,7 +38,8 @@ class BatchSchedulerRetrier(
     """Hides short bursts from callers that can afford to wait.
 
     schedule() blocks for up to max_time_micros; an error other than
-    UnavailableError is passed on at once. All else is the wrapped scheduler's.
+    UnavailableError is passed on at once. Everything else is left to the
+    wrapped scheduler.
 
     Thread-safe.
     """

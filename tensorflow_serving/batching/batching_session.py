@@ -150,7 +150,7 @@ class BatchingSession:
           session: Runs the batches; thread-safe.
           create_scheduler: Called once, with the function that processes a
             batch; returns the scheduler, which close() closes.
-          clock: That of the scheduler; deadlines are its times.
+          clock: The scheduler's clock, by which deadlines are given.
           owns_session: Whether close() closes the session as well.
         """
         self._options = options

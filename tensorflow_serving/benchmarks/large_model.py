@@ -43,10 +43,15 @@ _ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "How often each is measured.", lower_bound=1
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 3.0, "How long, or for two calls at least.", lower_bound=0.1
+    "seconds",
+    3.0,
+    "How long to measure, for at least two calls.",
+    lower_bound=0.1,
 )
 _SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Of tensorflow_model_server, such as --enable_batching."
+    "server_flags",
+    "",
+    "Flags of tensorflow_model_server, such as --enable_batching.",
 )
 
 _NAME = "resnet"

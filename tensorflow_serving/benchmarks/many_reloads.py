@@ -43,7 +43,9 @@ _INTERVAL_SECONDS = flags.DEFINE_float(
     "interval_seconds", 1.0, "From one version to the next.", lower_bound=0.1
 )
 _SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Of tensorflow_model_server, such as --enable_batching."
+    "server_flags",
+    "",
+    "Flags of tensorflow_model_server, such as --enable_batching.",
 )
 _SERVER_LOG = flags.DEFINE_string(
     "server_log", None, "The file that the server logs to; by default nowhere."

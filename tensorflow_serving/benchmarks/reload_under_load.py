@@ -45,7 +45,9 @@ _POLL_SECONDS = flags.DEFINE_float(
     lower_bound=0.01,
 )
 _SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Of mnist_inference_2, such as --max_batch_size=64."
+    "server_flags",
+    "",
+    "Flags of mnist_inference_2, such as --max_batch_size=64.",
 )
 _SERVER_LOG = flags.DEFINE_string(
     "server_log", None, "The file that servers log to; by default nowhere."
@@ -60,7 +62,7 @@ _ROUNDS = flags.DEFINE_integer(
     lower_bound=0,
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 5.0, "How long each time.", lower_bound=0.1
+    "seconds", 5.0, "How long each load lasts.", lower_bound=0.1
 )
 _RATE = flags.DEFINE_float(
     "rate", 500.0, "Calls a second of the open load.", lower_bound=1.0

@@ -27,9 +27,9 @@ from tensorflow_serving.benchmarks import (
 )
 from tensorflow_serving.util import errors, program, progress
 
-_MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "What is served.")
+_MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "Model to serve.")
 _SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Of mnist_inference, such as --max_batch_size=64."
+    "server_flags", "", "Flags of mnist_inference, such as --max_batch_size=64."
 )
 _CONCURRENCIES = flags.DEFINE_multi_integer(
     "concurrency", [1, 64, 256], "Calls in flight of a closed load.", 1

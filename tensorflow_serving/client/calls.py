@@ -42,7 +42,7 @@ class Model:
     # By default the newest one. Not both.
     version: int | None = None
     label: str = ""
-    # By default that of the server, "serving_default".
+    # The default is the server's, "serving_default".
     signature: str = ""
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import grpc
 
 from tensorflow_serving.util import errors
 
-# gRPC makes no more attempts than these, whatever it is asked for.
+# gRPC makes at most this many attempts, whatever it is asked for.
 _MAX_ATTEMPTS: Final = 5
 # With pauses under a millisecond, gRPC 1.85 loses some of the attempts, and the
 # call waits for its deadline.

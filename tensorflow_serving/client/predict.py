@@ -44,7 +44,7 @@ _PRIVATE_KEY_FILE = flags.DEFINE_string(
     "private_key_file", "", "Key of this client in PEM; implies --tls."
 )
 _CERTIFICATE_CHAIN_FILE = flags.DEFINE_string(
-    "certificate_chain_file", "", "Its certificate in PEM."
+    "certificate_chain_file", "", "Certificate of this client in PEM."
 )
 
 

@@ -12,7 +12,7 @@ from tensorflow_serving.core import servable
 
 T = TypeVar("T")
 
-# How many places open handles were taken at are listed.
+# At most this many places are listed where open handles were taken.
 _MAX_PLACES: Final = 3
 
 

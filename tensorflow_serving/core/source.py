@@ -37,7 +37,7 @@ class Source(abc.ABC, Generic[T]):
     def set_aspired_versions_callback(
         self, callback: AspiredVersionsCallback[T]
     ) -> None:
-        """Sets whom to tell. The source may call it at once, on any thread.
+        """Sets the callback, which the source may call at once, on any thread.
 
         Raises:
           FailedPreconditionError: It was set before. Permanent.

@@ -90,7 +90,7 @@ class Unloads:
             return len(self._unloads)
 
     def add(self, unload: Unload) -> None:
-        """Counts an unload in, which request() is to follow soon."""
+        """Counts an unload for which request() will soon be called."""
         with self._ended:
             self._unloads.add(unload)
 

@@ -55,7 +55,7 @@ class Archive:
           folders: Where to look; at least one.
 
         Raises:
-          UnavailableError: A file is nowhere to be had.
+          UnavailableError: A file can neither be found nor downloaded.
         """
         contents = {name: self._find(name, folders) for name in names}
         missing = [name for name in names if contents[name] is None]

@@ -20,7 +20,7 @@ from tensorflow_serving.batching import (
 )
 
 MAX_BATCH_SIZE = flags.DEFINE_integer(
-    "max_batch_size", 64, "The most images in a batch.", lower_bound=1
+    "max_batch_size", 64, "Largest number of images in a batch.", lower_bound=1
 )
 BATCH_TIMEOUT_MICROS = flags.DEFINE_integer(
     "batch_timeout_micros",

@@ -29,7 +29,7 @@ from tensorflow_serving.rpc import client_channel
 from tensorflow_serving.util import errors, program, progress
 
 _CONCURRENCY = flags.DEFINE_integer(
-    "concurrency", 1, "The most calls in flight.", lower_bound=1
+    "concurrency", 1, "Largest number of calls in flight.", lower_bound=1
 )
 _NUM_TESTS = flags.DEFINE_integer(
     "num_tests", 100, "Number of test images.", lower_bound=1, upper_bound=10000

@@ -91,7 +91,7 @@ def _serve(export_dir: str, this_worker: worker.Worker | None) -> None:
     termination = signals.Termination(ignores_the_next=this_worker is not None)
     with this_worker or contextlib.nullcontext():
         with termination.ending_at_once():
-            # Late, for the sake of a supervisor, and of a signal meanwhile.
+            # Late: a supervisor does without it, and signals end the import.
             from tensorflow_serving.example import mnist_static_server
 
             gc.freeze()  # see program.run()

@@ -139,7 +139,7 @@ def read_data_sets(
       seed: See DataSet.
 
     Raises:
-      UnavailableError: MNIST was asked for and cannot be had.
+      UnavailableError: MNIST was asked for and cannot be found.
     """
     mnist = _read_mnist(("train", "t10k"), work_dir, dataset)
     if mnist is None:

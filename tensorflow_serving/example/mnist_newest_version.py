@@ -1,4 +1,4 @@
-"""Classifies images with the version that is the newest by then."""
+"""Classifies images with the version that is newest when they run."""
 
 import functools
 from typing import Any

@@ -56,7 +56,7 @@ def svg(lines: Sequence[Line]) -> str:
 
 
 def _rows(line: Line) -> Iterator[str]:
-    """Yields what is in the elements of the rows that a line takes."""
+    """Yields the content of each row that a line takes."""
     prompt = "$ " if line.kind is _Kind.COMMAND else ""
     texts = [
         part

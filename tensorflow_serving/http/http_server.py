@@ -117,7 +117,7 @@ class HttpServer:
             )
 
     def join(self) -> bool:
-        """Returns at the end; whether every request was answered."""
+        """Waits for the end; returns whether every request was answered."""
         if self._thread.is_alive():
             self._thread.join()
         self._listener.close()
@@ -367,7 +367,7 @@ class _Body:
 
 
 def _accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Returns whether a client takes gzip; a weight of 0 says that not."""
+    """Returns whether a client takes gzip; with a weight of 0 it does not."""
     for name, value in headers:
         if name == b"accept-encoding":
             for coding in value.lower().split(b","):

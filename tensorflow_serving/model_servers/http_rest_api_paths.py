@@ -81,5 +81,5 @@ def _decoded(name: str) -> str:
         return urllib.parse.unquote(name, errors="strict")
     except UnicodeDecodeError:
         raise errors.InvalidArgumentError(
-            f"name must be UTF-8 in percent signs; got {name}"
+            f"name must be percent-encoded UTF-8; got {name}"
         ) from None

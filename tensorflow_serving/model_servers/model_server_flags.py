@@ -28,7 +28,7 @@ GRPC_SOCKET_PATH = flags.DEFINE_string(
 MODEL_NAME = flags.DEFINE_string(
     "model_name",
     "default",
-    "Name in requests of the model of --model_base_path.",
+    "Name by which requests call the model of --model_base_path.",
 )
 MODEL_BASE_PATH = flags.DEFINE_string(
     "model_base_path",
@@ -54,7 +54,7 @@ ENABLE_BATCHING = flags.DEFINE_bool(
 BATCHING_PARAMETERS_FILE = flags.DEFINE_string(
     "batching_parameters_file",
     "",
-    "File with BatchingParameters in text format; wants --enable_batching.",
+    "File with BatchingParameters in text format; needs --enable_batching.",
 )
 ENABLE_PER_MODEL_BATCHING_PARAMETERS = flags.DEFINE_bool(
     "enable_per_model_batching_parameters",
@@ -108,7 +108,7 @@ MODEL_LOAD_TIMEOUT_SECONDS = flags.DEFINE_float(
 MAX_MEMORY_BYTES = flags.DEFINE_integer(
     "max_memory_bytes",
     0,
-    "What all models may take together, by their estimates; 0: any amount.",
+    "Memory that all models may take together, by estimate; 0: no limit.",
     lower_bound=0,
 )
 TENSORFLOW_SESSION_PARALLELISM = flags.DEFINE_integer(
@@ -203,7 +203,7 @@ SSL_CONFIG_FILE = flags.DEFINE_string(
 GRPC_MAX_MESSAGE_BYTES = flags.DEFINE_integer(
     "grpc_max_message_bytes",
     2**31 - 1,
-    "The largest request.",
+    "Largest request, in bytes.",
     lower_bound=1,
     upper_bound=2**31 - 1,
 )

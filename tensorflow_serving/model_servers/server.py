@@ -104,8 +104,8 @@ def _server(
     except errors.UnavailableError as error:
         raise errors.UnavailableError(
             "--port must be a free port, --host an address of this machine, "
-            "and --grpc_socket_path the path of a socket that nobody has; "
-            f"{error}"
+            "and --grpc_socket_path the path of a socket that nobody else "
+            f"uses; {error}"
         ) from None
 
 

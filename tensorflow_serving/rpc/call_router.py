@@ -432,5 +432,5 @@ class CallRouter:
 
 def _one_message_error(what: str) -> errors.ServingError:
     return errors.UnimplementedError(
-        f"request must be one message, and all of it; got {what}"
+        f"request must be exactly one whole message; got {what}"
     )

@@ -54,7 +54,7 @@ def read(head: header_block.Head) -> RequestHead:
         return RequestHead(
             "",
             error=errors.ResourceExhaustedError(
-                "metadata must be smaller, names and values together; got too "
+                "metadata must be smaller, counting names and values; got too "
                 "many bytes"
             ),
         )

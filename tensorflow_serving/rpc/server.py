@@ -92,8 +92,8 @@ class Server:
             except (RuntimeError, OSError, ValueError) as error:
                 self.stop(0)
                 raise errors.UnavailableError(
-                    "address must be free, of this machine, and allowed to "
-                    f"this user; got {each} ({_reason(error)})"
+                    "address must be free, belong to this machine and be "
+                    f"allowed for this user; got {each} ({_reason(error)})"
                 ) from None
 
     @property

@@ -352,7 +352,7 @@ class WireLaneServerProtocolTest(_ServerTestCase):
         self._check_failure(
             self._respond(data),
             _Code.UNIMPLEMENTED,
-            "^request must be one message, and all of it",
+            "^request must be exactly one whole message",
         )
 
     def test_half_a_message_ends_a_stream_of_requests(self) -> None:

@@ -39,8 +39,8 @@ class SharedPort:
             self._socket = _bind(address)
         except (OSError, ValueError):
             raise errors.UnavailableError(
-                "address must be free, of this machine, and allowed to this "
-                f"user; got {address}"
+                "address must be free, belong to this machine and be allowed "
+                f"for this user; got {address}"
             ) from None
         self._port = int(self._socket.getsockname()[1])
 

@@ -324,7 +324,7 @@ class Graph:
                     waiting.append(before)
 
     def _require_plausible(self) -> None:
-        """Checks what TensorFlow does not check before it makes use of it."""
+        """Checks values that TensorFlow uses without a check."""
         for name in self.content.broken_loops:
             raise errors.InvalidArgumentError(
                 f"operation {name} of a loop must have two inputs; got more"

@@ -61,7 +61,7 @@ class InvalidArgumentError(ServingError):
 
 
 class DeadlineExceededError(ServingError):
-    """The time of the caller ran out. Transient."""
+    """The deadline of the caller has passed. Transient."""
 
     code = StatusCode.DEADLINE_EXCEEDED
 

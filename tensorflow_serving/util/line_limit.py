@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-# So many lines of a kind, in so many seconds.
+# At most this many lines of one kind, within this many seconds.
 _MAX_LINES: Final = 10
 _WINDOW_SECONDS: Final = 10.0
 # How many kinds are remembered.

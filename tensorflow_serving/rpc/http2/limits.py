@@ -87,7 +87,7 @@ class Limits:
     # A call that was answered earns one more: a client that sends each call
     # twice, and takes back the slower one, does no harm.
     resets: Rate = Rate(burst=1024, per_second=200)
-    # Settings are sent once, and changed hardly ever.
+    # Settings are sent once, and hardly ever changed.
     settings: Rate = Rate(burst=100, per_second=10)
     # Clients measure the delay of a connection with them, once a round trip.
     pings: Rate = Rate(burst=2_000, per_second=1_000)

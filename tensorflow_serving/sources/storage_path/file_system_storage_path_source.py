@@ -76,7 +76,7 @@ class FileSystemStoragePathSource(source.Source[str]):
 
         Args:
           config: What to look after, and how often.
-          event_bus: Of the manager, if there is one.
+          event_bus: The bus of the manager, if there is one.
           clock: Says when to look.
           stall_clock: Says when a look takes too long.
         """

@@ -35,7 +35,7 @@ from tensorflow_serving.sources.storage_path import (
 from tensorflow_serving.util import event_bus as event_bus_lib
 from tensorflow_serving.util import signals
 
-# How often it is said that there is no version yet.
+# Interval between lines that say that there is no version yet.
 _SECONDS_BETWEEN_LINES = 10.0
 
 _AVAILABLE = servable.ManagerState.AVAILABLE

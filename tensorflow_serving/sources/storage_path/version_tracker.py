@@ -49,7 +49,7 @@ class _Look:
 
     # As they are now, without the others below.
     seen: Mapping[int, _Version]
-    # More that were never whole than are reported.
+    # Never whole, and beyond the number of those that are reported.
     others: Mapping[int, _Version]
     # Those that vanished while they were looked at.
     gone: frozenset[int]
