@@ -8,7 +8,7 @@ nothing; --check=load also loads the models, and shows them as a table.
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from tensorflow_serving.core import servable
@@ -19,12 +19,12 @@ from tensorflow_serving.model_servers import (
     rest_server,
     server_core,
     ssl_files,
+    supervision,
     trial_load,
     version_labels,
 )
 from tensorflow_serving.rpc import listener, server_flags, shutdown
 from tensorflow_serving.sources.storage_path import (
-    storage_path_config,
     version_folder,
 )
 from tensorflow_serving.util import errors
@@ -86,6 +86,8 @@ def _problems() -> Iterator[str]:
     if not problems:
         models = options.models()
         yield from _problem_of(lambda: _require_labels(models))
+        if model_server_flags.NUM_WORKERS.value > 1:
+            yield from _problem_of(lambda: supervision.require_memory(models))
         for model in models:
             yield from _problems_of_model(model)
 
@@ -156,7 +158,7 @@ def _problems_of_model(model: model_configs.ModelConfig) -> Iterator[str]:
     """Yields what is wrong with the versions of a model that are wanted."""
     try:
         found = version_folder.find_versions(model.base_path).paths
-        wanted = _wanted(model.version_policy, found)
+        wanted = model_configs.wanted_versions(model.version_policy, found)
     except errors.ServingError as error:
         yield f"model {model.name}: {error}"
         return
@@ -180,20 +182,8 @@ def _problems_of_model(model: model_configs.ModelConfig) -> Iterator[str]:
             yield f"model {model.name}: {error}"
 
 
-def _wanted(
-    policy: storage_path_config.VersionPolicy, found: Mapping[int, str]
-) -> Sequence[int]:
-    """Returns the versions that a policy chooses."""
-    if isinstance(policy, storage_path_config.Specific):
-        return policy.versions
-    versions = sorted(found)
-    if isinstance(policy, storage_path_config.Latest):
-        return versions[-policy.num_versions :]
-    return versions
-
-
 def _ids(model: model_configs.ModelConfig) -> Iterator[servable.ServableId]:
     """Yields the versions that a server loads of a model."""
     found = version_folder.find_versions(model.base_path).paths
-    for version in _wanted(model.version_policy, found):
+    for version in model_configs.wanted_versions(model.version_policy, found):
         yield servable.ServableId(model.name, version)

@@ -39,6 +39,7 @@ from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     get_model_status,
     http_rest_api_paths,
+    served_models,
     server_core,
 )
 from tensorflow_serving.servables.tensorflow import (
@@ -94,16 +95,26 @@ class HttpRestApiHandler:
         core: server_core.ServerCore,
         options: Options = Options(),
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        *,
+        served: served_models.ServedModels | None = None,
     ) -> None:
-        """Takes a core, which the caller closes after the server."""
+        """Makes the API of some models.
+
+        Args:
+          core: The models to run; the caller closes it after the server.
+          options: See Options.
+          clock: For the deadlines of calls.
+          served: The models of all processes; None if this one is alone.
+        """
         self._core = core
+        self._served = core if served is None else served
         self._options = options
         self._clock = clock
         # Whether the process is about to end; readiness tells.
         self.is_draining = False
         self._pages: Mapping[str, Callable[[], messages.Response]] = {
             "/healthz": self._alive,
-            "/readyz": lambda: self._ready(core.model_names),
+            "/readyz": lambda: self._ready(self._served.model_names),
             "/v1/config": self._config,
             "/v1/models": self._list_models,
         }
@@ -227,7 +238,7 @@ class HttpRestApiHandler:
         self, spec: model_pb2.ModelSpec
     ) -> get_model_status_pb2.GetModelStatusResponse:
         return get_model_status.get_model_status(
-            self._core,
+            self._served,
             get_model_status_pb2.GetModelStatusRequest(model_spec=spec),
         )
 
@@ -252,7 +263,7 @@ class HttpRestApiHandler:
             {
                 "models": [
                     {"name": name, **self._states(name)}
-                    for name in sorted(self._core.model_names)
+                    for name in sorted(self._served.model_names)
                 ]
             }
         )
@@ -260,7 +271,7 @@ class HttpRestApiHandler:
     def _config(self) -> messages.Response:
         """Lists the models as OpenVINO Model Server does."""
         return _of_values(
-            {name: self._states(name) for name in self._core.model_names}
+            {name: self._states(name) for name in self._served.model_names}
         )
 
     def _states(self, name: str) -> dict[str, Any]:
@@ -288,7 +299,7 @@ class HttpRestApiHandler:
     def _unready(self, name: str) -> str:
         """Returns why a model cannot be called; empty if it can."""
         try:
-            states = self._core.states(name)
+            states = self._served.states(name)
         except errors.NotFoundError as error:
             return str(error)
         if any(each.manager_state is _AVAILABLE for each in states.values()):

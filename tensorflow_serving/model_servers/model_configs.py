@@ -152,6 +152,18 @@ def read(path: str) -> model_server_config_pb2.ModelServerConfig:
         ) from None
 
 
+def wanted_versions(
+    policy: storage_path_config.VersionPolicy, found: Mapping[int, str]
+) -> Sequence[int]:
+    """Returns the versions that a policy chooses."""
+    if isinstance(policy, storage_path_config.Specific):
+        return policy.versions
+    versions = sorted(found)
+    if isinstance(policy, storage_path_config.Latest):
+        return versions[-policy.num_versions :]
+    return versions
+
+
 def names(models: Sequence[ModelConfig]) -> list[str]:
     """Returns the names of models, in order."""
     return [model.name for model in models]

@@ -18,12 +18,20 @@ _MAX_INTERPRETERS: Final = 1024
 PORT = flags.DEFINE_integer(
     "port",
     8500,
-    "TCP port for gRPC; 0: none, then --grpc_socket_path must be given.",
+    "TCP port for gRPC; 0: none with --grpc_socket_path and one worker, "
+    "otherwise one that is free, which is printed.",
     lower_bound=0,
     upper_bound=_MAX_PORT,
 )
 GRPC_SOCKET_PATH = flags.DEFINE_string(
     "grpc_socket_path", "", "UNIX socket for gRPC, in addition to --port."
+)
+NUM_WORKERS = flags.DEFINE_integer(
+    "num_workers",
+    1,
+    "How many processes serve on the port, each with a copy of all models; one "
+    "of them has the UNIX socket.",
+    lower_bound=1,
 )
 MODEL_NAME = flags.DEFINE_string(
     "model_name",
@@ -283,10 +291,6 @@ for _name, _default in _NOT_OFFERED.items():
     )
 
 
-def _is_socket_there(values: Mapping[str, Any]) -> bool:
-    return bool(values["port"] or values["grpc_socket_path"])
-
-
 def _are_parameters_used(values: Mapping[str, Any]) -> bool:
     return values["enable_batching"] or not values["batching_parameters_file"]
 
@@ -302,11 +306,6 @@ def _is_parallelism_clear(values: Mapping[str, Any]) -> bool:
     return not all(values.values())
 
 
-flags.register_multi_flags_validator(
-    [PORT, GRPC_SOCKET_PATH],
-    _is_socket_there,
-    "--port or --grpc_socket_path must be given",
-)
 flags.register_multi_flags_validator(
     [ENABLE_BATCHING, BATCHING_PARAMETERS_FILE],
     _are_parameters_used,

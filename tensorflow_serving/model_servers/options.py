@@ -289,9 +289,11 @@ def _channel_arguments() -> str:
 
 def _addresses() -> tuple[str, ...]:
     addresses = []
-    if port := model_server_flags.PORT.value:
+    port = model_server_flags.PORT.value
+    path = model_server_flags.GRPC_SOCKET_PATH.value
+    if port or not path or model_server_flags.NUM_WORKERS.value > 1:
         addresses.append(server_flags.address(port))
-    if path := model_server_flags.GRPC_SOCKET_PATH.value:
+    if path:
         addresses.append(f"unix:{path}")
     return tuple(addresses)
 

@@ -17,6 +17,7 @@ from tensorflow_serving.http import http_server
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
+    served_models,
     server_core,
     ssl_files,
 )
@@ -52,6 +53,8 @@ class RestServer:
         core: server_core.ServerCore,
         options: Options,
         other: shutdown_lib.Stoppable,
+        *,
+        served: served_models.ServedModels | None = None,
     ) -> None:
         """Takes an address; requests are answered from start() on.
 
@@ -59,6 +62,7 @@ class RestServer:
           core: The models; closed by the caller, after this.
           options: See Options.
           other: The server that stop() stops as well.
+          served: The models of all processes; None if this one is alone.
 
         Raises:
           UnavailableError: The address cannot be taken.
@@ -66,7 +70,7 @@ class RestServer:
         """
         self._other = other
         self._handler = http_rest_api_handler.HttpRestApiHandler(
-            core, options.api
+            core, options.api, served=served
         )
         tls = None
         if options.ssl is not None:

@@ -17,6 +17,7 @@ from tensorflow_serving.model_servers import (
     prediction_service,
     profiler_service,
     rest_server,
+    served_models,
     server_core,
     ssl_files,
 )
@@ -42,6 +43,10 @@ class Options:
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
     # None: no REST API.
     rest: rest_server.Options | None = None
+    # Whether other processes listen on the port as well.
+    reuse_port: bool = False
+    # Called about once a second as long as calls are answered.
+    heartbeat: Callable[[], None] | None = None
     # Whether callers may record profiles, and have them written to a folder.
     can_be_profiled: bool = False
     # Whether Predict answers with tensor_content.
@@ -52,7 +57,9 @@ def serve(
     core: server_core.ServerCore,
     options: Options,
     termination: signals.Termination,
-    on_running: Callable[[], None],
+    on_running: Callable[[int], None],
+    *,
+    served: served_models.ServedModels | None = None,
 ) -> None:
     """Serves the models of a core until a signal comes.
 
@@ -64,41 +71,46 @@ def serve(
       core: The models.
       options: See Options.
       termination: Waits for the signal.
-      on_running: Called once calls are answered.
+      on_running: Called with the port once calls are answered.
+      served: The models of all processes; None if this one is alone.
 
     Raises:
       UnavailableError: An address cannot be taken.
       InvalidArgumentError: An SSLConfig is not what it should be.
     """
     termination.end_within(options.shutdown.max_seconds)
+    models = core if served is None else served
     with contextlib.ExitStack() as stack:
         tls = None
         if options.ssl is not None:
             tls = stack.enter_context(ssl_files.tls_options(options.ssl))
-        server = stack.enter_context(_server(core, options, tls))
+        server = stack.enter_context(_server(core, models, options, tls))
         health = stack.enter_context(
-            model_health.ModelHealth(core, server.health)
+            model_health.ModelHealth(models, server.health)
         )
         stoppable: shutdown_lib.Stoppable = server
         if options.rest is not None:
-            rest = rest_server.RestServer(core, options.rest, server)
+            rest = rest_server.RestServer(
+                core, options.rest, server, served=models
+            )
             stoppable = stack.enter_context(rest)
             rest.start()
         server.start()
         health.update()
-        on_running()
+        on_running(server.port)
         options.shutdown.wait_and_stop(stoppable, termination)
 
 
 def _server(
     core: server_core.ServerCore,
+    served: served_models.ServedModels,
     options: Options,
     tls: options_lib.TlsOptions | None,
 ) -> server_lib.Server:
     try:
         return server_lib.Server(
             options.addresses,
-            _services(core, options),
+            _services(core, served, options),
             _rpc_options(options, tls),
         )
     except errors.UnavailableError as error:
@@ -110,13 +122,15 @@ def _server(
 
 
 def _services(
-    core: server_core.ServerCore, options: Options
+    core: server_core.ServerCore,
+    served: served_models.ServedModels,
+    options: Options,
 ) -> Sequence[call.Service]:
     services = [
         prediction_service.PredictionService(
             core, answers_as_content=options.answers_as_content
         ).service(),
-        model_service.ModelService(core).service(),
+        model_service.ModelService(served).service(),
     ]
     if options.can_be_profiled:
         services.append(profiler_service.ProfilerService().service())
@@ -134,5 +148,7 @@ def _rpc_options(
             max_request_bytes=options.max_request_bytes,
             tls=tls,
             starts_serving=False,
+            reuse_port=options.reuse_port,
+            heartbeat=options.heartbeat,
         ),
     )

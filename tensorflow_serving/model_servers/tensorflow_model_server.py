@@ -10,6 +10,7 @@ than the newest one, give a --model_config_file.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import sys
@@ -25,9 +26,10 @@ from tensorflow_serving.model_servers import (
     options,
     rest_api_flags,
     server,
-    server_core,
+    supervision,
     warm_up_flags,
 )
+from tensorflow_serving.rpc import worker
 from tensorflow_serving.util import errors, program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
@@ -39,15 +41,18 @@ flags.adopt_module_key_flags(flags_without_effect)
 _SWITCH_SECONDS = 1e-4
 
 
-def _say_running(server_options: server.Options) -> None:
+def _say_running(server_options: server.Options, port: int) -> None:
     for address in server_options.addresses:
-        shown = _shown(address)
+        shown = _shown(address, port)
         print(f"Running gRPC ModelServer, listening on {shown}", flush=True)
     if rest := server_options.rest:
-        print(f"Exporting HTTP/REST API at {_shown(rest.address)}", flush=True)
+        shown = _shown(rest.address, port)
+        print(f"Exporting HTTP/REST API at {shown}", flush=True)
 
 
-def _shown(address: str) -> str:
+def _shown(address: str, port: int) -> str:
+    if address.endswith(":0"):
+        address = f"{address[:-1]}{port}"
     return f"0.0.0.0{address}" if address.startswith(":") else address
 
 
@@ -61,34 +66,54 @@ def main(argv: Sequence[str]) -> int:
         print("TensorFlow ModelServer: 0.1")
         print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
         return 0
-    flags_without_effect.warn()
+    this_worker = worker.Worker.from_environment()
+    if this_worker is None:
+        flags_without_effect.warn()
     if model_server_flags.CHECK.value:
         return check.run(model_server_flags.CHECK.value)
-    termination = signals.Termination()
+    termination = signals.Termination(ignores_the_next=this_worker is not None)
     termination.call_on_hangup(lambda: None)  # until it has a meaning
+    if this_worker is None and model_server_flags.NUM_WORKERS.value > 1:
+        return supervision.supervise(termination, _say_running)
+    _serve(this_worker, termination)
+    return 0
+
+
+def _serve(
+    this_worker: worker.Worker | None, termination: signals.Termination
+) -> None:
+    """Serves in this process until a signal comes."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
-    server_options = options.server_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
-            core = stack.enter_context(
-                server_core.ServerCore(options.core_options(), options.models())
+            member = (
+                supervision.join(this_worker, stack)
+                if this_worker
+                else supervision.alone(stack)
             )
         poller = stack.enter_context(
             config_poller.ConfigPoller(
-                core,
-                options.changed_models,
-                model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value,
+                member.models, options.changed_models, member.poll_seconds
             )
         )
         termination.call_on_hangup(poller.poll_soon)
         server.serve(
-            core,
-            server_options,
+            member.core,
+            member.options,
             termination,
-            lambda: _say_running(server_options),
+            functools.partial(_running, this_worker, member.options),
+            served=member.models,
         )
-    return 0
+
+
+def _running(
+    this_worker: worker.Worker | None, server_options: server.Options, port: int
+) -> None:
+    if this_worker is None:
+        _say_running(server_options, port)
+    else:
+        this_worker.ready()
 
 
 if __name__ == "__main__":

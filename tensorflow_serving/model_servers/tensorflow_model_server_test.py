@@ -220,6 +220,19 @@ class ModelServerTest(parameterized.TestCase):
         ):
             own.reload(models)
 
+    def test_server_without_an_address_picks_a_port(self) -> None:
+        """The line that says so names the port."""
+        base_path = self._write(written_models.SAVED_MODEL_TF2, "m", 1)
+        server = self._start(
+            "--model_name=m",
+            f"--model_base_path={base_path}",
+            "--grpc_socket_path=",
+        )
+        self.assertGreater(server.port, 0)
+        server.wait_for_log(_AVAILABLE.format("m", 1))
+        with client.Client(options.Options(server.address)) as own:
+            self.assertEqual(_version(own, "m"), 1)
+
     def test_server_without_its_model_waits_and_ends(self) -> None:
         """A missing base path is no reason to end, nor to refuse to end."""
         server = self._start(
@@ -260,11 +273,6 @@ class ModelServerTest(parameterized.TestCase):
                 "--batching_parameters_file=/no/such/file",
             ],
             "--batching_parameters_file must be a file",
-        ),
-        (
-            "no_port",
-            ["--model_base_path=/m", "--port=0", "--grpc_socket_path="],
-            "--port or --grpc_socket_path",
         ),
         (
             "config_that_is_lost",

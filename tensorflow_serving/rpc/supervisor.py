@@ -244,6 +244,11 @@ class Supervisor:
                 thread.join()
         return is_clean
 
+    def send_to_one(self, number: signal.Signals) -> bool:
+        """Sends a signal to a worker that is ready; returns whether one is."""
+        with self._lock:
+            return self._workers.send_to_one(number)
+
     def __enter__(self) -> "Supervisor":
         """Returns itself."""
         return self

@@ -70,6 +70,14 @@ class WorkerSet:
         for process in self._processes:
             process.send_signal(number)
 
+    def send_to_one(self, number: signal.Signals) -> bool:
+        """Sends a signal to a process that is ready; returns whether one is."""
+        for process in self._processes:
+            if process.heartbeats is not None:
+                process.send_signal(number)
+                return True
+        return False
+
     def end_silent(self, now: float) -> Iterator[str]:
         """Sends signals to those that are silent; yields lines for the log."""
         for process in self._processes:

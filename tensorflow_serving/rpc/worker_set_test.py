@@ -63,6 +63,17 @@ class WorkerSetTest(absltest.TestCase):
         self.assertEqual(self.workers.next_silence(), 18.0)
         self.assertEqual(list(self.workers.end_silent(17.9)), [])
 
+    def test_signal_for_one_is_for_a_worker_that_is_ready(self) -> None:
+        """One that loads might be ended by it."""
+        self.assertFalse(self.workers.send_to_one(signal.SIGHUP))
+        first, second = self.processes
+        self.workers.receive(second, worker.READY, 0.0)
+        self.assertTrue(self.workers.send_to_one(signal.SIGHUP))
+        second.wait_for_end()
+        self.assertEqual(self.workers.remove(second), -signal.SIGHUP)
+        self.assertEqual(len(self.workers), 1)
+        self.assertIsNone(first.heartbeats)
+
     def test_process_that_has_ended_is_removed(self) -> None:
         """An ended process is removed; a failed start leaves nothing."""
         ended = worker_process.WorkerProcess([sys.executable, "-c", ""])
