@@ -1,8 +1,10 @@
 """Calls that came together and ask a version of a model for the same thing."""
 
+import contextlib
+import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,53 @@ _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Run:
+    """Tasks that ran together, and their outputs."""
+
+    tasks: Sequence[batched_function.FunctionTask]
+    outputs: inference.Outputs
+    timing: run_timing.RunTiming
+
+
+class Round:
+    """The runs on one thread that are answered together, at their end.
+
+        with round_.answered_together():
+            queue.schedule_all(tasks)
+
+    Without batching, many short runs follow each other on the thread of the
+    server, which sends nothing in between. So their responses can as well be
+    made all at once, which costs less for each. Runs on other threads do not
+    wait.
+    """
+
+    def __init__(self) -> None:
+        """Makes a round that has not begun."""
+        self._thread_id: int | None = None
+        # Only accessed by that thread.
+        self._runs: dict[CallGroup, list[_Run]] = {}
+
+    @contextlib.contextmanager
+    def answered_together(self) -> Iterator[None]:
+        """Keeps runs on this thread in the block, and answers them after it."""
+        self._thread_id = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._thread_id = None
+            runs_of_groups, self._runs = self._runs, {}
+            for group, runs in runs_of_groups.items():
+                group.answer(runs)
+
+    def keep(self, group: "CallGroup", run: _Run) -> bool:
+        """Returns whether a run is one of the round, to be answered later."""
+        if threading.get_ident() != self._thread_id:
+            return False
+        self._runs.setdefault(group, []).append(run)
+        return True
+
+
 class CallGroup:
     """The caller of the tasks of some calls, in the sense of BatchedFunction.
 
@@ -34,6 +83,7 @@ class CallGroup:
         handle: _Handle,
         begun: inference.Inference,
         first_call: call_lib.Call,
+        this_round: Round,
     ) -> None:
         """Takes over the handle, if the inputs of the first call fit.
 
@@ -42,6 +92,7 @@ class CallGroup:
         """
         self._handle = handle
         self._inference = begun
+        self._round = this_round
         self.queue = begun.queue
         # Whether further calls of the same form may be added.
         self.is_shared = begun.is_shared
@@ -78,11 +129,40 @@ class CallGroup:
         timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
+        run = _Run(tasks, outputs, timing)
+        if not self._round.keep(self, run):
+            self.answer([run])
+
+    def answer(self, runs: Sequence[_Run]) -> None:
+        """Answers the calls of runs; all at once if their outputs are alike."""
+        kinds = {
+            (len(run.tasks), *[array.shape for array in run.outputs])
+            for run in runs
+        }
+        if len(runs) == 1 or len(kinds) > 1 or () in kinds.pop():
+            for run in runs:
+                self._answer(run.tasks, run.outputs, [run])
+            return
+        self._answer(
+            [task for run in runs for task in run.tasks],
+            [
+                np.concatenate(arrays)
+                for arrays in zip(*(run.outputs for run in runs), strict=True)
+            ],
+            runs,
+        )
+
+    def _answer(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        outputs: inference.Outputs,
+        runs: Sequence[_Run],
+    ) -> None:
         try:
             responses = self._inference.respond(outputs, len(tasks))
             calls: list[call_lib.Call] = [task.context for task in tasks]
             if call_timing.is_wanted_by_any([each.metadata for each in calls]):
-                _reply_with_timing(tasks, responses, timing)
+                _reply_with_timing(runs, responses)
             else:
                 call_lib.reply_all(
                     calls,
@@ -114,12 +194,11 @@ class CallGroup:
 
 
 def _reply_with_timing(
-    tasks: Sequence[batched_function.FunctionTask],
-    responses: inference.Responses,
-    timing: run_timing.RunTiming,
+    runs: Sequence[_Run], responses: inference.Responses
 ) -> None:
     """Answers calls, with their timing if their callers ask for it."""
-    for task, response in zip(tasks, responses, strict=True):
+    timed = [(task, run.timing) for run in runs for task in run.tasks]
+    for (task, timing), response in zip(timed, responses, strict=True):
         call: call_lib.Call = task.context
         call.reply(
             bytes(response),

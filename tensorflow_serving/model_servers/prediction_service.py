@@ -4,8 +4,8 @@
    came together and ask a version for the same thing.
 2. When no other call is at hand, the server calls _schedule(): all calls of a
    signature go to its queue in one go.
-3. Those that ran together come back to their group together, and so do their
-   replies; see call_timing for what a caller can ask for with them.
+3. Those that ran together come back to their group together, or in a Round; so
+   do their replies; see call_timing for what a caller can ask for with them.
 
 What is the same for calls of a group is looked up once: for Predict nearly all
 of a call, as clients repeat themselves; see tensor_map.Form.
@@ -77,6 +77,7 @@ class PredictionService:
         # same form may join.
         self._groups: list[call_group.CallGroup] = []
         self._group_of_form: dict[predict.Form, call_group.CallGroup] = {}
+        self._round = call_group.Round()
         # Queues to come back to.
         self._busy: set[served_model.Queue] = set()
 
@@ -157,9 +158,8 @@ class PredictionService:
         """Opens a group with its first call, on the version that it names."""
         handle = self._core.handle(spec)
         try:
-            group = call_group.CallGroup(
-                handle, begin(_version(handle), request), call
-            )
+            begun = begin(_version(handle), request)
+            group = call_group.CallGroup(handle, begun, call, self._round)
         except BaseException:
             handle.close()
             raise
@@ -171,11 +171,12 @@ class PredictionService:
         arrived = self._take_arrived()
         for queue in self._busy.difference(arrived):
             arrived[queue] = []
-        self._busy = {
-            queue
-            for queue, tasks in arrived.items()
-            if queue.schedule_all(tasks)
-        }
+        with self._round.answered_together():
+            self._busy = {
+                queue
+                for queue, tasks in arrived.items()
+                if queue.schedule_all(tasks)
+            }
         return bool(self._busy)
 
     def _take_arrived(self) -> dict[served_model.Queue, _Tasks]:

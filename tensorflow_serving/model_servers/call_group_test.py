@@ -1,0 +1,217 @@
+"""Tests for call_group."""
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from absl.testing import absltest
+
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batched_function,
+    run_timing,
+)
+from tensorflow_serving.core import servable, servable_handle
+from tensorflow_serving.model_servers import call_group
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.servables.tensorflow import inference
+from tensorflow_serving.test_util import puppet_batch_scheduler, task_recorder
+from tensorflow_serving.util import errors
+
+_TIMING = run_timing.RunTiming(1, 0, 1.0, 2.0, 3.0)
+
+
+class _Call(call_lib.Call):
+    """A call that keeps its reply, and with how many others it got it."""
+
+    is_active = True
+    deadline = math.inf
+    on_cancelled = None
+    request = b""
+
+    def __init__(self, metadata: call_lib.Metadata = ()) -> None:
+        self.metadata = metadata
+        self.response: bytes | None = None
+        self.trailing_metadata: call_lib.Metadata = ()
+        self.num_together = 0
+        self.error: errors.ServingError | None = None
+
+    def reply(
+        self, response: Any, trailing_metadata: call_lib.Metadata = ()
+    ) -> None:
+        """Keeps the reply."""
+        self.response = bytes(response)
+        self.trailing_metadata = trailing_metadata
+
+    def reply_together(
+        self,
+        calls: Sequence[call_lib.Call],
+        responses: call_lib.Rows | Sequence[bytes],
+    ) -> None:
+        """Keeps the reply of each call."""
+        super().reply_together(calls, responses)
+        for call in calls:
+            assert isinstance(call, _Call)
+            call.num_together = len(calls)
+
+    def fail(
+        self,
+        error: errors.ServingError,
+        trailing_metadata: call_lib.Metadata = (),
+    ) -> None:
+        """Keeps the error."""
+        self.error = error
+
+
+def _respond(outputs: inference.Outputs, num_calls: int) -> inference.Responses:
+    """Returns the values of a call as its response."""
+    if num_calls == 1:
+        return [str(outputs[0].tolist()).encode()]
+    return [
+        str(rows.tolist()).encode() for rows in np.split(outputs[0], num_calls)
+    ]
+
+
+class CallGroupTest(absltest.TestCase):
+    """Tests of calls whose outputs a test makes up."""
+
+    def setUp(self) -> None:
+        """Makes a group of four calls."""
+        super().setUp()
+        self.released = threading.Event()
+        self.round = call_group.Round()
+        self.calls = [_Call() for _ in range(4)]
+        self.group = self._group(self.calls)
+        self.tasks = self.group.take_tasks()
+
+    def _group(
+        self, calls: Sequence[_Call], respond: Any = _respond
+    ) -> call_group.CallGroup:
+        shared = servable_handle.SharedServable(
+            servable.ServableId("m", 1), object()
+        )
+        handle: Any = shared.acquire()
+        shared.retire(self.released.set)
+        inputs = [np.zeros([1])]
+        queue: batch_scheduler.BatchScheduler[batched_function.FunctionTask] = (
+            puppet_batch_scheduler.PuppetBatchScheduler(lambda batch: None)
+        )
+        group = call_group.CallGroup(
+            handle,
+            inference.Inference(
+                queue,
+                task_recorder.RecordedFunction().function,
+                inputs,
+                respond,
+            ),
+            calls[0],
+            self.round,
+        )
+        for call in calls[1:]:
+            group.add(call, inputs)
+        return group
+
+    def _succeed(self, *values: npt.ArrayLike) -> None:
+        """Ends a task with each of the values, as if they had run alone."""
+        for task, value in zip(self.tasks, values, strict=True):
+            self.group.succeed([task], [np.asarray(value)], _TIMING)
+
+    def _responses(self) -> list[bytes | None]:
+        return [call.response for call in self.calls]
+
+    def test_run_is_answered_at_once(self) -> None:
+        """Calls that ran together get their replies together."""
+        self.group.succeed(self.tasks[:3], [np.arange(3)], _TIMING)
+        self.assertEqual(self._responses(), [b"[0]", b"[1]", b"[2]", None])
+        self.assertEqual(self.calls[0].num_together, 3)
+        self.assertFalse(self.released.is_set())
+        self.group.succeed(self.tasks[3:], [np.arange(1)], _TIMING)
+        self.assertTrue(self.released.is_set())
+
+    def test_runs_of_a_round_are_answered_together(self) -> None:
+        """Each call gets its own values, when the round is over."""
+        with self.round.answered_together():
+            self._succeed([[1, 2]], [[3, 4]], [[5, 6]], [[7, 8]])
+            self.assertEqual(self._responses(), [None] * 4)
+        self.assertEqual(
+            self._responses(),
+            [b"[[1, 2]]", b"[[3, 4]]", b"[[5, 6]]", b"[[7, 8]]"],
+        )
+        self.assertEqual(self.calls[0].num_together, 4)
+        self.assertTrue(self.released.is_set())
+
+    def test_other_shapes_are_answered_apart(self) -> None:
+        """Outputs that differ in shape, or have no rows, stay as they are."""
+        with self.round.answered_together():
+            self._succeed([1], [2, 3], [4], [5])
+        self.assertEqual(self._responses(), [b"[1]", b"[2, 3]", b"[4]", b"[5]"])
+        self.calls = [_Call() for _ in range(4)]
+        self.group = self._group(self.calls)
+        self.tasks = self.group.take_tasks()
+        with self.round.answered_together():
+            self._succeed(1, 2, 3, 4)
+        self.assertEqual(self._responses(), [b"1", b"2", b"3", b"4"])
+
+    def test_run_of_another_thread_does_not_wait(self) -> None:
+        """A batch thread answers though a round is under way elsewhere."""
+        with self.round.answered_together():
+            thread = threading.Thread(
+                target=self.group.succeed,
+                args=(self.tasks[:1], [np.arange(1)], _TIMING),
+            )
+            thread.start()
+            thread.join()
+            self.assertEqual(self._responses(), [b"[0]", None, None, None])
+
+    def test_round_that_fails_answers_what_ran(self) -> None:
+        """An exception of the scheduler costs no call that has run."""
+        with self.assertRaises(RuntimeError), self.round.answered_together():
+            self._succeed([1], [2], [3], [4])
+            raise RuntimeError
+        self.assertEqual(self._responses(), [b"[1]", b"[2]", b"[3]", b"[4]"])
+
+    def test_each_caller_gets_the_timing_of_its_run(self) -> None:
+        """A caller that does not ask gets none, also in a round."""
+        self.calls[1].metadata = [("serving-timing", "")]
+        with self.round.answered_together():
+            for seconds, task in enumerate(self.tasks):
+                timing = run_timing.RunTiming(1, 0, 1.0, 2.0, 2.0 + seconds)
+                self.group.succeed([task], [np.arange(1)], timing)
+        self.assertEqual(
+            dict(self.calls[1].trailing_metadata)["serving-run-micros"],
+            "1000000",
+        )
+        self.assertEqual(self.calls[2].trailing_metadata, ())
+
+    def test_response_that_cannot_be_made_is_an_error(self) -> None:
+        """All calls of the run get the error, and the version is free."""
+
+        def respond(
+            outputs: inference.Outputs, num_calls: int
+        ) -> inference.Responses:
+            raise errors.FailedPreconditionError("bad output")
+
+        group = self._group(self.calls, respond)
+        tasks = group.take_tasks()
+        self.released.clear()
+        group.succeed(tasks, [np.arange(4)], _TIMING)
+        self.assertEqual(
+            [str(call.error) for call in self.calls], ["bad output"] * 4
+        )
+        self.assertTrue(self.released.is_set())
+
+    def test_failed_calls_let_go_of_the_version(self) -> None:
+        """The version is free when the last call has failed."""
+        error = errors.UnavailableError("no room")
+        self.group.fail(self.tasks[:3], error)
+        self.assertFalse(self.released.is_set())
+        self.group.fail(self.tasks[3:], error)
+        self.assertTrue(self.released.is_set())
+        self.assertEqual({call.error for call in self.calls}, {error})
+
+
+if __name__ == "__main__":
+    absltest.main()
