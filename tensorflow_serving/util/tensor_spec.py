@@ -44,10 +44,18 @@ class TensorSpec:
             self.shape
             and not self.fixes_num_rows
             and self.has_rows_of_one_shape
-            and self.dtype.kind != "O"
+            and self.dtype.kind not in "OV"
         ):
             return self.shape[1:]
         return None
+
+    @functools.cached_property
+    def _dtype_of_values(self) -> np.dtype[Any]:
+        """The dtype of the numbers.
+
+        A quantized type, such as qint8, is a structure with one integer.
+        """
+        return self.dtype[0] if self.dtype.names else self.dtype
 
     def fixed_sizes(self, array: npt.NDArray[Any]) -> tuple[int | None, ...]:
         """Returns the sizes of a row of an array that must stay as they are.
@@ -71,7 +79,8 @@ class TensorSpec:
     def to_array(self, value: npt.ArrayLike) -> npt.NDArray[Any]:
         """Returns a value as an array of this dtype and shape.
 
-        An array must have the dtype; what Python lists hold is converted. Texts
+        An array must have the dtype; what Python lists hold is converted. A
+        quantized array becomes one of integers, and may be one already. Texts
         become objects that are bytes, each of which was looked at: one that is
         not a text must not reach the calls that share its batch.
 
@@ -87,7 +96,7 @@ class TensorSpec:
             return value
         if not isinstance(value, np.ndarray):
             try:
-                value = np.asarray(value, dtype=self.dtype)
+                value = np.asarray(value, dtype=self._dtype_of_values)
             except (TypeError, ValueError, OverflowError) as error:
                 raise errors.InvalidArgumentError(
                     f"Input tensor {self.name} must be an array of "
@@ -95,8 +104,10 @@ class TensorSpec:
                 ) from None
         if self.dtype.kind == "O":
             value = self._to_texts(value)
-        elif value.dtype != self.dtype:
-            raise self._wrong_dtype(value.dtype)
+        elif value.dtype != self._dtype_of_values:
+            if value.dtype != self.dtype:
+                raise self._wrong_dtype(value.dtype)
+            value = value.view(self._dtype_of_values)
         if self.shape is not None and not (
             len(self.shape) == value.ndim
             and all(
@@ -136,7 +147,7 @@ class TensorSpec:
         return encoded.reshape(value.shape)
 
     def _wrong_dtype(self, dtype: object) -> errors.InvalidArgumentError:
-        expected = "string" if self.dtype.kind == "O" else self.dtype
+        expected = "string" if self.dtype.kind == "O" else self._dtype_of_values
         return errors.InvalidArgumentError(
             f"Input tensor {self.name} must have dtype {expected}; got {dtype}"
         )

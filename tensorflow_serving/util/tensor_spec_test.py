@@ -68,6 +68,24 @@ class TensorSpecTest(parameterized.TestCase):
         self.assertEqual(array.dtype, np.float32)
         np.testing.assert_array_equal(array, [[1, 2.5]])
 
+    @parameterized.parameters(
+        (np.array([1, 2], np.int8),),
+        (np.array([1, 2], [("qint8", "i1")]),),
+        ([1, 2],),
+    )
+    def test_quantized_values_are_integers(self, value: npt.ArrayLike) -> None:
+        """A quantized tensor takes integers and what numpy calls qint8."""
+        array = _spec([("qint8", "i1")], (None,)).to_array(value)
+        self.assertEqual((array.dtype, array.tolist()), (np.int8, [1, 2]))
+
+    @parameterized.parameters(np.int16, np.float32)
+    def test_other_numbers_are_not_quantized(self, dtype: type[Any]) -> None:
+        """The error names the type of the integers."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "x:0 must have dtype int8; got"
+        ):
+            _spec([("qint8", "i1")], (None,)).to_array(np.zeros(2, dtype))
+
     @parameterized.named_parameters(
         ("ragged", np.float32, [[1.0], [1.0, 2.0]]),
         ("text", np.float32, ["one"]),
