@@ -31,27 +31,26 @@ def begin(
     tasks = [_Task(version, request, each) for each in request.tasks]
     _require_one_run(tasks)
     array = examples.serialized(request.input)
+    # TensorFlow keeps what it makes for each choice of outputs: the order of
+    # the tasks is not to be a part of it.
+    infos = {info.name: info for task in tasks for info in task.infos}
+    names = sorted(infos)
 
     def respond(
         arrays: inference.Outputs, num_calls: int
     ) -> inference.Responses:
         response = inference_pb2.MultiInferenceResponse()
-        start = 0
+        by_name = dict(zip(names, arrays, strict=True))
         for task in tasks:
-            end = start + len(task.outputs)
-            task.respond(arrays[start:end], len(array), response.results.add())
-            start = end
+            own = [by_name[info.name] for info in task.infos]
+            task.respond(own, len(array), response.results.add())
         return [response.SerializeToString()]
 
-    first = tasks[0]
+    first = min(tasks, key=lambda task: task.signature_name)
     function = version.model.function_of_tensors(
         first.signature_name,
         [first.definition.inputs[signature_defs.INPUTS]],
-        [
-            task.definition.outputs[key]
-            for task in tasks
-            for key in task.outputs
-        ],
+        [infos[name] for name in names],
     )
     return inference.Inference(
         version.model.queue(first.signature_name), function, [array], respond
@@ -109,6 +108,7 @@ class _Task:
         )
         self.definition = version.signature_def(self.signature_name)
         self.outputs = self._outputs(task.method_name)
+        self.infos = [self.definition.outputs[key] for key in self.outputs]
         self.input_name = self.definition.inputs[signature_defs.INPUTS].name
         self._spec = version.spec(self.signature_name)
 

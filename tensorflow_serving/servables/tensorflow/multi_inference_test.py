@@ -1,5 +1,7 @@
 """Tests for multi_inference."""
 
+import itertools
+
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import inference_pb2
@@ -44,6 +46,19 @@ class MultiInferenceTest(parameterized.TestCase):
         self.assertEqual(
             len(classification.classification_result.classifications), 1
         )
+
+    def test_tasks_in_any_order_are_one_run(self) -> None:
+        """TensorFlow keeps a graph for each kind of run."""
+        tasks = [
+            *(("regress", "regress"), ("regress_column", "regress")),
+            *(("classify", "classify"), ("labels", "classify")),
+        ]
+        begun = [
+            multi_inference.begin(self.small.version, _request(*order))
+            for order in itertools.permutations(tasks)
+        ]
+        self.assertEqual(len({id(each.function) for each in begun}), 1)
+        self.assertEqual(len({id(each.queue) for each in begun}), 1)
 
     @parameterized.named_parameters(
         ("none", (), errors.InvalidArgumentError, "at least one"),

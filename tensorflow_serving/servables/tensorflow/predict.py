@@ -32,6 +32,8 @@ class _Plan:
     inputs: Mapping[str, np.dtype[Any]]
     # The values of inputs that a request may leave out.
     defaults: _Tensors
+    # The outputs that are run, and those among them that are returned.
+    fetched: Sequence[str]
     outputs: Sequence[str]
     # A response without outputs, serialized.
     response: bytes
@@ -41,9 +43,12 @@ class _Plan:
         self, outputs: inference.Outputs, num_calls: int
     ) -> inference.Responses:
         """Returns the responses to calls; see Inference."""
+        by_key = dict(zip(self.fetched, outputs, strict=True))
+        if len(self.outputs) < len(self.fetched):
+            by_key = {key: by_key[key] for key in self.outputs}
         return RESPONSES.encode_rows(
             self.response,
-            dict(zip(self.outputs, outputs, strict=True)),
+            by_key,
             num_calls,
             as_content=self.as_content,
         )
@@ -113,9 +118,10 @@ def _plan(
     except errors.InvalidArgumentError as error:
         raise errors.FailedPreconditionError(str(error)) from None
     outputs = _outputs(definition, output_filter)
+    fetched = version.model.fetched(signature_name, outputs)
     return _Plan(
         version.model.queue(signature_name),
-        version.model.function(signature_name, outputs),
+        version.model.function(signature_name, fetched),
         {
             key: data_type.of_values(definition.inputs[key].dtype)
             for key in sorted(definition.inputs)
@@ -124,6 +130,7 @@ def _plan(
             key: tensor_codec.to_array(value)
             for key, value in definition.defaults.items()
         },
+        fetched,
         outputs,
         predict_pb2.PredictResponse(
             model_spec=version.spec(signature_name)

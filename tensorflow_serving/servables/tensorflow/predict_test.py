@@ -1,5 +1,6 @@
 """Tests for predict."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import predict_pb2, tensor_codec
 from tensorflow_serving.servables.tensorflow import predict
+from tensorflow_serving.tensorflow_c.protos import types_pb2
 from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
@@ -99,6 +101,22 @@ class PredictTest(parameterized.TestCase):
         """Outputs that a filter does not name are not returned."""
         request = _request({"x": _X}, output_filter=("z",))
         self.assertEqual(self._predict(request), {"z": [2, 4, 10]})
+
+    def test_any_number_of_filters_may_come(self) -> None:
+        """However many there were, the outputs are those of the filter."""
+        inputs: dict[str, npt.NDArray[Any]] = {}
+        for number, name in enumerate(small_model.TYPES):
+            type_number = types_pb2.DataType.Value(f"DT_{name.upper()}")
+            dtype = tensor_codec.encoding(type_number).dtype
+            inputs[name] = np.array([number]).astype(dtype)
+        inputs["string"] = np.array([b"text"], object)
+        for size in (1, 2, 3):
+            for keys in itertools.combinations(small_model.TYPES[-6:], size):
+                request = _request(inputs, "types", keys[::-1])
+                self.assertEqual(
+                    self._predict(request),
+                    {key: inputs[key].tolist() for key in keys},
+                )
 
     def test_input_that_is_missing_gets_its_default(self) -> None:
         """A signature may have a value for those that leave an input out."""

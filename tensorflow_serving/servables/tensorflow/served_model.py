@@ -18,8 +18,10 @@ from tensorflow_serving.session_bundle import session_bundle, signature_runs
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors, tensor_spec
 
-# Which outputs are asked for is up to callers; this many choices are kept.
+# Which outputs are asked for is up to callers; this many choices are kept, and
+# this many of a signature are run.
 _MAX_CACHED: Final = 64
+_MAX_CHOICES: Final = 32
 
 T = TypeVar("T")
 Queue = batch_scheduler.BatchScheduler[batched_function.FunctionTask]
@@ -65,6 +67,9 @@ class ServedModel:
         # Each has the queue of a signature, and its name as the key. Guarded by
         # _lock, but to look one up.
         self._sessions: dict[str, batching_session.BatchingSession] = {}
+        # The choices of outputs that run as they are, by signature. Guarded by
+        # _lock.
+        self._choices: dict[str, set[tuple[str, ...]]] = {}
         # The values that cached() keeps, the oldest first. Written only with
         # _lock; lookups do without it.
         self._cache: dict[Hashable, Any] = {}
@@ -96,6 +101,25 @@ class ServedModel:
         inputs = [definition.inputs[key] for key in sorted(definition.inputs)]
         fetched = [definition.outputs[key] for key in outputs]
         return self.function_of_tensors(name, inputs, fetched)
+
+    def fetched(self, name: str, outputs: Sequence[str]) -> list[str]:
+        """Returns the outputs to run for calls that want some of them.
+
+        TensorFlow keeps the graph that it makes for a choice of outputs, and
+        clients are free to choose. So a number of choices of a signature run as
+        they are, and all outputs for any other one.
+
+        Args:
+          name: A signature of the model.
+          outputs: Keys of its outputs, in any order.
+        """
+        choice = tuple(sorted(outputs))
+        with self._lock:
+            choices = self._choices.setdefault(name, set())
+            if choice in choices or len(choices) < _MAX_CHOICES:
+                choices.add(choice)
+                return list(choice)
+        return sorted(self.signature_defs[name].outputs)
 
     def function_of_tensors(
         self,

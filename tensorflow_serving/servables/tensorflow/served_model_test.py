@@ -1,5 +1,7 @@
 """Tests for served_model."""
 
+import itertools
+
 from absl.testing import absltest
 
 from tensorflow_serving.servables.tensorflow import (
@@ -30,6 +32,19 @@ class ServedModelTest(absltest.TestCase):
             self.model.function("regress", ["outputs"]),
             self.model.function("regress_column", ["outputs"]),
         )
+
+    def test_only_some_choices_of_outputs_run_as_they_are(self) -> None:
+        """All outputs are run for others; the order makes no difference."""
+        self.assertEqual(
+            self.model.fetched("serving_default", ["z", "y"]), ["y", "z"]
+        )
+        keys = sorted(self.model.signature_defs["types"].outputs)
+        choices = [*itertools.combinations(keys, 2)]
+        fetched = [self.model.fetched("types", choice) for choice in choices]
+        self.assertEqual(fetched[:32], [[*choice] for choice in choices[:32]])
+        self.assertEqual(fetched[32:], [keys] * (len(choices) - 32))
+        again = [self.model.fetched("types", choice) for choice in choices]
+        self.assertEqual(again, fetched)
 
     def test_signature_without_rows_runs_alone_from_the_start(self) -> None:
         """Shapes of the graph or of the signature say so before any call."""
