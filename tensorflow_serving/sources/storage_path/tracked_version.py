@@ -121,41 +121,45 @@ class TrackedVersion:
           sighting: What the look found.
           check: Raises a ServingError if a version is not whole.
         """
-        path, contents = sighting.path, sighting.contents
+        contents = sighting.contents
         # A load may have failed only because the files were out of sight: then
         # they count as others, once.
         is_retry = self.was_lost and self.outcome is Outcome.FAILED
         has_changed = (
             self.stage is Stage.UNSEEN
             or is_retry
-            or (self.path, self.contents) != (path, contents)
+            or (self.path, self.contents) != (sighting.path, contents)
         )
-        problem, content = sighting.problem, self.content
-        if contents is not None and (has_changed or self.problem is not None):
-            problem = _problem(check, path, contents)
+        content, problem = self.content, sighting.problem
         if contents is not None and has_changed:
             content = frozenset(contents.items())
-        outcome = self.outcome
-        if outcome is Outcome.FAILED and (is_retry or content != self.content):
-            outcome = Outcome.NONE
+        if contents is not None and (has_changed or self.problem is not None):
+            problem = _problem(check, sighting.path, contents)
+        is_other = is_retry or content != self.content
         since = sighting.end if has_changed else self.since
-        is_settled = sighting.start >= since + SETTLE_SECONDS
-        return TrackedVersion(
-            next_stage(
-                self.stage, passes=problem is None, is_settled=is_settled
+        return dataclasses.replace(
+            self._forgive() if is_other else self,
+            stage=next_stage(
+                self.stage,
+                passes=problem is None,
+                is_settled=sighting.start >= since + SETTLE_SECONDS,
             ),
-            path,
-            contents,
-            content,
+            path=sighting.path,
+            contents=contents,
+            content=content,
             problem=problem,
             since=since,
             has_changed=has_changed,
-            is_reported=self.is_reported,
-            outcome=outcome,
             was_lost=self.was_lost and not is_retry,
             num_inode_changes=self.num_inode_changes
             + _have_inodes_changed(self.contents, contents),
         )
+
+    def _forgive(self) -> "TrackedVersion":
+        """Returns the version without a failure: its files are others."""
+        if self.outcome is not Outcome.FAILED:
+            return self
+        return dataclasses.replace(self, outcome=Outcome.NONE)
 
     def record(self, state: servable.ServableState) -> "TrackedVersion":
         """Returns the version after an event of the manager."""
