@@ -145,6 +145,11 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         {"x_test.py": "import time\ntime" + ".sleep(1)\n"},
     ),
     (
+        "test_that_waits_for_nothing",
+        python_rules.tests_do_not_sleep,
+        {"x_test.py": "import threading\nthreading.Event().wait" + "(0.1)\n"},
+    ),
+    (
         "path_of_a_machine",
         python_rules.files_name_no_machine,
         {"x.md": "see /" + "home/somebody"},
