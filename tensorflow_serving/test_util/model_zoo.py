@@ -364,6 +364,7 @@ def _tflite() -> Iterator[Model]:
         ("select_operators", "Select TensorFlow op"),
         ("custom_operator", "Encountered unresolved custom op: ParseExampleV2"),
         ("counter", "TFLite model must not assign variables when it is called"),
+        ("trusted_operand", "must not trust a number that callers choose"),
     ):
         yield Model(
             f"tflite_{name}", Support.REFUSED, (), error=refused, text=text

@@ -229,7 +229,11 @@ def _code(code: int | str) -> Any:
     if isinstance(code, str):
         made.customCode = code
         code = BuiltinOperator.CUSTOM
-    made.builtinCode = made.deprecatedBuiltinCode = code
+    made.builtinCode = code
+    # A byte, from when there were few of them.
+    made.deprecatedBuiltinCode = min(
+        code, BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
+    )
     return made
 
 

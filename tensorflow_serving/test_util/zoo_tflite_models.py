@@ -101,6 +101,14 @@ def _refused() -> Iterator[tuple[str, bytes]]:
             x=_spec([]),
         ),
     )
+    yield (
+        "trusted_operand",
+        _converted(
+            lambda x, sizes: {"y": tf.reverse_sequence(x, sizes, seq_axis=1)},
+            x=_spec([None, _NUM_FEATURES]),
+            sizes=_spec([None], "int32"),
+        ),
+    )
 
 
 def _spec(

@@ -16,6 +16,7 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_config_pb2,
     session_bundle_factory,
     tflite_interpreters,
+    tflite_operands,
     tflite_session,
     tflite_signatures,
 )
@@ -118,6 +119,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
         model = tflite_file.read(io.BytesIO(content))
         tflite_check.require_sound(model)
         _require_no_state(model)
+        tflite_operands.require_none_chosen_by_callers(model)
         found = tflite_signatures.signatures(model)
         interpreters = tflite_interpreters.Interpreters(
             content,
