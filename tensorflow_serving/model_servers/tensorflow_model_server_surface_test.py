@@ -154,7 +154,13 @@ def _fork() -> None:
             os.close(reader)
             os.close(writer)
             sys.argv = ["tensorflow_model_server", *json.loads(line)]
-            program.run(tensorflow_model_server.main)
+            try:
+                program.run(tensorflow_model_server.main)
+            except SystemExit as end:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                # To clean up what was imported would take most of the time.
+                os._exit(end.code if isinstance(end.code, int) else 1)
         os.close(writer)
         with os.fdopen(reader) as file:
             output = file.read()
