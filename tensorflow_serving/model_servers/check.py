@@ -117,8 +117,6 @@ def _require_server() -> None:
 
 def _require_host() -> None:
     """Takes another port: this one may be that of a server that runs."""
-    if not model_server_flags.PORT.value:
-        return
     try:
         listener.Listener(server_flags.address(0)).close()
     except (OSError, ValueError) as error:
