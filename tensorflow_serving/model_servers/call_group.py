@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.core import servable_handle
+from tensorflow_serving.model_servers import call_events
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
     call_timing,
@@ -84,6 +85,7 @@ class CallGroup:
         begun: inference.Inference,
         first_call: call_lib.Call,
         this_round: Round,
+        reporter: call_events.Reporter,
     ) -> None:
         """Takes over the handle, if the inputs of the first call fit.
 
@@ -93,6 +95,7 @@ class CallGroup:
         self._handle = handle
         self._inference = begun
         self._round = this_round
+        self._reporter = reporter
         self.queue = begun.queue
         # Whether further calls of the same form may be added.
         self.is_shared = begun.is_shared
@@ -173,6 +176,8 @@ class CallGroup:
         except Exception as error:
             self.fail(tasks, bugs.as_serving_error("making a response", error))
         else:
+            for run in runs:
+                self._reporter.succeeded(run.tasks, run.timing)
             self._end(len(tasks))
 
     def fail(
@@ -183,6 +188,7 @@ class CallGroup:
         """See batched_function.Caller."""
         for task in tasks:
             task.context.fail(error)
+        self._reporter.failed(tasks, error)
         self._end(len(tasks))
 
     def _end(self, num_tasks: int) -> None:

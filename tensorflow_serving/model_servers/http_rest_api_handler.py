@@ -30,13 +30,13 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 from tensorflow_serving.batching import (
-    batch_scheduler,
     batched_function,
     run_timing,
 )
 from tensorflow_serving.core import servable, servable_handle
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
+    call_events,
     get_model_status,
     http_rest_api_paths,
     served_models,
@@ -65,12 +65,11 @@ _READY_MODEL: Final = "/readyz/"
 _SIGNATURE_DEF: Final = "signature_def"
 _AVAILABLE: Final = servable.ManagerState.AVAILABLE
 
-_Queue = batch_scheduler.BatchScheduler[batched_function.FunctionTask]
 
-_Method = Callable[
-    [inference.Version, model_pb2.ModelSpec, json_document.Document],
-    Awaitable[bytes],
-]
+_REST: Final = "REST"
+# Returns what a path shows.
+Page = Callable[[], messages.Response]
+_NO_LISTENERS: Final = call_events.Listeners()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +93,10 @@ class HttpRestApiHandler:
         self,
         core: server_core.ServerCore,
         options: Options = Options(),
-        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        listeners: call_events.Listeners = _NO_LISTENERS,
+        pages: Mapping[str, Page] | None = None,
         *,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
         served: served_models.ServedModels | None = None,
     ) -> None:
         """Makes the API of some models.
@@ -103,22 +104,26 @@ class HttpRestApiHandler:
         Args:
           core: The models to run; the caller closes it after the server.
           options: See Options.
-          clock: For the deadlines of calls.
+          listeners: Get the ends of calls.
+          pages: More of what can be got, by its path.
+          clock: The one of the batching sessions.
           served: The models of all processes; None if this one is alone.
         """
         self._core = core
+        self._listeners = listeners
         self._served = core if served is None else served
         self._options = options
         self._clock = clock
         # Whether the process is about to end; readiness tells.
         self.is_draining = False
-        self._pages: Mapping[str, Callable[[], messages.Response]] = {
+        self._pages: Mapping[str, Page] = {
             "/healthz": self._alive,
             "/readyz": lambda: self._ready(self._served.model_names),
             "/v1/config": self._config,
             "/v1/models": self._list_models,
+            **(pages or {}),
         }
-        self._methods: Mapping[str, _Method] = {
+        self._methods: Mapping[str, Callable[[_Call], Awaitable[bytes]]] = {
             "classify": self._classify,
             "predict": self._predict,
             "regress": self._regress,
@@ -153,28 +158,50 @@ class HttpRestApiHandler:
             return _of_message(self._status(target.spec))
         if target.method == http_rest_api_paths.METADATA:
             return messages.Response(200, self._metadata(target.spec))
-        document = json_document.parse(request.body)
-        target.spec.signature_name = json_document.signature_name(document)
-        with self._core.handle(target.spec) as handle:
-            version = _version(handle)
-            run = self._methods[target.method]
-            body = await run(version, target.spec, document)
-        return messages.Response(200, body)
+        return messages.Response(200, await self._run_model(target, request))
 
-    async def _predict(
-        self,
-        version: inference.Version,
-        spec: model_pb2.ModelSpec,
-        document: json_document.Document,
+    async def _run_model(
+        self, target: http_rest_api_paths.Target, request: messages.Request
     ) -> bytes:
-        name = inference.signature_name(spec.signature_name)
+        """Returns the response of a signature."""
+        method = target.method.capitalize()
+        caller = _Caller()
+        try:
+            document = json_document.parse(request.body)
+            spec = target.spec
+            spec.signature_name = json_document.signature_name(document)
+            with self._core.handle(spec) as handle:
+                version = _version(handle)
+                subject = call_events.Subject(
+                    _REST,
+                    method,
+                    version.name,
+                    version.number,
+                    inference.signature_name(spec.signature_name),
+                )
+                caller.reporter = call_events.Reporter(self._listeners, subject)
+                call = _Call(version, spec, document, caller)
+                return await self._methods[target.method](call)
+        except errors.ServingError as error:
+            if not caller.has_task:
+                model = target.spec.name
+                known = model if model in self._core.model_names else ""
+                self._listeners.refused(
+                    call_events.Refused(_REST, method, known), error
+                )
+            raise
+
+    async def _predict(self, call: "_Call") -> bytes:
+        version = call.version
+        name = inference.signature_name(call.spec.signature_name)
         definition = version.signature_def(name)
         form, tensors = json_tensors.tensors(
-            document,
+            call.document,
             {key: info.dtype for key, info in definition.inputs.items()},
         )
         keys = sorted(definition.outputs)
         outputs = await self._run(
+            call.caller,
             version.model.queue(name),
             version.model.function(name, keys),
             [tensors[key] for key in sorted(definition.inputs)],
@@ -183,51 +210,48 @@ class HttpRestApiHandler:
             dict(zip(keys, outputs, strict=True)), form
         )
 
-    async def _classify(
-        self,
-        version: inference.Version,
-        spec: model_pb2.ModelSpec,
-        document: json_document.Document,
-    ) -> bytes:
+    async def _classify(self, call: "_Call") -> bytes:
         request = classification_pb2.ClassificationRequest(
-            model_spec=spec, input=json_examples.examples(document)
+            model_spec=call.spec, input=json_examples.examples(call.document)
         )
-        begun = classify.begin(version, request)
-        outputs = await self._run(begun.queue, begun.function, begun.inputs)
+        begun = classify.begin(call.version, request)
         response = classification_pb2.ClassificationResponse.FromString(
-            bytes(begun.respond(outputs, 1)[0])
+            await self._response(call, begun)
         )
         return json_responses.classifications(response.result)
 
-    async def _regress(
-        self,
-        version: inference.Version,
-        spec: model_pb2.ModelSpec,
-        document: json_document.Document,
-    ) -> bytes:
+    async def _regress(self, call: "_Call") -> bytes:
         request = regression_pb2.RegressionRequest(
-            model_spec=spec, input=json_examples.examples(document)
+            model_spec=call.spec, input=json_examples.examples(call.document)
         )
-        begun = regress.begin(version, request)
-        outputs = await self._run(begun.queue, begun.function, begun.inputs)
+        begun = regress.begin(call.version, request)
         response = regression_pb2.RegressionResponse.FromString(
-            bytes(begun.respond(outputs, 1)[0])
+            await self._response(call, begun)
         )
         return json_responses.regressions(response.result)
 
+    async def _response(
+        self, call: "_Call", begun: inference.Inference
+    ) -> bytes:
+        outputs = await self._run(
+            call.caller, begun.queue, begun.function, begun.inputs
+        )
+        return bytes(begun.respond(outputs, 1)[0])
+
     async def _run(
         self,
-        queue: _Queue,
+        caller: "_Caller",
+        queue: served_model.Queue,
         function: batched_function.BatchedFunction,
         inputs: Sequence[npt.ArrayLike],
     ) -> inference.Outputs:
         """Returns the outputs, once a batch thread has run the call."""
         seconds = self._options.timeout_seconds
-        caller = _Caller()
         task = function.task(
             inputs, caller, self._clock.now() + seconds if seconds else math.inf
         )
         queue.schedule(task)
+        caller.has_task = True
         try:
             return await caller.future
         except asyncio.CancelledError:
@@ -312,10 +336,25 @@ class HttpRestApiHandler:
         return "; ".join(failures) or "no version is available yet"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """A call of a model, on the version that it names."""
+
+    version: inference.Version
+    spec: model_pb2.ModelSpec
+    document: json_document.Document
+    caller: "_Caller"
+
+
 class _Caller:
     """The caller of one task, which sets a future of its event loop."""
 
+    # Set before there is a task.
+    reporter: call_events.Reporter
+
     def __init__(self) -> None:
+        # Whether a queue has taken the task, and its end will come here.
+        self.has_task = False
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[inference.Outputs] = (
             self._loop.create_future()
@@ -329,8 +368,8 @@ class _Caller:
     ) -> None:
         """See batched_function.Caller."""
         ((_, own),) = batched_function.rows_of(tasks, outputs)
-        # The rows of a batch are views of an array that is used again.
         self._call_soon(self._set_outputs, own)
+        self.reporter.succeeded(tasks, timing)
 
     def fail(
         self,
@@ -339,6 +378,7 @@ class _Caller:
     ) -> None:
         """See batched_function.Caller."""
         self._call_soon(self._set_error, error)
+        self.reporter.failed(tasks, error)
 
     def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the server has ended

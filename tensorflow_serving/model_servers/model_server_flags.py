@@ -274,7 +274,6 @@ CHECK = flags.DEFINE_flag(
 
 # Those that this server does not offer yet: to ignore them would surprise.
 _NOT_OFFERED: Final[Mapping[str, Any]] = {
-    "monitoring_config_file": "",
     "platform_config_file": "",
 }
 for _name, _default in _NOT_OFFERED.items():

@@ -11,9 +11,10 @@ What is the same for calls of a group is looked up once: for Predict nearly all
 of a call, as clients repeat themselves; see tensor_map.Form.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf import message
 
@@ -22,12 +23,17 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     inference_pb2,
     model_pb2,
+    predict_pb2,
     prediction_service_pb2,
     regression_pb2,
 )
 from tensorflow_serving.batching import batched_function
 from tensorflow_serving.core import servable_handle
-from tensorflow_serving.model_servers import call_group, server_core
+from tensorflow_serving.model_servers import (
+    call_events,
+    call_group,
+    server_core,
+)
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
     classify,
@@ -48,6 +54,67 @@ _Begin = Callable[[inference.Version, Any], inference.Inference]
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
 
+_GRPC: Final = "GRPC"
+_NO_LISTENERS: Final = call_events.Listeners()
+
+
+def _spec(request: Any) -> model_pb2.ModelSpec:
+    """Returns the model that a request names.
+
+    Raises:
+      InvalidArgumentError: It names none. Permanent.
+    """
+    if not request.HasField("model_spec"):
+        raise errors.InvalidArgumentError("Missing ModelSpec")
+    spec: model_pb2.ModelSpec = request.model_spec
+    return spec
+
+
+def _spec_of_first_task(
+    request: inference_pb2.MultiInferenceRequest,
+) -> model_pb2.ModelSpec:
+    if not request.tasks:
+        raise errors.InvalidArgumentError(
+            "tasks must be at least one; got none"
+        )
+    return _spec(request.tasks[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """A method of the service that runs a model."""
+
+    name: str
+    request_class: type[message.Message]
+    begin: _Begin
+    find_spec: Callable[[Any], model_pb2.ModelSpec] = _spec
+
+    def subject(
+        self, version: inference.Version, spec: model_pb2.ModelSpec
+    ) -> call_events.Subject:
+        """Returns what calls are for that name a model and a signature."""
+        return call_events.Subject(
+            _GRPC,
+            self.name,
+            version.name,
+            version.number,
+            inference.signature_name(spec.signature_name),
+        )
+
+
+_METHODS: Final = (
+    _Method(
+        "Classify", classification_pb2.ClassificationRequest, classify.begin
+    ),
+    _Method(
+        "MultiInference",
+        inference_pb2.MultiInferenceRequest,
+        multi_inference.begin,
+        _spec_of_first_task,
+    ),
+    _Method("Regress", regression_pb2.RegressionRequest, regress.begin),
+)
+
 
 class PredictionService:
     """Implements the service of the protocol.
@@ -58,6 +125,7 @@ class PredictionService:
     def __init__(
         self,
         core: server_core.ServerCore,
+        listeners: call_events.Listeners = _NO_LISTENERS,
         *,
         answers_as_content: bool = False,
     ) -> None:
@@ -65,12 +133,16 @@ class PredictionService:
 
         Args:
           core: The models.
+          listeners: Get the ends of calls.
           answers_as_content: Whether Predict returns tensor_content instead of
             the field of each type.
         """
         self._core = core
-        self._predict = functools.partial(
-            predict.begin, as_content=answers_as_content
+        self._listeners = listeners
+        self._predict = _Method(
+            "Predict",
+            predict_pb2.PredictRequest,
+            functools.partial(predict.begin, as_content=answers_as_content),
         )
         # All are used only by the thread of the server that begins calls. The
         # groups that wait for _schedule(), and those of them that calls of the
@@ -87,19 +159,11 @@ class PredictionService:
             _SERVICE,
             methods={"GetModelMetadata": self.get_model_metadata},
             async_methods={
-                "Classify": self._method(
-                    classification_pb2.ClassificationRequest, classify.begin
-                ),
-                "MultiInference": functools.partial(
-                    self._begin,
-                    inference_pb2.MultiInferenceRequest,
-                    _spec_of_first_task,
-                    multi_inference.begin,
-                ),
                 "Predict": self._begin_predict,
-                "Regress": self._method(
-                    regression_pb2.RegressionRequest, regress.begin
-                ),
+                **{
+                    method.name: functools.partial(self._begin, method)
+                    for method in _METHODS
+                },
             },
             when_idle=self._schedule,
         )
@@ -128,43 +192,51 @@ class PredictionService:
             group.add(call, request.arrays)
             return
         spec = _spec(request.form.rest)
-        group = self._open(spec, self._predict, request, call)
+        group = self._open(self._predict, spec, request, call)
         if group.is_shared:
             self._group_of_form[request.form] = group
 
-    def _method(
-        self, request_class: type[message.Message], begin: _Begin
-    ) -> call_lib.AsyncMethod:
-        return functools.partial(self._begin, request_class, _spec, begin)
-
-    def _begin(
-        self,
-        request_class: type[message.Message],
-        find_spec: Callable[[Any], model_pb2.ModelSpec],
-        begin: _Begin,
-        call: call_lib.Call,
-    ) -> None:
+    def _begin(self, method: _Method, call: call_lib.Call) -> None:
         """Begins a call; what it raises is the answer."""
-        request = call_lib.parse(request_class, call.request)
-        self._open(find_spec(request), begin, request, call)
+        request = call_lib.parse(method.request_class, call.request)
+        self._open(method, method.find_spec(request), request, call)
 
     def _open(
         self,
+        method: _Method,
         spec: model_pb2.ModelSpec,
-        begin: _Begin,
         request: Any,
         call: call_lib.Call,
     ) -> call_group.CallGroup:
         """Opens a group with its first call, on the version that it names."""
-        handle = self._core.handle(spec)
         try:
-            begun = begin(_version(handle), request)
-            group = call_group.CallGroup(handle, begun, call, self._round)
-        except BaseException:
-            handle.close()
+            handle = self._core.handle(spec)
+            try:
+                version = _version(handle)
+                begun = method.begin(version, request)
+                reporter = call_events.Reporter(
+                    self._listeners, method.subject(version, spec)
+                )
+                group = call_group.CallGroup(
+                    handle, begun, call, self._round, reporter
+                )
+            except BaseException:
+                handle.close()
+                raise
+        except errors.ServingError as error:
+            self._refused(method.name, spec.name, error)
             raise
         self._groups.append(group)
         return group
+
+    def _refused(
+        self, method: str, model: str, error: errors.ServingError
+    ) -> None:
+        # The names of models that are not served are up to callers.
+        known = model if model in self._core.model_names else ""
+        self._listeners.refused(
+            call_events.Refused(_GRPC, method, known), error
+        )
 
     def _schedule(self) -> bool:
         """Schedules the calls that came; returns whether to come back soon."""
@@ -187,28 +259,6 @@ class PredictionService:
         for group in groups:
             arrived.setdefault(group.queue, []).extend(group.take_tasks())
         return arrived
-
-
-def _spec(request: Any) -> model_pb2.ModelSpec:
-    """Returns the model that a request names.
-
-    Raises:
-      InvalidArgumentError: It names none. Permanent.
-    """
-    if not request.HasField("model_spec"):
-        raise errors.InvalidArgumentError("Missing ModelSpec")
-    spec: model_pb2.ModelSpec = request.model_spec
-    return spec
-
-
-def _spec_of_first_task(
-    request: inference_pb2.MultiInferenceRequest,
-) -> model_pb2.ModelSpec:
-    if not request.tasks:
-        raise errors.InvalidArgumentError(
-            "tasks must be at least one; got none"
-        )
-    return _spec(request.tasks[0])
 
 
 def _version(handle: _Handle) -> inference.Version:

@@ -29,6 +29,8 @@ _NUM_CALLS = 300
 class _Core:
     """Gives handles on one model, as a ServerCore does, and keeps them."""
 
+    model_names = ("small",)
+
     def __init__(self, model: served_model.ServedModel) -> None:
         self.manager = static_manager.StaticManager(
             {servable.ServableId("small", 7): model}

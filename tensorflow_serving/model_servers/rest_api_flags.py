@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from absl import flags
 
-from tensorflow_serving.config import ssl_config_pb2
+from tensorflow_serving.config import monitoring_config_pb2, ssl_config_pb2
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
@@ -19,6 +19,7 @@ from tensorflow_serving.model_servers import (
     text_files,
 )
 from tensorflow_serving.rpc import server_flags
+from tensorflow_serving.util import errors
 
 _MAX_PORT: Final = 65535
 _MILLISECONDS: Final = 1000
@@ -57,6 +58,14 @@ _SSL_CONFIG_FILE = flags.DEFINE_string(
 )
 
 _BODIES: Final = 8
+_MONITORING_CONFIG_FILE = flags.DEFINE_string(
+    "monitoring_config_file",
+    "",
+    "File with a MonitoringConfig in text format, which may name another path "
+    "for metrics than /metrics of the REST API.",
+)
+# The path of TensorFlow Serving.
+_METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 
 
 def options() -> rest_server.Options | None:
@@ -85,7 +94,29 @@ def options() -> rest_server.Options | None:
             max_concurrent_requests=server_flags.MAX_CONCURRENT_CALLS.value,
         ),
         ssl,
+        metrics_paths=_metrics_paths(),
     )
+
+
+def _metrics_paths() -> tuple[str, ...]:
+    default = rest_server.Options.metrics_paths
+    file = _MONITORING_CONFIG_FILE.value
+    if not file:
+        return default
+    config = text_files.read(
+        "monitoring_config_file",
+        file,
+        monitoring_config_pb2.MonitoringConfig(),
+    ).prometheus_config
+    if not config.enable:
+        return default
+    path = config.path or _METRICS_PATH
+    if not path.startswith("/"):
+        raise errors.InvalidArgumentError(
+            f"--monitoring_config_file must have a path that begins with /; "
+            f"got {path}: {file}"
+        )
+    return (*default, path)
 
 
 def _are_ports_different(values: Mapping[str, Any]) -> bool:

@@ -13,10 +13,12 @@ from typing import Final
 from typing_extensions import Self
 
 from tensorflow_serving.config import ssl_config_pb2
-from tensorflow_serving.http import http_server
+from tensorflow_serving.http import http_server, messages
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
+    monitoring,
+    prometheus_metrics,
     served_models,
     server_core,
     ssl_files,
@@ -39,6 +41,8 @@ class Options:
     ssl: ssl_config_pb2.SSLConfig | None = None
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
+    # Where Prometheus finds the metrics.
+    metrics_paths: tuple[str, ...] = ("/metrics",)
 
 
 class RestServer:
@@ -54,6 +58,7 @@ class RestServer:
         options: Options,
         other: shutdown_lib.Stoppable,
         *,
+        watched: monitoring.Monitoring,
         served: served_models.ServedModels | None = None,
     ) -> None:
         """Takes an address; requests are answered from start() on.
@@ -62,6 +67,7 @@ class RestServer:
           core: The models; closed by the caller, after this.
           options: See Options.
           other: The server that stop() stops as well.
+          watched: The metrics, and the listeners of calls.
           served: The models of all processes; None if this one is alone.
 
         Raises:
@@ -70,7 +76,14 @@ class RestServer:
         """
         self._other = other
         self._handler = http_rest_api_handler.HttpRestApiHandler(
-            core, options.api, served=served
+            core,
+            options.api,
+            watched.listeners,
+            {
+                path: lambda: _page(watched.metrics)
+                for path in options.metrics_paths
+            },
+            served=served,
         )
         tls = None
         if options.ssl is not None:
@@ -110,3 +123,9 @@ class RestServer:
     def __exit__(self, *exc_info: object) -> None:
         """Stops without grace, if it has not been stopped."""
         self._server.__exit__(*exc_info)
+
+
+def _page(metrics: prometheus_metrics.PrometheusMetrics) -> messages.Response:
+    return messages.Response(
+        200, metrics.text(), prometheus_metrics.CONTENT_TYPE
+    )

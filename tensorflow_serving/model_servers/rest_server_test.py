@@ -15,6 +15,7 @@ from tensorflow_serving.test_util import (
     server_process,
     written_models,
 )
+from tensorflow_serving.util import errors
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 
@@ -83,6 +84,41 @@ class RestServerTest(absltest.TestCase):
         self.assertEqual(found.status_code, 200)
         self.assertEqual(found.headers["connection"], "close")
         self.assertEqual(server.wait(), 0)
+
+    def test_metrics_count_the_calls_of_both_ports(self) -> None:
+        """Each port has its entrypoint; a path may be that of the original."""
+        config = os.path.join(self.folder, "monitoring.config")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("prometheus_config { enable: true }")
+        server = self._start(f"--monitoring_config_file={config}")
+        url = self._url("/v1/models/half:predict")
+        for body in ({"instances": [1]}, {"instances": [2]}, {}):
+            requests.post(url, json=body)
+        requests.post(self._url("/v1/models/no:predict"), json={})
+        with client.Client(options.Options(server.address)) as own:
+            own.predict(calls.Model("half"), {"x": np.array([1], np.float32)})
+            with self.assertRaises(errors.InvalidArgumentError):
+                own.predict(calls.Model("half"), {"x": np.array([1])})
+        for path in ("/metrics", "/monitoring/prometheus/metrics"):
+            found = requests.get(self._url(path))
+            self.assertTrue(
+                found.headers["content-type"].startswith("text/plain")
+            )
+            for line in (
+                ':tensorflow:serving:request_count{model_name="half",'
+                'status="OK"} 3.0',
+                ':tensorflow:serving:request_count{model_name="half",'
+                'status="INVALID_ARGUMENT"} 2.0',
+                ':tensorflow:serving:request_count{model_name="",'
+                'status="NOT_FOUND"} 1.0',
+                ':tensorflow:serving:request_latency_count{API="Predict",'
+                'entrypoint="REST",model_name="half"} 2.0',
+                ':tensorflow:serving:request_latency_count{API="Predict",'
+                'entrypoint="GRPC",model_name="half"} 1.0',
+                'tensorflow_serving_version_state{model="half",'
+                'state="AVAILABLE",version="1"} 1.0',
+            ):
+                self.assertIn(f"{line}\n", found.text)
 
     def test_port_may_be_encrypted(self) -> None:
         """The REST API has an SSLConfig of its own, with clients' too."""

@@ -14,6 +14,7 @@ from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
     model_health,
     model_service,
+    monitoring,
     prediction_service,
     profiler_service,
     rest_server,
@@ -84,14 +85,16 @@ def serve(
         tls = None
         if options.ssl is not None:
             tls = stack.enter_context(ssl_files.tls_options(options.ssl))
-        server = stack.enter_context(_server(core, models, options, tls))
+        watched = monitoring.Monitoring(core, counts_calls=bool(options.rest))
+        services = _services(core, models, options, watched)
+        server = stack.enter_context(_server(services, options, tls))
         health = stack.enter_context(
             model_health.ModelHealth(models, server.health)
         )
         stoppable: shutdown_lib.Stoppable = server
         if options.rest is not None:
             rest = rest_server.RestServer(
-                core, options.rest, server, served=models
+                core, options.rest, server, watched=watched, served=models
             )
             stoppable = stack.enter_context(rest)
             rest.start()
@@ -102,15 +105,14 @@ def serve(
 
 
 def _server(
-    core: server_core.ServerCore,
-    served: served_models.ServedModels,
+    services: Sequence[call.Service],
     options: Options,
     tls: options_lib.TlsOptions | None,
 ) -> server_lib.Server:
     try:
         return server_lib.Server(
             options.addresses,
-            _services(core, served, options),
+            services,
             _rpc_options(options, tls),
         )
     except errors.UnavailableError as error:
@@ -125,10 +127,13 @@ def _services(
     core: server_core.ServerCore,
     served: served_models.ServedModels,
     options: Options,
+    watched: monitoring.Monitoring,
 ) -> Sequence[call.Service]:
     services = [
         prediction_service.PredictionService(
-            core, answers_as_content=options.answers_as_content
+            core,
+            watched.listeners,
+            answers_as_content=options.answers_as_content,
         ).service(),
         model_service.ModelService(served).service(),
     ]

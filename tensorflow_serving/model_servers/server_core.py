@@ -12,10 +12,12 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from absl import logging
 
 from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.batching import batching_session
 from tensorflow_serving.core import (
     aspired_version_policy,
     aspired_versions_manager,
@@ -24,6 +26,7 @@ from tensorflow_serving.core import (
     servable_handle,
 )
 from tensorflow_serving.model_servers import (
+    load_metrics,
     model_batching,
     model_configs,
     reload_config,
@@ -109,6 +112,8 @@ class ServerCore:
         """
         self._options = options
         self._event_bus = event_bus.EventBus[servable.ServableState]()
+        # Counts loads and unloads.
+        self.loads: Final = load_metrics.LoadMetrics(self._event_bus)
         self._lock = threading.RLock()
         # An event has come, or models or _is_closed have changed. Wakes all
         # waits.
@@ -228,6 +233,26 @@ class ServerCore:
             raise errors.NotFoundError(
                 f"Servable not found for request: {text}"
             ) from None
+
+    def statistics(
+        self,
+    ) -> Mapping[
+        servable.ServableId, Mapping[str, batching_session.Statistics]
+    ]:
+        """Returns the counts of the queues of versions, by signature."""
+        manager = self._versions.manager
+        found = {}
+        for each in manager.list_available_servable_ids():
+            request = servable.ServableRequest.specific(each.name, each.version)
+            # Else it has been unloaded in between.
+            with (
+                contextlib.suppress(errors.NotFoundError),
+                manager.get_servable_handle(
+                    request, served_model.ServedModel
+                ) as handle,
+            ):
+                found[each] = handle.servable.statistics()
+        return found
 
     def update(
         self, models: model_configs.Models

@@ -1,7 +1,7 @@
 """A model that answers requests: its session, signatures and queues."""
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from tensorflow_serving.batching import (
@@ -199,6 +199,12 @@ class ServedModel:
     def queue(self, name: str) -> Queue:
         """Returns the queue in which calls of functions of a signature wait."""
         return self._session_of(name).scheduler
+
+    def statistics(self) -> Mapping[str, batching_session.Statistics]:
+        """Returns the counts of the queues of signatures that were called."""
+        with self._lock:
+            sessions = dict(self._sessions)
+        return {name: each.statistics() for name, each in sessions.items()}
 
     def close(self) -> None:
         """Finishes the calls that wait, then frees the model. Idempotent."""

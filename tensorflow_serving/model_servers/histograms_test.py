@@ -1,0 +1,32 @@
+"""Tests for histograms."""
+
+from absl.testing import absltest
+
+from tensorflow_serving.model_servers import histograms
+
+
+class HistogramsTest(absltest.TestCase):
+    """Counts of values by size."""
+
+    def test_value_is_counted_below_its_bound(self) -> None:
+        """A bound belongs to the bucket below it; the last one has none."""
+        histogram = histograms.Histogram([1, 10])
+        histogram.add([0.5, 1, 1.5, 10, 11, 1000])
+        histogram.add_many(10, 3)
+        self.assertEqual(histogram.counts, [2, 5, 2])
+        self.assertEqual(histogram.total, 0.5 + 1 + 1.5 + 10 + 11 + 1000 + 30)
+
+    def test_copy_stays_as_it_is(self) -> None:
+        """A copy does not count what comes later."""
+        counted = histograms.Histograms[str]([1])
+        counted["a"].add([0.5])
+        copies = counted.copies()
+        counted["a"].add([0.5])
+        counted["b"].add([2])
+        self.assertEqual(list(copies), ["a"])
+        self.assertEqual(copies["a"].counts, [1, 0])
+        self.assertEqual(counted["b"].counts, [0, 1])
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,177 @@
+"""Tests for prometheus_metrics."""
+
+import types
+from typing import Any
+
+from absl.testing import absltest
+from prometheus_client import parser
+
+from tensorflow_serving.batching import (
+    batch_scheduler,
+    batching_session,
+    run_timing,
+)
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import (
+    call_events,
+    load_metrics,
+    prometheus_metrics,
+    request_metrics,
+)
+from tensorflow_serving.util import clock, errors, event_bus
+
+_VERSION = servable.ServableId("m", 3)
+_SUBJECT = call_events.Subject("GRPC", "Predict", "m", 3, "s")
+_QUEUE = {"model": "m", "version": "3", "signature": "s"}
+
+
+def _statistics() -> prometheus_metrics.Statistics:
+    scheduler = batch_scheduler.Statistics(
+        num_enqueued_tasks=5,
+        oldest_wait_seconds=0.25,
+        num_batches_by_size={1: 2, 64: 1_000_000},
+        num_batches_by_reason={batch_scheduler.CloseReason.FULL: 7},
+        num_refused=1,
+        num_expired=2,
+        num_cancelled=3,
+    )
+    return {
+        _VERSION: {"s": batching_session.Statistics(scheduler, 100, 9, 0, 0)}
+    }
+
+
+class PrometheusMetricsTest(absltest.TestCase):
+    """The text, read as Prometheus reads it."""
+
+    def setUp(self) -> None:
+        """Counts two calls that succeed, and one that does not."""
+        super().setUp()
+        requests = request_metrics.RequestMetrics()
+        bus = event_bus.EventBus[servable.ServableState]()
+        loads = load_metrics.LoadMetrics(bus)
+        now = clock.MONOTONIC.now()
+        task: Any = types.SimpleNamespace(arrival_time=now - 1, num_rows=1)
+        requests.succeeded(
+            _SUBJECT, [task] * 2, run_timing.RunTiming(2, 0, 0.0, 0.0, 0.5)
+        )
+        requests.failed(_SUBJECT, [task], errors.InternalError("bug"))
+        for state in (
+            servable.ManagerState.LOADING,
+            servable.ManagerState.AVAILABLE,
+        ):
+            bus.publish(servable.ServableState(_VERSION, state))
+        self.text = prometheus_metrics.PrometheusMetrics(
+            requests, loads, _statistics
+        ).text()
+        self.samples = {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in parser.text_string_to_metric_families(
+                self.text.decode()
+            )
+            for sample in family.samples
+        }
+
+    def _value(self, name: str, **labels: str) -> float:
+        return self.samples[name, tuple(sorted(labels.items()))]
+
+    def test_counts_of_the_original_have_its_names(self) -> None:
+        """A counter has no _total, and yet its type."""
+        self.assertIn(
+            b"# TYPE :tensorflow:serving:request_count counter\n", self.text
+        )
+        for status, number in (("OK", 2), ("INTERNAL", 1)):
+            self.assertIn(
+                ':tensorflow:serving:request_count{model_name="m",'
+                f'status="{status}"}} {number}.0\n',
+                self.text.decode(),
+            )
+
+    def test_latencies_of_the_original_have_its_buckets(self) -> None:
+        """The bounds are 10 * 1.8**k microseconds, and the counts add up."""
+        self.assertIn(
+            b"# TYPE :tensorflow:serving:request_latency histogram\n", self.text
+        )
+        labels = {"model_name": "m", "API": "Predict", "entrypoint": "GRPC"}
+        name = ":tensorflow:serving:request_latency"
+        bucket = f"{name}_bucket"
+        self.assertEqual(self._value(bucket, le="10.0", **labels), 0)
+        self.assertEqual(self._value(bucket, le="18.0", **labels), 0)
+        self.assertEqual(self._value(bucket, le="+Inf", **labels), 2)
+        self.assertEqual(self._value(f"{name}_count", **labels), 2)
+        self.assertGreater(self._value(f"{name}_sum", **labels), 2e6)
+        self.assertEqual(sum(key[0] == bucket for key in self.samples), 33 + 1)
+        self.assertEqual(
+            self._value(
+                ":tensorflow:serving:runtime_latency_sum",
+                model_name="m",
+                API="Predict",
+                runtime="TF1",
+            ),
+            1e6,
+        )
+
+    def test_calls_are_counted_by_version_and_signature(self) -> None:
+        """Metrics of our own have more labels."""
+        labels = {**_QUEUE, "method": "Predict", "entrypoint": "GRPC"}
+        self.assertEqual(
+            self._value(
+                "tensorflow_serving_requests_total", status="OK", **labels
+            ),
+            2,
+        )
+        self.assertEqual(
+            self._value(
+                "tensorflow_serving_request_duration_seconds_count", **labels
+            ),
+            2,
+        )
+
+    def test_queues_show_what_waits_and_why_batches_closed(self) -> None:
+        """The counts are those of the statistics."""
+        for name, more, expected in (
+            ("queue_tasks", {}, 5),
+            ("queue_oldest_wait_seconds", {}, 0.25),
+            ("batches_total", {"reason": "full"}, 7),
+            ("batch_rows_count", {}, 1_000_002),
+            ("batch_rows_sum", {}, 64_000_002),
+            ("padding_rows_total", {}, 9),
+            ("dropped_tasks_total", {"reason": "refused"}, 1),
+            ("dropped_tasks_total", {"reason": "deadline"}, 2),
+            ("dropped_tasks_total", {"reason": "cancelled"}, 3),
+        ):
+            with self.subTest(name, **more):
+                self.assertEqual(
+                    self._value(f"tensorflow_serving_{name}", **_QUEUE, **more),
+                    expected,
+                )
+
+    def test_loads_and_states_are_shown(self) -> None:
+        """A version that is there has a state, and its load a time."""
+        self.assertEqual(
+            self._value(
+                "tensorflow_serving_load_duration_seconds_count",
+                model="m",
+                phase="load",
+                status="OK",
+            ),
+            1,
+        )
+        self.assertEqual(
+            self._value(
+                "tensorflow_serving_version_state",
+                model="m",
+                version="3",
+                state="AVAILABLE",
+            ),
+            1,
+        )
+
+    def test_process_and_build_are_shown(self) -> None:
+        """A dashboard can tell which server it shows, and its memory."""
+        names = {name for name, _ in self.samples}
+        self.assertIn("tensorflow_serving_build_info", names)
+        self.assertIn("process_resident_memory_bytes", names)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,159 @@
+"""Counts of calls: how many, how they ended, and how long they took.
+
+Example:
+    metrics = request_metrics.RequestMetrics()
+    prediction_service.PredictionService(core, listener=metrics)
+    metrics.snapshot()
+
+Counts of a model stay as long as the process; counts of a version go when the
+model has many newer ones.
+"""
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.model_servers import call_events, histograms
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+_MICROS: Final = 1e6
+# Upper bounds. Those of TensorFlow Serving, in microseconds, and of its counts
+# of examples; the last bucket has no bound.
+LATENCY_BOUNDS: Final = tuple(10 * 1.8**power for power in range(33))
+EXAMPLES_BOUNDS: Final = tuple(float(2**power) for power in range(15))
+# In seconds: 0.1 ms to 26 s.
+SECONDS_BOUNDS: Final = tuple(1e-4 * 2**power for power in range(19))
+
+# How many versions of a model have counts.
+_MAX_VERSIONS: Final = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCall:
+    """The labels of TensorFlow Serving's metrics of calls."""
+
+    model: str
+    method: str
+    entrypoint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """All counts at one time."""
+
+    # The name of the status is the second part of the key.
+    num_calls_by_model: Mapping[tuple[str, str], int]
+    # In microseconds; of calls that succeeded.
+    latency: Mapping[ModelCall, histograms.Histogram]
+    runtime: Mapping[ModelCall, histograms.Histogram]
+    # The examples of each call of Classify, Regress and MultiInference.
+    examples: Mapping[str, histograms.Histogram]
+    # The name of the status is the second part of the key.
+    num_calls: Mapping[tuple[call_events.Subject, str], int]
+    # In seconds; of calls that succeeded.
+    seconds: Mapping[call_events.Subject, histograms.Histogram]
+
+
+class RequestMetrics:
+    """Counts calls, as a listener of call_events. Thread-safe."""
+
+    def __init__(self, clock: clock_lib.Clock = clock_lib.MONOTONIC) -> None:
+        """Starts with no calls.
+
+        Args:
+          clock: The one of the batching sessions.
+        """
+        self._clock = clock
+        self._lock = threading.Lock()
+        # All guarded by _lock.
+        self._num_calls_by_model: collections.Counter[tuple[str, str]] = (
+            collections.Counter()
+        )
+        self._latency = histograms.Histograms[ModelCall](LATENCY_BOUNDS)
+        self._runtime = histograms.Histograms[ModelCall](LATENCY_BOUNDS)
+        self._examples = histograms.Histograms[str](EXAMPLES_BOUNDS)
+        self._num_calls: collections.Counter[
+            tuple[call_events.Subject, str]
+        ] = collections.Counter()
+        self._seconds = histograms.Histograms[call_events.Subject](
+            SECONDS_BOUNDS
+        )
+        # The subjects with counts, by model and version.
+        self._subjects: dict[str, dict[int, set[call_events.Subject]]] = {}
+
+    def succeeded(
+        self,
+        subject: call_events.Subject,
+        tasks: Sequence[batched_function.FunctionTask],
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """See call_events.Listener."""
+        now = self._clock.now()
+        seconds = [now - task.arrival_time for task in tasks]
+        micros = [each * _MICROS for each in seconds]
+        run_micros = (timing.end_time - timing.start_time) * _MICROS
+        call = ModelCall(subject.model, subject.method, subject.entrypoint)
+        with self._lock:
+            self._count(subject, "OK", len(tasks))
+            self._latency[call].add(micros)
+            self._runtime[call].add([run_micros] * len(tasks))
+            self._seconds[subject].add(seconds)
+            if subject.method != "Predict":
+                self._examples[subject.model].add(
+                    float(task.num_rows) for task in tasks
+                )
+
+    def failed(
+        self,
+        subject: call_events.Subject,
+        tasks: Sequence[batched_function.FunctionTask],
+        error: errors.ServingError,
+    ) -> None:
+        """See call_events.Listener."""
+        with self._lock:
+            self._count(subject, error.code.name, len(tasks))
+
+    def refused(
+        self, call: call_events.Refused, error: errors.ServingError
+    ) -> None:
+        """See call_events.Listener."""
+        with self._lock:
+            self._num_calls_by_model[call.model, error.code.name] += 1
+
+    def snapshot(self) -> Snapshot:
+        """Returns all counts."""
+        with self._lock:
+            return Snapshot(
+                dict(self._num_calls_by_model),
+                self._latency.copies(),
+                self._runtime.copies(),
+                self._examples.copies(),
+                dict(self._num_calls),
+                self._seconds.copies(),
+            )
+
+    def _count(
+        self, subject: call_events.Subject, status: str, num_calls: int
+    ) -> None:
+        """Counts calls of a subject; needs the lock."""
+        if subject not in self._seconds:
+            self._seconds[subject]
+            self._forget_old_versions(subject)
+        self._num_calls_by_model[subject.model, status] += num_calls
+        self._num_calls[subject, status] += num_calls
+
+    def _forget_old_versions(self, subject: call_events.Subject) -> None:
+        """Makes room for the counts of a subject; needs the lock."""
+        versions = self._subjects.setdefault(subject.model, {})
+        versions.setdefault(subject.version, set()).add(subject)
+        if len(versions) <= _MAX_VERSIONS:
+            return
+        old = versions.pop(min(versions))
+        for each in old:
+            del self._seconds[each]
+        for key in [key for key in self._num_calls if key[0] in old]:
+            del self._num_calls[key]

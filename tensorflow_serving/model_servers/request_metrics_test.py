@@ -1,0 +1,86 @@
+"""Tests for request_metrics."""
+
+import types
+from typing import Any
+
+from absl.testing import absltest
+
+from tensorflow_serving.batching import run_timing
+from tensorflow_serving.model_servers import call_events, request_metrics
+from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import errors
+
+_TIMING = run_timing.RunTiming(2, 0, 0.0, 1.0, 1.002)
+
+
+def _subject(version: int = 1, method: str = "Predict") -> call_events.Subject:
+    return call_events.Subject("GRPC", method, "m", version, "s")
+
+
+def _task(arrival_time: float, num_rows: int = 1) -> Any:
+    return types.SimpleNamespace(arrival_time=arrival_time, num_rows=num_rows)
+
+
+class RequestMetricsTest(absltest.TestCase):
+    """Counts at a time of 10 s."""
+
+    def setUp(self) -> None:
+        """Moves the clock."""
+        super().setUp()
+        clock = fake_clock.FakeClock()
+        clock.advance_micros(10_000_000)
+        self.metrics = request_metrics.RequestMetrics(clock)
+
+    def test_calls_that_succeed_have_times(self) -> None:
+        """A call took until now from its arrival, and its batch ran 2 ms."""
+        self.metrics.succeeded(_subject(), [_task(9.9), _task(9.5)], _TIMING)
+        found = self.metrics.snapshot()
+        self.assertEqual(found.num_calls_by_model, {("m", "OK"): 2})
+        self.assertEqual(found.num_calls, {(_subject(), "OK"): 2})
+        call = request_metrics.ModelCall("m", "Predict", "GRPC")
+        self.assertAlmostEqual(found.latency[call].total, 600_000, delta=1)
+        self.assertAlmostEqual(found.runtime[call].total, 4_000, delta=1)
+        self.assertAlmostEqual(found.seconds[_subject()].total, 0.6)
+        self.assertEqual(found.examples, {})
+
+    def test_examples_are_counted_for_methods_that_take_them(self) -> None:
+        """Each row of a call of Classify is an example."""
+        subject = _subject(method="Classify")
+        self.metrics.succeeded(subject, [_task(9, 3), _task(9, 5)], _TIMING)
+        examples = self.metrics.snapshot().examples["m"]
+        self.assertEqual((examples.total, sum(examples.counts)), (8, 2))
+
+    def test_calls_that_fail_have_the_status_of_their_error(self) -> None:
+        """A call that failed or was refused has no time."""
+        self.metrics.failed(
+            _subject(), [_task(9)], errors.DeadlineExceededError("late")
+        )
+        self.metrics.refused(
+            call_events.Refused("GRPC", "Predict", ""),
+            errors.NotFoundError("unknown"),
+        )
+        found = self.metrics.snapshot()
+        self.assertEqual(
+            found.num_calls_by_model,
+            {("m", "DEADLINE_EXCEEDED"): 1, ("", "NOT_FOUND"): 1},
+        )
+        self.assertEqual(
+            found.num_calls, {(_subject(), "DEADLINE_EXCEEDED"): 1}
+        )
+        self.assertEqual(found.latency, {})
+
+    def test_counts_of_old_versions_go(self) -> None:
+        """A thousand versions have as many counts as eight."""
+        for version in range(1, 1001):
+            self.metrics.succeeded(_subject(version), [_task(9)], _TIMING)
+        found = self.metrics.snapshot()
+        self.assertEqual(
+            sorted(subject.version for subject in found.seconds),
+            list(range(993, 1001)),
+        )
+        self.assertEqual(len(found.num_calls), 8)
+        self.assertEqual(found.num_calls_by_model, {("m", "OK"): 1000})
+
+
+if __name__ == "__main__":
+    absltest.main()
