@@ -47,7 +47,11 @@ def _merged_version(
     is_everywhere = len(known) == len(by_worker)
     if is_everywhere and set(known) == {_State.AVAILABLE}:
         return servable.ServableState(
-            servable_id, _State.AVAILABLE, _error(by_worker)
+            servable_id,
+            _State.AVAILABLE,
+            _error(by_worker),
+            # Nearly always that of all: they have the same files.
+            max(each.warning for each in by_worker if each),
         )
     is_coming = bool(_COMING & set(known))
     error = _error(by_worker)
@@ -111,6 +115,7 @@ def unpack(name: str, data: bytes) -> States:
             errors.from_code(each.status.error_code, each.status.error_message)
             if each.status.error_code
             else None,
+            "" if each.status.error_code else each.status.error_message,
         )
         for each in response.model_version_status
     }

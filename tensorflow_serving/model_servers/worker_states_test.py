@@ -1,5 +1,7 @@
 """Tests for worker_states."""
 
+import dataclasses
+
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.core import servable
@@ -99,6 +101,16 @@ class MergedTest(parameterized.TestCase):
         merged = worker_states.merged("m", [failed, failed])
         self.assertEqual(merged, failed)
 
+    def test_warning_of_a_worker_is_that_of_all(self) -> None:
+        """A version that is cold in one worker is AVAILABLE with a warning."""
+        cold = dataclasses.replace(
+            _state(1, _State.AVAILABLE), warning="It is cold."
+        )
+        merged = worker_states.merged(
+            "m", [_of(_State.AVAILABLE), _states(cold)]
+        )
+        self.assertEqual(merged, {1: cold})
+
     def test_worker_that_does_not_run_is_named(self) -> None:
         """Whoever asks learns why the version is not available."""
         merged = worker_states.merged("m", [_of(_State.AVAILABLE), None])
@@ -135,8 +147,11 @@ class PackTest(absltest.TestCase):
     """States on their way to another process."""
 
     def test_states_come_out_as_they_went_in(self) -> None:
-        """Errors keep code and text."""
+        """Errors keep code and text, and warnings their text."""
         states = _states(
+            dataclasses.replace(
+                _state(8, _State.AVAILABLE), warning="It is cold."
+            ),
             *(_state(number, each) for number, each in enumerate(_State)),
             _state(9, _State.END, _BROKEN),
         )
