@@ -25,6 +25,16 @@ class AsServingErrorTest(absltest.TestCase):
         self.assertIn("Loading a failed", log.output[0])
         self.assertIn("secret", log.output[0])
 
+    def test_lack_of_memory_is_no_bug(self) -> None:
+        """Less at a time may succeed, and the log has the stack."""
+        with self.assertLogs() as log:
+            error = bugs.as_serving_error("running a batch", MemoryError("9 B"))
+        self.assertIsInstance(error, errors.ResourceExhaustedError)
+        self.assertEqual(
+            str(error), "There is not enough memory for running a batch."
+        )
+        self.assertIn("9 B", log.output[0])
+
 
 if __name__ == "__main__":
     absltest.main()
