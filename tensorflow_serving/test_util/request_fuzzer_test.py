@@ -13,6 +13,15 @@ _SERVER = os.path.join(
     "tensorflow_model_server",
 )
 _NUM_REQUESTS = 1000
+# Calls are merged, padded and split as often as possible.
+_BATCHING = """
+    max_batch_size { value: 8 }
+    batch_timeout_micros { value: 1000 }
+    max_enqueued_batches { value: 1000 }
+    enable_large_batch_splitting { value: true }
+    max_execution_batch_size { value: 8 }
+    allowed_batch_sizes: [2, 8]
+"""
 # The allocator keeps some of what was freed.
 _MAX_GROWTH_BYTES = 100 << 20
 
@@ -20,16 +29,20 @@ _MAX_GROWTH_BYTES = 100 << 20
 class RequestFuzzerTest(parameterized.TestCase):
     """Broken requests for each method, beside whole ones."""
 
-    @parameterized.parameters((), ("--enable_batching",))
+    @parameterized.parameters(False, True)
     def test_broken_requests_get_errors_and_harm_no_other(
-        self, *flags: str
+        self, is_batched: bool
     ) -> None:
         """Each answer is right for its own request, or a clean error."""
         folder = self.enter_context(tempfile.TemporaryDirectory())
+        flags = []
+        if is_batched:
+            path = self.create_tempfile(content=_BATCHING).full_path
+            flags = ["--enable_batching", f"--batching_parameters_file={path}"]
         with request_fuzzer.RequestFuzzer(folder, _SERVER, *flags) as fuzzer:
             first_bytes = fuzzer.resident_bytes()
             # Batching does not matter to the last one, which takes its time.
-            for name in [*fuzzer.methods][: 6 if flags else 7]:
+            for name in [*fuzzer.methods][: 6 if is_batched else 7]:
                 with self.subTest(name):
                     outcome = fuzzer.run(name, range(_NUM_REQUESTS))
                     self.assertEqual(outcome.faults, [])
