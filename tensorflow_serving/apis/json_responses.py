@@ -49,7 +49,7 @@ def predictions(outputs: Outputs, form: json_tensors.Format) -> bytes:
 
     Args:
       outputs: At least one.
-      form: That of the request.
+      form: The form of the request.
 
     Raises:
       InvalidArgumentError: The request asks for rows, and an output does not
@@ -187,7 +187,7 @@ def _texts(name: str, array: npt.NDArray[Any], level: int) -> list[str]:
     Args:
       name: The name of the output.
       array: Its values.
-      level: That of each value.
+      level: The level of each value.
     """
     dtype = array.dtype
     if dtype.kind == "O":

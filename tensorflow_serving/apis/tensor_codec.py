@@ -220,9 +220,9 @@ def encode(
     The large part is the memory of the array, where the wire has the same form.
 
     Args:
-      array: Of a dtype that TensorFlow has; texts are bytes or str, which
+      array: Has a dtype of TensorFlow; texts are bytes or str, which
         becomes UTF-8.
-      number: That of the type; by default that of the dtype of the array.
+      number: The type's number; by default that of the array's dtype.
       as_content: Whether values go to tensor_content. Texts never do.
 
     Raises:

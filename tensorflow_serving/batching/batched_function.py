@@ -71,7 +71,7 @@ class Caller(Protocol):
 
         Args:
           tasks: At least one.
-          outputs: Of shape [rows, ...], with the rows of the tasks one after
+          outputs: Arrays [rows, ...], with the rows of the tasks one after
             the other; rows_of() takes them apart. A task that ran alone may
             have outputs of other shapes.
           timing: The times of the run, of these tasks and perhaps of others.

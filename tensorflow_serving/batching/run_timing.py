@@ -21,7 +21,7 @@ def overall(timings: Sequence[RunTiming]) -> RunTiming:
     """Returns the largest batch, from the first start to the last end.
 
     Args:
-      timings: Those of the parts of a task; at least one.
+      timings: The timings of the parts of a task; at least one.
     """
     return RunTiming(
         max(each.num_rows for each in timings),

@@ -118,7 +118,7 @@ def _ours(folder: str, stack: contextlib.ExitStack) -> list[loads.Target]:
     """Starts our servers; returns them, mnist_inference first.
 
     Args:
-      folder: For the model.
+      folder: The folder for the model.
       stack: Ends the servers.
     """
     base_path = os.path.join(folder, "model")
@@ -158,8 +158,8 @@ def _ratios(
     """Yields a row for each pair of a server of ours and one to compare with.
 
     Args:
-      rounds: Those of each server, ours first, of which mnist_inference is
-        compared with as well.
+      rounds: The rounds of each server, ours first; mnist_inference is
+        compared with the others as well.
       num_ours: How many are ours.
     """
     for theirs in (rounds[0], *rounds[num_ours:]):

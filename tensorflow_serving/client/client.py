@@ -90,7 +90,7 @@ class Client:
 
         Args:
           model: The model and its signature.
-          features: Those of each example.
+          features: The features of each example.
           context: The features that all examples share.
           deadline_seconds: See predict().
         """

@@ -20,7 +20,7 @@ def parse(
 
     Args:
       text: An object with a value, or nested lists, for each input.
-      signature: That of the model.
+      signature: The signature of the model.
 
     Raises:
       InvalidArgumentError: The text is something else. Permanent.

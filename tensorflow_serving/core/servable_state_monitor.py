@@ -47,7 +47,7 @@ class ServableStateMonitor:
 
         Args:
           event_bus: Where managers and sources publish.
-          clock: For the timeouts of waits.
+          clock: Times the timeouts of waits.
           max_count_log_events: How many events log() has; 0 for none.
 
         Raises:

@@ -48,7 +48,8 @@ class SourceAdapter(
         Must not raise: an error belongs to the version that has it.
 
         Args:
-          name: Of the servable, and of all ids here and in what is returned.
+          name: The name of the servable, which all ids have, here and in what
+            is returned.
           versions: All versions that should be served.
         """
 

@@ -61,7 +61,7 @@ class SourceRouter(source.Target[T], Generic[T]):
         the source has no effect, and an error is logged.
 
         Args:
-          name: Of the servable.
+          name: The name of the servable.
           versions: All versions of it that should be served.
         """
 

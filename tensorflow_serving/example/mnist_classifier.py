@@ -45,7 +45,7 @@ class MnistClassifier:
         """Takes over the bundle, to close it; on an error it is the caller's.
 
         Args:
-          bundle: Of a session_bundle_factory that does not batch.
+          bundle: Made by a session_bundle_factory that does not batch.
           max_batch_size: The most images in a call of classify(), for which the
             model is warmed up.
 

@@ -82,7 +82,7 @@ class AllWorkers:
 
         Args:
           core: Serves first_models() in this worker; see is_one_of_several.
-          board: That of all workers.
+          board: The board of all workers.
           num_workers: How many there are.
           model_load_timeout_seconds: How long reload() waits for new models; 0
             for as long as it takes.

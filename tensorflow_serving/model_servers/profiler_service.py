@@ -76,7 +76,7 @@ class ProfilerService:
         """Records for some time what runs.
 
         Args:
-          request: For how long, and what becomes of the profile.
+          request: Says for how long, and what becomes of the profile.
           end: Set by whoever wants it to end sooner.
 
         Raises:

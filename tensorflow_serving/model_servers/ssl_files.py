@@ -23,7 +23,7 @@ def tls_options(
     """Yields files with the texts of a config; only this user can read them.
 
     Args:
-      config: Of a server.
+      config: The configuration of a server.
       flag: The flag that named it, for errors.
 
     Raises:

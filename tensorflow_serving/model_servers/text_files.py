@@ -26,7 +26,7 @@ def read(flag: str, path: str, target: MessageT) -> MessageT:
 
     Args:
       flag: Its name, for the error.
-      path: Of the file.
+      path: The path of the file.
       target: An empty message, which is filled.
 
     Raises:
@@ -54,7 +54,7 @@ def parse(path: str, text: str, target: MessageT) -> MessageT:
     """Returns a message with what a text says.
 
     Args:
-      path: Of the file, for the error.
+      path: The path of the file, for the error.
       text: The content of the file.
       target: An empty message, which is filled.
 

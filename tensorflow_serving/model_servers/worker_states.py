@@ -24,7 +24,7 @@ def merged(name: str, by_worker: Sequence[States | None]) -> States:
     least advanced one, and its error is that of a worker that failed.
 
     Args:
-      name: That of the model.
+      name: The name of the model.
       by_worker: The states in each worker; None for one that does not run.
     """
     versions = {version for states in by_worker if states for version in states}

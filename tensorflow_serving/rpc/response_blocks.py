@@ -60,7 +60,7 @@ def failure(
 
     Args:
       error: Its code, and its text, which is cut to 1,024 bytes.
-      metadata: For the caller.
+      metadata: What the caller gets.
       is_begun: Whether HEAD was sent before.
 
     Raises:

@@ -65,7 +65,7 @@ class Server:
           services: What to serve.
           options: See Options.
           lane_class: How calls get from the sockets to the services.
-          clock: For the drain delay.
+          clock: Times the drain delay.
 
         Raises:
           UnavailableError: An address cannot be taken; likely it is in use.

@@ -122,7 +122,7 @@ class Supervisor:
           options: How to keep the workers.
           termination: Its signals end start() and wait(); nobody else may wait
             for it meanwhile.
-          clock: For heartbeats, the delays of restarts, and the grace of a
+          clock: Times heartbeats, the delays of restarts, and the grace of a
             stop.
           board: The other end of worker_board; None for workers without.
         """

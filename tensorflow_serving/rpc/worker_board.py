@@ -95,8 +95,8 @@ class WorkerBoard:
         """Writes a common note, unless another worker comes first.
 
         Args:
-          key: That of the note.
-          value: That of the note.
+          key: The key of the note.
+          value: The value of the note.
           revision: One more than that of the note that it replaces.
         """
         self._post(board_pb2.BoardNote(key=key, value=value, revision=revision))

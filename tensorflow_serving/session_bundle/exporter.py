@@ -150,8 +150,8 @@ class Exporter:
           init_op: Run by loaders after the variables are restored.
           clear_devices: Whether to serve a copy of the graph whose nodes are
             not bound to devices.
-          default_graph_signature: For callers that name no signature.
-          named_graph_signatures: For callers that do.
+          default_graph_signature: Serves callers that name no signature.
+          named_graph_signatures: Serve callers that do.
           assets_collection: Constant scalar strings: paths of files that the
             graph reads. Loaders feed each with the path of the copy.
           assets_callback: Copies the assets, see gfile_copy_callback; None

@@ -37,7 +37,7 @@ def set_variables(
 
     Args:
       opened: A session on the graph.
-      names: Of the operations of the variables, which are resources.
+      names: The operations of the variables, which are resources.
       prefix: The path of the checkpoint without ".index".
 
     Raises:

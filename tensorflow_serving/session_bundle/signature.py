@@ -161,7 +161,7 @@ def run_classification(
 
     Args:
       signature: Names the tensors.
-      inputs: Of shape [batch, ...], for the input tensor.
+      inputs: The values of the input tensor, [batch, ...].
       session: Runs the graph.
       classes: Whether to fetch the classes.
       scores: Whether to fetch the scores.
@@ -202,7 +202,7 @@ def run_regression(
 
     Args:
       signature: Names the tensors.
-      inputs: Of shape [batch, ...], for the input tensor.
+      inputs: The values of the input tensor, [batch, ...].
       session: Runs the graph.
 
     Raises:

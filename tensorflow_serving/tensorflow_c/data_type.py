@@ -89,7 +89,7 @@ def to_numpy(number: int) -> np.dtype[Any]:
     """Returns the dtype of arrays for tensors of a type; object for texts.
 
     Args:
-      number: That of a type; a reference stands for its value.
+      number: The number of a type; a reference stands for its value.
 
     Raises:
       InvalidArgumentError: No array can be the value of such a tensor.

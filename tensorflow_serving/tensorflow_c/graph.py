@@ -120,7 +120,7 @@ class Graph:
 
         Args:
           op: The type of the operation, which TensorFlow must know.
-          name: Of the operation.
+          name: The name of the operation.
           inputs: Names of tensors of the graph.
           types: Attributes that are data types, by name; others have their
             defaults, or follow from the inputs.

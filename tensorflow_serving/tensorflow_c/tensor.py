@@ -147,7 +147,7 @@ class Converter:
         """Returns the value of a tensor, which belongs to the array then.
 
         Args:
-          tensor: Of this type. The caller must not use it again.
+          tensor: A tensor of this type. The caller must not use it again.
 
         Returns:
           An array; a number of numpy for a tensor without dimensions.

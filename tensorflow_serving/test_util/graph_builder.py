@@ -48,7 +48,7 @@ class GraphBuilder:
         """Adds an operation.
 
         Args:
-          name: That of the node.
+          name: The name of the node.
           op: Its type.
           inputs: Names of nodes, or of their outputs ("x:1", "^x").
           **attributes: Names of data types, such as "float32"; numbers; or what

@@ -112,7 +112,7 @@ def _of_dtype(
 
     Args:
       fed: The dtype of inputs.
-      fetched: That of outputs, if it is another one.
+      fetched: The dtype of outputs, if it is another one.
     """
     batches = [np.array(rows) for rows in ([[0, 1]], [[1, 2], [3, 4]])]
     return tuple(_of(x.astype(fed), x.astype(fetched or fed)) for x in batches)

@@ -65,7 +65,7 @@ def write(
     """Returns the content of a model.tflite with one graph.
 
     Args:
-      tensors: Those of the graph.
+      tensors: The tensors of the graph.
       operators: In the order in which they run.
       inputs: Indices of tensors.
       outputs: Indices of tensors.

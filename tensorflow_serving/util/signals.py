@@ -62,9 +62,9 @@ class Termination:
         """Takes over both signals.
 
         Args:
-          ignores_the_next: For a process that somebody else ends if it takes
-            too long, and that may get the first signal twice: from there, and
-            with its group.
+          ignores_the_next: True in a process that somebody else ends if it
+            takes too long, and that may get the first signal twice: from there,
+            and with its group.
         """
         self._ignores_the_next = ignores_the_next
         self._lock = threading.Lock()
@@ -164,7 +164,7 @@ class Termination:
 
         Args:
           seconds: How long.
-          exit_code: That of the first way; 0 if what is left by then is no
+          exit_code: The code of the first way; 0 if what is left by then is no
             loss. The second way has 1.
         """
         with self._lock:

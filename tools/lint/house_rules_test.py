@@ -165,6 +165,16 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         {"x.py": "import os\n\n# Of this test\n# only.\nx = 1\n"},
     ),
     (
+        "argument_without_a_noun",
+        prose_rules.prose_is_plain,
+        {
+            "x.py": (
+                'def f(x):\n    """Takes a name.\n\n    Args:\n'
+                '      x: Of the file.\n    """\n'
+            )
+        },
+    ),
+    (
         "phrase_on_two_lines",
         prose_rules.prose_is_plain,
         {"x.py": "# The caller is\n# told nothing.\nx = 1\n"},

@@ -18,6 +18,7 @@ _FIRST_WORDS = (
     (r"(?:Of|That of|Those of)\b", "write a sentence with a subject"),
     (r"For\b(?! example\b)", "write a sentence with a subject"),
 )
+_ARGUMENT = re.compile(r"^ +\*{0,2}\w+: (Of|That|That of|Those|For) .*", re.M)
 _PHRASES = (
     (r"\b(?:is|are|was|were|be|being) (?:not )?told\b", "is notified, learns"),
     (r"\b(?:[Tt]akes?|took|taking) note\b", "records"),
@@ -60,6 +61,7 @@ def prose_is_plain(tree: source_tree.SourceTree) -> Iterator[str]:
         for line, text in (*_docstrings(module), *_comments(tree.text(path))):
             habits = (*_first_words(text), *_phrases(text))
             yield from (f"{path}:{line}: {habit}" for habit in habits)
+        yield from (f"{path}:{each}" for each in _arguments(module))
     for path in tree.files:
         if path.endswith(".md"):
             for line, text in _paragraphs(tree.text(path)):
@@ -93,6 +95,18 @@ def _first_words(text: str) -> Iterator[str]:
                 f"first words must not be {match[0]!r} ({instead}); got "
                 f"{text[:60]!r}"
             )
+
+
+def _arguments(module: ast.Module) -> Iterator[str]:
+    """Yields what is said of arguments without a noun."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef):
+            text = ast.get_docstring(node) or ""
+            for match in _ARGUMENT.finditer(text.partition("Args:")[2]):
+                yield (
+                    f"{node.lineno}: an argument must be named; got "
+                    f"{match[0].strip()[:60]!r}"
+                )
 
 
 def _phrases(text: str) -> Iterator[str]:

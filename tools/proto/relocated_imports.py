@@ -25,8 +25,8 @@ def module_name(folder: str, stem: str) -> str:
     are kept apart.
 
     Args:
-      folder: That of the proto, "tensorflow/core/framework", or the package of
-        its module.
+      folder: The folder of the proto, "tensorflow/core/framework", or the
+        package of its module.
       stem: The name of the proto without ".proto".
     """
     prefix = "tsl_" if re.match(r"xla\b", folder) else ""

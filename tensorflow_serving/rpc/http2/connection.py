@@ -412,7 +412,7 @@ class Connection:
         """Returns whether this many small responses can be sent together.
 
         Args:
-          num_streams: Of streams on which nothing was sent.
+          num_streams: How many streams, on which nothing was sent.
           data_bytes: The size of the payload of the DATA frame of each.
         """
         return self._out.may_write_at_once(data_bytes, num_streams)

@@ -64,7 +64,7 @@ def load_saved_model_from_path(
 
     Args:
       path: The folder of a version.
-      tags: Those of the graph to load, all of them.
+      tags: All tags of the graph to load.
       target: The TensorFlow runtime to connect to; empty for this process.
       config: Options of the session.
 

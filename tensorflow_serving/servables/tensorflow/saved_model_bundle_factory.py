@@ -41,7 +41,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
 
         Args:
           config: How it opens sessions.
-          tags: Those of the graph to load, all of them.
+          tags: All tags of the graph to load.
 
         Raises:
           InvalidArgumentError: See SessionBundleFactory.create().

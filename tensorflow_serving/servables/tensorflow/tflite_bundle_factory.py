@@ -156,7 +156,7 @@ def _prepare(
     """Makes a graph ready to run, with 1 for the sizes that are open.
 
     Raises:
-      FailedPreconditionError: That can never be done. Permanent.
+      FailedPreconditionError: The graph can never be ready. Permanent.
     """
     try:
         interpreters.prepare(graph)

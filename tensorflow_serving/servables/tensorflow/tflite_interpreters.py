@@ -65,7 +65,7 @@ class Interpreters:
         """Makes the interpreters.
 
         Args:
-          content: That of a model.tflite, whole.
+          content: The whole content of a model.tflite.
           count: How many.
           has_variables: Whether the model has tensors that keep their values
             between runs. They are cleared, so that no call depends on others.

@@ -32,8 +32,8 @@ class TfLiteSession:
         """Takes over the interpreters, to close them.
 
         Args:
-          interpreters: Of the model.
-          tensors: Those that can be fed and fetched, by name.
+          interpreters: The interpreters of the model.
+          tensors: The tensors that can be fed and fetched, by name.
         """
         self._interpreters = interpreters
         self._tensors = tensors

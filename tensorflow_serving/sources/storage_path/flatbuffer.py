@@ -117,7 +117,7 @@ class Table:
 
         Args:
           field: The number of the field.
-          number_format: That of struct, for one integer.
+          number_format: The format of one integer, as in struct.
           default: The value if the table does not have the field.
         """
         position = self._place(field)
