@@ -217,13 +217,19 @@ class AllWorkers:
                 revision = self._revision + 1
             self._board.write_common(CONFIG, data, revision)
             self.wait_until(
-                functools.partial(self._has_revision, revision), _TAKE_SECONDS
+                functools.partial(self._has_revision, revision),
+                self._take_seconds,
             )
             if not self._has_revision(revision):
                 raise errors.UnavailableError(
                     "The supervisor takes no configuration; try again later."
                 )
         return known
+
+    @property
+    def _take_seconds(self) -> float:
+        """How long workers may take to begin with a configuration."""
+        return min(_TAKE_SECONDS, self._timeout_seconds or _TAKE_SECONDS)
 
     def _has_revision(self, revision: int) -> bool:
         with self._lock:
@@ -245,11 +251,11 @@ class AllWorkers:
                 if self._revision_of(worker) < revision
             ]
 
-        self.wait_until(lambda: not late(), _TAKE_SECONDS)
+        self.wait_until(lambda: not late(), self._take_seconds)
         for worker in late():
             raise errors.UnavailableError(
                 f"worker {worker} must begin with the configuration within "
-                f"{_TAKE_SECONDS:g} s; it does so when it runs again. The "
+                f"{self._take_seconds:g} s; it does so when it runs again. The "
                 "other workers serve it"
             )
 

@@ -87,7 +87,9 @@ class _Core:
 class _Worker:
     """One worker, until it is ended."""
 
-    def __init__(self, hub: board_hub.BoardHub, number: int) -> None:
+    def __init__(
+        self, hub: board_hub.BoardHub, number: int, timeout_seconds: float
+    ) -> None:
         with contextlib.ExitStack() as stack:
             for name, fd in stack.enter_context(hub.connected(number)).items():
                 os.environ[name] = str(os.dup(fd))
@@ -100,7 +102,7 @@ class _Worker:
                     self.core,  # type: ignore[arg-type]
                     board,
                     2,
-                    _TIMEOUT_SECONDS,
+                    timeout_seconds,
                 )
             )
             self.end = stack.pop_all().close
@@ -141,8 +143,10 @@ class AllWorkersTest(absltest.TestCase):
         )
         self.workers = [self._start(number) for number in range(2)]
 
-    def _start(self, number: int) -> _Worker:
-        worker = _Worker(self.hub, number)
+    def _start(
+        self, number: int, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> _Worker:
+        worker = _Worker(self.hub, number, timeout_seconds)
         self.addCleanup(worker.end)
         return worker
 
@@ -260,6 +264,18 @@ class AllWorkersTest(absltest.TestCase):
             errors.FailedPreconditionError, "model new .*worker 1: broken"
         ):
             self.workers[0].served.reload(self._models("m", "new"))
+
+    def test_worker_that_does_not_run_is_an_error_of_a_reload(self) -> None:
+        """The others serve the new model; the error names the one."""
+        self.workers[0].end()
+        first = self._start(0, timeout_seconds=0.01)
+        self.workers[1].end()
+        models = self._models("m", "new")
+        with self.assertRaisesRegex(
+            errors.UnavailableError, "worker 1 must begin .* within 0.01 s"
+        ):
+            first.served.reload(models)
+        self.assertEqual(first.served.models, models)
 
     def test_label_needs_a_version_in_all_workers(self) -> None:
         """If one does not have it, nothing changes in any."""

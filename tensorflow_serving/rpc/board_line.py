@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from absl import logging
-from google.protobuf import message
 
 from tensorflow_serving.rpc import board, board_pb2
 
@@ -111,12 +110,15 @@ class BoardLine:
                     data = file.read(length)
                     if len(data) < length:
                         break
-                    self._on_news(board_pb2.BoardNews.FromString(data))
+                    self._take(data)
         except OSError:
             pass  # the end, as well
-        except message.DecodeError:
-            logging.error("What came on the socket of a board is none")
-        except Exception:
-            logging.exception("News of a board could not be taken")
         finally:
             self._on_end()
+
+    def _take(self, data: bytes) -> None:
+        """Takes one message; whatever is wrong with it, others follow."""
+        try:
+            self._on_news(board_pb2.BoardNews.FromString(data))
+        except Exception:
+            logging.exception("News of a board could not be taken; going on")

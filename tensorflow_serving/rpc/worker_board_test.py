@@ -46,6 +46,10 @@ def _has_revision(board: worker_board.WorkerBoard, revision: int) -> bool:
     return board.common("config").revision == revision
 
 
+def _fail(keys: Set[str]) -> None:
+    raise ZeroDivisionError
+
+
 class WorkerBoardTest(parameterized.TestCase):
     """A hub and workers, in one process."""
 
@@ -118,6 +122,16 @@ class WorkerBoardTest(parameterized.TestCase):
         last = b"99" + bytes(100_000)
         watch.wait_for(lambda: board.note(0, "key") == last)
         stack.close()
+
+    def test_callback_that_fails_ends_nothing(self) -> None:
+        """The error is logged, and later news are taken."""
+        board, _ = self._connect(0)
+        watch = _Watch(board)
+        board.subscribe(_fail)
+        with self.assertLogs(level="ERROR"):
+            for value in (b"first", b"second"):
+                board.write("key", value)
+                watch.wait_for(functools.partial(_has_note, board, 0, value))
 
     def test_end_of_the_supervisor_ends_a_start(self) -> None:
         """A worker that waits for its number does not do so forever."""
