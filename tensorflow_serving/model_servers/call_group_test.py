@@ -15,12 +15,13 @@ from tensorflow_serving.batching import (
     run_timing,
 )
 from tensorflow_serving.core import servable, servable_handle
-from tensorflow_serving.model_servers import call_group
+from tensorflow_serving.model_servers import call_events, call_group
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.test_util import puppet_batch_scheduler, task_recorder
 from tensorflow_serving.util import errors
 
+_SUBJECT = call_events.Subject("GRPC", "Predict", "m", 1, "serving_default")
 _TIMING = run_timing.RunTiming(1, 0, 1.0, 2.0, 3.0)
 
 
@@ -66,6 +67,37 @@ class _Call(call_lib.Call):
         self.error = error
 
 
+class _Ends:
+    """A listener that counts the tasks of each event."""
+
+    def __init__(self) -> None:
+        self.num_succeeded: list[int] = []
+        self.num_failed: list[int] = []
+
+    def succeeded(
+        self,
+        subject: call_events.Subject,
+        tasks: call_events.Tasks,
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """Counts tasks that ran together."""
+        self.num_succeeded.append(len(tasks))
+
+    def failed(
+        self,
+        subject: call_events.Subject,
+        tasks: call_events.Tasks,
+        error: errors.ServingError,
+    ) -> None:
+        """Counts tasks that failed together."""
+        self.num_failed.append(len(tasks))
+
+    def refused(
+        self, call: call_events.Refused, error: errors.ServingError
+    ) -> None:
+        """Has nothing to count: a group has only calls that were accepted."""
+
+
 def _respond(outputs: inference.Outputs, num_calls: int) -> inference.Responses:
     """Returns the values of a call as its response."""
     if num_calls == 1:
@@ -83,6 +115,7 @@ class CallGroupTest(absltest.TestCase):
         super().setUp()
         self.released = threading.Event()
         self.round = call_group.Round()
+        self.ends = _Ends()
         self.calls = [_Call() for _ in range(4)]
         self.group = self._group(self.calls)
         self.tasks = self.group.take_tasks()
@@ -109,6 +142,7 @@ class CallGroupTest(absltest.TestCase):
             ),
             calls[0],
             self.round,
+            call_events.Reporter(call_events.Listeners([self.ends]), _SUBJECT),
         )
         for call in calls[1:]:
             group.add(call, inputs)
@@ -141,6 +175,7 @@ class CallGroupTest(absltest.TestCase):
             [b"[[1, 2]]", b"[[3, 4]]", b"[[5, 6]]", b"[[7, 8]]"],
         )
         self.assertEqual(self.calls[0].num_together, 4)
+        self.assertEqual(self.ends.num_succeeded, [1, 1, 1, 1])
         self.assertTrue(self.released.is_set())
 
     def test_other_shapes_are_answered_apart(self) -> None:
@@ -211,6 +246,7 @@ class CallGroupTest(absltest.TestCase):
         self.group.fail(self.tasks[3:], error)
         self.assertTrue(self.released.is_set())
         self.assertEqual({call.error for call in self.calls}, {error})
+        self.assertEqual(self.ends.num_failed, [3, 1])
 
 
 if __name__ == "__main__":
