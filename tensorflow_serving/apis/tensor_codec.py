@@ -396,14 +396,7 @@ def _texts(
 
 def _texts_of_content(content: bytes, num_values: int) -> list[bytes]:
     """Returns texts that are written as all their sizes, then all of them."""
-    sizes: list[int] = []
-    start = 0
-    try:
-        while len(sizes) < num_values:
-            size, start = wire_format.varint(content, start, len(content))
-            sizes.append(size)
-    except wire_format.MalformedError:
-        sizes = []
+    sizes, start = _sizes(content, num_values)
     if len(sizes) != num_values or start + sum(sizes) != len(content):
         raise errors.InvalidArgumentError(
             f"tensor_content must hold the sizes of {num_values} texts, then "
@@ -414,6 +407,23 @@ def _texts_of_content(content: bytes, num_values: int) -> list[bytes]:
         texts.append(content[start : start + size])
         start += size
     return texts
+
+
+def _sizes(content: bytes, num_values: int) -> tuple[list[int], int]:
+    """Returns the varints at the start, and where they end; none if too few."""
+    head = content[:num_values]
+    if len(head) == num_values and head.isascii():
+        # A varint below 128 is one byte, and most texts are short.
+        return list(head), num_values
+    sizes: list[int] = []
+    start = 0
+    try:
+        while len(sizes) < num_values:
+            size, start = wire_format.varint(content, start, len(content))
+            sizes.append(size)
+    except wire_format.MalformedError:
+        return [], 0
+    return sizes, start
 
 
 def _values(tensor: tensor_pb2.TensorProto, form: Encoding) -> npt.NDArray[Any]:

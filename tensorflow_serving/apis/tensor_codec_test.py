@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl.testing import absltest, parameterized
 from google.protobuf import message
 
-from tensorflow_serving.apis import tensor_codec
+from tensorflow_serving.apis import tensor_codec, varints
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import (
     tensor_pb2,
@@ -155,6 +155,19 @@ class TensorCodecTest(parameterized.TestCase):
             tensor.tensor_shape.dim.add(size=size)
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             tensor_codec.to_array(tensor)
+
+    @parameterized.parameters(([127, 0, 5],), ([128, 0],), ([0, 16384, 1],))
+    def test_texts_of_any_size_are_read_from_content(
+        self, sizes: list[int]
+    ) -> None:
+        """All sizes come first, as varints of one byte or more."""
+        texts = [b"a" * size for size in sizes]
+        content = b"".join(map(varints.encode_one, sizes)) + b"".join(texts)
+        tensor = tensor_pb2.TensorProto(
+            dtype=types_pb2.DT_STRING, tensor_content=content
+        )
+        tensor.tensor_shape.dim.add(size=len(sizes))
+        self.assertEqual(tensor_codec.to_array(tensor).tolist(), texts)
 
     def test_text_for_all_values_does_not_make_a_small_message_large(
         self,
