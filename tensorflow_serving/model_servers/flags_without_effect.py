@@ -72,6 +72,21 @@ def _is_encryption_clear(values: Mapping[str, object]) -> bool:
     return not all(values.values())
 
 
+# --platform_config_file takes the place of these.
+_OF_PLATFORM: Final = (
+    *model_server_flags.OF_SESSIONS,
+    model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE,
+    model_server_flags.MIXED_PRECISION,
+    model_server_flags.SAVED_MODEL_TAGS,
+    model_server_flags.PREFER_TFLITE_MODEL,
+    model_server_flags.NUM_TFLITE_POOLS,
+    model_server_flags.NUM_TFLITE_INTERPRETERS_PER_POOL,
+    model_server_flags.ENABLE_BATCHING,
+    model_server_flags.BATCHING_PARAMETERS_FILE,
+    model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS,
+)
+
+
 def warn() -> None:
     """Logs a line for each flag that asks for something in vain."""
     for name, (default, reason) in _REASONS.items():
@@ -86,7 +101,15 @@ def warn() -> None:
                 "--grpc_channel_arguments has no effect for %s",
                 ", ".join(names),
             )
-    if model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
+    if model_server_flags.PLATFORM_CONFIG_FILE.value:
+        for flag in _OF_PLATFORM:
+            if flag.present:
+                logging.warning(
+                    "--%s has no effect: --platform_config_file has the whole "
+                    "configuration of models",
+                    flag.name,
+                )
+    elif model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
         for holder in model_server_flags.OF_SESSIONS:
             if holder.value:
                 logging.warning(

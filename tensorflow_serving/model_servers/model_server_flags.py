@@ -164,6 +164,12 @@ OF_SESSIONS: Final = (
     TENSORFLOW_INTER_OP_PARALLELISM,
     PER_PROCESS_GPU_MEMORY_FRACTION,
 )
+PLATFORM_CONFIG_FILE = flags.DEFINE_string(
+    "platform_config_file",
+    "",
+    "File with a PlatformConfigMap in text format, in the place of all flags "
+    "about sessions, tags, TFLite and batching.",
+)
 SAVED_MODEL_TAGS = flags.DEFINE_string(
     "saved_model_tags",
     "serve",
@@ -271,23 +277,6 @@ CHECK = flags.DEFINE_flag(
         boolean=True,
     )
 )
-
-# Those that this server does not offer yet: to ignore them would surprise.
-_NOT_OFFERED: Final[Mapping[str, Any]] = {
-    "platform_config_file": "",
-}
-for _name, _default in _NOT_OFFERED.items():
-    if isinstance(_default, bool):
-        flags.DEFINE_bool(_name, _default, "Not offered by this server yet.")
-    elif isinstance(_default, int):
-        flags.DEFINE_integer(_name, _default, "Not offered by this server yet.")
-    else:
-        flags.DEFINE_string(_name, _default, "Not offered by this server yet.")
-    flags.register_validator(
-        _name,
-        lambda value, default=_default: value == default,
-        "is not offered by this server yet",
-    )
 
 
 def _are_parameters_used(values: Mapping[str, Any]) -> bool:

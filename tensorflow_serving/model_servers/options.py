@@ -17,6 +17,7 @@ from tensorflow_serving.model_servers import (
     model_batching,
     model_configs,
     model_server_flags,
+    platform_config,
     rest_api_flags,
     server,
     server_core,
@@ -142,9 +143,7 @@ def core_options() -> server_core.Options:
     interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
     return server_core.Options(
         session=session_config(),
-        tags=tuple(
-            filter(None, model_server_flags.SAVED_MODEL_TAGS.value.split(","))
-        ),
+        tags=tuple(_requested().saved_model_tags),
         batching=batching(),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
@@ -164,7 +163,11 @@ def core_options() -> server_core.Options:
         allows_labels_for_unavailable_models=(
             model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS.value
         ),
-        warm_up=warm_up_flags.options(),
+        warm_up=(
+            warm_up_flags.options()
+            if _requested().enable_model_warmup
+            else None
+        ),
     )
 
 
@@ -175,21 +178,21 @@ def batching() -> model_batching.Options:
       InvalidArgumentError: See core_options().
     """
     without = _without_batching()
-    if not model_server_flags.ENABLE_BATCHING.value:
+    config = _requested()
+    if not config.HasField("batching_parameters"):
         return model_batching.Options(without)
-    path = model_server_flags.BATCHING_PARAMETERS_FILE.value
-    parameters = session_bundle_config_pb2.BatchingParameters()
-    if path:
-        text_files.read("batching_parameters_file", path, parameters)
     try:
-        of_all = _BATCHING.updated(parameters)
+        of_all = _BATCHING.updated(config.batching_parameters)
     except errors.InvalidArgumentError as error:
+        flag, path = _batching_file()
         raise errors.InvalidArgumentError(
-            f"--batching_parameters_file: {error}: {path}"
+            f"--{flag}: {error}: {path}"
         ) from None
-    if not model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS.value:
+    if not config.enable_per_model_batching_params:
         return model_batching.Options(of_all)
-    model_batching.warn_of_all_but_threads(parameters, path)
+    model_batching.warn_of_all_but_threads(
+        config.batching_parameters, _batching_file()[1]
+    )
     return model_batching.Options(
         dataclasses.replace(_BATCHING, threads=of_all.threads), without
     )
@@ -201,7 +204,7 @@ def require_batching_of_version(path: str) -> None:
     Raises:
       FailedPreconditionError, UnavailableError: See model_batching.of_version.
     """
-    if model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS.value:
+    if _requested().enable_per_model_batching_params:
         model_batching.of_version(path, _BATCHING)
 
 
@@ -211,19 +214,52 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
     Raises:
       InvalidArgumentError: See core_options().
     """
+    config = _requested()
+    config.ClearField("batching_parameters")
+    config.op_libraries.extend(_op_libraries())
+    if config.mixed_precision:
+        rewriters = config.session_config.graph_options.rewrite_options
+        rewriters.auto_mixed_precision_onednn_bfloat16 = rewriters.ON
+    return config
+
+
+def _requested() -> session_bundle_config_pb2.SessionBundleConfig:
+    """Returns how models are loaded, by a file for all of it or by flags."""
+    if path := model_server_flags.PLATFORM_CONFIG_FILE.value:
+        return platform_config.read(path)
     config = session_bundle_config_pb2.SessionBundleConfig(
-        op_libraries=_op_libraries(),
+        session_config=_config_proto(),
+        saved_model_tags=filter(
+            None, model_server_flags.SAVED_MODEL_TAGS.value.split(",")
+        ),
+        enable_model_warmup=True,  # see warm_up_flags
+        enable_per_model_batching_params=(
+            model_server_flags.ENABLE_PER_MODEL_BATCHING_PARAMETERS.value
+        ),
+        mixed_precision=model_server_flags.MIXED_PRECISION.value,
         prefer_tflite_model=model_server_flags.PREFER_TFLITE_MODEL.value,
         num_tflite_pools=model_server_flags.NUM_TFLITE_POOLS.value,
         num_tflite_interpreters_per_pool=(
             model_server_flags.NUM_TFLITE_INTERPRETERS_PER_POOL.value
         ),
     )
-    config.session_config.CopyFrom(_config_proto())
-    if model_server_flags.MIXED_PRECISION.value:
-        rewriters = config.session_config.graph_options.rewrite_options
-        rewriters.auto_mixed_precision_onednn_bfloat16 = rewriters.ON
+    if model_server_flags.ENABLE_BATCHING.value:
+        config.batching_parameters.SetInParent()
+        if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
+            text_files.read(
+                "batching_parameters_file", path, config.batching_parameters
+            )
     return config
+
+
+def _batching_file() -> tuple[str, str]:
+    """Returns the flag of the file with batching parameters, and its path."""
+    if path := model_server_flags.PLATFORM_CONFIG_FILE.value:
+        return "platform_config_file", path
+    return (
+        "batching_parameters_file",
+        model_server_flags.BATCHING_PARAMETERS_FILE.value,
+    )
 
 
 def _parse(

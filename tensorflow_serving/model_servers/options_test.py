@@ -15,6 +15,20 @@ from tensorflow_serving.model_servers import model_batching, options
 from tensorflow_serving.servables.tensorflow import batch_threads
 from tensorflow_serving.util import errors
 
+_PLATFORM = """
+platform_configs {
+  key: "tensorflow"
+  value {
+    source_adapter_config {
+      [type.googleapis.com/
+       tensorflow.serving.SavedModelBundleSourceAdapterConfig] {
+        legacy_config { %s }
+      }
+    }
+  }
+}
+"""
+
 
 class ModelsTest(absltest.TestCase):
     """Tests of the models that the flags name."""
@@ -140,6 +154,30 @@ class CoreOptionsTest(parameterized.TestCase):
             rewriters.auto_mixed_precision_onednn_bfloat16, rewriters.ON
         )
         self.assertEqual(config.inter_op_parallelism_threads, 3)
+
+    def test_file_of_a_platform_takes_the_place_of_flags(self) -> None:
+        """Sessions, tags, warm-ups and batches are as it says, or off."""
+        file = self.create_tempfile(
+            content=_PLATFORM
+            % (
+                "session_config { intra_op_parallelism_threads: 3 } "
+                'saved_model_tags: "a" mixed_precision: "bfloat16" '
+                "batching_parameters { max_batch_size { value: 7 } }"
+            )
+        )
+        with flagsaver.flagsaver(
+            platform_config_file=file.full_path, saved_model_tags="b"
+        ):
+            core = options.core_options()
+        self.assertEqual(core.tags, ("a",))
+        self.assertIsNone(core.warm_up)
+        self.assertEqual(core.batching.batching.queue.max_batch_size, 7)
+        config = core.session.session_config
+        self.assertEqual(config.intra_op_parallelism_threads, 3)
+        rewriters = config.graph_options.rewrite_options
+        self.assertEqual(
+            rewriters.auto_mixed_precision_onednn_bfloat16, rewriters.ON
+        )
 
     def test_op_libraries_may_be_packages(self) -> None:
         """One that is not there is named with its flag."""

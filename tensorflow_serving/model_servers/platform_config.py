@@ -1,0 +1,55 @@
+"""How models are loaded, as the file of a PlatformConfigMap has it.
+
+platform_configs {
+key: "tensorflow"
+value {
+source_adapter_config {
+[type.googleapis.com/tensorflow.serving.SavedModelBundleSourceAdapterConfig] {
+legacy_config {
+saved_model_tags: "serve"
+batching_parameters { max_batch_size { value: 32 } }
+}
+}
+}
+}
+}
+"""
+
+from typing import Final
+
+from tensorflow_serving.config import platform_config_pb2
+from tensorflow_serving.model_servers import model_configs, text_files
+from tensorflow_serving.servables.tensorflow import (
+    saved_model_bundle_source_adapter_pb2,
+    session_bundle_config_pb2,
+)
+from tensorflow_serving.util import errors
+
+_FLAG: Final = "platform_config_file"
+
+
+def read(path: str) -> session_bundle_config_pb2.SessionBundleConfig:
+    """Returns the configuration in a file.
+
+    Raises:
+      InvalidArgumentError: The file cannot be read, is something else, or is
+        for another platform; the text names the flag. Permanent.
+    """
+    platforms = text_files.read(
+        _FLAG, path, platform_config_pb2.PlatformConfigMap()
+    ).platform_configs
+    if list(platforms) != [model_configs.PLATFORM]:
+        raise errors.InvalidArgumentError(
+            f'--{_FLAG} must be for the platform "{model_configs.PLATFORM}"; '
+            f"got {sorted(platforms)}: {path}"
+        )
+    adapter = saved_model_bundle_source_adapter_pb2
+    config = adapter.SavedModelBundleSourceAdapterConfig()
+    if not platforms[model_configs.PLATFORM].source_adapter_config.Unpack(
+        config
+    ):
+        raise errors.InvalidArgumentError(
+            f"--{_FLAG} must have a {config.DESCRIPTOR.full_name} as "
+            f"source_adapter_config; got something else: {path}"
+        )
+    return config.legacy_config
