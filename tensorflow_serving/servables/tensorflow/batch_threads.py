@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tensorflow_serving.batching import (
     batch_queue,
@@ -81,7 +81,7 @@ class BatchThreads:
         Raises:
           ResourceExhaustedError: The system has no more threads. Transient.
         """
-        self._options = options
+        self.options: Final = options
         self._scheduler = shared_batch_scheduler.SharedBatchScheduler(
             options.threads
         )
@@ -104,7 +104,7 @@ class BatchThreads:
         Raises:
           FailedPreconditionError: The threads are closed. Permanent.
         """
-        own = options or self._options
+        own = options or self.options
         return batching_session.BatchingSession(
             own.session,
             session,

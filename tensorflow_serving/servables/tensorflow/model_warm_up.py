@@ -67,7 +67,7 @@ def warm_up(
 
     They wait in the queues of their signatures, and two of them run at the same
     time. A version without such a file, or with one that is of no use, is
-    warmed up with zeros.
+    warmed up with zeros, of the least and the largest allowed batch size.
 
     Args:
       model: Is warmed up. If that fails, it has a warning.
@@ -110,6 +110,8 @@ class _WarmUp:
         options: Options,
         runs: bounded_runs.BoundedRuns,
     ) -> None:
+        sizes = model.allowed_batch_sizes
+        self._batch_sizes = sorted({*sizes[:1], *sizes[-1:]}) or [1]
         # Who answers is of no interest: responses are dropped.
         self._version = inference.Version("warm-up", 0, model)
         self._options = options
@@ -133,7 +135,9 @@ class _WarmUp:
             self._fail(error)
         if not number:
             with contextlib.suppress(errors.DeadlineExceededError):
-                self._runs.submit(functools.partial(zeros.warm_up, bundle))
+                self._runs.submit(
+                    functools.partial(zeros.warm_up, bundle, self._batch_sizes)
+                )
         if not self._runs.wait():
             raise errors.FailedPreconditionError(
                 "runs of a warm-up must end; got one that hangs, so the "

@@ -44,13 +44,13 @@ class _Recorder:
 
     def __init__(self, wrapped: session.Session) -> None:
         self._wrapped = wrapped
-        self.runs: list[Sequence[str]] = []
+        self.runs: list[tuple[Sequence[str], int]] = []
 
     def run(
         self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
     ) -> Sequence[npt.NDArray[Any]]:
-        """Runs, and records what was fetched."""
-        self.runs.append(fetches)
+        """Runs, and records the fetches and the size of an input."""
+        self.runs.append((fetches, next(iter(feed_dict.values())).size))
         return self._wrapped.run(fetches, feed_dict)
 
     def make_callable(
@@ -157,9 +157,10 @@ class ModelWarmUpTest(parameterized.TestCase):
         self.assertEqual(self._num_rows(model), 6)
 
     def test_signatures_without_requests_run_with_zeros(self) -> None:
-        """A version without a file is warmed up past the queues."""
+        """A version without a file runs with zeros, past the queues."""
         model = self._warm_up()
-        self.assertIn(["y:0", "z:0"], self.recorder.runs)
+        for num_rows in (4, 32):
+            self.assertIn((["y:0", "z:0"], num_rows), self.recorder.runs)
         self.assertEqual(self._num_rows(model), 0)
         self.assertEqual(model.warning, "")
 
@@ -204,7 +205,7 @@ class ModelWarmUpTest(parameterized.TestCase):
         """A model is not left cold if its file cannot be read at all."""
         self.file.write_bytes(b"This is no file of records.")
         model = self._warm_up()
-        self.assertIn(["y:0", "z:0"], self.recorder.runs)
+        self.assertIn((["y:0", "z:0"], 4), self.recorder.runs)
         self.assertRegex(model.warning, "^file must be a whole one in TFRecord")
 
     def test_warm_up_ends_at_its_time(self) -> None:

@@ -59,7 +59,7 @@ class ServedModel:
         """
         self._bundle = bundle
         self._threads = threads
-        self._batching = batching
+        self._batching = batching or threads.options
         # A flaw that does not keep it from answering; empty if there is none.
         self.warning = ""
         self.signature_defs: Final = signature_defs.signature_defs(bundle)
@@ -79,6 +79,11 @@ class ServedModel:
         return (
             f"ServedModel({self._bundle.path}, {sorted(self.signature_defs)})"
         )
+
+    @property
+    def allowed_batch_sizes(self) -> Sequence[int]:
+        """The sizes to which batches are padded; empty for any size."""
+        return self._batching.session.allowed_batch_sizes
 
     def function(
         self, name: str, outputs: Sequence[str]

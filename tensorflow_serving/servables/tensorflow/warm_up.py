@@ -4,6 +4,7 @@ TensorFlow prepares what is run at its first run: it prunes and optimises the
 graph, starts threads and allocates memory.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from tensorflow_serving.session_bundle import session_bundle, signature_runs
 from tensorflow_serving.util import tensor_spec
 
 
-def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
-    """Runs each signature of a bundle once, with one row.
+def warm_up(
+    bundle: session_bundle.SessionBundle[session_lib.Session],
+    batch_sizes: Iterable[int] = (1,),
+) -> None:
+    """Runs each signature of a bundle once with each of some numbers of rows.
 
     Inputs are zeros, or empty texts, which are serialized tf.train.Examples
     without features. A dimension that the graph leaves open is 1.
@@ -55,7 +59,8 @@ def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
                     ", ".join(effects),
                 )
                 continue
-            _run(bundle.session, run)
+            for num_rows in batch_sizes:
+                _run(bundle.session, run, num_rows)
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             logging.warning(
@@ -68,18 +73,25 @@ def warm_up(bundle: session_bundle.SessionBundle[session_lib.Session]) -> None:
 
 
 def _run(
-    session: session_lib.Session, run: signature_runs.SignatureRun
+    session: session_lib.Session,
+    run: signature_runs.SignatureRun,
+    num_rows: int,
 ) -> None:
     session.run(
         list(run.fetches),
-        {name: _zeros(session.tensor_spec(name)) for name in run.feeds},
+        {
+            name: _zeros(session.tensor_spec(name), num_rows)
+            for name in run.feeds
+        },
     )
 
 
-def _zeros(spec: tensor_spec.TensorSpec) -> npt.NDArray[Any]:
-    """Returns one row; texts are empty."""
+def _zeros(spec: tensor_spec.TensorSpec, num_rows: int) -> npt.NDArray[Any]:
+    """Returns rows, as many as the graph does not fix; texts are empty."""
     shape = (None,) if spec.shape is None else spec.shape
     sizes = [1 if size is None else size for size in shape]
+    if shape and shape[0] is None:
+        sizes[0] = num_rows
     if spec.dtype == np.dtype(object):
         return np.full(sizes, b"", object)
     return np.zeros(sizes, spec.dtype)

@@ -142,6 +142,31 @@ class WarmUpTest(absltest.TestCase):
             [(["y:0"], {"x:0": _X}), (["scores:0"], {"text:0": [b""]})],
         )
 
+    def test_open_number_of_rows_is_that_of_each_batch_size(self) -> None:
+        """A dimension that the graph fixes, or that is no batch, stays."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def { key: "a" value {
+              inputs { key: "a" value { name: "x:0" } }
+              inputs { key: "b" value { name: "count:0" } }
+              inputs { key: "c" value { name: "text:0" } }
+              outputs { key: "d" value { name: "y:0" } }
+            } }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        session = _NotingSession()
+        warm_up.warm_up(
+            session_bundle.SessionBundle(session, meta_graph_def), (1, 2)
+        )
+        self.assertEqual(
+            [feeds for _, feeds in session.runs],
+            [
+                {"x:0": _X * rows, "count:0": 0, "text:0": [b""] * rows}
+                for rows in (1, 2)
+            ],
+        )
+
     def test_generic_inputs_and_outputs_are_one_call(self) -> None:
         """In other generic signatures, placeholders are the inputs."""
         meta_graph_def = _with_signatures(
