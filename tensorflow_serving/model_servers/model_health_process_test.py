@@ -60,11 +60,11 @@ class ModelHealthProcessTest(absltest.TestCase):
             collects_log=True,
         )
         self.enter_context(self.server)
-        self.server.wait_for_log("{name: one version: 1} is AVAILABLE")
         self.channel = self.enter_context(
             client_channel.insecure(f"unix:{short}/socket")
         )
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
+        self._wait_until_serving("one:1")
 
     def _write(
         self, name: str, version: int, *, is_broken: bool = False
@@ -77,6 +77,13 @@ class ModelHealthProcessTest(absltest.TestCase):
             with open(index, "r+b") as file:
                 file.write(b"garbage")
         os.rename(f"{path}-tmp", path)
+
+    def _wait_until_serving(self, name: str) -> None:
+        """Waits for the health of a name; the log is a little ahead of it."""
+        request = _Health.HealthCheckRequest(service=name)
+        for response in self.health.Watch(request, timeout=_SECONDS):
+            if response.status == _SERVING:
+                return
 
     def _statuses(self, *names: str) -> list[str]:
         """Returns what is known of names: a status, or that there is no one."""
@@ -106,7 +113,7 @@ class ModelHealthProcessTest(absltest.TestCase):
             self._statuses("one:7", "two", "serving"), ["NOT_FOUND"] * 3
         )
         self._write("late", 5)
-        self.server.wait_for_log("{name: late version: 5} is AVAILABLE")
+        self._wait_until_serving("")
         self.assertEqual(
             self._statuses("late", "late:5", *_SERVER_NAMES),
             ["SERVING"] * (2 + len(_SERVER_NAMES)),
