@@ -12,6 +12,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tensorflow_serving.apis import (
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
 from tensorflow_serving.rpc import client_channel
 from tensorflow_serving.test_util import server_process, written_models
 
@@ -124,6 +128,31 @@ class ModelHealthProcessTest(absltest.TestCase):
             self._statuses("one", "one:1", "one:2", ""),
             ["SERVING", "SERVING", "NOT_SERVING", "SERVING"],
         )
+
+    def test_health_follows_a_reload_at_once(self) -> None:
+        """A model that is new and has no version counts, until it is gone."""
+        self._reload("one")
+        self.assertEqual(
+            self._statuses("late", *_SERVER_NAMES),
+            ["NOT_FOUND"] + ["SERVING"] * len(_SERVER_NAMES),
+        )
+        with self.assertRaises(grpc.RpcError):
+            self._reload("one", "lost")
+        self.assertEqual(
+            self._statuses("one", "lost", *_SERVER_NAMES),
+            ["SERVING"] + ["NOT_SERVING"] * (1 + len(_SERVER_NAMES)),
+        )
+
+    def _reload(self, *names: str) -> None:
+        request = model_management_pb2.ReloadConfigRequest()
+        for name in names:
+            request.config.model_config_list.config.add(
+                name=name,
+                base_path=os.path.join(self.folder, name),
+                model_platform="tensorflow",
+            )
+        stub: Any = model_service_pb2_grpc.ModelServiceStub(self.channel)
+        stub.HandleReloadConfigRequest(request, timeout=_SECONDS)
 
     def test_watch_sees_the_model_come_and_the_server_go(self) -> None:
         """While the server drains, health says so and calls are answered."""

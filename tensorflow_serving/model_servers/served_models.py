@@ -59,4 +59,8 @@ class ServedModels(Protocol):
     def subscribe(
         self, callback: Callable[[str], None]
     ) -> event_bus.Subscription:
-        """Calls back with the name of each model whose states have changed."""
+        """Calls back with names of models whenever something has changed.
+
+        That is the state of a version, or that the configuration has a model
+        from now on, or no longer.
+        """

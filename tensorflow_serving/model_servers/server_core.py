@@ -112,11 +112,12 @@ class ServerCore:
         """
         self._options = options
         self._event_bus = event_bus.EventBus[servable.ServableState]()
+        # Names of models whose states have changed, or that are new or gone.
+        self._changes = event_bus.EventBus[str]()
         # Counts loads and unloads.
         self.loads: Final = load_metrics.LoadMetrics(self._event_bus)
         self._lock = threading.RLock()
-        # An event has come, or models or _is_closed have changed. Wakes all
-        # waits.
+        # An event came, or models or _is_closed have changed. Wakes all waits.
         self._news = threading.Condition(self._lock)
         # All guarded by _lock.
         self._is_closed = False
@@ -274,6 +275,8 @@ class ServerCore:
                 self._labels = labels
                 self._news.notify_all()
             self._versions.update_config(self._source_config(models))
+            for name in known.symmetric_difference(model_configs.names(models)):
+                self._changes.publish(name)
         return [model for model in models if model.name not in known]
 
     def reload(self, models: model_configs.Models) -> None:
@@ -295,9 +298,7 @@ class ServerCore:
         self, callback: Callable[[str], None]
     ) -> event_bus.Subscription:
         """See ServedModels."""
-        return self._event_bus.subscribe(
-            lambda event: callback(event.event.id.name)
-        )
+        return self._changes.subscribe(lambda event: callback(event.event))
 
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
@@ -408,6 +409,7 @@ class ServerCore:
     ) -> None:
         with self._lock:
             self._news.notify_all()
+        self._changes.publish(event.event.id.name)
 
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]
