@@ -17,6 +17,7 @@ _PACKAGES = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "grpc_tools": "grpcio-tools",
+    "prometheus_client": "prometheus-client",
     "typing_extensions": "typing-extensions",
     "ml_dtypes": "ml-dtypes",
 }
