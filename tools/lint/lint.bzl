@@ -14,6 +14,7 @@ PACKAGES = [
     "tensorflow_serving/g3doc",
     "tensorflow_serving/model_servers",
     "tensorflow_serving/resources",
+    "tensorflow_serving/http",
     "tensorflow_serving/rpc",
     "tensorflow_serving/rpc/http2",
     "tensorflow_serving/servables/hashmap",
