@@ -93,7 +93,7 @@ class HttpRestApiPathsTest(parameterized.TestCase):
     def test_name_must_be_utf8(self) -> None:
         """No model has a name that is no text."""
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "name must be UTF-8"
+            errors.InvalidArgumentError, "name must be percent-encoded UTF-8"
         ):
             http_rest_api_paths.parse("GET", "/v1/models/%FF")
 
