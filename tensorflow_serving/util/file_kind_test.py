@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 import socket
 
 from absl.testing import absltest
@@ -14,7 +15,7 @@ class FileKindTest(absltest.TestCase):
 
     def test_kinds_are_described(self) -> None:
         """Each kind has a name that people know."""
-        folder = pathlib.Path(self.create_tempdir().full_path)
+        folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
         (folder / "file").touch()
         os.mkfifo(folder / "pipe")
         with socket.socket(socket.AF_UNIX) as listener:
