@@ -2,8 +2,8 @@
 
 import os
 import pathlib
-import tempfile
 import socket
+import tempfile
 
 from absl.testing import absltest
 
@@ -15,7 +15,9 @@ class FileKindTest(absltest.TestCase):
 
     def test_kinds_are_described(self) -> None:
         """Each kind has a name that people know."""
-        folder = pathlib.Path(self.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
+        folder = pathlib.Path(
+            self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
+        )
         (folder / "file").touch()
         os.mkfifo(folder / "pipe")
         with socket.socket(socket.AF_UNIX) as listener:
