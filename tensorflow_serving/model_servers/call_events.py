@@ -6,12 +6,15 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
 
 from absl import logging
+from typing_extensions import Self
 
+from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.util import errors
 
 Tasks = Sequence[batched_function.FunctionTask]
@@ -29,6 +32,23 @@ class Subject:
     version: int
     signature: str
 
+    @classmethod
+    def of_call(
+        cls,
+        entrypoint: str,
+        method: str,
+        version: inference.Version,
+        spec: model_pb2.ModelSpec,
+    ) -> Self:
+        """Returns the subject of calls that name a signature of a version."""
+        return cls(
+            entrypoint,
+            method,
+            version.name,
+            version.number,
+            inference.signature_name(spec.signature_name),
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
@@ -38,6 +58,20 @@ class Refused:
     method: str
     # Empty if the call names none, or one that is not served.
     model: str
+
+    @classmethod
+    def of_call(
+        cls,
+        entrypoint: str,
+        method: str,
+        spec: model_pb2.ModelSpec,
+        served: Collection[str],
+    ) -> Self:
+        """Returns a call that names a model, perhaps one of those served.
+
+        Names of other models are up to callers: there may be any number.
+        """
+        return cls(entrypoint, method, spec.name if spec.name in served else "")
 
 
 class Listener(Protocol):
@@ -72,29 +106,27 @@ class Listeners:
         self, subject: Subject, tasks: Tasks, timing: run_timing.RunTiming
     ) -> None:
         """See Listener."""
-        for each in self._listeners:
-            try:
-                each.succeeded(subject, tasks, timing)
-            except Exception:
-                logging.exception("Recording calls failed; going on")
+        self._call(lambda each: each.succeeded(subject, tasks, timing))
 
     def failed(
         self, subject: Subject, tasks: Tasks, error: errors.ServingError
     ) -> None:
         """See Listener."""
-        for each in self._listeners:
-            try:
-                each.failed(subject, tasks, error)
-            except Exception:
-                logging.exception("Recording calls failed; going on")
+        self._call(lambda each: each.failed(subject, tasks, error))
 
     def refused(self, call: Refused, error: errors.ServingError) -> None:
         """See Listener."""
+        self._call(lambda each: each.refused(call, error))
+
+    def _call(self, report: Callable[[Listener], None]) -> None:
         for each in self._listeners:
             try:
-                each.refused(call, error)
+                report(each)
             except Exception:
                 logging.exception("Recording calls failed; going on")
+
+
+NO_LISTENERS: Final = Listeners()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from tensorflow_serving.batching import (
     batched_function,
     run_timing,
 )
-from tensorflow_serving.core import servable, servable_handle
+from tensorflow_serving.core import servable
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     call_events,
@@ -64,12 +64,10 @@ _UNAVAILABLE: Final = 503
 _READY_MODEL: Final = "/readyz/"
 _SIGNATURE_DEF: Final = "signature_def"
 _AVAILABLE: Final = servable.ManagerState.AVAILABLE
-
-
 _REST: Final = "REST"
+
 # Returns what a path shows.
 Page = Callable[[], messages.Response]
-_NO_LISTENERS: Final = call_events.Listeners()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +91,7 @@ class HttpRestApiHandler:
         self,
         core: server_core.ServerCore,
         options: Options = Options(),
-        listeners: call_events.Listeners = _NO_LISTENERS,
+        listeners: call_events.Listeners = call_events.NO_LISTENERS,
         pages: Mapping[str, Page] | None = None,
         *,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
@@ -171,24 +169,19 @@ class HttpRestApiHandler:
             spec = target.spec
             spec.signature_name = json_document.signature_name(document)
             with self._core.handle(spec) as handle:
-                version = _version(handle)
-                subject = call_events.Subject(
-                    _REST,
-                    method,
-                    version.name,
-                    version.number,
-                    inference.signature_name(spec.signature_name),
+                version = inference.Version.of_handle(handle)
+                subject = call_events.Subject.of_call(
+                    _REST, method, version, spec
                 )
                 caller.reporter = call_events.Reporter(self._listeners, subject)
                 call = _Call(version, spec, document, caller)
                 return await self._methods[target.method](call)
         except errors.ServingError as error:
             if not caller.has_task:
-                model = target.spec.name
-                known = model if model in self._core.model_names else ""
-                self._listeners.refused(
-                    call_events.Refused(_REST, method, known), error
+                refused = call_events.Refused.of_call(
+                    _REST, method, target.spec, self._core.model_names
                 )
+                self._listeners.refused(refused, error)
             raise
 
     async def _predict(self, call: "_Call") -> bytes:
@@ -272,7 +265,7 @@ class HttpRestApiHandler:
         )
         with self._core.handle(spec) as handle:
             response = get_model_metadata.get_model_metadata(
-                _version(handle), request
+                inference.Version.of_handle(handle), request
             )
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[_SIGNATURE_DEF].Unpack(signatures)
@@ -410,12 +403,6 @@ def _preflight(request: messages.Request) -> messages.Response:
             f"Malformed request: OPTIONS {request.path}"
         )
     return messages.Response(200, b"")
-
-
-def _version(
-    handle: servable_handle.ServableHandle[served_model.ServedModel],
-) -> inference.Version:
-    return inference.Version(handle.id.name, handle.id.version, handle.servable)
 
 
 def _of_message(found: message.Message) -> messages.Response:

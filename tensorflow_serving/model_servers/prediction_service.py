@@ -28,7 +28,6 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 from tensorflow_serving.batching import batched_function
-from tensorflow_serving.core import servable_handle
 from tensorflow_serving.model_servers import (
     call_events,
     call_group,
@@ -51,11 +50,9 @@ _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
 ]
 
 _Begin = Callable[[inference.Version, Any], inference.Inference]
-_Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
 
 _GRPC: Final = "GRPC"
-_NO_LISTENERS: Final = call_events.Listeners()
 
 
 def _spec(request: Any) -> model_pb2.ModelSpec:
@@ -89,18 +86,6 @@ class _Method:
     begin: _Begin
     find_spec: Callable[[Any], model_pb2.ModelSpec] = _spec
 
-    def subject(
-        self, version: inference.Version, spec: model_pb2.ModelSpec
-    ) -> call_events.Subject:
-        """Returns what calls are for that name a model and a signature."""
-        return call_events.Subject(
-            _GRPC,
-            self.name,
-            version.name,
-            version.number,
-            inference.signature_name(spec.signature_name),
-        )
-
 
 _METHODS: Final = (
     _Method(
@@ -125,7 +110,7 @@ class PredictionService:
     def __init__(
         self,
         core: server_core.ServerCore,
-        listeners: call_events.Listeners = _NO_LISTENERS,
+        listeners: call_events.Listeners = call_events.NO_LISTENERS,
         *,
         answers_as_content: bool = False,
     ) -> None:
@@ -181,7 +166,7 @@ class PredictionService:
         get_model_metadata.require_fields(request)
         with self._core.handle(spec) as handle:
             return get_model_metadata.get_model_metadata(
-                _version(handle), request
+                inference.Version.of_handle(handle), request
             )
 
     def _begin_predict(self, call: call_lib.Call) -> None:
@@ -212,11 +197,12 @@ class PredictionService:
         try:
             handle = self._core.handle(spec)
             try:
-                version = _version(handle)
+                version = inference.Version.of_handle(handle)
                 begun = method.begin(version, request)
-                reporter = call_events.Reporter(
-                    self._listeners, method.subject(version, spec)
+                subject = call_events.Subject.of_call(
+                    _GRPC, method.name, version, spec
                 )
+                reporter = call_events.Reporter(self._listeners, subject)
                 group = call_group.CallGroup(
                     handle, begun, call, self._round, reporter
                 )
@@ -224,19 +210,13 @@ class PredictionService:
                 handle.close()
                 raise
         except errors.ServingError as error:
-            self._refused(method.name, spec.name, error)
+            refused = call_events.Refused.of_call(
+                _GRPC, method.name, spec, self._core.model_names
+            )
+            self._listeners.refused(refused, error)
             raise
         self._groups.append(group)
         return group
-
-    def _refused(
-        self, method: str, model: str, error: errors.ServingError
-    ) -> None:
-        # The names of models that are not served are up to callers.
-        known = model if model in self._core.model_names else ""
-        self._listeners.refused(
-            call_events.Refused(_GRPC, method, known), error
-        )
 
     def _schedule(self) -> bool:
         """Schedules the calls that came; returns whether to come back soon."""
@@ -259,7 +239,3 @@ class PredictionService:
         for group in groups:
             arrived.setdefault(group.queue, []).extend(group.take_tasks())
         return arrived
-
-
-def _version(handle: _Handle) -> inference.Version:
-    return inference.Version(handle.id.name, handle.id.version, handle.servable)

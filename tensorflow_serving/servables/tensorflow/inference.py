@@ -7,12 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.batching import (
     batched_function,
     run_timing,
 )
+from tensorflow_serving.core import servable_handle
 from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
@@ -36,6 +38,13 @@ class Version:
     name: str
     number: int
     model: served_model.ServedModel
+
+    @classmethod
+    def of_handle(
+        cls, handle: servable_handle.ServableHandle[served_model.ServedModel]
+    ) -> Self:
+        """Returns the version of a handle, to be used while that is open."""
+        return cls(handle.id.name, handle.id.version, handle.servable)
 
     def spec(self, signature_name: str = "") -> model_pb2.ModelSpec:
         """Returns what a response says about who answered."""
