@@ -197,11 +197,11 @@ def _texts(name: str, array: npt.NDArray[Any], level: int) -> list[str]:
         return ["true" if each else "false" for each in array.ravel().tolist()]
     if dtype.kind in "iu":
         return [*map(str, array.ravel().tolist())]
-    if data_type.name(data_type.from_numpy(dtype)) in _FLOATS:
+    form = data_type.name(data_type.from_numpy(dtype))
+    if form in _FLOATS:
         return _floats(array.ravel())
     raise errors.UnimplementedError(
-        f"output {name} must have a dtype that JSON can express; got "
-        f"{data_type.name(data_type.from_numpy(dtype))}"
+        f"output {name} must have a dtype that JSON can express; got {form}"
     )
 
 
@@ -212,22 +212,28 @@ def _float32(values: Iterable[float]) -> npt.NDArray[np.float32]:
 def _floats(values: npt.NDArray[Any]) -> list[str]:
     """Returns the text of each number of a flat array."""
     is_double = values.dtype == np.float64
-    digits = 17 if is_double else 9
     exact = values if is_double else values.astype(np.float32)
-    numbers = exact.tolist()
-    texts = ("%.6g " * len(numbers) % tuple(numbers)).split()
+    texts = _formatted(exact, "%.6g ")
     short = np.array([*map(float, texts)], exact.dtype)
-    for index in np.flatnonzero(short != exact).tolist():
-        texts[index] = f"{numbers[index]:.{digits}g}"
+    inexact = np.flatnonzero(short != exact)
+    longer = _formatted(exact[inexact], "%.17g " if is_double else "%.9g ")
+    for index, text in zip(inexact.tolist(), longer, strict=True):
+        texts[index] = text
     for index in np.flatnonzero(
         (exact == np.rint(exact)) | ~np.isfinite(exact)
     ).tolist():
         text = texts[index]
-        if not np.isfinite(numbers[index]):
+        if text in _SPECIAL:
             texts[index] = _SPECIAL[text]
         elif "e" not in text and "." not in text:
             texts[index] = f"{text}.0"
     return texts
+
+
+def _formatted(values: npt.NDArray[Any], form: str) -> list[str]:
+    """Returns the text of each number, all of them made in one go."""
+    numbers = values.tolist()
+    return (form * len(numbers) % tuple(numbers)).split()
 
 
 def _text(value: bytes | str, as_bytes: bool, level: int) -> str:
