@@ -1,7 +1,9 @@
 """The metrics of a server in the text format of Prometheus.
 
 Example:
-    metrics = prometheus_metrics.PrometheusMetrics(requests, core)
+    metrics = prometheus_metrics.PrometheusMetrics(
+        requests, core.loads, core.statistics
+    )
     metrics.text()
 
 There are the metrics of TensorFlow Serving, with its names, labels and buckets,
@@ -67,6 +69,8 @@ class PrometheusMetrics:
         self._requests = requests
         self._loads = loads
         self._statistics = statistics
+        # Reads files of the packages, so not for each text.
+        self._build_info = _build_info()
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(self)
         prometheus_client.ProcessCollector(registry=self._registry)
@@ -88,7 +92,7 @@ class PrometheusMetrics:
         yield from _of_requests(requests)
         yield from _of_queues(self._statistics())
         yield from _of_loads(self._loads.snapshot())
-        yield _build_info()
+        yield self._build_info
 
 
 def _of_original(requests: request_metrics.Snapshot) -> _Metrics:

@@ -2,11 +2,12 @@
 
 Example:
     metrics = request_metrics.RequestMetrics()
-    prediction_service.PredictionService(core, listener=metrics)
+    listeners = call_events.Listeners([metrics])
+    prediction_service.PredictionService(core, listeners)
     metrics.snapshot()
 
-Counts of a model stay as long as the process; counts of a version go when the
-model has many newer ones.
+Counts of a model stay as long as the process; counts of a version go when many
+others of the model have been called after it.
 """
 
 import collections
@@ -82,7 +83,8 @@ class RequestMetrics:
         self._seconds = histograms.Histograms[call_events.Subject](
             SECONDS_BOUNDS
         )
-        # The subjects with counts, by model and version.
+        # The subjects with counts, by model and version; versions in the order
+        # of their first calls.
         self._subjects: dict[str, dict[int, set[call_events.Subject]]] = {}
 
     def succeeded(
@@ -152,7 +154,7 @@ class RequestMetrics:
         versions.setdefault(subject.version, set()).add(subject)
         if len(versions) <= _MAX_VERSIONS:
             return
-        old = versions.pop(min(versions))
+        old = versions.pop(next(iter(versions)))
         for each in old:
             del self._seconds[each]
         for key in [key for key in self._num_calls if key[0] in old]:

@@ -81,6 +81,19 @@ class RequestMetricsTest(absltest.TestCase):
         self.assertEqual(len(found.num_calls), 8)
         self.assertEqual(found.num_calls_by_model, {("m", "OK"): 1000})
 
+    def test_counts_of_a_version_that_is_called_again_go_too(self) -> None:
+        """A version below all others has counts, and loses them in turn."""
+        for version in [*range(100, 108), 1, *range(200, 207)]:
+            self.metrics.succeeded(_subject(version), [_task(9)], _TIMING)
+        self.assertEqual(
+            {subject.version for subject in self.metrics.snapshot().seconds},
+            {1, *range(200, 207)},
+        )
+        self.metrics.succeeded(_subject(300), [_task(9)], _TIMING)
+        found = self.metrics.snapshot()
+        self.assertEqual(len(found.seconds), 8)
+        self.assertNotIn(1, {subject.version for subject in found.seconds})
+
 
 if __name__ == "__main__":
     absltest.main()
