@@ -55,7 +55,7 @@ def tensors(
     Args:
       document: The request.
       dtypes: The numbers of TensorFlow's types by the keys of the inputs of the
-        signature, at least one.
+        signature.
 
     Raises:
       InvalidArgumentError: There are not the inputs of the signature, or they
@@ -117,6 +117,11 @@ def _columns(inputs: Any, dtypes: Dtypes) -> Tensors:
 
 def _only(key: str, value: Any, dtypes: Dtypes) -> Tensors:
     """Returns the only input of a signature, which need not be named."""
+    if not dtypes:
+        raise errors.InvalidArgumentError(
+            f"'{key}' must have no values, as the signature has no inputs; got "
+            "some"
+        )
     if len(dtypes) > 1:
         raise errors.InvalidArgumentError(
             f"'{key}' must name the inputs, as there are several: "

@@ -191,6 +191,16 @@ class JsonTensorsTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, error):
             _tensors(text, a=_FLOAT, b=_FLOAT)
 
+    def test_signature_without_inputs_takes_no_values(self) -> None:
+        """An empty object is all that can be asked of such a signature."""
+        for text in ('{"instances": [{}, {}]}', '{"inputs": {}}'):
+            self.assertEqual(_tensors(text)[1], {})
+        for text in ('{"instances": [1]}', '{"inputs": 1}'):
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "as the signature has no inputs"
+            ):
+                _tensors(text)
+
     def test_error_has_no_value_of_the_request(self) -> None:
         """Error texts go to logs, where data of callers must not be."""
         with self.assertRaises(errors.InvalidArgumentError) as raised:
