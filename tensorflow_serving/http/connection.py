@@ -63,7 +63,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._stop_timers()
+        self._stop_reading_timer()
+        self._stop_writing_timer()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
         if self.running is not None:
@@ -115,9 +116,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         super().resume_writing()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        self._stop_writing_timer()
 
     def _wait_for_reading(self, seconds: float) -> None:
         self._stop_reading_timer()
@@ -145,8 +144,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._read_timer.cancel()
             self._read_timer = None
 
-    def _stop_timers(self) -> None:
-        self._stop_reading_timer()
+    def _stop_writing_timer(self) -> None:
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None

@@ -5,7 +5,9 @@ what clients may demand, an end that loses no request, and no work while there
 is none.
 
 Example:
-    server = http_server.HttpServer("localhost:8501", handler)
+    server = http_server.HttpServer(
+        "localhost:8501", handler, error_response, options.Options()
+    )
     server.start()
     ...
     server.begin_to_stop(grace_seconds=30.0)

@@ -13,7 +13,7 @@ import math
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy.typing as npt
 from google.protobuf import json_format, message
@@ -66,6 +66,7 @@ _SIGNATURE_DEF: Final = "signature_def"
 _AVAILABLE: Final = servable.ManagerState.AVAILABLE
 _REST: Final = "REST"
 
+_Request = TypeVar("_Request")
 # Returns what a path shows.
 Page = Callable[[], messages.Response]
 
@@ -204,28 +205,35 @@ class HttpRestApiHandler:
         )
 
     async def _classify(self, call: "_Call") -> bytes:
-        request = classification_pb2.ClassificationRequest(
-            model_spec=call.spec, input=json_examples.examples(call.document)
-        )
-        begun = classify.begin(call.version, request)
         response = classification_pb2.ClassificationResponse.FromString(
-            await self._response(call, begun)
+            await self._run_on_examples(
+                call, classification_pb2.ClassificationRequest, classify.begin
+            )
         )
         return json_responses.classifications(response.result)
 
     async def _regress(self, call: "_Call") -> bytes:
-        request = regression_pb2.RegressionRequest(
-            model_spec=call.spec, input=json_examples.examples(call.document)
-        )
-        begun = regress.begin(call.version, request)
         response = regression_pb2.RegressionResponse.FromString(
-            await self._response(call, begun)
+            await self._run_on_examples(
+                call, regression_pb2.RegressionRequest, regress.begin
+            )
         )
         return json_responses.regressions(response.result)
 
-    async def _response(
-        self, call: "_Call", begun: inference.Inference
+    async def _run_on_examples(
+        self,
+        call: "_Call",
+        request_class: Callable[..., _Request],
+        begin: Callable[[inference.Version, _Request], inference.Inference],
     ) -> bytes:
+        """Returns the serialized response to the examples of a call."""
+        begun = begin(
+            call.version,
+            request_class(
+                model_spec=call.spec,
+                input=json_examples.examples(call.document),
+            ),
+        )
         outputs = await self._run(
             call.caller, begun.queue, begun.function, begun.inputs
         )
