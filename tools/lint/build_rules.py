@@ -3,11 +3,14 @@
 A rule takes a SourceTree and yields a line of text for each violation.
 """
 
+import ast
 import difflib
 import os
 from collections.abc import Iterator
 
 from tools.lint import build_files, source_tree
+
+_JOIN = "os.path.join"
 
 
 def modules_have_targets(tree: source_tree.SourceTree) -> Iterator[str]:
@@ -92,6 +95,30 @@ def deps_are_the_imports(tree: source_tree.SourceTree) -> Iterator[str]:
         )
 
 
+def programs_that_are_run_are_data(
+    tree: source_tree.SourceTree,
+) -> Iterator[str]:
+    """A module that names a program beside it has the program as data.
+
+    Without Bazel it is there in any case, so nothing else would notice.
+    """
+    programs = {
+        target.label for target in tree.targets if target.rule == "py_binary"
+    }
+    for target in build_files.python_targets(tree):
+        for src in target.strings("srcs"):
+            module = tree.modules.get(os.path.join(target.package, src))
+            for name in sorted(_joined_names(module) if module else ()):
+                if (
+                    f"//{target.package}:{name}" in programs
+                    and f":{name}" not in target.strings("data")
+                ):
+                    yield (
+                        f"{target.package}/BUILD:{target.line}: {target.name}: "
+                        f"data must have the program that it names, :{name}"
+                    )
+
+
 def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
     """The README of a package says what each of its modules is for.
 
@@ -117,3 +144,14 @@ def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
             yield f"{readme}: text must name `{stem}`"
         elif (path in public) != (f"**`{stem}`**" in tree.text(readme)):
             yield f"{readme}: name must be bold if public, else not: `{stem}`"
+
+
+def _joined_names(module: ast.Module) -> set[str]:
+    """Returns the texts that a module adds to paths."""
+    return {
+        str(part.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == _JOIN
+        for part in node.args
+        if isinstance(part, ast.Constant)
+    }

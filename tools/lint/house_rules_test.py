@@ -31,6 +31,7 @@ _RULES: tuple[_Rule, ...] = (
     build_rules.tests_have_a_size,
     build_rules.python_targets_have_no_globs,
     build_rules.deps_are_the_imports,
+    build_rules.programs_that_are_run_are_data,
     build_rules.readmes_name_the_modules,
     api_rules.public_signatures_have_public_types,
 )
@@ -60,6 +61,24 @@ py_library(
 """
 
 
+_PROGRAM_TARGETS = """
+py_binary(
+    name = "two",
+    srcs = ["two.py"],
+)
+
+py_test(
+    name = "two_test",
+    size = "small",
+    srcs = ["two_test.py"],
+    data = [{data}],
+)
+"""
+_PROGRAM_TEST = (
+    'import os\n_TWO = os.path.join(os.path.dirname(__file__), "two")\n'
+)
+
+
 def _build(deps: str = "", test: str = "one_test", size: str = "small") -> str:
     return _PYTHON_BUILD.format(deps=deps, test=test, size=size)
 
@@ -72,6 +91,10 @@ def _test(docstring: str) -> str:
 _GOOD = {
     "tensorflow_serving/util/BUILD": _build(deps='"@pip//:absl-py"'),
     "tensorflow_serving/util/README.md": "`one`",
+    "tensorflow_serving/client/BUILD": _PROGRAM_TARGETS.format(data='":two"'),
+    "tensorflow_serving/client/README.md": "`two`",
+    "tensorflow_serving/client/two.py": "import os\n",
+    "tensorflow_serving/client/two_test.py": _PROGRAM_TEST,
     "tensorflow_serving/util/one.py": "import os\nfrom absl import flags\n",
     "tensorflow_serving/util/one_test.py": (
         "from tensorflow_serving.util import one\n\n"
@@ -237,6 +260,11 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "module_without_deps_or_target",
         build_rules.deps_are_the_imports,
         {"tensorflow_serving/util/two.py": ""},
+    ),
+    (
+        "test_without_its_program",
+        build_rules.programs_that_are_run_are_data,
+        {"tensorflow_serving/client/BUILD": _PROGRAM_TARGETS.format(data="")},
     ),
     (
         "module_without_readme",
