@@ -24,6 +24,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     model_configs,
+    model_news,
     reload_config,
     server_core,
     worker_states,
@@ -92,8 +93,7 @@ class AllWorkers:
         self._workers = range(num_workers)
         self._timeout_seconds = model_load_timeout_seconds
         self._lock = threading.RLock()
-        # The board has changed, or this object is closed. Wakes all waits.
-        self._news = threading.Condition(self._lock)
+        self._news = model_news.ModelNews(self._lock)
         # All guarded by _lock. The models of a revision of the common note.
         self._models: model_configs.Models = ()
         self._revision = 0
@@ -101,8 +101,6 @@ class AllWorkers:
         self._states: dict[str, worker_states.States] = {}
         # The models of which this worker does not have what others have.
         self._behind: set[str] = set()
-        self._callbacks: dict[object, Callable[[str], None]] = {}
-        self._is_closed = False
         # Held from looking at states of the core until they are written, so
         # that older ones never replace those that an event has led to.
         self._publish_lock = threading.Lock()
@@ -164,19 +162,13 @@ class AllWorkers:
         self, is_over: Callable[[], bool], timeout_seconds: float
     ) -> bool:
         """See ServedModels."""
-        with self._lock:
-            return self._news.wait_for(
-                lambda: self._is_closed or is_over(), timeout_seconds or None
-            )
+        return self._news.wait_until(is_over, timeout_seconds)
 
     def subscribe(
         self, callback: Callable[[str], None]
     ) -> event_bus.Subscription:
         """See ServedModels."""
-        subscription = event_bus.Subscription(self._unsubscribe)
-        with self._lock:
-            self._callbacks[subscription] = callback
-        return subscription
+        return self._news.subscribe(callback)
 
     def catch_up(self) -> None:
         """Waits until this worker can answer whatever the others can.
@@ -189,9 +181,7 @@ class AllWorkers:
 
     def close(self) -> None:
         """Takes no more configurations, and ends all waits. Idempotent."""
-        with self._lock:
-            self._is_closed = True
-            self._news.notify_all()
+        self._news.close()
         self._subscription.close()
         self._thread.join()
 
@@ -295,13 +285,9 @@ class AllWorkers:
                 names |= {*self.model_names}
             for name in names:
                 self._merge(name)
-            self._news.notify_all()
-            callbacks = list(self._callbacks.values())
         if _START in keys:
             self._follow_start()
-        for callback in callbacks:
-            for name in names:
-                callback(name)
+        self._news.publish(names)
 
     def _read_config(self) -> None:
         """Reads the common note; needs the lock."""
@@ -342,7 +328,7 @@ class AllWorkers:
         while True:
             self.wait_until(functools.partial(self._has_revision, taken + 1), 0)
             with self._lock:
-                if self._is_closed:
+                if self._news.is_closed:
                     return
                 models, taken = self._models, self._revision
             try:
@@ -355,7 +341,3 @@ class AllWorkers:
                 logging.exception("Taking a configuration failed; going on")
             else:
                 self._board.write(CONFIG, b"%d" % taken)
-
-    def _unsubscribe(self, subscription: object) -> None:
-        with self._lock:
-            self._callbacks.pop(subscription, None)

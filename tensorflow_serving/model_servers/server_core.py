@@ -29,6 +29,7 @@ from tensorflow_serving.model_servers import (
     load_metrics,
     model_batching,
     model_configs,
+    model_news,
     reload_config,
     version_labels,
 )
@@ -112,15 +113,11 @@ class ServerCore:
         """
         self._options = options
         self._event_bus = event_bus.EventBus[servable.ServableState]()
-        # Names of models whose states have changed, or that are new or gone.
-        self._changes = event_bus.EventBus[str]()
         # Counts loads and unloads.
         self.loads: Final = load_metrics.LoadMetrics(self._event_bus)
         self._lock = threading.RLock()
-        # An event came, or models or _is_closed have changed. Wakes all waits.
-        self._news = threading.Condition(self._lock)
+        self._news = model_news.ModelNews(self._lock)
         # All guarded by _lock.
-        self._is_closed = False
         self._models = models
         self._labels: version_labels.Labels = {}
         # The names of first models whose state is not known yet.
@@ -140,8 +137,8 @@ class ServerCore:
             )
             stack.enter_context(self._event_bus.subscribe(self._record))
             self._versions = stack.enter_context(self._serving(stack))
-            # After the monitor, so that those who wake see the new states.
-            stack.enter_context(self._event_bus.subscribe(self._wake))
+            # After the monitor, which then has the new states.
+            stack.enter_context(self._event_bus.subscribe(self._publish))
             self._stack = stack.pop_all()
 
     @property
@@ -273,10 +270,10 @@ class ServerCore:
                 self._starting.intersection_update(model_configs.names(models))
                 self._models = models
                 self._labels = labels
-                self._news.notify_all()
             self._versions.update_config(self._source_config(models))
-            for name in known.symmetric_difference(model_configs.names(models)):
-                self._changes.publish(name)
+            self._news.publish(
+                known.symmetric_difference(model_configs.names(models))
+            )
         return [model for model in models if model.name not in known]
 
     def reload(self, models: model_configs.Models) -> None:
@@ -289,22 +286,17 @@ class ServerCore:
         self, is_over: Callable[[], bool], timeout_seconds: float
     ) -> bool:
         """See ServedModels."""
-        with self._lock:
-            return self._news.wait_for(
-                lambda: self._is_closed or is_over(), timeout_seconds or None
-            )
+        return self._news.wait_until(is_over, timeout_seconds)
 
     def subscribe(
         self, callback: Callable[[str], None]
     ) -> event_bus.Subscription:
         """See ServedModels."""
-        return self._changes.subscribe(lambda event: callback(event.event))
+        return self._news.subscribe(callback)
 
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
-        with self._lock:
-            self._is_closed = True
-            self._news.notify_all()
+        self._news.close()
         self._stack.close()
 
     def __enter__(self) -> "ServerCore":
@@ -404,12 +396,10 @@ class ServerCore:
         state = self._versions.monitor.state(servable.ServableId(name, version))
         return state is not None and state.manager_state is _AVAILABLE
 
-    def _wake(
+    def _publish(
         self, event: event_bus.EventAndTime[servable.ServableState]
     ) -> None:
-        with self._lock:
-            self._news.notify_all()
-        self._changes.publish(event.event.id.name)
+        self._news.publish([event.event.id.name])
 
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]

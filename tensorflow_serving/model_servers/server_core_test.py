@@ -271,13 +271,22 @@ class ModelsTest(_CoreTestCase):
 
     def test_subscriber_gets_the_names_of_models(self) -> None:
         """Each change of a state is one call."""
-        self.write("m")
-        core = self.start()
+        core = self.start("m")
         names: list[str] = []
         with core.subscribe(names.append):
-            core.update(self.models("m"))
+            self.write("m")
             self.wait_for(core, "m", _State.AVAILABLE)
+            # The state is known a little before its subscribers are called.
+            core.wait_until(lambda: len(names) >= 3, 20)
         self.assertEqual(names, ["m"] * 3)
+
+    def test_subscriber_gets_models_that_are_new_or_gone(self) -> None:
+        """Each is one call, though no state has changed."""
+        core = self.start("one", "two")
+        names: list[str] = []
+        with core.subscribe(names.append):
+            core.update(self.models("two", "three"))
+        self.assertCountEqual(names, ["one", "three"])
 
 
 def _estimate(folder: str) -> int:
