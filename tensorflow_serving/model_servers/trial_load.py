@@ -15,7 +15,7 @@ from typing_extensions import Self
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, server_core
-from tensorflow_serving.session_bundle import signature_runs
+from tensorflow_serving.servables.tensorflow import signature_defs
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 
@@ -108,15 +108,14 @@ class TrialLoad:
             spec.version.value = each.version
             with self._core.handle(spec) as handle:
                 signatures = handle.servable.signature_defs
-                for name in sorted(signatures):
-                    if not name.startswith(signature_runs.INTERNAL_PREFIX):
-                        yield (
-                            each.name,
-                            str(each.version),
-                            name,
-                            _tensors(signatures[name].inputs),
-                            _tensors(signatures[name].outputs),
-                        )
+                for name in signature_defs.names_for_callers(signatures):
+                    yield (
+                        each.name,
+                        str(each.version),
+                        name,
+                        _tensors(signatures[name].inputs),
+                        _tensors(signatures[name].outputs),
+                    )
 
 
 def _is_final(state: servable.ServableState | None) -> bool:

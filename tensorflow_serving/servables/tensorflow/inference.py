@@ -19,7 +19,6 @@ from tensorflow_serving.servables.tensorflow import (
     served_model,
     signature_defs,
 )
-from tensorflow_serving.session_bundle import signature_runs
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors
 
@@ -64,11 +63,7 @@ class Version:
         definition = self.model.signature_defs.get(name)
         if definition is not None:
             return definition
-        names = sorted(
-            each
-            for each in self.model.signature_defs
-            if not each.startswith(signature_runs.INTERNAL_PREFIX)
-        )
+        names = signature_defs.names_for_callers(self.model.signature_defs)
         raise errors.InvalidArgumentError(
             f'Serving signature key "{name}" not found; the model has '
             f"{names[:_MAX_NAMES_IN_TEXT]}"

@@ -14,7 +14,7 @@ from tensorflow_serving.servables.tensorflow import (
     signature_defs,
 )
 from tensorflow_serving.session_bundle import session as session_lib
-from tensorflow_serving.session_bundle import session_bundle, signature_runs
+from tensorflow_serving.session_bundle import session_bundle
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors, tensor_spec
 
@@ -160,18 +160,13 @@ class ServedModel:
         """
         return [
             name
-            for name, definition in sorted(self.signature_defs.items())
-            if not name.startswith(signature_runs.INTERNAL_PREFIX)
-            and self._runs_alone(
-                [*definition.inputs.values()], [*definition.outputs.values()]
-            )
+            for name in signature_defs.names_for_callers(self.signature_defs)
+            if self._runs_alone(self.signature_defs[name])
         ]
 
-    def _runs_alone(
-        self,
-        inputs: Sequence[meta_graph_pb2.TensorInfo],
-        outputs: Sequence[meta_graph_pb2.TensorInfo],
-    ) -> bool:
+    def _runs_alone(self, definition: meta_graph_pb2.SignatureDef) -> bool:
+        inputs = definition.inputs.values()
+        outputs = definition.outputs.values()
         if any(map(_fixes_num_rows, (*inputs, *outputs))):
             return True
         try:

@@ -17,6 +17,7 @@ from tensorflow_serving.session_bundle import (
     manifest_pb2,
     session_bundle,
     signature,
+    signature_runs,
 )
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.tensorflow_c import graph as graph_lib
@@ -172,6 +173,15 @@ def _names(
     bindings: Mapping[str, manifest_pb2.TensorBinding],
 ) -> dict[str, str]:
     return {key: binding.tensor_name for key, binding in bindings.items()}
+
+
+def names_for_callers(names: Iterable[str]) -> list[str]:
+    """Returns the names of the signatures that are for callers, sorted."""
+    return sorted(
+        name
+        for name in names
+        if not name.startswith(signature_runs.INTERNAL_PREFIX)
+    )
 
 
 def tensor_names(
