@@ -358,13 +358,13 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         # Whoever sees the state and unloads an older version leaves no gap.
         harness = load.harness
         shared = servable_handle.SharedServable(harness.id, harness.servable())
+        warning = harness.warning()
         if load.replaced is None:
             self._serving_map.add(shared)
             unload = None
         else:
             unload = self._swap(harness, load.replaced, shared)
-        state = _ManagerState.AVAILABLE
-        self._publish(harness.id, state, warning=harness.warning())
+        self._publish(harness.id, _ManagerState.AVAILABLE, warning=warning)
         if unload is not None:
             self._unloads.request(unload)
 

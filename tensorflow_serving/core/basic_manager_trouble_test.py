@@ -25,6 +25,15 @@ class _NoServable(fake_loader.FakeLoader):
         raise KeyError("private")
 
 
+class _NoWarning(fake_loader.FakeLoader):
+    """Cannot say whether what it has loaded has a flaw."""
+
+    @override
+    def warning(self) -> str:
+        """Fails."""
+        raise KeyError("private")
+
+
 class _Leaving(fake_loader.FakeLoader):
     """Wants to end the program in one of its methods."""
 
@@ -104,10 +113,13 @@ class TroubleTest(parameterized.TestCase):
         self.assertEqual(self.states[-1].manager_state, _ManagerState.END)
         self.assertEqual(self.tracker.used.ram_in_bytes, 0)
 
-    def test_servable_that_cannot_be_had_is_unloaded(self) -> None:
+    @parameterized.parameters(_NoServable, _NoWarning)
+    def test_servable_that_cannot_be_had_is_unloaded(
+        self, loader_class: type[fake_loader.FakeLoader]
+    ) -> None:
         """Its memory is free, and the reason is in the log."""
         self.addCleanup(self.manager.close)
-        loader = _NoServable(ram_in_bytes=100)
+        loader = loader_class(ram_in_bytes=100)
         with (
             self.assertLogs(level="ERROR"),
             self.assertRaisesRegex(errors.InternalError, "KeyError"),
@@ -116,6 +128,7 @@ class TroubleTest(parameterized.TestCase):
         self.assertFalse(loader.is_loaded)
         self.assertEqual(self.tracker.used.ram_in_bytes, 0)
         self.assertEqual(self.states[-1].manager_state, _ManagerState.END)
+        self.assertEqual(self.manager.list_available_servable_ids(), [])
 
     def test_future_cannot_be_cancelled(self) -> None:
         """Whoever has it may not stop the manager."""
