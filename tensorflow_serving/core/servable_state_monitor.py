@@ -201,7 +201,7 @@ class ServableStateMonitor:
             state = self._versions(request).get(request.version)
             if state is None or state.manager_state is not _END:
                 continue
-            if state.error is not None and not may_pass(state.error):
+            if state.error is not None and not _may_pass(state.error):
                 raise errors.FailedPreconditionError(
                     f"servable must be AVAILABLE; got {state}"
                 )
@@ -231,7 +231,7 @@ class ServableStateMonitor:
         return _by_version(self._states.get(request.name, {}).values())
 
 
-def may_pass(error: errors.ServingError) -> bool:
+def _may_pass(error: errors.ServingError) -> bool:
     """Returns whether a version with an error may become available by itself.
 
     Lack of memory is transient, but nobody knows whether anyone frees some.
