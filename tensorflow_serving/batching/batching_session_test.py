@@ -12,11 +12,11 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batched_function,
     batching_session,
-    run_timing,
 )
 from tensorflow_serving.test_util import (
     fake_session,
     puppet_batch_scheduler,
+    task_recorder,
 )
 from tensorflow_serving.util import errors
 
@@ -369,32 +369,6 @@ class BatchingSessionTest(parameterized.TestCase):
         self.assertFalse(wrapped.closed)
 
 
-class _Caller:
-    """Keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.done: list[batched_function.FunctionTask] = []
-        self.outputs: list[npt.NDArray[Any]] = []
-
-    def succeed(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        outputs: Sequence[npt.NDArray[Any]],
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """Keeps the outputs."""
-        self.done += tasks
-        self.outputs += outputs
-
-    def fail(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        error: errors.ServingError,
-    ) -> None:
-        """Keeps the tasks."""
-        self.done += tasks
-
-
 class RunAsyncTest(absltest.TestCase):
     """Calls that block no thread."""
 
@@ -479,13 +453,13 @@ class RunAsyncTest(absltest.TestCase):
     def test_owner_that_needs_no_future_schedules_calls_itself(self) -> None:
         """function() makes them, and scheduler takes them."""
         fixture = _Fixture()
-        caller = _Caller()
+        caller = task_recorder.TaskRecorder()
         function = fixture.session.function(["y:0"], ["x:0"])
         task = function.task([[2.0]], caller)
         fixture.session.scheduler.schedule_all([task])
         fixture.scheduler.process_tasks(1)
         self.assertEqual(caller.done, [task])
-        np.testing.assert_array_equal(caller.outputs, [[3]])
+        np.testing.assert_array_equal(caller.outputs[0], [[3]])
 
 
 if __name__ == "__main__":
