@@ -169,11 +169,9 @@ saved_model = VersionCheck(
     _require_saved_model, re.compile(f"{_SAVED_MODEL_PARTS}|{_ASSETS}")
 )
 
-# Wants model.tflite, whole, but for the values of weights.
-tflite_model = VersionCheck(_require_tflite_model, re.compile(_TFLITE_PARTS))
-
-# Wants what session_bundle, saved_model or tflite_model want. A folder that
-# holds the main files of several must be whole as each of them.
+# Wants what session_bundle or saved_model want, or model.tflite, whole, but for
+# the values of weights. A folder that holds the main files of several must be
+# whole as each of them.
 tensorflow_model = VersionCheck(
     _require_tensorflow_model,
     re.compile(
