@@ -11,7 +11,8 @@ from tensorflow_serving.util import tensor_spec
 class Session(Protocol):
     """Runs a loaded graph, call by call or in batches.
 
-    Implemented by the session of tensorflow_c and by BatchingSession.
+    Implemented by the session of tensorflow_c, by TfLiteSession and by
+    BatchingSession.
     """
 
     def run(

@@ -49,8 +49,8 @@ _StateAndTime = event_bus_lib.EventAndTime[servable.ServableState]
 class StoragePathManager:
     """Keeps servables loaded as the versions below their base paths change.
 
-    A new version is loaded before the old one is unloaded. One that cannot be
-    loaded takes no other one's place.
+    With the default options a new version is loaded before the old one is
+    unloaded, and one that cannot be loaded takes no other one's place.
 
     A context manager that closes itself. Thread-safe.
     """
