@@ -9,7 +9,7 @@ An export of 2016 has manifest.proto's signatures, which become SignatureDefs:
                              are its inputs
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from tensorflow_serving.session_bundle import (
@@ -137,25 +137,20 @@ class _Converter:
         inputs: Mapping[str, str],
         outputs: Mapping[str, str],
     ) -> meta_graph_pb2.SignatureDef:
-        definition = meta_graph_pb2.SignatureDef(method_name=method_name)
-        for names, infos in (
-            (inputs, definition.inputs),
-            (outputs, definition.outputs),
-        ):
-            for key, name in names.items():
-                self._describe(name, infos[key])
-        return definition
+        return meta_graph_pb2.SignatureDef(
+            method_name=method_name,
+            inputs=self._infos(inputs),
+            outputs=self._infos(outputs),
+        )
 
-    def _describe(self, name: str, info: meta_graph_pb2.TensorInfo) -> None:
-        tensor = self._graph.tensor_info(name)
-        info.name = name
-        info.dtype = tensor.data_type  # type: ignore[assignment]
-        if tensor.shape is None:
-            info.tensor_shape.unknown_rank = True
-            return
-        for size in tensor.shape:
-            info.tensor_shape.dim.add(size=-1 if size is None else size)
-        info.tensor_shape.SetInParent()
+    def _infos(
+        self, names: Mapping[str, str]
+    ) -> dict[str, meta_graph_pb2.TensorInfo]:
+        infos = {}
+        for key, name in names.items():
+            tensor = self._graph.tensor_info(name)
+            infos[key] = tensor_info(name, tensor.data_type, tensor.shape)
+        return infos
 
     def _is_placeholder(self, tensor: str) -> bool:
         operation = tensor.partition(":")[0]
@@ -173,6 +168,29 @@ def _names(
     bindings: Mapping[str, manifest_pb2.TensorBinding],
 ) -> dict[str, str]:
     return {key: binding.tensor_name for key, binding in bindings.items()}
+
+
+def tensor_info(
+    name: str, dtype: int, shape: Sequence[int | None] | None
+) -> meta_graph_pb2.TensorInfo:
+    """Returns the part of a signature that describes a tensor.
+
+    Args:
+      name: The name of the tensor.
+      dtype: A DataType.
+      shape: None for a size that is open; None instead of a sequence for any
+        shape.
+    """
+    info = meta_graph_pb2.TensorInfo(
+        name=name,
+        dtype=dtype,  # type: ignore[arg-type]
+    )
+    # A shape without dimensions is that of a scalar.
+    info.tensor_shape.SetInParent()
+    info.tensor_shape.unknown_rank = shape is None
+    for size in shape or ():
+        info.tensor_shape.dim.add(size=-1 if size is None else size)
+    return info
 
 
 def names_for_callers(names: Iterable[str]) -> list[str]:

@@ -124,35 +124,32 @@ class _Converter:
                 f"{len({*subgraph.inputs})} inputs of the graph; got "
                 f"{sorted(signature.inputs)}"
             )
-        definition = meta_graph_pb2.SignatureDef(
-            method_name=signature.method_name
+        self.definitions[signature.key] = meta_graph_pb2.SignatureDef(
+            method_name=signature.method_name,
+            inputs={
+                key: self._info(signature, index)
+                for key, index in signature.inputs.items()
+            },
+            outputs={
+                key: self._info(signature, index)
+                for key, index in signature.outputs.items()
+            },
         )
-        for indices, infos in (
-            (signature.inputs, definition.inputs),
-            (signature.outputs, definition.outputs),
-        ):
-            for key, index in indices.items():
-                self._describe(signature, index, infos[key])
-        self.definitions[signature.key] = definition
 
-    def _describe(
-        self,
-        signature: _Signature,
-        index: int,
-        info: meta_graph_pb2.TensorInfo,
-    ) -> None:
+    def _info(
+        self, signature: _Signature, index: int
+    ) -> meta_graph_pb2.TensorInfo:
         tensor = self._model.subgraphs[signature.subgraph].tensors[index]
         if tensor.type not in _DATA_TYPES:
             raise errors.FailedPreconditionError(
                 f"tensors of signature {signature.key} must have a type of "
                 f"arrays; got TensorType {tensor.type} for {tensor.name}"
             )
-        info.name = self._name(signature.subgraph, index, tensor)
-        info.dtype = _DATA_TYPES[tensor.type]
-        info.tensor_shape.SetInParent()
-        info.tensor_shape.unknown_rank = tensor.shape is None
-        for size in tensor.shape_signature or tensor.shape or ():
-            info.tensor_shape.dim.add(size=size)
+        return signature_defs.tensor_info(
+            self._name(signature.subgraph, index, tensor),
+            _DATA_TYPES[tensor.type],
+            _declared_sizes(tensor),
+        )
 
     def _name(
         self, subgraph: int, index: int, tensor: tflite_file.Tensor
