@@ -112,6 +112,11 @@ class ServableState:
     # A flaw of one that is AVAILABLE, for people; empty if there is none.
     warning: str = ""
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended with an error; it may be tried again."""
+        return self.manager_state is ManagerState.END and self.error is not None
+
     def __str__(self) -> str:
         """Returns what logs show."""
         text = f"{self.id} is {self.manager_state.name}"

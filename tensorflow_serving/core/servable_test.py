@@ -114,6 +114,19 @@ class ServableStateTest(absltest.TestCase):
             "{name: a version: 1} is AVAILABLE (warning: It is cold.)",
         )
 
+    def test_only_an_end_with_an_error_is_a_failure(self) -> None:
+        """A version that is AVAILABLE may have an error of other content."""
+        error = errors.NotFoundError("no such path")
+        failures = [
+            (state, each)
+            for state in servable.ManagerState
+            for each in (None, error)
+            if servable.ServableState(
+                servable.ServableId("a", 1), state, each
+            ).has_failed
+        ]
+        self.assertEqual(failures, [(servable.ManagerState.END, error)])
+
 
 class ServableRequestTest(parameterized.TestCase):
     """Which version a caller wants."""

@@ -8,7 +8,6 @@ from tensorflow_serving.model_servers import model_configs, served_models
 from tensorflow_serving.util import errors, version_name
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
-_END = servable.ManagerState.END
 
 _States = Mapping[int, servable.ServableState]
 
@@ -57,7 +56,9 @@ def _is_settled(served: served_models.ServedModels, name: str) -> bool:
     return (
         name not in served.model_names
         or _are_available(states)
-        or (bool(states) and _has_failed(states[max(states)]))
+        # It may become available by itself, as half a copy does; but whoever
+        # asked for the model wants to know that it failed now.
+        or (bool(states) and states[max(states)].has_failed)
     )
 
 
@@ -69,7 +70,7 @@ def _require_available(
     if _are_available(states):
         return
     newest = states[max(states)] if states else None
-    if name in served.model_names and newest and _has_failed(newest):
+    if name in served.model_names and newest and newest.has_failed:
         raise errors.FailedPreconditionError(
             f"model {name} must be AVAILABLE; got {newest}. The other models "
             "are served"
@@ -91,15 +92,6 @@ def _states(served: served_models.ServedModels, name: str) -> _States:
 
 def _are_available(states: _States) -> bool:
     return any(each.manager_state is _AVAILABLE for each in states.values())
-
-
-def _has_failed(state: servable.ServableState) -> bool:
-    """Returns whether nobody works on making a version available.
-
-    It may become so by itself, as half a copy does; but whoever asked for the
-    model wants to know that now.
-    """
-    return state.manager_state is _END and state.error is not None
 
 
 def _require_version(model: model_configs.ModelConfig) -> None:

@@ -50,7 +50,6 @@ from tensorflow_serving.sources.storage_path import (
 from tensorflow_serving.util import errors, event_bus
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
-_END = servable.ManagerState.END
 
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 
@@ -406,9 +405,7 @@ class ServerCore:
     ) -> None:
         """Records which of the first models have been loaded or have failed."""
         state = event.event
-        is_known = state.manager_state is _AVAILABLE or (
-            state.manager_state is _END and state.error is not None
-        )
+        is_known = state.manager_state is _AVAILABLE or state.has_failed
         with self._lock:
             if is_known and state.id.name in self._starting:
                 self._starting.remove(state.id.name)

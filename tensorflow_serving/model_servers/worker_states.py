@@ -89,15 +89,11 @@ def is_behind(own: States, by_worker: Sequence[States | None]) -> bool:
         for version, state in (states or {}).items():
             if state.manager_state is _State.AVAILABLE:
                 mine = own.get(version)
-                if mine is None or not _is_settled(mine):
+                if mine is None or not (
+                    mine.manager_state is _State.AVAILABLE or mine.has_failed
+                ):
                     return True
     return False
-
-
-def _is_settled(state: servable.ServableState) -> bool:
-    return state.manager_state is _State.AVAILABLE or (
-        state.manager_state is _State.END and state.error is not None
-    )
 
 
 def pack(states: States) -> bytes:
