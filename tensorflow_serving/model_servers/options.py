@@ -140,11 +140,12 @@ def core_options() -> server_core.Options:
       InvalidArgumentError: A file is not what it should be; the text names the
         flag. Permanent.
     """
+    requested = _requested()
     interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
     return server_core.Options(
-        session=session_config(),
-        tags=tuple(_requested().saved_model_tags),
-        batching=batching(),
+        session=_session_config(requested),
+        tags=tuple(requested.saved_model_tags),
+        batching=_batching(requested),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value
             or max(_NUM_CPUS, _MIN_LOAD_THREADS),
@@ -164,9 +165,7 @@ def core_options() -> server_core.Options:
             model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS.value
         ),
         warm_up=(
-            warm_up_flags.options()
-            if _requested().enable_model_warmup
-            else None
+            warm_up_flags.options() if requested.enable_model_warmup else None
         ),
     )
 
@@ -177,25 +176,7 @@ def batching() -> model_batching.Options:
     Raises:
       InvalidArgumentError: See core_options().
     """
-    without = _without_batching()
-    config = _requested()
-    if not config.HasField("batching_parameters"):
-        return model_batching.Options(without)
-    try:
-        of_all = _BATCHING.updated(config.batching_parameters)
-    except errors.InvalidArgumentError as error:
-        flag, path = _batching_file()
-        raise errors.InvalidArgumentError(
-            f"--{flag}: {error}: {path}"
-        ) from None
-    if not config.enable_per_model_batching_params:
-        return model_batching.Options(of_all)
-    model_batching.warn_of_all_but_threads(
-        config.batching_parameters, _batching_file()[1]
-    )
-    return model_batching.Options(
-        dataclasses.replace(_BATCHING, threads=of_all.threads), without
-    )
+    return _batching(_requested())
 
 
 def require_batching_of_version(path: str) -> None:
@@ -214,19 +195,13 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
     Raises:
       InvalidArgumentError: See core_options().
     """
-    config = _requested()
-    config.ClearField("batching_parameters")
-    config.op_libraries.extend(_op_libraries())
-    if config.mixed_precision:
-        rewriters = config.session_config.graph_options.rewrite_options
-        rewriters.auto_mixed_precision_onednn_bfloat16 = rewriters.ON
-    return config
+    return _session_config(_requested())
 
 
 def _requested() -> session_bundle_config_pb2.SessionBundleConfig:
     """Returns how models are loaded, by a file for all of it or by flags."""
-    if path := model_server_flags.PLATFORM_CONFIG_FILE.value:
-        return platform_config.read(path)
+    if model_server_flags.PLATFORM_CONFIG_FILE.value:
+        return platform_config.read(model_server_flags.PLATFORM_CONFIG_FILE)
     config = session_bundle_config_pb2.SessionBundleConfig(
         session_config=_config_proto(),
         saved_model_tags=filter(
@@ -245,20 +220,51 @@ def _requested() -> session_bundle_config_pb2.SessionBundleConfig:
     )
     if model_server_flags.ENABLE_BATCHING.value:
         config.batching_parameters.SetInParent()
-        if path := model_server_flags.BATCHING_PARAMETERS_FILE.value:
+        if model_server_flags.BATCHING_PARAMETERS_FILE.value:
             text_files.read(
-                "batching_parameters_file", path, config.batching_parameters
+                model_server_flags.BATCHING_PARAMETERS_FILE,
+                config.batching_parameters,
             )
     return config
 
 
-def _batching_file() -> tuple[str, str]:
-    """Returns the flag of the file with batching parameters, and its path."""
-    if path := model_server_flags.PLATFORM_CONFIG_FILE.value:
-        return "platform_config_file", path
-    return (
-        "batching_parameters_file",
-        model_server_flags.BATCHING_PARAMETERS_FILE.value,
+def _session_config(
+    requested: session_bundle_config_pb2.SessionBundleConfig,
+) -> session_bundle_config_pb2.SessionBundleConfig:
+    config = session_bundle_config_pb2.SessionBundleConfig()
+    config.CopyFrom(requested)
+    config.ClearField("batching_parameters")
+    config.op_libraries.extend(_op_libraries())
+    if config.mixed_precision:
+        rewriters = config.session_config.graph_options.rewrite_options
+        rewriters.auto_mixed_precision_onednn_bfloat16 = rewriters.ON
+    return config
+
+
+def _batching(
+    requested: session_bundle_config_pb2.SessionBundleConfig,
+) -> model_batching.Options:
+    without = _without_batching()
+    if not requested.HasField("batching_parameters"):
+        return model_batching.Options(without)
+    file = (
+        model_server_flags.PLATFORM_CONFIG_FILE
+        if model_server_flags.PLATFORM_CONFIG_FILE.value
+        else model_server_flags.BATCHING_PARAMETERS_FILE
+    )
+    try:
+        of_all = _BATCHING.updated(requested.batching_parameters)
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(
+            f"--{file.name}: {error}: {file.value}"
+        ) from None
+    if not requested.enable_per_model_batching_params:
+        return model_batching.Options(of_all)
+    model_batching.warn_of_all_but_threads(
+        requested.batching_parameters, file.value
+    )
+    return model_batching.Options(
+        dataclasses.replace(_BATCHING, threads=of_all.threads), without
     )
 
 
@@ -288,9 +294,10 @@ def _op_libraries() -> Sequence[str]:
 
 
 def _config_proto() -> config_pb2.ConfigProto:
-    if path := model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
+    if model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE.value:
         return text_files.read(
-            "tensorflow_session_config_file", path, config_pb2.ConfigProto()
+            model_server_flags.TENSORFLOW_SESSION_CONFIG_FILE,
+            config_pb2.ConfigProto(),
         )
     parallelism = model_server_flags.TENSORFLOW_SESSION_PARALLELISM.value
     config = config_pb2.ConfigProto(
@@ -335,10 +342,11 @@ def _addresses() -> tuple[str, ...]:
 
 
 def _ssl_config() -> ssl_config_pb2.SSLConfig | None:
-    path = model_server_flags.SSL_CONFIG_FILE.value
-    if not path:
+    if not model_server_flags.SSL_CONFIG_FILE.value:
         return None
-    return text_files.read("ssl_config_file", path, ssl_config_pb2.SSLConfig())
+    return text_files.read(
+        model_server_flags.SSL_CONFIG_FILE, ssl_config_pb2.SSLConfig()
+    )
 
 
 def _without_batching() -> batch_threads.Options:

@@ -15,7 +15,7 @@ batching_parameters { max_batch_size { value: 32 } }
 }
 """
 
-from typing import Final
+from absl import flags
 
 from tensorflow_serving.config import platform_config_pb2
 from tensorflow_serving.model_servers import model_configs, text_files
@@ -25,23 +25,23 @@ from tensorflow_serving.servables.tensorflow import (
 )
 from tensorflow_serving.util import errors
 
-_FLAG: Final = "platform_config_file"
 
-
-def read(path: str) -> session_bundle_config_pb2.SessionBundleConfig:
-    """Returns the configuration in a file.
+def read(
+    flag: flags.FlagHolder[str],
+) -> session_bundle_config_pb2.SessionBundleConfig:
+    """Returns the configuration in the file of a flag.
 
     Raises:
       InvalidArgumentError: The file cannot be read, is something else, or is
         for another platform; the text names the flag. Permanent.
     """
     platforms = text_files.read(
-        _FLAG, path, platform_config_pb2.PlatformConfigMap()
+        flag, platform_config_pb2.PlatformConfigMap()
     ).platform_configs
     if list(platforms) != [model_configs.PLATFORM]:
         raise errors.InvalidArgumentError(
-            f'--{_FLAG} must be for the platform "{model_configs.PLATFORM}"; '
-            f"got {sorted(platforms)}: {path}"
+            f"--{flag.name} must be for the platform "
+            f'"{model_configs.PLATFORM}"; got {sorted(platforms)}: {flag.value}'
         )
     adapter = saved_model_bundle_source_adapter_pb2
     config = adapter.SavedModelBundleSourceAdapterConfig()
@@ -49,7 +49,7 @@ def read(path: str) -> session_bundle_config_pb2.SessionBundleConfig:
         config
     ):
         raise errors.InvalidArgumentError(
-            f"--{_FLAG} must have a {config.DESCRIPTOR.full_name} as "
-            f"source_adapter_config; got something else: {path}"
+            f"--{flag.name} must have a {config.DESCRIPTOR.full_name} as "
+            f"source_adapter_config; got something else: {flag.value}"
         )
     return config.legacy_config

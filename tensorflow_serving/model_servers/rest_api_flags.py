@@ -78,10 +78,8 @@ def options() -> rest_server.Options | None:
         return None
     max_body_bytes = _MAX_BODY_BYTES.value
     ssl = None
-    if path := _SSL_CONFIG_FILE.value:
-        ssl = text_files.read(
-            "rest_api_ssl_config_file", path, ssl_config_pb2.SSLConfig()
-        )
+    if _SSL_CONFIG_FILE.value:
+        ssl = text_files.read(_SSL_CONFIG_FILE, ssl_config_pb2.SSLConfig())
     return rest_server.Options(
         server_flags.address(PORT.value),
         http_rest_api_handler.Options(
@@ -100,21 +98,18 @@ def options() -> rest_server.Options | None:
 
 def _metrics_paths() -> tuple[str, ...]:
     default = rest_server.Options.metrics_paths
-    file = _MONITORING_CONFIG_FILE.value
-    if not file:
+    if not _MONITORING_CONFIG_FILE.value:
         return default
     config = text_files.read(
-        "monitoring_config_file",
-        file,
-        monitoring_config_pb2.MonitoringConfig(),
+        _MONITORING_CONFIG_FILE, monitoring_config_pb2.MonitoringConfig()
     ).prometheus_config
     if not config.enable:
         return default
     path = config.path or _METRICS_PATH
     if not path.startswith("/"):
         raise errors.InvalidArgumentError(
-            f"--monitoring_config_file must have a path that begins with /; "
-            f"got {path}: {file}"
+            "--monitoring_config_file must have a path that begins with /; "
+            f"got {path}: {_MONITORING_CONFIG_FILE.value}"
         )
     return (*default, path)
 

@@ -1,14 +1,14 @@
 """Messages in text format, in files that people write.
 
 Example:
-    config = text_files.read(
-        "tensorflow_session_config_file", path, config_pb2.ConfigProto()
-    )
+    if _CONFIG_FILE.value:
+        config = text_files.read(_CONFIG_FILE, config_pb2.ConfigProto())
 """
 
 import re
 from typing import Final, TypeVar
 
+from absl import flags
 from google.protobuf import message, text_format
 
 from tensorflow_serving.util import errors
@@ -21,32 +21,33 @@ _QUOTED_LINE: Final = re.compile(r"^(\d+:\d+ : )'.*': ", re.DOTALL)
 _QUOTED_REST: Final = re.compile(r": '.*'$", re.DOTALL)
 
 
-def read(flag: str, path: str, target: MessageT) -> MessageT:
+def read(flag: flags.FlagHolder[str], target: MessageT) -> MessageT:
     """Returns a message with what the file of a flag says.
 
     Args:
-      flag: Its name, for the error.
-      path: The path of the file.
+      flag: The flag, which is given.
       target: An empty message, which is filled.
 
     Raises:
       InvalidArgumentError: The file cannot be read, or is something else; the
         text names flag, file and line. Permanent.
     """
-    name = target.DESCRIPTOR.full_name
+    path = flag.value
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise errors.InvalidArgumentError(
-            f"--{flag} must be a file that can be read; got {path} ({reason})"
+            f"--{flag.name} must be a file that can be read; got {path} "
+            f"({reason})"
         ) from None
     try:
         return parse(path, text, target)
     except errors.InvalidArgumentError as error:
         raise errors.InvalidArgumentError(
-            f"--{flag} must be a {name} in text format; got {error}"
+            f"--{flag.name} must be a {target.DESCRIPTOR.full_name} in text "
+            f"format; got {error}"
         ) from None
 
 
