@@ -21,12 +21,9 @@ from tensorflow_serving.model_servers import (
     ssl_files,
     supervision,
     trial_load,
-    version_labels,
 )
 from tensorflow_serving.rpc import listener, server_flags, shutdown
-from tensorflow_serving.sources.storage_path import (
-    version_folder,
-)
+from tensorflow_serving.sources.storage_path import version_folder
 from tensorflow_serving.util import errors
 
 # unix(7): the size of sun_path, without the zero at its end.
@@ -85,7 +82,7 @@ def _problems() -> Iterator[str]:
         yield f"{problem}: {path}" if path else problem
     if not problems:
         models = options.models()
-        yield from _problem_of(lambda: _require_labels(models))
+        yield from _problem_of(lambda: options.require_labels(models))
         if model_server_flags.NUM_WORKERS.value > 1:
             yield from _problem_of(lambda: supervision.require_memory(models))
         for model in models:
@@ -138,17 +135,6 @@ def _require_socket() -> None:
     raise errors.InvalidArgumentError(
         f"--grpc_socket_path must be a path of at most {_MAX_SOCKET_PATH_BYTES}"
         f" bytes in a folder that can be written to; got {path}"
-    )
-
-
-def _require_labels(models: Sequence[model_configs.ModelConfig]) -> None:
-    version_labels.assigned(
-        models,
-        {},
-        lambda *_: False,
-        allows_unavailable=(
-            options.core_options().allows_labels_for_unavailable_models
-        ),
     )
 
 

@@ -22,6 +22,7 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
     text_files,
+    version_labels,
     warm_up_flags,
 )
 from tensorflow_serving.rpc import channel_arguments, server_flags
@@ -177,6 +178,19 @@ def batching() -> model_batching.Options:
       InvalidArgumentError: See core_options().
     """
     return _batching(_requested())
+
+
+def require_labels(models: model_configs.Models) -> None:
+    """Checks the labels of models before any version is available.
+
+    Raises:
+      FailedPreconditionError: There are some, and no flag allows them.
+        Permanent.
+    """
+    flag = model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS
+    version_labels.assigned(
+        models, {}, lambda *_: False, allows_unavailable=flag.value
+    )
 
 
 def require_batching_of_version(path: str) -> None:

@@ -11,7 +11,11 @@ from tensorflow_serving.batching import (
     batching_session,
     shared_batch_scheduler,
 )
-from tensorflow_serving.model_servers import model_batching, options
+from tensorflow_serving.model_servers import (
+    model_batching,
+    model_configs,
+    options,
+)
 from tensorflow_serving.servables.tensorflow import batch_threads
 from tensorflow_serving.util import errors
 
@@ -64,6 +68,20 @@ class ModelsTest(absltest.TestCase):
             "--model_base_path must be .* or --model_config_file .*neither",
         ):
             options.models()
+
+    def test_label_at_the_start_needs_a_flag(self) -> None:
+        """No version that it may point at is available yet."""
+        models = (
+            model_configs.ModelConfig("m", "/m", version_labels={"stable": 1}),
+        )
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "label stable"
+        ):
+            options.require_labels(models)
+        with flagsaver.flagsaver(
+            allow_version_labels_for_unavailable_models=True
+        ):
+            options.require_labels(models)
 
 
 class CoreOptionsTest(parameterized.TestCase):

@@ -25,7 +25,6 @@ from tensorflow_serving.model_servers import (
     served_models,
     server,
     server_core,
-    version_labels,
     worker_memory,
 )
 from tensorflow_serving.resources import machine_memory
@@ -38,10 +37,7 @@ from tensorflow_serving.rpc import (
     worker_board,
     worker_process,
 )
-from tensorflow_serving.servables.tensorflow import (
-    model_bundle_factory,
-    session_bundle_config_pb2,
-)
+from tensorflow_serving.servables.tensorflow import model_bundle_factory
 from tensorflow_serving.util import errors, signals
 
 # The worker that has the UNIX socket, and polls the configuration file.
@@ -187,24 +183,16 @@ def _held(flag: str, address: str, stack: contextlib.ExitStack) -> int:
 def _checked_models() -> model_configs.Models:
     """Returns the first models; see supervise() for what it raises."""
     models = options.models()
-    version_labels.assigned(
-        models,
-        {},
-        lambda *_: False,
-        allows_unavailable=(
-            options.core_options().allows_labels_for_unavailable_models
-        ),
-    )
+    options.require_labels(models)
     require_memory(models)
     return models
 
 
 def require_memory(models: model_configs.Models) -> None:
     """Checks that all workers fit into the memory; see worker_memory."""
-    # Without libraries of operations: this process loads no TensorFlow.
-    config = session_bundle_config_pb2.SessionBundleConfig()
-    config.CopyFrom(options.core_options().session)
-    del config.op_libraries[:]
+    config = options.core_options().session
+    # This process loads no TensorFlow.
+    config.ClearField("op_libraries")
     with model_bundle_factory.ModelBundleFactory(config) as factory:
         worker_memory.require(
             model_server_flags.NUM_WORKERS.value,
