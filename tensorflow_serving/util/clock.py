@@ -24,7 +24,7 @@ class Clock(Protocol):
 
         Args:
           condition: Held by the caller; released while waiting.
-          deadline: A value of now(), or None to wait without end.
+          deadline: A value of now(); None, or infinity, to wait without end.
         """
 
 
