@@ -197,7 +197,4 @@ def _require_scores(
 
 
 def _shape_text(shape: tuple[int | None, ...] | None) -> str:
-    if shape is None:
-        return "of any shape"
-    sizes = ("?" if size is None else str(size) for size in shape)
-    return f"[{', '.join(sizes)}]"
+    return "of any shape" if shape is None else tensor_spec.shape_text(shape)

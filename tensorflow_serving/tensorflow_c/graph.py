@@ -14,7 +14,7 @@ from tensorflow_serving.tensorflow_c import (
     wire_format,
 )
 from tensorflow_serving.tensorflow_c.protos import attr_value_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, tensor_spec
 
 # More inputs or outputs than an operation has, or columns than a file has.
 _MAX_LENGTH: Final = (1 << 21) - 1
@@ -43,13 +43,7 @@ class TensorInfo:
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Returns whether an array of a shape can be the value."""
-        return self.shape is None or (
-            len(self.shape) == len(shape)
-            and all(
-                known is None or known == size
-                for known, size in zip(self.shape, shape, strict=True)
-            )
-        )
+        return self.shape is None or tensor_spec.fits(self.shape, shape)
 
 
 class Graph:

@@ -108,16 +108,10 @@ class TensorSpec:
             if value.dtype != self.dtype:
                 raise self._wrong_dtype(value.dtype)
             value = value.view(self._dtype_of_values)
-        if self.shape is not None and not (
-            len(self.shape) == value.ndim
-            and all(
-                size is None or size == other
-                for size, other in zip(self.shape, value.shape, strict=True)
-            )
-        ):
+        if self.shape is not None and not fits(self.shape, value.shape):
             raise errors.InvalidArgumentError(
                 f"Input tensor {self.name} must have shape "
-                f"{_shape_text(self.shape)}; got {list(value.shape)}"
+                f"{shape_text(self.shape)}; got {list(value.shape)}"
             )
         return value
 
@@ -165,6 +159,15 @@ def leave_rows_open(
     )
 
 
-def _shape_text(shape: Sequence[int | None]) -> str:
+def fits(sizes: Sequence[int | None], shape: Sequence[int]) -> bool:
+    """Returns whether a shape has these sizes, of which None is any size."""
+    return len(sizes) == len(shape) and all(
+        size is None or size == other
+        for size, other in zip(sizes, shape, strict=True)
+    )
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """Returns a shape for people, such as [?, 784]."""
     sizes = ("?" if size is None else str(size) for size in shape)
     return f"[{', '.join(sizes)}]"

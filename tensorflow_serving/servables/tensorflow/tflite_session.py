@@ -117,10 +117,10 @@ class TfLiteSession:
 
 def _require_shape(tensor: tflite_signatures.Tensor, array: _Array) -> None:
     if not tensor.fits(array.shape):
-        sizes = ["?" if each is None else each for each in tensor.sizes or ()]
         raise errors.InvalidArgumentError(
             f"input {tensor.spec.name} must have shape "
-            f"[{', '.join(map(str, sizes))}]; got {list(array.shape)}"
+            f"{tensor_spec.shape_text(tensor.sizes or ())}; got "
+            f"{list(array.shape)}"
         )
     if not array.size:
         # Some operators leave the shapes of their outputs undefined.

@@ -56,7 +56,7 @@ class Tensor:
     # instead of a tuple for any shape.
     sizes: tuple[int | None, ...] | None
 
-    def fits(self, shape: tuple[int | None, ...]) -> bool:
+    def fits(self, shape: tuple[int, ...]) -> bool:
         """Returns whether the tensor can be given a shape.
 
         As clients of TensorFlow Serving do, one may leave out dimensions of
@@ -66,11 +66,8 @@ class Tensor:
         if self.sizes is None:
             return True
         if len(shape) == 1 and {*self.sizes[1:]} == {1}:
-            shape = (*shape, *self.sizes[1:])
-        return len(shape) == len(self.sizes) and all(
-            size is None or size == other
-            for size, other in zip(self.sizes, shape, strict=True)
-        )
+            shape += (1,) * (len(self.sizes) - 1)
+        return tensor_spec.fits(self.sizes, shape)
 
 
 @dataclasses.dataclass(frozen=True)
