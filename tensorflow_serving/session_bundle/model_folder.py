@@ -220,6 +220,18 @@ class MainFile:
         except (FileNotFoundError, NotADirectoryError):
             raise self.missing(path) from None
 
+    def read(self, folder: ModelFolder) -> bytes:
+        """Returns the content of the file.
+
+        Raises:
+          NotFoundError: There is no such file. Permanent.
+          FailedPreconditionError, OSError: See ModelFolder.
+        """
+        try:
+            return folder.read(self.name)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self.missing(folder.path) from None
+
     def missing(self, path: str | os.PathLike[str]) -> errors.NotFoundError:
         """Returns the error for a folder without the file."""
         file = os.path.join(os.path.abspath(path), self.name)

@@ -122,12 +122,9 @@ def _meta_path(export_dir: str) -> str:
 def _read(folder: model_folder.ModelFolder) -> meta_graph_file.MetaGraph:
     """Returns export.meta."""
     try:
-        content = folder.read(constants.META_GRAPH_DEF_FILENAME)
         return meta_graph_file.MetaGraph.parse(
-            wire_format.Message.whole(content)
+            wire_format.Message.whole(_META_GRAPH.read(folder))
         )
-    except (FileNotFoundError, NotADirectoryError):
-        raise _META_GRAPH.missing(folder.path) from None
     except wire_format.MalformedError:
         raise errors.DataLossError(
             "Meta graph file must hold a MetaGraphDef; got a corrupt or "

@@ -140,12 +140,11 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
 
 def _read(path: str | os.PathLike[str]) -> bytes:
     """Returns the content of the file of a model."""
-    with graph_session.storage_errors_converted(os.path.abspath(path)):
-        try:
-            with _MAIN_FILE.open_folder(path) as folder:
-                return folder.read(tflite_file.NAME)
-        except (FileNotFoundError, NotADirectoryError):
-            raise _MAIN_FILE.missing(path) from None
+    with (
+        graph_session.storage_errors_converted(os.path.abspath(path)),
+        _MAIN_FILE.open_folder(path) as folder,
+    ):
+        return _MAIN_FILE.read(folder)
 
 
 def _prepare(
