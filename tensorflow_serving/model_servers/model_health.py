@@ -48,7 +48,7 @@ class ModelHealth:
         self.update()
 
     def update(self) -> None:
-        """Looks at all models; after a change of the configuration."""
+        """Looks at all models, whether something has changed or not."""
         names = self._served.model_names
         with self._lock:
             for name in self._states.keys() - set(names):

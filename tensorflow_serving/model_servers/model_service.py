@@ -47,8 +47,8 @@ class ModelService:
         Raises:
           InvalidArgumentError: The configuration is not a list of models, or
             one of them is not valid. Permanent.
-          FailedPreconditionError, DeadlineExceededError: See
-            ServerCore.reload().
+          FailedPreconditionError, DeadlineExceededError, CancelledError,
+            UnavailableError: See reload_config.reload().
         """
         if request.config.WhichOneof("config") != "model_config_list":
             raise errors.InvalidArgumentError(

@@ -88,9 +88,7 @@ def serve(
         watched = monitoring.Monitoring(core, counts_calls=bool(options.rest))
         services = _services(core, models, options, watched)
         server = stack.enter_context(_server(services, options, tls))
-        health = stack.enter_context(
-            model_health.ModelHealth(models, server.health)
-        )
+        stack.enter_context(model_health.ModelHealth(models, server.health))
         stoppable: shutdown_lib.Stoppable = server
         if options.rest is not None:
             rest = rest_server.RestServer(
@@ -99,7 +97,6 @@ def serve(
             stoppable = stack.enter_context(rest)
             rest.start()
         server.start()
-        health.update()
         on_running(server.port)
         options.shutdown.wait_and_stop(stoppable, termination)
 

@@ -85,8 +85,8 @@ class Options:
 class ServerCore:
     """Keeps models loaded as a configuration says, and gives handles on them.
 
-    Until each of the first models was loaded once, or has failed, every request
-    for a handle is refused with UNAVAILABLE.
+    Until each of the first models was loaded once, or has failed, a request for
+    a handle that cannot be given is refused with UNAVAILABLE, not NOT_FOUND.
 
     A context manager that closes itself. Thread-safe.
     """
@@ -183,11 +183,7 @@ class ServerCore:
             return model_configs.names(self._models)
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
-        """Returns the states of the versions of a model, by version.
-
-        Raises:
-          NotFoundError: Nothing is known of such a model. Permanent.
-        """
+        """See ServedModels."""
         states = self._versions.monitor.version_states(name)
         if not states and name not in self.model_names:
             raise errors.NotFoundError(
@@ -204,7 +200,8 @@ class ServerCore:
         Raises:
           InvalidArgumentError: The name is empty, or the model has no such
             label. Permanent.
-          UnavailableError: The server has just been started. Transient.
+          UnavailableError: There is no such version yet, and the first models
+            are still being loaded. Transient.
           NotFoundError: There is no such version. Permanent.
         """
         if not spec.name:
@@ -254,14 +251,7 @@ class ServerCore:
     def update(
         self, models: model_configs.Models
     ) -> Sequence[model_configs.ModelConfig]:
-        """Serves other models from now on; returns those that are new.
-
-        Models that are no longer named are unloaded.
-
-        Raises:
-          FailedPreconditionError: A label points at a version that is not
-            available; nothing has changed. Permanent.
-        """
+        """See ServedModels; never raises UnavailableError."""
         with self._update_lock:
             labels = self._assigned_labels(models, self._may_have_label)
             with self._lock:

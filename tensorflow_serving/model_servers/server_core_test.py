@@ -179,7 +179,7 @@ class HandleTest(_CoreTestCase):
         with self.assertRaisesRegex(errors.NotFoundError, "model q"):
             core.states("q")
 
-    def test_every_request_is_unavailable_during_the_start(self) -> None:
+    def test_request_in_vain_is_unavailable_during_the_start(self) -> None:
         """Clients that wait for the server try again on that code."""
         gate = self.write_endless("slow")
         core = self.start("slow")
