@@ -23,7 +23,7 @@ PORT = flags.DEFINE_integer(
     0,
     "Port to listen on; 0 picks a free one and prints it.",
     lower_bound=0,
-    upper_bound=65535,
+    upper_bound=server_flags.MAX_PORT,
 )
 _SSL_KEY_FILE = flags.DEFINE_string(
     "ssl_key_file",

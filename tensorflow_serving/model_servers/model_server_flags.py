@@ -12,7 +12,6 @@ from absl import flags
 
 from tensorflow_serving.rpc import server_flags
 
-_MAX_PORT: Final = 65535
 _MAX_INTERPRETERS: Final = 1024
 
 PORT = flags.DEFINE_integer(
@@ -21,7 +20,7 @@ PORT = flags.DEFINE_integer(
     "TCP port for gRPC; 0: none with --grpc_socket_path and one worker, "
     "otherwise one that is free, which is printed.",
     lower_bound=0,
-    upper_bound=_MAX_PORT,
+    upper_bound=server_flags.MAX_PORT,
 )
 GRPC_SOCKET_PATH = flags.DEFINE_string(
     "grpc_socket_path", "", "UNIX socket for gRPC, in addition to --port."

@@ -21,7 +21,6 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.rpc import server_flags
 from tensorflow_serving.util import errors
 
-_MAX_PORT: Final = 65535
 _MILLISECONDS: Final = 1000
 
 PORT = flags.DEFINE_integer(
@@ -29,7 +28,7 @@ PORT = flags.DEFINE_integer(
     0,
     "TCP port for the REST API; 0: none.",
     lower_bound=0,
-    upper_bound=_MAX_PORT,
+    upper_bound=server_flags.MAX_PORT,
 )
 _TIMEOUT_IN_MS = flags.DEFINE_integer(
     "rest_api_timeout_in_ms",

@@ -7,9 +7,13 @@ Example:
 Imports nothing that serves, so that a supervisor stays small.
 """
 
+from typing import Final
+
 from absl import flags
 
 from tensorflow_serving.rpc import shutdown as shutdown_lib
+
+MAX_PORT: Final = 65535
 
 HOST = flags.DEFINE_string(
     "host",

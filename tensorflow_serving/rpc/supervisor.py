@@ -73,11 +73,9 @@ class Options:
             num_workers=self.num_workers,
             max_failed_restarts=self.max_failed_restarts,
         )
-        if not self.heartbeat_timeout_seconds >= 0:
-            raise errors.InvalidArgumentError(
-                "heartbeat_timeout_seconds must be at least 0; got "
-                f"{self.heartbeat_timeout_seconds}"
-            )
+        errors.require_at_least(
+            0, heartbeat_timeout_seconds=self.heartbeat_timeout_seconds
+        )
 
 
 class Supervisor:
