@@ -80,7 +80,7 @@ class Archive:
                         "%s must be a file that can be read; got %s. It is not "
                         "used: looking further",
                         path,
-                        error.strerror or error,
+                        errors.reason(error),
                     )
                     continue
                 if content is not None:

@@ -119,8 +119,7 @@ def _require_host() -> None:
     except (OSError, ValueError) as error:
         raise errors.InvalidArgumentError(
             "--host must be a name or an address of this machine; got "
-            f"{server_flags.HOST.value} "
-            f"({getattr(error, 'strerror', None) or error})"
+            f"{server_flags.HOST.value} ({errors.reason(error)})"
         ) from None
 
 

@@ -139,7 +139,7 @@ def read(path: str) -> model_server_config_pb2.ModelServerConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UnavailableError(
             "--model_config_file must be a file that can be read; got "
-            f"{path} ({getattr(error, 'strerror', None) or error})"
+            f"{path} ({errors.reason(error)})"
         ) from None
     config = model_server_config_pb2.ModelServerConfig()
     try:

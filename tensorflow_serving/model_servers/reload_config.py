@@ -104,7 +104,7 @@ def _require_version(model: model_configs.ModelConfig) -> None:
     try:
         names = os.listdir(model.base_path)
     except OSError as error:
-        cause = error.strerror or str(error)
+        cause = errors.reason(error)
     else:
         if any(version_name.parse(name) is not None for name in names):
             return

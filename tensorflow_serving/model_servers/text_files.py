@@ -37,10 +37,9 @@ def read(flag: flags.FlagHolder[str], target: MessageT) -> MessageT:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise errors.InvalidArgumentError(
             f"--{flag.name} must be a file that can be read; got {path} "
-            f"({reason})"
+            f"({errors.reason(error)})"
         ) from None
     try:
         return parse(path, text, target)

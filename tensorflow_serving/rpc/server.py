@@ -93,7 +93,8 @@ class Server:
                 self.stop(0)
                 raise errors.UnavailableError(
                     "address must be free, belong to this machine and be "
-                    f"allowed for this user; got {each} ({_reason(error)})"
+                    f"allowed for this user; got {each} "
+                    f"({errors.reason(error)})"
                 ) from None
 
     @property
@@ -186,9 +187,3 @@ def _when_idle(functions: Sequence[Callable[[], bool]]) -> bool:
     for function in functions:
         has_more |= function()
     return has_more
-
-
-def _reason(error: Exception) -> str:
-    """Returns what the system says of an address, without numbers."""
-    strerror = getattr(error, "strerror", None)
-    return strerror or str(error)

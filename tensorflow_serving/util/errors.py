@@ -188,6 +188,11 @@ def short_text(error: ServingError) -> str:
     return data[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
 
 
+def reason(error: Exception) -> str:
+    """Returns what the system says of an error, without number and path."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def require_at_least(least: float, **values: float) -> None:
     """Raises InvalidArgumentError if one of the named values is too small."""
     for name, value in values.items():

@@ -66,6 +66,13 @@ class ErrorsTest(parameterized.TestCase):
         ):
             errors.require_at_least(1, rows=1, columns=0)
 
+    def test_reason_is_what_the_system_says(self) -> None:
+        """The text of an error that is not of the system stays as it is."""
+        error = FileNotFoundError(2, "No such file or directory", "/x")
+        self.assertEqual(errors.reason(error), "No such file or directory")
+        self.assertEqual(errors.reason(ValueError("no port")), "no port")
+        self.assertEqual(errors.reason(OSError("no port")), "no port")
+
     def test_copy_has_no_stack(self) -> None:
         """A copy has the class and the text, and refers to no frames."""
         try:
