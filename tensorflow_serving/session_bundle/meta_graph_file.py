@@ -117,9 +117,8 @@ def _merged(parts: Sequence[wire_format.Message]) -> wire_format.Message:
 def _is_serving_graph(entry: wire_format.Message) -> bool:
     """Whether an entry of the collections is the collection of graphs."""
     return any(
-        number == _ENTRY_KEY
-        and entry.part(start, end).view() == constants.GRAPH_KEY.encode()
-        for number, start, end in wire_format.fields(entry)
+        key.view() == constants.GRAPH_KEY.encode()
+        for key in wire_format.parts(entry, _ENTRY_KEY)
     )
 
 
@@ -128,10 +127,9 @@ def _packed_values(entry: wire_format.Message) -> list[_Packed]:
     values = [entry]
     for wanted in (_ENTRY_VALUE, _COLLECTION_DEF_ANY_LIST, _ANY_LIST_VALUE):
         values = [
-            value.part(start, end)
+            part
             for value in values
-            for number, start, end in wire_format.fields(value)
-            if number == wanted
+            for part in wire_format.parts(value, wanted)
         ]
     return [_unpacked(value) for value in values]
 

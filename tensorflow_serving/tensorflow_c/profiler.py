@@ -95,21 +95,13 @@ class Profiler:
 
 def has_events(xspace: bytes) -> bool:
     """Returns whether anything was recorded."""
+    whole = wire_format.Message.whole(xspace)
     return any(
-        _parts(line, _XLINE_EVENTS)
-        for plane in _parts(wire_format.Message.whole(xspace), _XSPACE_PLANES)
-        for line in _parts(plane, _XPLANE_LINES)
+        True
+        for plane in wire_format.parts(whole, _XSPACE_PLANES)
+        for line in wire_format.parts(plane, _XPLANE_LINES)
+        for _ in wire_format.parts(line, _XLINE_EVENTS)
     )
-
-
-def _parts(
-    message: wire_format.Message, number: int
-) -> list[wire_format.Message]:
-    return [
-        message.part(start, end)
-        for found, start, end in wire_format.fields(message)
-        if found == number
-    ]
 
 
 def _busy_error() -> errors.UnavailableError:

@@ -49,6 +49,17 @@ def fields(message: Message) -> Iterator[tuple[int, int, int]]:
     return spans(message.data, message.start, message.end)
 
 
+def parts(message: Message, number: int) -> Iterator[Message]:
+    """Yields the values of a field that holds messages, texts or bytes.
+
+    Raises:
+      MalformedError: See spans().
+    """
+    for found, start, end in fields(message):
+        if found == number:
+            yield message.part(start, end)
+
+
 def spans(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yields the fields of a message whose values are bytes.
 

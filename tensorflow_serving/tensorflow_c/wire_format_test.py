@@ -29,6 +29,16 @@ class WireFormatTest(parameterized.TestCase):
             [(1, b"a" * 300), (2, b"b"), (3, b"c"), (3, b"d")],
         )
 
+    def test_values_of_one_field_are_found_in_their_order(self) -> None:
+        """Values of other fields are passed over."""
+        node = graph_pb2.GraphDef().node.add(name="a", op="b", device="e")
+        node.input.extend(["c", "d"])
+        message = wire_format.Message.whole(node.SerializeToString())
+        self.assertEqual(
+            [bytes(each.view()) for each in wire_format.parts(message, 3)],
+            [b"c", b"d"],
+        )
+
     def test_numbers_are_skipped(self) -> None:
         """Every wire type may come before and after what is given."""
         data = b"".join(

@@ -129,9 +129,8 @@ def _read(
             content = saved_model.SerializeToString()
         whole = wire_format.Message.whole(content)
         meta_graphs = [
-            meta_graph_file.MetaGraph.parse(whole.part(start, end))
-            for number, start, end in wire_format.fields(whole)
-            if number == _META_GRAPHS
+            meta_graph_file.MetaGraph.parse(part)
+            for part in wire_format.parts(whole, _META_GRAPHS)
         ]
     except (
         wire_format.MalformedError,
