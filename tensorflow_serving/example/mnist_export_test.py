@@ -75,6 +75,13 @@ class ProgramTest(parameterized.TestCase):
         self.assertNotEqual(program.returncode, 0)
         self.assertIn(text, program.stderr)
 
+    def test_folder_that_cannot_be_written_is_one_line(self) -> None:
+        """The process ends with 1, and a line that names the folder."""
+        program = self._run("/proc")
+        self.assertEqual(program.returncode, 1)
+        self.assertRegex(program.stderr, "(?m)^ERROR: .*/proc")
+        self.assertNotIn("Training", program.stdout)
+
 
 class MainTest(parameterized.TestCase):
     """The program without its process, which takes seconds to start."""
@@ -93,16 +100,15 @@ class MainTest(parameterized.TestCase):
             self.assertNotIn("Training", output.getvalue())
 
     @parameterized.parameters(
-        "--training_iteration=0",
-        "--export_version=-1",
-        "--export_version=9223372036854775808",
+        ("--training_iteration=0", "--training_iteration=0"),
+        ("--export_version=-1", "--export_version=-1"),
+        ("--export_version=9223372036854775808", "--export_version"),
     )
-    def test_flag_out_of_range_is_named(self, flag: str) -> None:
-        """The error of a flag has its name."""
-        name, _, _ = flag.partition("=")
+    def test_flag_out_of_range_is_named(self, flag: str, text: str) -> None:
+        """The error of a flag has its name, and its value if that is short."""
         with (
             flagsaver.flagsaver(),
-            self.assertRaisesRegex(flags.IllegalFlagValueError, name),
+            self.assertRaisesRegex(flags.IllegalFlagValueError, text),
         ):
             flags.FLAGS(["mnist_export", flag, "/x"])
 
