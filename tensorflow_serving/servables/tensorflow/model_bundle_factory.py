@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing_extensions import Self
 
 from tensorflow_serving.servables.tensorflow import (
+    saved_model,
     saved_model_bundle_factory,
     session_bundle_config_pb2,
     session_bundle_factory,
@@ -97,7 +98,7 @@ class ModelBundleFactory:
             names = set(os.listdir(path))
         except OSError:
             names = set()  # the loader says what is wrong
-        is_saved_model = names & {"saved_model.pb", "saved_model.pbtxt"}
+        is_saved_model = names & {*saved_model.GRAPH_FILENAMES}
         is_bundle = constants.META_GRAPH_DEF_FILENAME in names
         if tflite_file.NAME in names and (
             self._prefers_tflite or not (is_saved_model or is_bundle)

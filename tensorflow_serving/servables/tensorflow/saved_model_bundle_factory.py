@@ -10,6 +10,8 @@ Example:
 import os
 from collections.abc import Sequence
 
+from typing_extensions import Self
+
 from tensorflow_serving.servables.tensorflow import (
     saved_model,
     session_bundle_config_pb2,
@@ -36,7 +38,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
         cls,
         config: session_bundle_config_pb2.SessionBundleConfig,
         tags: Sequence[str] = ("serve",),
-    ) -> "SavedModelBundleFactory":
+    ) -> Self:
         """Returns a factory, which the caller must close.
 
         Args:

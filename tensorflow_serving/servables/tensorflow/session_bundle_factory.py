@@ -11,6 +11,8 @@ Example:
 import os
 import re
 
+from typing_extensions import Self
+
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     session_bundle_config_pb2,
@@ -44,7 +46,7 @@ class SessionBundleFactory:
     @classmethod
     def create(
         cls, config: session_bundle_config_pb2.SessionBundleConfig
-    ) -> "SessionBundleFactory":
+    ) -> Self:
         """Returns a factory, which the caller must close.
 
         Raises:
@@ -139,7 +141,7 @@ class SessionBundleFactory:
         if self._batching:
             self._batching.close()
 
-    def __enter__(self) -> "SessionBundleFactory":
+    def __enter__(self) -> Self:
         """Returns itself."""
         return self
 

@@ -13,7 +13,6 @@ import os
 from absl import logging
 
 from tensorflow_serving.servables.tensorflow import (
-    session_bundle_config_pb2,
     session_bundle_factory,
     tflite_interpreters,
     tflite_operands,
@@ -43,33 +42,16 @@ _MAIN_FILE = model_folder.MainFile("TFLite model", tflite_file.NAME)
 class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
     """A SessionBundleFactory that loads model.tflite.
 
+    Its create_session_bundle() raises:
+
+        NotFoundError            there is no model.tflite
+        DataLossError            it is cut off, or not a TFLite model
+        FailedPreconditionError  LiteRT cannot run it, or a call could change it
+                                 or end the process; or the factory is closed
+        UnavailableError         the storage failed, which is transient
+
     Thread-safe.
     """
-
-    @classmethod
-    def create(
-        cls, config: session_bundle_config_pb2.SessionBundleConfig
-    ) -> "TfLiteBundleFactory":
-        """Returns a factory, which the caller must close.
-
-        Raises:
-          InvalidArgumentError: See SessionBundleFactory.create().
-        """
-        return cls(config)
-
-    def create_session_bundle(
-        self, path: str | os.PathLike[str]
-    ) -> session_bundle.SessionBundle[session_lib.Session]:
-        """Loads a model.
-
-        Raises:
-          NotFoundError: There is no model.tflite. Permanent.
-          DataLossError: It is cut off, or not a TFLite model. Permanent.
-          FailedPreconditionError: LiteRT cannot run it, or it would change
-            with its calls; or the factory is closed. Permanent.
-          UnavailableError: The storage failed. Transient.
-        """
-        return super().create_session_bundle(path)
 
     def estimate_resource_requirement(
         self, path: str | os.PathLike[str]
