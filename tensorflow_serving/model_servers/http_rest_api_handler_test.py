@@ -3,21 +3,18 @@
 import asyncio
 import json
 import os
-import tempfile
 from typing import Any
 
 import numpy as np
 from absl.testing import absltest, parameterized
-from google.protobuf import text_format
 
-from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
     model_configs,
     server_core,
 )
-from tensorflow_serving.test_util import written_models
+from tensorflow_serving.test_util import model_server_folder
 from tensorflow_serving.util import errors
 
 _PREDICT = "/v1/models/half:predict"
@@ -26,23 +23,19 @@ _PREDICT = "/v1/models/half:predict"
 class HttpRestApiHandlerTest(parameterized.TestCase):
     """A handler on a core with a model that is there, and a broken one."""
 
-    folder: str
+    folder: model_server_folder.ModelServerFolder
     core: server_core.ServerCore
 
     @classmethod
     def setUpClass(cls) -> None:
         """Loads version 3 of "half"; "broken" cannot be loaded."""
         super().setUpClass()
-        folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(folder.cleanup)
-        cls.folder = folder.name
-        written_models.copy(
-            written_models.SAVED_MODEL_TF2,
-            os.path.join(cls.folder, "half", "3"),
+        cls.folder = cls.enter_context(model_server_folder.ModelServerFolder())
+        cls.folder.write("half", 3)
+        path = cls.folder.write(
+            "broken", write=lambda path: os.makedirs(f"{path}/variables")
         )
-        os.makedirs(os.path.join(cls.folder, "broken", "1", "variables"))
-        path = os.path.join(cls.folder, "broken", "1", "saved_model.pb")
-        with open(path, "wb") as file:
+        with open(os.path.join(path, "saved_model.pb"), "wb") as file:
             file.write(b"no model")
         cls.core = server_core.ServerCore(server_core.Options(), ())
         cls.addClassCleanup(cls.core.close)
@@ -62,19 +55,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
 
     @classmethod
     def _reload(cls, *names: str) -> None:
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{cls.folder}/{name}" '
-            'model_platform: "tensorflow" }'
-            for name in names
-        )
-        cls.core.reload(
-            model_configs.parse(
-                text_format.Parse(
-                    f"model_config_list {{ {models} }}",
-                    model_server_config_pb2.ModelServerConfig(),
-                )
-            ),
-        )
+        cls.core.reload(model_configs.parse(cls.folder.config(*names)))
 
     def _answer(
         self, method: str, path: str, body: Any = b"", **headers: str

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 from tensorflow_serving.rpc import client_channel
-from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.test_util import model_server_folder, written_models
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _SERVICES = (
@@ -41,46 +40,21 @@ class ModelHealthProcessTest(absltest.TestCase):
     def setUp(self) -> None:
         """Starts the server, and waits for its model."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self._write("one", 1)
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
-            'model_platform: "tensorflow" } '
-            for name in ("one", "late")
-        )
-        config = self.create_tempfile(
-            content=f"model_config_list {{ {models} }}"
-        )
-        self.server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={short}/socket",
-                "--file_system_poll_wait_seconds=0.1",
-                "--drain_delay_seconds=1",
-                f"--model_config_file={config.full_path}",
-            ],
-            collects_log=True,
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.folder.write("one")
+        config = self.folder.write_config("one", "late")
+        self.server = self.folder.start(
+            _SERVER,
+            "--drain_delay_seconds=1",
+            f"--model_config_file={config}",
         )
         self.enter_context(self.server)
         self.channel = self.enter_context(
-            client_channel.insecure(f"unix:{short}/socket")
+            client_channel.insecure(self.folder.address)
         )
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
         self._wait_until_serving("one:1")
-
-    def _write(
-        self, name: str, version: int, *, is_broken: bool = False
-    ) -> None:
-        """Puts a version below a base path, as a whole."""
-        path = os.path.join(self.folder, name, str(version))
-        written_models.copy(written_models.SAVED_MODEL_TF2, f"{path}-tmp")
-        if is_broken:
-            index = os.path.join(f"{path}-tmp", "variables/variables.index")
-            with open(index, "r+b") as file:
-                file.write(b"garbage")
-        os.rename(f"{path}-tmp", path)
 
     def _wait_until_serving(self, name: str) -> None:
         """Waits for the health of a name; the log is a little ahead of it."""
@@ -116,13 +90,13 @@ class ModelHealthProcessTest(absltest.TestCase):
         self.assertEqual(
             self._statuses("one:7", "two", "serving"), ["NOT_FOUND"] * 3
         )
-        self._write("late", 5)
+        self.folder.write("late", 5)
         self._wait_until_serving("")
         self.assertEqual(
             self._statuses("late", "late:5", *_SERVER_NAMES),
             ["SERVING"] * (2 + len(_SERVER_NAMES)),
         )
-        self._write("one", 2, is_broken=True)
+        self.folder.write("one", 2, written_models.copy_broken)
         self.server.wait_for_log("{name: one version: 2} is END")
         self.assertEqual(
             self._statuses("one", "one:1", "one:2", ""),
@@ -144,13 +118,9 @@ class ModelHealthProcessTest(absltest.TestCase):
         )
 
     def _reload(self, *names: str) -> None:
-        request = model_management_pb2.ReloadConfigRequest()
-        for name in names:
-            request.config.model_config_list.config.add(
-                name=name,
-                base_path=os.path.join(self.folder, name),
-                model_platform="tensorflow",
-            )
+        request = model_management_pb2.ReloadConfigRequest(
+            config=self.folder.config(*names)
+        )
         stub: Any = model_service_pb2_grpc.ModelServiceStub(self.channel)
         stub.HandleReloadConfigRequest(request, timeout=_SECONDS)
 
@@ -160,7 +130,7 @@ class ModelHealthProcessTest(absltest.TestCase):
             _Health.HealthCheckRequest(service=""), timeout=_SECONDS
         )
         self.assertEqual(next(watch).status, _NOT_SERVING)
-        self._write("late", 1)
+        self.folder.write("late")
         self.assertEqual(next(watch).status, _SERVING)
         self.server.send_signal(signal.SIGTERM)
         self.assertEqual(next(watch).status, _NOT_SERVING)

@@ -1,6 +1,6 @@
 """Tests for model_service, with a core of small models in this process."""
 
-import os
+import functools
 from collections.abc import Iterable
 
 from absl.testing import absltest, parameterized
@@ -12,7 +12,7 @@ from tensorflow_serving.model_servers import (
     model_service,
     server_core,
 )
-from tensorflow_serving.test_util import small_model
+from tensorflow_serving.test_util import model_server_folder, small_model
 from tensorflow_serving.util import errors
 
 _Status = get_model_status_pb2.ModelVersionStatus
@@ -24,7 +24,8 @@ class ModelServiceTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Starts a core."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
         self._write("one")
         models = model_configs.parse(self._request("one").config)
         self.core = server_core.ServerCore(
@@ -37,18 +38,13 @@ class ModelServiceTest(parameterized.TestCase):
         self.service = model_service.ModelService(self.core)
 
     def _write(self, name: str, gate: str | None = None) -> None:
-        small_model.write(os.path.join(self.folder, name, "1"), gate)
+        write = functools.partial(small_model.write, gate=gate)
+        self.folder.write(name, write=write)
 
     def _request(self, *names: str) -> model_management_pb2.ReloadConfigRequest:
-        request = model_management_pb2.ReloadConfigRequest()
-        request.config.model_config_list.SetInParent()
-        for name in names:
-            request.config.model_config_list.config.add(
-                name=name,
-                base_path=os.path.join(self.folder, name),
-                model_platform="tensorflow",
-            )
-        return request
+        return model_management_pb2.ReloadConfigRequest(
+            config=self.folder.config(*names)
+        )
 
     def _state(self, name: str) -> _Status:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -84,7 +80,7 @@ class ModelServiceTest(parameterized.TestCase):
     def test_reload_with_a_broken_model_names_it(self) -> None:
         """The others are served, and its state has the reason."""
         # A folder cannot be written to like a file.
-        self._write("broken", gate=self.folder)
+        self._write("broken", gate=self.folder.path)
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "model broken must be AVAILABLE"
         ):

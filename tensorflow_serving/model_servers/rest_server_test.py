@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import tempfile
 
 import numpy as np
 import requests
@@ -12,8 +11,8 @@ from absl.testing import absltest
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
     certificates,
+    model_server_folder,
     server_process,
-    written_models,
 )
 from tensorflow_serving.util import errors
 
@@ -31,26 +30,19 @@ class RestServerTest(absltest.TestCase):
     def setUp(self) -> None:
         """Makes a folder with a version of a model."""
         super().setUp()
-        self.folder = self.enter_context(tempfile.TemporaryDirectory())
-        written_models.copy(
-            written_models.SAVED_MODEL_TF2,
-            os.path.join(self.folder, "half", "1"),
-        )
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.folder.write("half")
         self.port = _free_port()
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.folder}/socket",
-                f"--rest_api_port={self.port}",
-                "--host=localhost",
-                "--model_name=half",
-                f"--model_base_path={self.folder}/half",
-                *flags,
-            ],
-            collects_log=True,
+        server = self.folder.start(
+            _SERVER,
+            f"--rest_api_port={self.port}",
+            "--host=localhost",
+            "--model_name=half",
+            f"--model_base_path={self.folder.base_path('half')}",
+            *flags,
         )
         self.enter_context(server)
         server.wait_for_log("version: 1} is AVAILABLE")
@@ -87,7 +79,7 @@ class RestServerTest(absltest.TestCase):
 
     def test_metrics_count_the_calls_of_both_ports(self) -> None:
         """Each port has its entrypoint; a path may be that of the original."""
-        config = os.path.join(self.folder, "monitoring.config")
+        config = os.path.join(self.folder.path, "monitoring.config")
         with open(config, "w", encoding="utf-8") as file:
             file.write("prometheus_config { enable: true }")
         server = self._start(f"--monitoring_config_file={config}")
@@ -128,7 +120,7 @@ class RestServerTest(absltest.TestCase):
             with open(path, encoding="utf-8") as file:
                 return file.read().replace("\n", "\\n")
 
-        config = os.path.join(self.folder, "ssl.config")
+        config = os.path.join(self.folder.path, "ssl.config")
         with open(config, "w", encoding="utf-8") as file:
             file.write(
                 f'server_key: "{text(files.server.key_file)}"\n'

@@ -1,15 +1,13 @@
 """Tests of the model server as a process, with a model whose load hangs."""
 
 import os
-import tempfile
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.test_util import model_server_folder
 from tensorflow_serving.util import errors
 
 tf1 = tf.compat.v1
@@ -42,54 +40,35 @@ class ServerHangsTest(absltest.TestCase):
     def setUp(self) -> None:
         """Starts the server, and waits until the load hangs."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        written_models.copy(
-            written_models.SAVED_MODEL_TF2, f"{self.folder}/good/1"
-        )
-        _save_hanging(f"{self.folder}/hanging/1")
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={short}/socket",
-                f"--model_config_file={self._config_file()}",
-                "--model_load_timeout_seconds=3",
-                "--shutdown_grace_seconds=3600",
-            ],
-            collects_log=True,
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.folder.write("good")
+        self.folder.write("good-too")
+        self.folder.write("hanging", write=_save_hanging)
+        config = self.folder.write_config("good", "hanging")
+        self.server = self.folder.start(
+            _SERVER,
+            f"--model_config_file={config}",
+            "--model_load_timeout_seconds=3",
+            "--shutdown_grace_seconds=3600",
         )
         self.enter_context(self.server)
         self.server.wait_for_log("{name: good version: 1} is AVAILABLE")
         self.server.wait_for_log("{name: hanging version: 1} is LOADING")
-        self.client = client.Client(options.Options(f"unix:{short}/socket"))
+        self.client = client.Client(options.Options(self.folder.address))
         self.addCleanup(self.client.close)
-
-    def _config(self, *names: str) -> model_server_config_pb2.ModelServerConfig:
-        config = model_server_config_pb2.ModelServerConfig()
-        for name in names:
-            config.model_config_list.config.add(
-                name=name,
-                base_path=f"{self.folder}/{name.partition('-')[0]}",
-                model_platform="tensorflow",
-            )
-        return config
-
-    def _config_file(self) -> str:
-        text = str(self._config("good", "hanging"))
-        return self.create_tempfile(content=text).full_path
 
     def test_load_that_hangs_holds_up_nobody(self) -> None:
         """The other model answers, is reloaded, and the server ends."""
         prediction = self.client.predict(calls.Model("good"), {"x": _X})
         np.testing.assert_array_equal(prediction.outputs["y"], [2.5])
-        self.client.reload(self._config("good"))
+        self.client.reload(self.folder.config("good"))
         with self.assertRaisesRegex(
             errors.DeadlineExceededError,
             "model hanging must be AVAILABLE within 3 s; .*LOADING",
         ):
-            self.client.reload(self._config("good", "hanging"))
-        self.client.reload(self._config("good", "good-too"))
+            self.client.reload(self.folder.config("good", "hanging"))
+        self.client.reload(self.folder.config("good", "good-too"))
         prediction = self.client.predict(calls.Model("good-too"), {"x": _X})
         np.testing.assert_array_equal(prediction.outputs["y"], [2.5])
         # Without calls there is nothing to lose, and no reason to wait an hour.

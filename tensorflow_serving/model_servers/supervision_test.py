@@ -8,7 +8,6 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
 from typing import Any
 
 import grpc
@@ -22,8 +21,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.test_util import model_server_folder
 from tensorflow_serving.util import errors
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
@@ -65,52 +63,17 @@ class SupervisionTest(absltest.TestCase):
     def setUp(self) -> None:
         """Makes a folder for models and for the socket."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        # The path of a socket has at most 107 bytes.
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.socket = f"unix:{short}/socket"
-        self.config = os.path.join(self.folder, "models.config")
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
         for name in ("one", "two"):
-            self._write(name, 1)
-
-    def _write(self, name: str, version: int) -> None:
-        """Puts a version below a base path, as a whole."""
-        temporary = os.path.join(self.folder, "tmp")
-        written_models.copy(written_models.SAVED_MODEL_TF2, temporary)
-        os.makedirs(os.path.join(self.folder, name), exist_ok=True)
-        os.rename(temporary, os.path.join(self.folder, name, str(version)))
-
-    def _models(self, *names: str) -> model_server_config_pb2.ModelServerConfig:
-        config = model_server_config_pb2.ModelServerConfig()
-        for name in names:
-            config.model_config_list.config.add(
-                name=name,
-                base_path=os.path.join(self.folder, name),
-                model_platform="tensorflow",
-            )
-        return config
-
-    def _configure(self, *names: str) -> None:
-        """Writes the configuration file."""
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(str(self._models(*names)))
-
-    def _command(self, *flags: str) -> list[str]:
-        return [
-            _SERVER,
-            "--port=0",
-            f"--grpc_socket_path={self.socket.removeprefix('unix:')}",
-            "--num_workers=2",
-            f"--model_config_file={self.config}",
-            "--file_system_poll_wait_seconds=0.1",
-            *flags,
-        ]
+            self.folder.write(name)
+        self.config = self.folder.write_config("one")
+        self.flags = ["--num_workers=2", f"--model_config_file={self.config}"]
 
     def _start(self) -> None:
         """Starts the server, and waits until its model can be called."""
-        self._configure("one")
         self.server = self.enter_context(
-            server_process.ServerProcess(self._command(), collects_log=True)
+            self.folder.start(_SERVER, *self.flags)
         )
         self._wait_until_serving("one")
 
@@ -176,8 +139,8 @@ class SupervisionTest(absltest.TestCase):
     def test_each_worker_answers_for_all(self) -> None:
         """A new version and a reload are in both before either says so."""
         self._start()
-        clients = [*self._connected(), self._client(self.socket)]
-        self._write("one", 2)
+        clients = [*self._connected(), self._client(self.folder.address)]
+        self.folder.write("one", 2)
         self._wait_until_serving("one:2")
         for each in clients:
             self.assertEqual(self._version(each, "one"), 2)
@@ -186,13 +149,13 @@ class SupervisionTest(absltest.TestCase):
                 self._state(address, "one", 2),
                 get_model_status_pb2.ModelVersionStatus.AVAILABLE,
             )
-        clients[0].reload(self._models("one", "two"))
+        clients[0].reload(self.folder.config("one", "two"))
         for each in clients:
             self.assertEqual(self._version(each, "two"), 1)
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "model lost must hold a version"
         ):
-            clients[0].reload(self._models("two", "lost"))
+            clients[0].reload(self.folder.config("two", "lost"))
         self._wait_for_logs("{name: one version: 2} is END")
         for each in clients:
             with self.assertRaisesRegex(errors.NotFoundError, "Servable"):
@@ -202,7 +165,9 @@ class SupervisionTest(absltest.TestCase):
     def test_worker_that_was_killed_comes_back(self) -> None:
         """It has the configuration in effect before it is called."""
         self._start()
-        self._client(self.server.address).reload(self._models("one", "two"))
+        self._client(self.server.address).reload(
+            self.folder.config("one", "two")
+        )
         clients = self._connected()
         before = set(self.server.child_pids())
         num_lines = len(self.server.log_lines)
@@ -222,7 +187,7 @@ class SupervisionTest(absltest.TestCase):
                 self.assertEqual(self._version(own, "two"), 1)
         self.assertEqual(len({*self.server.child_pids()} - before), 1)
         self._wait_until_serving("")
-        for each in (*clients, self._client(self.socket)):
+        for each in (*clients, self._client(self.folder.address)):
             self.assertEqual(self._version(each, "two"), 1)
         self.assertEqual(self.server.stop(), 0)
 
@@ -234,7 +199,7 @@ class SupervisionTest(absltest.TestCase):
 
     def _pid_with_socket(self) -> int:
         """Returns the worker that has the UNIX socket."""
-        path = self.socket.removeprefix("unix:")
+        path = self.folder.address.removeprefix("unix:")
         (inode,) = {
             fields[6]
             for fields in _rows("/proc/net/unix")
@@ -253,12 +218,12 @@ class SupervisionTest(absltest.TestCase):
         """The supervisor gets the signal; one worker reads the file."""
         self._start()
         clients = self._connected()
-        self._configure("one", "two")
+        self.folder.write_config("one", "two")
         self.server.send_signal(signal.SIGHUP)
         self._wait_until_serving("two")
         for each in clients:
             self.assertEqual(self._version(each, "two"), 1)
-        self._configure("two")
+        self.folder.write_config("two")
         self.server.send_signal(signal.SIGHUP)
         self._wait_for_logs("{name: one version: 1} is END")
         self.assertEqual(self.server.stop(), 0)
@@ -278,16 +243,20 @@ class SupervisionTest(absltest.TestCase):
     def _run(self, *flags: str) -> str:
         """Runs a server that does not start; returns its output."""
         result = subprocess.run(
-            self._command(*flags), capture_output=True, text=True, check=False
+            self.folder.command(_SERVER, *self.flags, *flags),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         self.assertNotEqual(result.returncode, 0)
         return result.stdout + result.stderr
 
     def test_workers_that_do_not_fit_are_refused(self) -> None:
         """The text has the arithmetic; nothing is loaded."""
-        self._configure("one")
         size_bytes = 1 << 42
-        path = os.path.join(self.folder, "one", "1", "variables", "large")
+        path = os.path.join(
+            self.folder.base_path("one"), "1", "variables", "large"
+        )
         with open(path, "wb") as file:
             file.truncate(size_bytes)
         for flags in ([], ["--check"]):

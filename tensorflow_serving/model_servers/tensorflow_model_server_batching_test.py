@@ -1,7 +1,6 @@
 """Tests of batching by the model server as a process, with its files."""
 
 import os
-import tempfile
 from typing import Any
 
 import grpc
@@ -14,7 +13,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
     tensor_codec,
 )
-from tensorflow_serving.test_util import server_process, small_model
+from tensorflow_serving.test_util import (
+    model_server_folder,
+    server_process,
+    small_model,
+)
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _AVAILABLE = "{{name: {} version: 1}} is AVAILABLE"
@@ -45,14 +48,12 @@ class BatchingTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Makes a folder for models and for the socket."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        # The path of a socket has at most 107 bytes.
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.socket = os.path.join(short, "socket")
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
 
     def _write(self, name: str, parameters: str | None = None) -> None:
         """Writes version 1 of a model, perhaps with parameters of its own."""
-        path = small_model.write(os.path.join(self.folder, name, "1"))
+        path = self.folder.write(name, write=small_model.write)
         if parameters is not None:
             self._write_file(f"{path}/batching_params.pbtxt", parameters)
 
@@ -64,33 +65,21 @@ class BatchingTest(parameterized.TestCase):
     def _start(
         self, *names: str, parameters: str, flags: tuple[str, ...] = ()
     ) -> server_process.ServerProcess:
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
-            'model_platform: "tensorflow" } '
-            for name in names
-        )
-        config = self._write_file(
-            f"{self.folder}/models", f"model_config_list {{ {models} }}"
-        )
-        batching = self._write_file(f"{self.folder}/batching", parameters)
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.socket}",
-                f"--model_config_file={config}",
-                "--enable_batching",
-                f"--batching_parameters_file={batching}",
-                *flags,
-            ],
-            collects_log=True,
+        config = self.folder.write_config(*names)
+        batching = self._write_file(f"{self.folder.path}/batching", parameters)
+        server = self.folder.start(
+            _SERVER,
+            f"--model_config_file={config}",
+            "--enable_batching",
+            f"--batching_parameters_file={batching}",
+            *flags,
         )
         self.enter_context(server)
         return server
 
     def _stub(self) -> Any:
         """Returns a stub whose calls arrive in their order."""
-        channel = grpc.insecure_channel(f"unix:{self.socket}")
+        channel = grpc.insecure_channel(self.folder.address)
         self.addCleanup(channel.close)
         grpc.channel_ready_future(channel).result(timeout=60)
         return prediction_service_pb2_grpc.PredictionServiceStub(channel)

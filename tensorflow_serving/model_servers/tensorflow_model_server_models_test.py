@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import random
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
@@ -13,8 +12,8 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
+    model_server_folder,
     model_zoo,
-    server_process,
     shared_data,
     written_models,
 )
@@ -89,26 +88,22 @@ class ModelServerModelsTest(parameterized.TestCase):
     def setUpClass(cls) -> None:
         """Starts a server, and waits until it has loaded what it can."""
         super().setUpClass()
-        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/tmp"))
-        written_models.unpack_zoo(folder)
-        config = os.path.join(folder, "models.config")
+        folder = cls.enter_context(model_server_folder.ModelServerFolder())
+        written_models.unpack_zoo(folder.path)
+        config = os.path.join(folder.path, "models.config")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(_config(dict(_base_paths(folder))))
-        socket = os.path.join(folder, "socket")
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={socket}",
-                f"--model_config_file={config}",
-                *cls.FLAGS,
-            ],
-            collects_log=True,
+            file.write(_config(dict(_base_paths(folder.path))))
+        server = folder.start(
+            _SERVER,
+            f"--model_config_file={config}",
+            # There are too many models to look often.
+            "--file_system_poll_wait_seconds=1",
+            *cls.FLAGS,
         )
-        cls.enterClassContext(server)
+        cls.enter_context(server)
         server.wait_for_log("All models have been loaded, or have failed")
-        cls.client = cls.enterClassContext(
-            client.Client(options.Options(f"unix:{socket}"))
+        cls.client = cls.enter_context(
+            client.Client(options.Options(folder.address))
         )
 
     def _assert_right(

@@ -1,9 +1,9 @@
 """Tests of the model server as a process, with real clients."""
 
+import functools
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +13,11 @@ from absl.testing import absltest, parameterized
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.test_util import (
+    model_server_folder,
+    server_process,
+    written_models,
+)
 from tensorflow_serving.util import errors
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
@@ -28,60 +31,39 @@ def _version(own: client.Client, name: str) -> int:
     return int(prediction.model.version.value)
 
 
+def _write_truncated(path: str) -> None:
+    """Writes a SavedModel without the end of its graph."""
+    written_models.copy(written_models.SAVED_MODEL_TF2, path)
+    with open(os.path.join(path, "saved_model.pb"), "r+b") as file:
+        file.truncate(100)
+
+
 class ModelServerTest(parameterized.TestCase):
     """Tests of a server with exports and SavedModels of half plus two."""
 
     def setUp(self) -> None:
         """Makes a folder for models and for the socket."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        # The path of a socket has at most 107 bytes.
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.socket = os.path.join(short, "socket")
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
 
     def _write(self, model: str, name: str, version: int) -> str:
         """Puts a version below a base path, as a whole; returns the base."""
-        base_path = os.path.join(self.folder, name)
-        temporary = os.path.join(self.folder, f"{name}-{version}-tmp")
-        written_models.copy(model, temporary)
-        os.makedirs(base_path, exist_ok=True)
-        os.rename(temporary, os.path.join(base_path, f"{version:08d}"))
-        return base_path
-
-    def _config(self, *names: str, more: str = "") -> str:
-        """Writes a configuration; returns the path of the file."""
-        path = os.path.join(self.folder, "models.config")
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
-            f'model_platform: "tensorflow" {more} }} '
-            for name in names
-        )
-        with open(f"{path}-tmp", "w", encoding="utf-8") as file:
-            file.write(f"model_config_list {{ {models} }}")
-        os.rename(f"{path}-tmp", path)
-        return path
+        write = functools.partial(written_models.copy, model)
+        return os.path.dirname(self.folder.write(name, version, write))
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.socket}",
-                "--file_system_poll_wait_seconds=0.1",
-                *flags,
-            ],
-            collects_log=True,
-        )
+        server = self.folder.start(_SERVER, *flags)
         self.enter_context(server)
         return server
 
     def _client(self) -> client.Client:
-        own = client.Client(options.Options(f"unix:{self.socket}"))
+        own = client.Client(options.Options(self.folder.address))
         self.addCleanup(own.close)
         return own
 
     def _serving(self, name: str) -> bool:
-        with grpc.insecure_channel(f"unix:{self.socket}") as channel:
+        with grpc.insecure_channel(self.folder.address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             response = stub.Check(health_pb2.HealthCheckRequest(service=name))
         return bool(response.status == response.SERVING)
@@ -92,7 +74,7 @@ class ModelServerTest(parameterized.TestCase):
         self._write(written_models.HALF_PLUS_TWO, "export", 1)
         self._write(written_models.SAVED_MODEL_TF1, "one", 1)
         self._write(written_models.SAVED_MODEL_TF2, "two", 5)
-        config = self._config("export", "one", "two")
+        config = self.folder.write_config("export", "one", "two")
         server = self._start(f"--model_config_file={config}", *flags)
         for name, version in (("export", 1), ("one", 1), ("two", 5)):
             server.wait_for_log(_AVAILABLE.format(name, version))
@@ -115,12 +97,8 @@ class ModelServerTest(parameterized.TestCase):
         self._write(written_models.SAVED_MODEL_TF1, "m", 2)
         server.wait_for_log(_AVAILABLE.format("m", 2))
         self.assertEqual(_version(own, "m"), 2)
-        broken = os.path.join(self.folder, "broken-tmp")
-        written_models.copy(written_models.SAVED_MODEL_TF2, broken)
-        with open(os.path.join(broken, "saved_model.pb"), "r+b") as file:
-            file.truncate(100)
         num_lines = len(server.log_lines)
-        os.rename(broken, os.path.join(base_path, "3"))
+        self.folder.write("m", 3, _write_truncated)
         server.wait_for_log("version: 3", num_lines)
         self.assertEqual(_version(own, "m"), 2)
 
@@ -128,7 +106,7 @@ class ModelServerTest(parameterized.TestCase):
         """A file that is polled is put into effect, but not half of one."""
         self._write(written_models.SAVED_MODEL_TF2, "one", 1)
         self._write(written_models.SAVED_MODEL_TF2, "two", 1)
-        config = self._config("one")
+        config = self.folder.write_config("one")
         server = self._start(
             f"--model_config_file={config}",
             "--model_config_file_poll_wait_seconds=1",
@@ -137,7 +115,7 @@ class ModelServerTest(parameterized.TestCase):
         with open(config, "w", encoding="utf-8") as file:
             file.write("model_config_list { config { name: ")
         server.wait_for_log("The configuration stays as it is: Error parsing")
-        self._config("two")
+        self.folder.write_config("two")
         server.wait_for_log(_AVAILABLE.format("two", 1))
         server.wait_for_log("{name: one version: 1} is END")
         with self.assertRaisesRegex(errors.NotFoundError, "Servable"):
@@ -147,7 +125,7 @@ class ModelServerTest(parameterized.TestCase):
         """A broken file changes nothing; the log has file, line and field."""
         self._write(written_models.SAVED_MODEL_TF2, "one", 1)
         self._write(written_models.SAVED_MODEL_TF2, "two", 1)
-        config = self._config("one")
+        config = self.folder.write_config("one")
         server = self._start(f"--model_config_file={config}")
         server.wait_for_log(_AVAILABLE.format("one", 1))
         for text, line in (
@@ -162,7 +140,7 @@ class ModelServerTest(parameterized.TestCase):
             server.send_signal(signal.SIGHUP)
             server.wait_for_log(f"The configuration stays as it is: .*{line}")
         self.assertEqual(_version(self._client(), "one"), 1)
-        self._config("two")
+        self.folder.write_config("two")
         server.send_signal(signal.SIGHUP)
         server.wait_for_log(r"is another one now; its models are \['two'\]")
         server.wait_for_log(_AVAILABLE.format("two", 1))
@@ -178,33 +156,32 @@ class ModelServerTest(parameterized.TestCase):
         server.wait_for_log(_AVAILABLE.format("one", 1))
         self._write(written_models.SAVED_MODEL_TF1, "two", 1)
         own = self._client()
-        own.reload(self._models("one", "two"))
+        own.reload(self.folder.config("one", "two"))
         self.assertEqual(_version(own, "two"), 1)
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "model lost must hold a version"
         ):
-            own.reload(self._models("one", "lost"))
-        broken = self._write(written_models.SAVED_MODEL_TF2, "broken", 1)
-        path = os.path.join(broken, "00000001/variables/variables.index")
-        with open(path, "r+b") as file:
-            file.write(b"garbage")
+            own.reload(self.folder.config("one", "lost"))
+        self.folder.write("broken", write=written_models.copy_broken)
         with self.assertRaisesRegex(
             errors.FailedPreconditionError,
             "model broken must be AVAILABLE; .* Variables files must be whole",
         ):
-            own.reload(self._models("one", "broken"))
+            own.reload(self.folder.config("one", "broken"))
         self.assertEqual(_version(own, "one"), 1)
 
     def test_label_names_a_version(self) -> None:
         """It may point at an older version that is served as well."""
         self._write(written_models.SAVED_MODEL_TF2, "m", 1)
         self._write(written_models.SAVED_MODEL_TF2, "m", 2)
-        config = self._config("m", more="model_version_policy { all {} }")
+        config = self.folder.write_config(
+            "m", more="model_version_policy { all {} }"
+        )
         server = self._start(f"--model_config_file={config}")
         for version in (1, 2):
             server.wait_for_log(_AVAILABLE.format("m", version))
         own = self._client()
-        models = self._models("m")
+        models = self.folder.config("m")
         (model,) = models.model_config_list.config
         model.model_version_policy.all.SetInParent()
         model.version_labels["stable"] = 1
@@ -236,23 +213,14 @@ class ModelServerTest(parameterized.TestCase):
     def test_server_without_its_model_waits_and_ends(self) -> None:
         """A missing base path is no reason to end, nor to refuse to end."""
         server = self._start(
-            "--model_name=m", f"--model_base_path={self.folder}/lost"
+            "--model_name=m",
+            f"--model_base_path={self.folder.base_path('lost')}",
         )
         self.assertFalse(self._serving(""))
         with self.assertRaisesRegex(errors.UnavailableError, "first models"):
             self._client().predict(calls.Model("m"), {"x": _X})
         server.send_signal(signal.SIGINT)
         self.assertEqual(server.wait(), 0)
-
-    def _models(self, *names: str) -> model_server_config_pb2.ModelServerConfig:
-        config = model_server_config_pb2.ModelServerConfig()
-        for name in names:
-            config.model_config_list.config.add(
-                name=name,
-                base_path=os.path.join(self.folder, name),
-                model_platform="tensorflow",
-            )
-        return config
 
     @parameterized.named_parameters(
         ("no_model", [], "--model_base_path must be"),
@@ -283,12 +251,7 @@ class ModelServerTest(parameterized.TestCase):
     ) -> None:
         """The text says which flag, and the exit code is not 0."""
         result = subprocess.run(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.socket}",
-                *flags,
-            ],
+            self.folder.command(_SERVER, *flags),
             capture_output=True,
             text=True,
             check=False,

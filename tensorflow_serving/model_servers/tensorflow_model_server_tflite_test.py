@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import tempfile
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -10,9 +9,9 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.client import calls, client, examples, options
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.test_util import (
+    model_server_folder,
     server_process,
     tflite_models,
-    written_models,
 )
 from tensorflow_serving.util import errors
 
@@ -28,32 +27,24 @@ class ModelServerTfliteTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Makes a folder for versions and for the socket."""
         super().setUp()
-        self.base_path = self.create_tempdir().full_path
-        # The path of a socket has at most 107 bytes.
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.socket = os.path.join(short, "socket")
-        self.client = client.Client(options.Options(f"unix:{self.socket}"))
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.client = client.Client(options.Options(self.folder.address))
         self.addCleanup(self.client.close)
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.socket}",
-                "--model_name=m",
-                f"--model_base_path={self.base_path}",
-                "--file_system_poll_wait_seconds=0.1",
-                *flags,
-            ],
-            collects_log=True,
+        server = self.folder.start(
+            _SERVER,
+            "--model_name=m",
+            f"--model_base_path={self.folder.base_path('m')}",
+            *flags,
         )
         self.enter_context(server)
         return server
 
     def _write(self, version: int, content: bytes) -> str:
         """Writes a model.tflite; returns its path."""
-        folder = os.path.join(self.base_path, str(version))
+        folder = os.path.join(self.folder.base_path("m"), str(version))
         os.makedirs(folder, exist_ok=True)
         path = os.path.join(folder, "model.tflite")
         with open(path, "wb") as file:
@@ -75,10 +66,7 @@ class ModelServerTfliteTest(parameterized.TestCase):
     ) -> None:
         """A TFLite model serves if it is preferred, or if it is alone."""
         if has_saved_model:
-            written_models.copy(
-                written_models.SAVED_MODEL_TF2,
-                os.path.join(self.base_path, "1"),
-            )
+            self.folder.write("m")
         self._write(1, tflite_models.half_plus(30))
         server = self._start(*["--prefer_tflite_model"] * prefers_tflite)
         server.wait_for_log(_AVAILABLE.format(1))

@@ -1,7 +1,8 @@
 """Tests of the model server as a process, with warm-up requests."""
 
+import functools
 import os
-import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.servables.tensorflow import warm_up_requests
 from tensorflow_serving.test_util import (
+    model_server_folder,
     server_process,
     tflite_models,
     written_models,
@@ -32,57 +34,44 @@ def _request(key: str, x: npt.NDArray[np.float32] = _X) -> bytes:
     return log.SerializeToString()
 
 
+def _write_version(model: str, records: Sequence[bytes], path: str) -> None:
+    """Writes a model with its requests to a folder."""
+    if model.endswith("tflite"):
+        os.makedirs(path)
+        with open(os.path.join(path, model), "wb") as file:
+            file.write(tflite_models.half_plus(2))
+    else:
+        written_models.copy(model, path)
+    requests = os.path.join(path, warm_up_requests.PATH)
+    os.makedirs(os.path.dirname(requests), exist_ok=True)
+    with open(requests, "wb") as file:
+        for record in records:
+            tf_record.write(file, record)
+
+
 class ModelServerWarmUpTest(parameterized.TestCase):
     """Tests with half plus two in all formats."""
 
     def setUp(self) -> None:
         """Makes a folder for models and for the socket."""
         super().setUp()
-        self.folder = self.create_tempdir().full_path
-        # The path of a socket has at most 107 bytes.
-        short = self.enter_context(tempfile.TemporaryDirectory(dir="/tmp"))
-        self.socket = os.path.join(short, "socket")
-        self.client = client.Client(options.Options(f"unix:{self.socket}"))
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.client = client.Client(options.Options(self.folder.address))
         self.addCleanup(self.client.close)
 
     def _write(
         self, name: str, version: int, model: str, *records: bytes
     ) -> None:
         """Writes a version of a model with its requests."""
-        temporary = os.path.join(self.folder, "tmp")
-        if model.endswith("tflite"):
-            os.makedirs(temporary)
-            with open(os.path.join(temporary, model), "wb") as file:
-                file.write(tflite_models.half_plus(2))
-        else:
-            written_models.copy(model, temporary)
-        path = os.path.join(temporary, warm_up_requests.PATH)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            for record in records:
-                tf_record.write(file, record)
-        os.makedirs(os.path.join(self.folder, name), exist_ok=True)
-        os.rename(temporary, os.path.join(self.folder, name, str(version)))
+        self.folder.write(
+            name, version, functools.partial(_write_version, model, records)
+        )
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        config = os.path.join(self.folder, "models.config")
-        models = "".join(
-            f'config {{ name: "{name}" base_path: "{self.folder}/{name}" '
-            'model_platform: "tensorflow" }\n'
-            for name in os.listdir(self.folder)
-        )
-        with open(config, "w", encoding="utf-8") as file:
-            file.write(f"model_config_list {{ {models} }}")
-        server = server_process.ServerProcess(
-            [
-                _SERVER,
-                "--port=0",
-                f"--grpc_socket_path={self.socket}",
-                f"--model_config_file={config}",
-                "--file_system_poll_wait_seconds=0.1",
-                *flags,
-            ],
-            collects_log=True,
+        config = self.folder.write_config(*os.listdir(self.folder.path))
+        server = self.folder.start(
+            _SERVER, f"--model_config_file={config}", *flags
         )
         self.enter_context(server)
         return server

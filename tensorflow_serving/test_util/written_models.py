@@ -33,6 +33,18 @@ def copy(model: str, path: str) -> str:
     return path
 
 
+def copy_broken(path: str) -> str:
+    """Writes a SavedModel that cannot be loaded to a folder; returns its path.
+
+    Its variables are in no format that TensorFlow knows.
+    """
+    copy(SAVED_MODEL_TF2, path)
+    index = os.path.join(path, "variables", "variables.index")
+    with open(index, "r+b") as file:
+        file.write(b"garbage")
+    return path
+
+
 def unpack_zoo(path: str) -> None:
     """Writes the models of model_zoo to a folder, each below its name."""
     with tarfile.open(os.path.join(_FOLDER, "zoo.tar")) as archive:

@@ -60,6 +60,7 @@ _LAYERS: dict[str, set[str]] = {
     "test_util": {
         "apis",
         "batching",
+        "config",
         "core",
         "resources",
         "servables",
