@@ -3,62 +3,37 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest
+from typing_extensions import override
 
-from tensorflow_serving.batching import (
-    batched_function,
-    run_timing,
-)
+from tensorflow_serving.batching import batched_function
 from tensorflow_serving.servables.tensorflow import call_timing
-from tensorflow_serving.test_util import fake_clock
-from tensorflow_serving.util import errors, tensor_spec
+from tensorflow_serving.test_util import (
+    fake_clock,
+    fake_session,
+    task_recorder,
+)
 
 
-class _Session:
+class _Session(fake_session.FakeSession):
     """Takes 30 microseconds to run."""
 
     def __init__(self, clock: fake_clock.FakeClock) -> None:
+        super().__init__()
         self._clock = clock
 
+    @override
     def make_callable(
         self, fetches: Sequence[str], feed_list: Sequence[str]
-    ) -> Callable[..., Sequence[npt.NDArray[Any]]]:
-        """Returns the inputs."""
+    ) -> Callable[..., list[npt.NDArray[Any]]]:
+        run = super().make_callable(fetches, feed_list)
 
-        def run(*inputs: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
+        def run_slowly(*feeds: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
             self._clock.advance_micros(30)
-            return inputs
+            return run(*feeds)
 
-        return run
-
-    def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
-        """Knows nothing of shapes."""
-        return tensor_spec.TensorSpec(name, np.dtype(np.float64), None)
-
-    def close(self) -> None:
-        """Has nothing to free."""
-
-
-class _Caller:
-    """Waits for nothing."""
-
-    def succeed(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        outputs: Sequence[npt.NDArray[Any]],
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """Forgets the outputs."""
-
-    def fail(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        error: errors.ServingError,
-    ) -> None:
-        """Raises the error."""
-        raise error
+        return run_slowly
 
 
 class CallTimingTest(absltest.TestCase):
@@ -70,12 +45,14 @@ class CallTimingTest(absltest.TestCase):
         function = batched_function.BatchedFunction(
             _Session(clock), ["y:0"], ["x:0"], clock
         )
-        first = function.task([[1.0]], _Caller())
+        caller = task_recorder.TaskRecorder()
+        first = function.task([[1.0]], caller)
         clock.advance_micros(20)
-        second = function.task([[2.0, 3.0]], _Caller())
+        second = function.task([[2.0, 3.0]], caller)
         taken_time = clock.now()
         clock.advance_micros(7)
         timing = function.execute([first, second], taken_time, padding=[4])
+        self.assertEqual(caller.errors, [])
         assert timing is not None
         clock.advance_micros(5)
         self.assertEqual(
