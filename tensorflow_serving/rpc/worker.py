@@ -70,20 +70,15 @@ class Worker:
     """
 
     def __init__(
-        self, fd: int, alone_signal: signal.Signals = ALONE_SIGNAL
+        self, end: socket.socket, alone_signal: signal.Signals = ALONE_SIGNAL
     ) -> None:
         """Takes over the socket to the supervisor; see from_environment().
 
         Args:
-          fd: The descriptor of the socket.
+          end: This side of the socket.
           alone_signal: The signal for ALONE_SIGNAL; tests have less time.
-
-        Raises:
-          OSError: The descriptor is not that of a socket.
         """
-        self._socket = socket.socket(fileno=fd)
-        # Programs that this process starts must not inherit it.
-        self._socket.set_inheritable(False)
+        self._socket = end
         self._alone_signal = alone_signal
         # Have the thread look at the two events. Not for other processes.
         self._looks, self._look = socket.socketpair()
@@ -107,19 +102,11 @@ class Worker:
         workers.
 
         Raises:
-          FailedPreconditionError: Whatever stands between the supervisor and
-            this process keeps its socket back. Permanent.
+          FailedPreconditionError: See inherited_socket(). Permanent.
         """
-        fd = os.environ.pop(SOCKET_VARIABLE, None)
-        if fd is None:
+        if SOCKET_VARIABLE not in os.environ:
             return None
-        try:
-            return cls(int(fd), alone_signal)
-        except (OSError, ValueError):
-            raise errors.FailedPreconditionError(
-                f"{SOCKET_VARIABLE} must be the socket of a supervisor; got "
-                f"{fd}"
-            ) from None
+        return cls(inherited_socket(SOCKET_VARIABLE), alone_signal)
 
     def ready(self) -> None:
         """Notifies the supervisor that this worker serves. Idempotent."""
@@ -196,6 +183,28 @@ class Worker:
             elif self._socket.fileno() in descriptors:
                 return True
         return False
+
+
+def inherited_socket(variable: str) -> socket.socket:
+    """Returns a socket from the supervisor of this process; once.
+
+    Args:
+      variable: The environment variable with its descriptor.
+
+    Raises:
+      FailedPreconditionError: There is none, or whatever stands between the
+        supervisor and this process keeps it back. Permanent.
+    """
+    fd = os.environ.pop(variable, "none")
+    try:
+        end = socket.socket(fileno=int(fd))
+    except (OSError, ValueError):
+        raise errors.FailedPreconditionError(
+            f"{variable} must be the socket of a supervisor; got {fd}"
+        ) from None
+    # Programs that this process starts must not inherit it.
+    end.set_inheritable(False)
+    return end
 
 
 def _set_parent_death_signal(number: int) -> None:

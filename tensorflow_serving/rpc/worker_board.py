@@ -6,13 +6,13 @@ Example:
         board.note(1, "state")
 """
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Set
 
 from tensorflow_serving.rpc import board as board_lib
 from tensorflow_serving.rpc import board_line, board_pb2
+from tensorflow_serving.rpc import worker as worker_lib
 from tensorflow_serving.util import errors
 
 Callback = Callable[[Set[str]], None]
@@ -27,16 +27,12 @@ class WorkerBoard:
     A context manager that closes itself. Thread-safe. Writing does not block.
     """
 
-    def __init__(self, fd: int) -> None:
-        """Takes over the socket, and waits until the board is known.
+    def __init__(self, end: socket.socket) -> None:
+        """Takes over a socket, and waits until the board is known.
 
         Raises:
-          OSError: The descriptor is not that of a socket.
           UnavailableError: The supervisor is gone.
         """
-        end = socket.socket(fileno=fd)
-        # Programs that this process starts must not inherit it.
-        end.set_inheritable(False)
         self._lock = threading.Lock()
         # The number of this worker is known, or the supervisor is gone.
         self._begins = threading.Condition(self._lock)
@@ -62,14 +58,7 @@ class WorkerBoard:
           FailedPreconditionError: There is none. Permanent.
           UnavailableError: The supervisor is gone.
         """
-        fd = os.environ.pop(board_line.SOCKET_VARIABLE, "none")
-        try:
-            return cls(int(fd))
-        except (OSError, ValueError):
-            raise errors.FailedPreconditionError(
-                f"{board_line.SOCKET_VARIABLE} must be the socket of a "
-                f"supervisor; got {fd}"
-            ) from None
+        return cls(worker_lib.inherited_socket(board_line.SOCKET_VARIABLE))
 
     @property
     def number(self) -> int:

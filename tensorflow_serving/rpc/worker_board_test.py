@@ -138,7 +138,7 @@ class WorkerBoardTest(parameterized.TestCase):
         ours, theirs = socket.socketpair()
         ours.close()
         with self.assertRaises(errors.UnavailableError):
-            worker_board.WorkerBoard(theirs.detach())
+            worker_board.WorkerBoard(theirs)
 
     def test_writing_without_a_supervisor_is_no_error(self) -> None:
         """The worker is about to end anyway."""
