@@ -1,7 +1,6 @@
 """Tests for model_service, with a core of small models in this process."""
 
 import functools
-from collections.abc import Iterable
 
 from absl.testing import absltest, parameterized
 
@@ -52,9 +51,6 @@ class ModelServiceTest(parameterized.TestCase):
         response = self.service.get_model_status(request)
         (status,) = response.model_version_status
         return status
-
-    def _states_of_one(self) -> Iterable[servable.ServableState]:
-        return self.core.states("one").values()
 
     def _wait_for_one(self, wanted: servable.ManagerState) -> None:
         self.core.wait_until(
