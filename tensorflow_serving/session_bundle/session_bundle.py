@@ -39,7 +39,7 @@ _META_GRAPH = model_folder.MainFile(
 
 @dataclasses.dataclass(frozen=True)
 class SessionBundle(Generic[SessionT_co]):
-    """A loaded export; a context manager that closes itself."""
+    """A loaded model; a context manager that closes itself."""
 
     # Its graph is its own; variables and tables are initialised.
     session: SessionT_co

@@ -1,4 +1,4 @@
-"""The kind of a file that is not a regular one, for texts of errors."""
+"""The kind of a file, such as a folder, for texts of errors."""
 
 import stat
 

@@ -27,8 +27,8 @@ from tensorflow_serving.sources.storage_path import tflite_file
 class ModelBundleFactory:
     """A factory that looks into a folder to find the format of its model.
 
-    A folder with several formats is taken for a SavedModel, or for a TFLite
-    model if the configuration prefers those.
+    A folder with several formats is taken for a SavedModel, or else for a
+    session bundle; for a TFLite model only if the configuration prefers those.
 
     A context manager that closes itself. Thread-safe.
     """

@@ -86,9 +86,11 @@ class Interpreters:
     def prepare(self, graph: int) -> None:
         """Makes room for the tensors of a graph, with the shapes that it has.
 
+        Call it before any run(): an interpreter that runs is passed over.
+
         Raises:
-          FailedPreconditionError: An operator is unknown or cannot be prepared;
-            or the pool is closed. Permanent.
+          FailedPreconditionError: An operator is unknown or cannot be prepared.
+            Permanent.
         """
         with self._changed:
             for interpreter in self._idle:
