@@ -7,13 +7,14 @@ those of session.run in this process, and the time from the start of the server
 to its first answer. Exits with 1 if an answer was wrong.
 """
 
+import contextlib
 import dataclasses
 import os
 import shlex
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,18 +64,12 @@ _CALL_SECONDS = 120.0
 _Classify = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
-class _Server:
-    """The model server, and a client that knows how to ask it.
-
-    A context manager that kills the server.
-    """
-
-    def __init__(self, base_path: str, input_key: str) -> None:
-        """Returns once the model is served."""
-        self._input_key = input_key
-        self._port = held_port.hold()
-        port = self._port.__enter__()
-        self._process = server_process.ServerProcess(
+@contextlib.contextmanager
+def _serving(base_path: str, input_key: str) -> Iterator[_Classify]:
+    """Starts the model server; yields a client of it once it has the model."""
+    with (
+        held_port.hold() as port,
+        server_process.ServerProcess(
             [
                 served.program("model_servers", "tensorflow_model_server"),
                 f"--port={port}",
@@ -84,36 +79,27 @@ class _Server:
             ],
             collects_log=True,
             on_log_line=len,
-        )
-        self._channel = client_channel.insecure(
+        ) as server,
+        client_channel.insecure(
             f"127.0.0.1:{port}",
             options=[("grpc.max_receive_message_length", -1)],
-        )
-        self._predict: Any = self._channel.unary_unary(predict_workload.PREDICT)
-        self._process.wait_for_log("is AVAILABLE")
+        ) as channel,
+    ):
+        predict: Any = channel.unary_unary(predict_workload.PREDICT)
+        server.wait_for_log("is AVAILABLE")
 
-    def classify(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Returns the scores of images."""
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = _NAME
-        request.inputs[self._input_key].CopyFrom(
-            tensor_codec.to_proto(images, as_content=True)
-        )
-        data = self._predict(request.SerializeToString(), timeout=_CALL_SECONDS)
-        (scores,) = predict_pb2.PredictResponse.FromString(
-            data
-        ).outputs.values()
-        return tensor_codec.to_array(scores)
+        def classify(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = _NAME
+            request.inputs[input_key].CopyFrom(
+                tensor_codec.to_proto(images, as_content=True)
+            )
+            data = predict(request.SerializeToString(), timeout=_CALL_SECONDS)
+            response = predict_pb2.PredictResponse.FromString(data)
+            (scores,) = response.outputs.values()
+            return tensor_codec.to_array(scores)
 
-    def __enter__(self) -> "_Server":
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Kills the server."""
-        self._channel.close()
-        self._process.__exit__()
-        self._port.__exit__(None, None, None)
+        yield classify
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,8 +159,8 @@ def _start_seconds(base_path: str, input_key: str) -> float:
     seconds = []
     for _ in range(_ROUNDS.value):
         start = time.monotonic()
-        with _Server(base_path, input_key) as server:
-            server.classify(_images(1))
+        with _serving(base_path, input_key) as classify:
+            classify(_images(1))
             seconds.append(time.monotonic() - start)
     return statistics.median(seconds)
 
@@ -195,9 +181,9 @@ def _measure(path: str) -> tuple[list[_Row], float]:
     base_path = os.path.dirname(path)
     num_rounds = len(_BATCH_SIZES.value) * _ROUNDS.value
     bar = progress.bar("Measuring", num_rounds, "rounds")
-    with bundle, _Server(base_path, input_key) as server:
+    with bundle, _serving(base_path, input_key) as classify:
         rows = [
-            _compare(size, in_process, server.classify, bar)
+            _compare(size, in_process, classify, bar)
             for size in _BATCH_SIZES.value
         ]
     bar.close()

@@ -11,7 +11,6 @@ with 1 if a call failed or an answer was wrong.
 import contextlib
 import os
 import shlex
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +26,7 @@ from tensorflow_serving.benchmarks import (
     served,
     version_cycle,
 )
-from tensorflow_serving.test_util import small_model
+from tensorflow_serving.test_util import model_server_folder, small_model
 from tensorflow_serving.util import program
 
 _SECONDS = flags.DEFINE_float(
@@ -59,29 +58,34 @@ _STATE = "{{name: {} version: 1}} is {}"
 class _Models:
     """Ten models in a folder, and the server that serves them."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: model_server_folder.ModelServerFolder) -> None:
         """Writes the models; the slow one is not in place yet."""
         self._folder = folder
         self._names = [f"m{number}" for number in range(_NUM_HEALTHY)]
         works = {}
         for seed, name in enumerate(self._names):
             source = models.export(
-                "softmax", os.path.join(folder, f"{name}_source"), seed
+                "softmax", os.path.join(folder.path, f"{name}_source"), seed
             )
             with reference_model.ReferenceModel(source) as reference:
                 works[name] = reference.workload()
-            cycle = version_cycle.VersionCycle(name, source, self._base(name))
+            cycle = version_cycle.VersionCycle(
+                name, source, folder.base_path(name)
+            )
             if not seed:
                 self._cycle = cycle
-        _write_broken(os.path.join(self._base("broken"), "1"))
-        os.mkdir(self._base("slow"))
-        self._gate = os.path.join(folder, "gate")
+        folder.write("broken", write=_write_broken)
+        os.mkdir(folder.base_path("slow"))
+        self._gate = os.path.join(folder.path, "gate")
         os.mkfifo(self._gate)
-        self._slow = small_model.write(os.path.join(folder, "1"), self._gate)
+        self._slow = small_model.write(
+            os.path.join(folder.path, "1"), self._gate
+        )
+        config = folder.write_config(*self._names, "broken", "slow")
         self.server = served.Served(
             [
                 served.program("model_servers", "tensorflow_model_server"),
-                f"--model_config_file={self._config()}",
+                f"--model_config_file={config}",
                 "--file_system_poll_wait_seconds=0.25",
                 *shlex.split(_SERVER_FLAGS.value),
             ],
@@ -102,7 +106,7 @@ class _Models:
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Has versions change in the with block, and the slow model load."""
-        os.rename(self._slow, os.path.join(self._base("slow"), "1"))
+        os.rename(self._slow, os.path.join(self._folder.base_path("slow"), "1"))
         is_over = threading.Event()
 
         def let_through() -> None:
@@ -119,21 +123,6 @@ class _Models:
             is_over.set()
             gate_keeper.join()
         self.server.wait_for_log(_STATE.format("slow", "AVAILABLE"))
-
-    def _base(self, name: str) -> str:
-        return os.path.join(self._folder, name)
-
-    def _config(self) -> str:
-        """Writes the configuration; returns its path."""
-        path = os.path.join(self._folder, "models.config")
-        configs = "".join(
-            f'config {{ name: "{name}" base_path: "{self._base(name)}" '
-            'model_platform: "tensorflow" } '
-            for name in [*self._names, "broken", "slow"]
-        )
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"model_config_list {{ {configs} }}")
-        return path
 
 
 def _write_broken(path: str) -> None:
@@ -158,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 1:
         raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
-    with tempfile.TemporaryDirectory(prefix="many_reloads_") as folder:
+    with model_server_folder.ModelServerFolder() as folder:
         served_models = _Models(folder)
         with served_models.server as server:
             served_models.wait()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 
 import numpy as np
 import requests
@@ -11,17 +10,13 @@ from absl.testing import absltest
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
     certificates,
+    held_port,
     model_server_folder,
     server_process,
 )
 from tensorflow_serving.util import errors
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
-
-
-def _free_port() -> int:
-    with socket.create_server(("localhost", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 class RestServerTest(absltest.TestCase):
@@ -33,7 +28,7 @@ class RestServerTest(absltest.TestCase):
         self.folder = model_server_folder.ModelServerFolder()
         self.enter_context(self.folder)
         self.folder.write("half")
-        self.port = _free_port()
+        self.port = self.enter_context(held_port.hold())
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
         server = self.folder.start(

@@ -10,7 +10,6 @@ clean, or the server ended; the seed of a fault makes the same request again.
 
 import os
 import shlex
-import tempfile
 from collections.abc import Sequence
 
 from absl import app, flags
@@ -44,12 +43,9 @@ def main(argv: Sequence[str]) -> int:
         raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _NUM_REQUESTS.value)
     num_faults = 0
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        request_fuzzer.RequestFuzzer(
-            folder, _SERVER, *shlex.split(_SERVER_FLAGS.value)
-        ) as fuzzer,
-    ):
+    with request_fuzzer.RequestFuzzer(
+        _SERVER, *shlex.split(_SERVER_FLAGS.value)
+    ) as fuzzer:
         for name in _METHODS.value or fuzzer.methods:
             outcome = fuzzer.run(name, seeds)
             num_faults += len(outcome.faults)

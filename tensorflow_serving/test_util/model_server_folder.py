@@ -109,10 +109,17 @@ class ModelServerFolder:
             *flags,
         ]
 
-    def start(self, program: str, *flags: str) -> server_process.ServerProcess:
-        """Starts a server, whose log can be waited for."""
+    def start(
+        self,
+        program: str,
+        *flags: str,
+        on_log_line: Callable[[str], object] | None = None,
+    ) -> server_process.ServerProcess:
+        """Starts a server, whose log can be waited for; see ServerProcess."""
         return server_process.ServerProcess(
-            self.command(program, *flags), collects_log=True
+            self.command(program, *flags),
+            collects_log=True,
+            on_log_line=on_log_line,
         )
 
     def __enter__(self) -> Self:

@@ -1,14 +1,13 @@
 """Sends broken requests to a model server, and checks all that it answers.
 
 Example:
-    with request_fuzzer.RequestFuzzer(folder, server) as fuzzer:
+    with request_fuzzer.RequestFuzzer(server) as fuzzer:
         for name in fuzzer.methods:
             print(name, fuzzer.run(name, range(1000)))
 """
 
 import collections
 import dataclasses
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ import grpc
 import psutil
 
 from tensorflow_serving.test_util import (
+    model_server_folder,
     request_cases,
     request_mutations,
-    server_process,
     small_model,
 )
 
@@ -71,28 +70,24 @@ class RequestFuzzer:
     A context manager that kills the server. Not thread-safe.
     """
 
-    def __init__(self, folder: str, server: str, *flags: str) -> None:
+    def __init__(self, server: str, *flags: str) -> None:
         """Starts the server; returns once it serves the model.
 
         Args:
-          folder: An empty one for its files, with a short path.
           server: The program tensorflow_model_server.
           *flags: More flags for it.
         """
-        base_path = os.path.join(folder, request_cases.NAME)
-        small_model.write(os.path.join(base_path, str(request_cases.VERSION)))
+        name = request_cases.NAME
+        self._folder = model_server_folder.ModelServerFolder()
+        self._folder.write(name, request_cases.VERSION, small_model.write)
+        base_path = self._folder.base_path(name)
         self.methods = request_cases.methods(base_path)
-        self._server = server_process.ServerProcess(
-            [
-                server,
-                "--port=0",
-                f"--grpc_socket_path={folder}/socket",
-                f"--model_name={request_cases.NAME}",
-                f"--model_base_path={base_path}",
-                "--file_system_poll_wait_seconds=0.05",
-                *flags,
-            ],
-            collects_log=True,
+        self._server = self._folder.start(
+            server,
+            f"--model_name={name}",
+            f"--model_base_path={base_path}",
+            "--file_system_poll_wait_seconds=0.05",
+            *flags,
             on_log_line=len,
         )
         self._server.wait_for_log("is AVAILABLE")
@@ -190,6 +185,7 @@ class RequestFuzzer:
         """Kills the server."""
         self._channel.close()
         self._server.__exit__()
+        self._folder.__exit__()
 
 
 def _end(sent: _Sent) -> tuple[str, str]:

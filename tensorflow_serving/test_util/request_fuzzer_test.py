@@ -1,7 +1,6 @@
 """Tests for request_fuzzer, and of the model server with it."""
 
 import os
-import tempfile
 
 from absl.testing import absltest, parameterized
 
@@ -34,12 +33,11 @@ class RequestFuzzerTest(parameterized.TestCase):
         self, is_batched: bool
     ) -> None:
         """Each answer is right for its own request, or a clean error."""
-        folder = self.enter_context(tempfile.TemporaryDirectory())
         flags = []
         if is_batched:
             path = self.create_tempfile(content=_BATCHING).full_path
             flags = ["--enable_batching", f"--batching_parameters_file={path}"]
-        with request_fuzzer.RequestFuzzer(folder, _SERVER, *flags) as fuzzer:
+        with request_fuzzer.RequestFuzzer(_SERVER, *flags) as fuzzer:
             first_bytes = fuzzer.resident_bytes()
             # Batching does not matter to the last one, which takes its time.
             for name in [*fuzzer.methods][: 6 if is_batched else 7]:
@@ -58,8 +56,7 @@ class RequestFuzzerTest(parameterized.TestCase):
     def test_answer_to_another_request_is_a_fault(self) -> None:
         """The number in a request is in its answer."""
         methods = request_cases.methods("/m")
-        folder = self.enter_context(tempfile.TemporaryDirectory())
-        with request_fuzzer.RequestFuzzer(folder, _SERVER) as fuzzer:
+        with request_fuzzer.RequestFuzzer(_SERVER) as fuzzer:
             for name in ("Predict", "Classify", "Regress", "MultiInference"):
                 first, other = (
                     fuzzer.whole(name, number) for number in (12, 114)
