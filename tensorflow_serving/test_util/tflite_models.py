@@ -1,7 +1,7 @@
 """Small TFLite models, put together without TensorFlow and its converter.
 
 They are as old converters or other tools leave them, or broken on purpose; for
-what today's converter makes see tflite_zoo.
+what today's converter makes see zoo_tflite_models.
 """
 
 import dataclasses
