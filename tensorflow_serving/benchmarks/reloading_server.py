@@ -14,12 +14,12 @@ from absl import app, flags
 from tensorflow_serving.example import (
     mnist_batches,
     mnist_batching_flags,
-    mnist_classifier,
     mnist_newest_version,
     mnist_server,
     mnist_server_flags,
     mnist_versions,
 )
+from tensorflow_serving.servables.tensorflow import process_tuning
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
 )
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
             f"{argv[1:]}"
         )
     termination = signals.Termination()
-    mnist_classifier.prepare_process()
+    process_tuning.tune()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         versions = stack.enter_context(

@@ -1,7 +1,5 @@
 """The servable of a version of the MNIST model."""
 
-import os
-import sys
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,6 @@ from tensorflow_serving.session_bundle import (
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.util import errors, tensor_spec
 
-# Instead of 5 ms.
-_SWITCH_SECONDS = 0.0001
 _NO_SCORES = np.zeros([0, mnist_image.NUM_CLASSES], np.float32)
 
 
@@ -129,19 +125,6 @@ class MnistClassifier:
                 f"that of placeholder_with_default); got {error}"
             ) from None
         _require_scores(scores.dtype, scores.shape, size)
-
-
-def prepare_process() -> None:
-    """Tunes the process so that loading disturbs serving as little as possible.
-
-    Call it before the first load. A thread that needs the interpreter while a
-    load runs Python waits for the switch interval, several times for each call.
-    And oneDNN hands its work to the one pool of the process, where it waits
-    behind the warm-up of a large model: a batch of 32 took up to 30 ms there,
-    and 4 ms on the calling thread.
-    """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
 
 
 def session_bundle_config() -> session_bundle_config_pb2.SessionBundleConfig:

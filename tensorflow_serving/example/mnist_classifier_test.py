@@ -1,9 +1,6 @@
 """Tests for mnist_classifier, with small graphs in real sessions."""
 
-import os
-import sys
 from collections.abc import Callable
-from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -28,23 +25,6 @@ _BINDING = manifest_pb2.TensorBinding
 
 def _first_pixels(x: tf.Tensor) -> tf.Tensor:
     return x[:, :10]
-
-
-class PrepareProcessTest(absltest.TestCase):
-    """Settings of the process."""
-
-    def test_threads_switch_faster_and_onednn_stays_on_its_thread(self) -> None:
-        """The environment can say otherwise about threads and oneDNN."""
-        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
-        name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
-        with mock.patch.dict(os.environ):
-            os.environ.pop(name, None)
-            mnist_classifier.prepare_process()
-            self.assertEqual(os.environ[name], "1")
-            self.assertLess(sys.getswitchinterval(), 0.001)
-            os.environ[name] = "0"
-            mnist_classifier.prepare_process()
-            self.assertEqual(os.environ[name], "0")
 
 
 class MnistClassifierTest(parameterized.TestCase):

@@ -22,13 +22,13 @@ from absl import app, flags, logging
 from tensorflow_serving.example import (
     mnist_batches,
     mnist_batching_flags,
-    mnist_classifier,
     mnist_newest_version,
     mnist_server,
     mnist_server_flags,
     mnist_versions,
 )
 from tensorflow_serving.rpc import server_flags, shutdown
+from tensorflow_serving.servables.tensorflow import process_tuning
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     storage_path_manager,
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the program; see the module docstring."""
     termination = signals.Termination()
     termination.end_within(server_flags.shutdown().max_seconds)
-    mnist_classifier.prepare_process()
+    process_tuning.tune()
     scheduler_options = mnist_batching_flags.scheduler_options()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():

@@ -18,7 +18,10 @@ from tensorflow_serving.example import (
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server_flags, worker
-from tensorflow_serving.servables.tensorflow import session_bundle_factory
+from tensorflow_serving.servables.tensorflow import (
+    process_tuning,
+    session_bundle_factory,
+)
 from tensorflow_serving.util import signals
 
 
@@ -49,7 +52,7 @@ def serve(
     termination.end_within(server_flags.shutdown().max_seconds)
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
-            mnist_classifier.prepare_process()
+            process_tuning.tune()
             service = _service(
                 stack, stack.enter_context(_load(export_dir)), enables_batching
             )

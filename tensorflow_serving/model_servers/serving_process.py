@@ -6,8 +6,6 @@ Example:
 
 import contextlib
 import functools
-import os
-import sys
 
 from tensorflow_serving.model_servers import (
     config_poller,
@@ -16,10 +14,8 @@ from tensorflow_serving.model_servers import (
     supervision,
 )
 from tensorflow_serving.rpc import worker
+from tensorflow_serving.servables.tensorflow import process_tuning
 from tensorflow_serving.util import signals
-
-# A thread that needs the interpreter while a load runs Python waits this long.
-_SWITCH_SECONDS = 1e-4
 
 
 def serve(
@@ -34,8 +30,7 @@ def serve(
     Raises:
       ServingError: A flag is not what it should be, or an address is in use.
     """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    os.environ.setdefault("TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD", "1")
+    process_tuning.tune()
     with contextlib.ExitStack() as stack:
         with termination.ending_at_once():
             member = (

@@ -1,0 +1,30 @@
+"""Tests for process_tuning."""
+
+import os
+import sys
+from unittest import mock
+
+from absl.testing import absltest
+
+from tensorflow_serving.servables.tensorflow import process_tuning
+
+
+class ProcessTuningTest(absltest.TestCase):
+    """Settings of the process."""
+
+    def test_threads_switch_faster_and_onednn_stays_on_its_thread(self) -> None:
+        """The environment can say otherwise about threads and oneDNN."""
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
+        with mock.patch.dict(os.environ):
+            os.environ.pop(name, None)
+            process_tuning.tune()
+            self.assertEqual(os.environ[name], "1")
+            self.assertLess(sys.getswitchinterval(), 0.001)
+            os.environ[name] = "0"
+            process_tuning.tune()
+            self.assertEqual(os.environ[name], "0")
+
+
+if __name__ == "__main__":
+    absltest.main()
