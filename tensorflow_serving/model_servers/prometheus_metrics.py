@@ -30,10 +30,10 @@ from tensorflow_serving.model_servers import (
     histograms,
     load_metrics,
     request_metrics,
+    server_version,
 )
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-VERSION: Final = "0.1"
 
 _OF_CALL: Final = ("model_name", "API", "entrypoint")
 _OF_SUBJECT: Final = ("model", "version", "signature", "method", "entrypoint")
@@ -248,7 +248,7 @@ def _build_info() -> metrics_core.Metric:
         "tensorflow_serving_build",
         "What serves.",
         value={
-            "version": VERSION,
+            "version": server_version.VERSION,
             "tensorflow": importlib.metadata.version("tensorflow"),
             "python": platform.python_version(),
         },

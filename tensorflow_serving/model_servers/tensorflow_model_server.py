@@ -19,6 +19,7 @@ from tensorflow_serving.model_servers import (
     flags_without_effect,
     model_server_flags,
     rest_api_flags,
+    server_version,
     serving_process,
     supervision,
     warm_up_flags,
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
             f"arguments must be flags only; got {argv[1:]}"
         )
     if model_server_flags.VERSION.value:
-        print("TensorFlow ModelServer: 0.1")
+        print(f"TensorFlow ModelServer: {server_version.VERSION}")
         print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
         return 0
     this_worker = worker.Worker.from_environment()
