@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -188,6 +189,46 @@ class ProgramTest(puppet_connection.PuppetTestCase):
         os.kill(int(pathlib.Path(children).read_text()), signal.SIGTERM)
         self._drain()
         self.assertEqual(self.program.wait(), 0)
+
+
+class LostSocketTest(puppet_connection.PuppetTestCase):
+    """A worker whose supervisor has closed its files, and has not ended yet.
+
+    The system closes them first when a process ends.
+    """
+
+    def setUp(self) -> None:
+        """Starts a worker whose supervisor is the test."""
+        super().setUp()
+        self.socket, theirs = socket.socketpair()
+        self.addCleanup(self.socket.close)
+        with theirs:
+            fd = theirs.fileno()
+            self.process = self.enter_context(
+                subprocess.Popen(
+                    self.command,
+                    env={**os.environ, worker_lib.SOCKET_VARIABLE: str(fd)},
+                    pass_fds=[fd],
+                )
+            )
+        self.addCleanup(self.process.kill)
+        self.addCleanup(self.listener.close)
+        self.worker = self.accept()
+
+    def test_worker_that_loads_ends(self) -> None:
+        """It does so whatever it makes of a SIGTERM."""
+        self.socket.close()
+        self.assertEqual(self.worker.read(), "")
+        self.assertEqual(self.process.wait(), -signal.SIGKILL)
+
+    def test_worker_that_is_ready_has_a_limited_time_to_drain(self) -> None:
+        """It is ended after that, if nobody has set another limit."""
+        self.worker.send("ready")
+        self.assertEqual(self.worker.read(), "done")
+        self.socket.close()
+        self.assertEqual(self.worker.read(), "SIGTERM")
+        self.assertEqual(self.worker.read(), "")
+        self.assertEqual(self.process.wait(), -signal.SIGALRM)
 
 
 @contextlib.contextmanager

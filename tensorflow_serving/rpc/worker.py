@@ -41,6 +41,7 @@ HEARTBEAT: Final = b"H"
 
 # See prctl(2).
 _PR_SET_PDEATHSIG: Final = 1
+_NO_SIGNAL: Final = 0
 # The signal that the system sends to a ready worker when its supervisor ends.
 # Its number, 12, is also for how many seconds the worker may run no Python
 # then: as many as a supervisor gives to one that sends no heartbeat.
@@ -160,10 +161,23 @@ class Worker:
     def _watch_supervisor(self) -> None:
         try:
             if self._is_alone():
-                logging.warning("The supervisor is gone; stopping")
-                os.kill(os.getpid(), signal.SIGTERM)
+                self._end_alone()
         finally:
             self._may_drain.set()
+
+    def _end_alone(self) -> None:
+        """Does what the system does at the end of the supervisor, and drains.
+
+        The supervisor closes its socket before its end. If that takes a while,
+        the signal of the system would never come, as this thread ends before;
+        or it would set the alarm again, after signals.Termination has set it.
+        """
+        _set_parent_death_signal(_NO_SIGNAL)
+        if not self._may_drain.is_set():
+            os.kill(os.getpid(), signal.SIGKILL)
+        logging.warning("The supervisor is gone; stopping")
+        ctypes.CDLL(None).alarm(self._alone_signal)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _is_alone(self) -> bool:
         """Waits; returns True without a supervisor, and False when closed."""
