@@ -1,21 +1,14 @@
 """The REST API of TensorFlow Serving: requests of HTTP in, responses out.
 
 The format: https://www.tensorflow.org/tfx/serving/api_rest. Beyond it there are
-GET /v1/models and /v1/config, which list all models, /healthz, and /readyz with
-/readyz/<model>.
+the pages of status_pages.
 """
 
-import asyncio
-import contextlib
 import dataclasses
-import json
-import math
 import re
-import urllib.parse
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
-import numpy.typing as npt
 from google.protobuf import json_format, message
 
 from tensorflow_serving.apis import (
@@ -29,25 +22,21 @@ from tensorflow_serving.apis import (
     model_pb2,
     regression_pb2,
 )
-from tensorflow_serving.batching import (
-    batched_function,
-    run_timing,
-)
-from tensorflow_serving.core import servable
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     call_events,
     get_model_status,
     http_rest_api_paths,
+    rest_caller,
     served_models,
     server_core,
+    status_pages,
 )
 from tensorflow_serving.servables.tensorflow import (
     classify,
     get_model_metadata,
     inference,
     regress,
-    served_model,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -60,10 +49,7 @@ _CORS_HEADERS: Final = {
 _ORIGIN: Final = re.compile(r"https?://")
 _RETRY_AFTER: Final = {"retry-after": "1"}
 _RETRYABLE: Final = {429, 503}
-_UNAVAILABLE: Final = 503
-_READY_MODEL: Final = "/readyz/"
 _SIGNATURE_DEF: Final = "signature_def"
-_AVAILABLE: Final = servable.ManagerState.AVAILABLE
 _REST: Final = "REST"
 
 _Request = TypeVar("_Request")
@@ -113,20 +99,17 @@ class HttpRestApiHandler:
         self._served = core if served is None else served
         self._options = options
         self._clock = clock
-        # Whether the process is about to end; readiness tells.
-        self.is_draining = False
-        self._pages: Mapping[str, Page] = {
-            "/healthz": self._alive,
-            "/readyz": lambda: self._ready(self._served.model_names),
-            "/v1/config": self._config,
-            "/v1/models": self._list_models,
-            **(pages or {}),
-        }
+        self._status_pages = status_pages.StatusPages(self._served)
+        self._pages = pages or {}
         self._methods: Mapping[str, Callable[[_Call], Awaitable[bytes]]] = {
             "classify": self._classify,
             "predict": self._predict,
             "regress": self._regress,
         }
+
+    def drain(self) -> None:
+        """Says from now on that the process is about to end."""
+        self._status_pages.is_draining = True
 
     async def answer(self, request: messages.Request) -> messages.Response:
         """Returns the response to a request, also if that is an error."""
@@ -144,12 +127,8 @@ class HttpRestApiHandler:
         method, path = request.method, request.path
         if method == "OPTIONS":
             return _preflight(request)
-        page = self._pages.get(path) if method == "GET" else None
-        if page is not None:
-            return page()
-        if method == "GET" and path.startswith(_READY_MODEL):
-            name = urllib.parse.unquote(path.removeprefix(_READY_MODEL))
-            return self._ready([name])
+        if method == "GET" and (found := self._found_page(path)):
+            return found
         if not path.lower().startswith("/v1/"):
             raise errors.NotFoundError(f"Not found: {path}")
         target = http_rest_api_paths.parse(method, path)
@@ -159,12 +138,19 @@ class HttpRestApiHandler:
             return messages.Response(200, self._metadata(target.spec))
         return messages.Response(200, await self._run_model(target, request))
 
+    def _found_page(self, path: str) -> messages.Response | None:
+        if page := self._pages.get(path):
+            return page()
+        return self._status_pages.find(path)
+
     async def _run_model(
         self, target: http_rest_api_paths.Target, request: messages.Request
     ) -> bytes:
         """Returns the response of a signature."""
         method = target.method.capitalize()
-        caller = _Caller()
+        caller = rest_caller.RestCaller(
+            self._clock, self._options.timeout_seconds
+        )
         try:
             document = json_document.parse(request.body)
             spec = target.spec
@@ -194,8 +180,7 @@ class HttpRestApiHandler:
             {key: info.dtype for key, info in definition.inputs.items()},
         )
         keys = sorted(definition.outputs)
-        outputs = await self._run(
-            call.caller,
+        outputs = await call.caller.run(
             version.model.queue(name),
             version.model.function(name, keys),
             [tensors[key] for key in sorted(definition.inputs)],
@@ -234,30 +219,10 @@ class HttpRestApiHandler:
                 input=json_examples.examples(call.document),
             ),
         )
-        outputs = await self._run(
-            call.caller, begun.queue, begun.function, begun.inputs
+        outputs = await call.caller.run(
+            begun.queue, begun.function, begun.inputs
         )
         return bytes(begun.respond(outputs, 1)[0])
-
-    async def _run(
-        self,
-        caller: "_Caller",
-        queue: served_model.Queue,
-        function: batched_function.BatchedFunction,
-        inputs: Sequence[npt.ArrayLike],
-    ) -> inference.Outputs:
-        """Returns the outputs, once a batch thread has run the call."""
-        seconds = self._options.timeout_seconds
-        task = function.task(
-            inputs, caller, self._clock.now() + seconds if seconds else math.inf
-        )
-        queue.schedule(task)
-        caller.has_task = True
-        try:
-            return await caller.future
-        except asyncio.CancelledError:
-            queue.cancel(task)
-            raise
 
     def _status(
         self, spec: model_pb2.ModelSpec
@@ -283,59 +248,6 @@ class HttpRestApiHandler:
             f'"metadata": {{"{_SIGNATURE_DEF}": {_json(signatures)}}}\n}}\n'
         ).encode()
 
-    def _list_models(self) -> messages.Response:
-        return _of_values(
-            {
-                "models": [
-                    {"name": name, **self._states(name)}
-                    for name in sorted(self._served.model_names)
-                ]
-            }
-        )
-
-    def _config(self) -> messages.Response:
-        """Lists the models as OpenVINO Model Server does."""
-        return _of_values(
-            {name: self._states(name) for name in self._served.model_names}
-        )
-
-    def _states(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json_format.MessageToDict(
-            self._status(model_pb2.ModelSpec(name=name)),
-            always_print_fields_with_no_presence=True,
-        )
-        return found
-
-    def _alive(self) -> messages.Response:
-        return messages.Response(200, b"ok\n", messages.TEXT)
-
-    def _ready(self, names: Sequence[str]) -> messages.Response:
-        """Tells whether models can be called, and of those that cannot why."""
-        reasons = {
-            name: reason for name in names if (reason := self._unready(name))
-        }
-        if self.is_draining:
-            reasons[""] = "The server is stopping."
-        body = json.dumps({"ready": not reasons, "reasons": reasons})
-        return messages.Response(
-            _UNAVAILABLE if reasons else 200, f"{body}\n".encode()
-        )
-
-    def _unready(self, name: str) -> str:
-        """Returns why a model cannot be called; empty if it can."""
-        try:
-            states = self._served.states(name)
-        except errors.NotFoundError as error:
-            return str(error)
-        if any(each.manager_state is _AVAILABLE for each in states.values()):
-            return ""
-        failures = [
-            f"version {number}: {state.error}"
-            for number, state in states.items()
-            if state.error is not None
-        ]
-        return "; ".join(failures) or "no version is available yet"
-
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
@@ -344,54 +256,7 @@ class _Call:
     version: inference.Version
     spec: model_pb2.ModelSpec
     document: json_document.Document
-    caller: "_Caller"
-
-
-class _Caller:
-    """The caller of one task, which sets a future of its event loop."""
-
-    # Set before there is a task.
-    reporter: call_events.Reporter
-
-    def __init__(self) -> None:
-        # Whether a queue has taken the task, and its end will come here.
-        self.has_task = False
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[inference.Outputs] = (
-            self._loop.create_future()
-        )
-
-    def succeed(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        outputs: inference.Outputs,
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """See batched_function.Caller."""
-        ((_, own),) = batched_function.rows_of(tasks, outputs)
-        self._call_soon(self._set_outputs, own)
-        self.reporter.succeeded(tasks, timing)
-
-    def fail(
-        self,
-        tasks: Sequence[batched_function.FunctionTask],
-        error: errors.ServingError,
-    ) -> None:
-        """See batched_function.Caller."""
-        self._call_soon(self._set_error, error)
-        self.reporter.failed(tasks, error)
-
-    def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the server has ended
-            self._loop.call_soon_threadsafe(function, value)
-
-    def _set_outputs(self, outputs: inference.Outputs) -> None:
-        if not self.future.done():
-            self.future.set_result(outputs)
-
-    def _set_error(self, error: errors.ServingError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+    caller: rest_caller.RestCaller
 
 
 def error_response(error: errors.ServingError) -> messages.Response:
@@ -415,10 +280,6 @@ def _preflight(request: messages.Request) -> messages.Response:
 
 def _of_message(found: message.Message) -> messages.Response:
     return messages.Response(200, f"{_json(found)}\n".encode())
-
-
-def _of_values(values: Mapping[str, Any]) -> messages.Response:
-    return messages.Response(200, f"{json.dumps(values, indent=1)}\n".encode())
 
 
 def _json(found: message.Message) -> str:

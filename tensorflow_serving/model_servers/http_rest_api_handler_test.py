@@ -212,7 +212,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         self.assertEqual(self._answer("GET", "/readyz/broken").status, 503)
         self._reload("half")
         self.assertEqual(self._answer("GET", "/readyz").status, 200)
-        self.handler.is_draining = True
+        self.handler.drain()
         self.assertEqual(self._answer("GET", "/readyz").status, 503)
         self.assertEqual(self._answer("GET", "/healthz").status, 200)
 

@@ -107,7 +107,7 @@ class RestServer:
 
     def stop(self, grace_seconds: float, *, drain_delay_seconds: float) -> bool:
         """Ends both servers; returns whether every call was finished."""
-        self._handler.is_draining = True
+        self._handler.drain()
         self._server.begin_to_stop(
             grace_seconds, drain_delay_seconds=drain_delay_seconds
         )

@@ -1,0 +1,108 @@
+"""A call of the REST API that waits for its turn in the queue of a signature.
+
+Example:
+    caller = rest_caller.RestCaller(clock, timeout_seconds=30.0)
+    caller.reporter = call_events.Reporter(listeners, subject)
+    outputs = await caller.run(queue, function, inputs)
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.model_servers import call_events
+from tensorflow_serving.servables.tensorflow import inference, served_model
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+
+class RestCaller:
+    """The caller of one task, which waits for it on an event loop.
+
+    Tasks may end on any thread; all else is for the thread of the loop.
+    """
+
+    # Set before there is a task.
+    reporter: call_events.Reporter
+
+    def __init__(self, clock: clock_lib.Clock, timeout_seconds: float) -> None:
+        """Makes the caller of a task of the running event loop.
+
+        Args:
+          clock: The one of the batching sessions.
+          timeout_seconds: How long the task may wait and run; 0: any time.
+        """
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
+        # Whether a queue has taken the task, and its end will come here.
+        self.has_task = False
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[inference.Outputs] = (
+            self._loop.create_future()
+        )
+
+    async def run(
+        self,
+        queue: served_model.Queue,
+        function: batched_function.BatchedFunction,
+        inputs: Sequence[npt.ArrayLike],
+    ) -> inference.Outputs:
+        """Returns the outputs, once a batch thread has run the task.
+
+        Args:
+          queue: The one of the signature.
+          function: Runs the task with others.
+          inputs: Those of the function, each of its dtype and shape.
+
+        Raises:
+          ServingError: The task was refused, or its run failed.
+          CancelledError: The client left; the task leaves the queue.
+        """
+        seconds = self._timeout_seconds
+        task = function.task(
+            inputs, self, self._clock.now() + seconds if seconds else math.inf
+        )
+        queue.schedule(task)
+        self.has_task = True
+        try:
+            return await self._future
+        except asyncio.CancelledError:
+            queue.cancel(task)
+            raise
+
+    def succeed(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        outputs: inference.Outputs,
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """See batched_function.Caller."""
+        ((_, own),) = batched_function.rows_of(tasks, outputs)
+        self._call_soon(self._set_outputs, own)
+        self.reporter.succeeded(tasks, timing)
+
+    def fail(
+        self,
+        tasks: Sequence[batched_function.FunctionTask],
+        error: errors.ServingError,
+    ) -> None:
+        """See batched_function.Caller."""
+        self._call_soon(self._set_error, error)
+        self.reporter.failed(tasks, error)
+
+    def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            self._loop.call_soon_threadsafe(function, value)
+
+    def _set_outputs(self, outputs: inference.Outputs) -> None:
+        if not self._future.done():
+            self._future.set_result(outputs)
+
+    def _set_error(self, error: errors.ServingError) -> None:
+        if not self._future.done():
+            self._future.set_exception(error)

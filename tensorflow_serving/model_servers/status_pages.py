@@ -1,0 +1,113 @@
+"""Pages that say what is served, beyond those of TensorFlow Serving.
+
+Example:
+    pages = status_pages.StatusPages(served)
+    pages.find("/readyz")
+
+GET /v1/models and /v1/config list all models, /healthz tells that the process
+answers, and /readyz and /readyz/<model> whether models can be called.
+"""
+
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf import json_format
+
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+from tensorflow_serving.core import servable
+from tensorflow_serving.http import messages
+from tensorflow_serving.model_servers import get_model_status, served_models
+from tensorflow_serving.util import errors
+
+_UNAVAILABLE: Final = 503
+_READY_MODEL: Final = "/readyz/"
+_AVAILABLE: Final = servable.ManagerState.AVAILABLE
+
+
+class StatusPages:
+    """Answers what is asked with GET about all models."""
+
+    def __init__(self, served: served_models.ServedModels) -> None:
+        """Makes the pages of the models of all processes."""
+        self._served = served
+        # Whether the process is about to end; readiness tells.
+        self.is_draining = False
+        self._pages: Mapping[str, Callable[[], messages.Response]] = {
+            "/healthz": self._alive,
+            "/readyz": lambda: self._ready(self._served.model_names),
+            "/v1/config": self._config,
+            "/v1/models": self._list_models,
+        }
+
+    def find(self, path: str) -> messages.Response | None:
+        """Returns the page of a path, None if there is none."""
+        if page := self._pages.get(path):
+            return page()
+        if path.startswith(_READY_MODEL):
+            name = urllib.parse.unquote(path.removeprefix(_READY_MODEL))
+            return self._ready([name])
+        return None
+
+    def _list_models(self) -> messages.Response:
+        return _of_values(
+            {
+                "models": [
+                    {"name": name, **self._states(name)}
+                    for name in sorted(self._served.model_names)
+                ]
+            }
+        )
+
+    def _config(self) -> messages.Response:
+        """Lists the models as OpenVINO Model Server does."""
+        return _of_values(
+            {name: self._states(name) for name in self._served.model_names}
+        )
+
+    def _states(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json_format.MessageToDict(
+            get_model_status.get_model_status(
+                self._served,
+                get_model_status_pb2.GetModelStatusRequest(
+                    model_spec=model_pb2.ModelSpec(name=name)
+                ),
+            ),
+            always_print_fields_with_no_presence=True,
+        )
+        return found
+
+    def _alive(self) -> messages.Response:
+        return messages.Response(200, b"ok\n", messages.TEXT)
+
+    def _ready(self, names: Sequence[str]) -> messages.Response:
+        """Tells whether models can be called, and of those that cannot why."""
+        reasons = {
+            name: reason for name in names if (reason := self._unready(name))
+        }
+        if self.is_draining:
+            reasons[""] = "The server is stopping."
+        body = json.dumps({"ready": not reasons, "reasons": reasons})
+        return messages.Response(
+            _UNAVAILABLE if reasons else 200, f"{body}\n".encode()
+        )
+
+    def _unready(self, name: str) -> str:
+        """Returns why a model cannot be called; empty if it can."""
+        try:
+            states = self._served.states(name)
+        except errors.NotFoundError as error:
+            return str(error)
+        if any(each.manager_state is _AVAILABLE for each in states.values()):
+            return ""
+        failures = [
+            f"version {number}: {state.error}"
+            for number, state in states.items()
+            if state.error is not None
+        ]
+        return "; ".join(failures) or "no version is available yet"
+
+
+def _of_values(values: Mapping[str, Any]) -> messages.Response:
+    return messages.Response(200, f"{json.dumps(values, indent=1)}\n".encode())
