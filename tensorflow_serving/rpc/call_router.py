@@ -48,6 +48,8 @@ class _Route:
     # One of these, for a call that goes somewhere.
     unary: call_lib.AsyncMethod | None
     stream: call_lib.StreamMethod | None
+    # Until when it counts; see Access.
+    epoch: object = None
 
 
 class CallRouter:
@@ -65,6 +67,7 @@ class CallRouter:
         """Takes the methods of a server."""
         self._methods = methods
         self._options = options
+        self._access = options.access
         self._loop = owner.loop
         self.run = owner.run
         self.cancel = owner.loop.cancel
@@ -119,7 +122,12 @@ class CallRouter:
         if call is None:
             if stream.is_closed:
                 return  # it was opened and reset at once
-            route = stream.head.meaning or self._route(stream.head)
+            route = stream.head.meaning
+            if route is None or (
+                self._access is not None
+                and route.epoch is not self._access.epoch
+            ):
+                route = self._route(stream.head)
             if route.refusal is not None:
                 peer.connection.send_end(stream, route.refusal)
                 return
@@ -138,22 +146,41 @@ class CallRouter:
 
     def _route(self, head: header_block.Head) -> _Route:
         """Returns where calls with a head go, which the head remembers."""
+        # Before the answer, which may be another one at any time.
+        epoch = self._access.epoch if self._access is not None else None
         fields = request_head.read(head)
-        unary = self._methods.unary.get(fields.path)
-        stream = self._methods.stream.get(fields.path)
         refusal = None
         if fields.http_status != 200:
             refusal = response_blocks.http_status(fields.http_status)
-        elif fields.error is not None:
-            refusal = response_blocks.failure(fields.error)
-        elif unary is None and stream is None:
-            refusal = response_blocks.failure(
-                errors.UnimplementedError(
-                    f"method must be one of this server; got {fields.path}"
-                )
-            )
-        head.meaning = route = _Route(fields, refusal, unary, stream)
+        elif (error := self._error(fields)) is not None:
+            refusal = response_blocks.failure(error)
+        head.meaning = route = _Route(
+            fields,
+            refusal,
+            self._methods.unary.get(fields.path),
+            self._methods.stream.get(fields.path),
+            epoch,
+        )
         return route
+
+    def _error(
+        self, fields: request_head.RequestHead
+    ) -> errors.ServingError | None:
+        """Returns why calls with a head do not begin, if they do not."""
+        if fields.error is not None:
+            return fields.error
+        if self._access is not None:
+            refusal = self._access.refusal(fields.path, fields.metadata)
+            if refusal is not None:
+                return refusal
+        if (
+            fields.path in self._methods.unary
+            or fields.path in self._methods.stream
+        ):
+            return None
+        return errors.UnimplementedError(
+            f"method must be one of this server; got {fields.path}"
+        )
 
     def _open(
         self,

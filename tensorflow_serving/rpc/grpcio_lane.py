@@ -30,6 +30,7 @@ from absl import logging
 from google.protobuf import message
 from typing_extensions import override
 
+from tensorflow_serving.rpc import access as access_lib
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import gate as gate_lib
 from tensorflow_serving.rpc import lane, listener, response_blocks, status
@@ -71,7 +72,9 @@ class GrpcioLane(lane.Lane):
         self._server = grpc.server(
             self._stream_threads, options=_grpc_options(options)
         )
-        self._server.add_generic_rpc_handlers([_Handler(self._handlers())])
+        self._server.add_generic_rpc_handlers(
+            [_Handler(self._handlers(), options.access)]
+        )
         # Calls without an end. Changed by any thread, with single operations,
         # which are atomic.
         self._active: set[_GrpcioCall | _GrpcioStreamCall] = set()
@@ -238,18 +241,39 @@ class GrpcioLane(lane.Lane):
 
 
 class _Handler(grpc.GenericRpcHandler):
-    """Finds the handler of a method."""
+    """Finds the handler of a method, for those who may call."""
 
     def __init__(
-        self, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+        self,
+        handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]",
+        access: access_lib.Access | None,
     ) -> None:
         self._handlers = handlers
+        self._access = access
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Returns None for a method that is not of this lane."""
-        return self._handlers.get(handler_call_details.method)
+        method = handler_call_details.method
+        if self._access is not None:
+            error = self._access.refusal(
+                method, tuple(handler_call_details.invocation_metadata)
+            )
+            if error is not None:
+                return grpc.stream_stream_rpc_method_handler(
+                    functools.partial(_refuse, error)
+                )
+        return self._handlers.get(method)
+
+
+def _refuse(
+    error: errors.ServingError,
+    requests: Iterator[bytes],
+    context: grpc.ServicerContext,
+) -> Iterator[bytes]:
+    context.abort(status.to_grpc(error), errors.short_text(error))
+    return requests  # never reached: abort() raises
 
 
 class _Ending(call_lib.AnyCall):

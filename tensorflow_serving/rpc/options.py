@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+from tensorflow_serving.rpc import access as access_lib
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.util import errors
 
@@ -56,6 +57,8 @@ class Options:
     max_request_bytes: int = 4 << 20
     # None: no encryption.
     tls: TlsOptions | None = None
+    # None: everybody may call.
+    access: access_lib.Access | None = None
     # Whether health is SERVING once calls are answered; if not, it is up to
     # whoever calls Server.health.
     starts_serving: bool = True
