@@ -23,7 +23,7 @@ import logging as python_logging
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import uvicorn
@@ -76,7 +76,7 @@ class HttpServer:
           UnavailableError: The address cannot be taken.
         """
         self._options = options
-        self._app = _Application(handler, error_response, options.limits)
+        self._app = _Application(handler, error_response, options)
         try:
             self._listener = listener.Listener(
                 address, reuse_port=options.reuse_port
@@ -202,11 +202,12 @@ class _Application:
         self,
         handler: Handler,
         error_response: ErrorResponse,
-        limits: options_lib.Limits,
+        options: options_lib.Options,
     ) -> None:
         self._handler = handler
         self._error_response = error_response
-        self._limits = limits
+        self._limits = options.limits
+        self._admit = options.admit
         self.is_draining = False
         # Both count the requests that are not answered yet.
         self._num_requests = 0
@@ -216,21 +217,37 @@ class _Application:
         """Answers a request."""
         own = scope["extensions"][connection.EXTENSION]
         own.running = asyncio.current_task()
-        self._num_requests += 1
         body = _Body()
         try:
-            response = await self._answer(scope, receive, body)
-            if response is not None:
-                await self._send(scope, send, response, body)
+            request = _request_without_body(scope)
+            refusal = self._refusal(request)
+            if refusal is not None:
+                await self._send(scope, send, refusal, body)
+                return
+            self._num_requests += 1
+            try:
+                response = await self._answer(request, receive, body)
+                if response is not None:
+                    await self._send(scope, send, response, body)
+            finally:
+                self._num_requests -= 1
+                self._num_body_bytes -= body.num_bytes
         except asyncio.CancelledError:
             pass  # the client has left
         finally:
-            self._num_requests -= 1
-            self._num_body_bytes -= body.num_bytes
             own.running = None
 
+    def _refusal(self, request: messages.Request) -> messages.Response | None:
+        """Returns the response to a request that is not admitted."""
+        if self._admit is not None:
+            try:
+                self._admit(request)
+            except errors.ServingError as error:
+                return self._error_response(error)
+        return None
+
     async def _answer(
-        self, scope: Any, receive: Any, body: "_Body"
+        self, request: messages.Request, receive: Any, body: "_Body"
     ) -> messages.Response | None:
         """Returns the response; None if the client has left."""
         try:
@@ -240,16 +257,13 @@ class _Application:
                     f"Too many concurrent requests (limit {max_requests}); try "
                     "again later"
                 )
-            headers = {
-                name.decode("latin1"): value.decode("latin1")
-                for name, value in scope["headers"]
-            }
-            if not await self._read(headers, receive, body):
+            if not await self._read(request.headers, receive, body):
                 return None
+            headers = request.headers
             return await self._handler(
                 messages.Request(
-                    scope["method"],
-                    scope["raw_path"].decode("ascii"),
+                    request.method,
+                    request.path,
                     headers,
                     self._plain(headers, body),
                 )
@@ -263,7 +277,7 @@ class _Application:
             )
 
     async def _read(
-        self, headers: dict[str, str], receive: Any, body: "_Body"
+        self, headers: Mapping[str, str], receive: Any, body: "_Body"
     ) -> bool:
         """Reads a body; returns whether all of it came."""
         announced = headers.get("content-length", "")
@@ -291,7 +305,7 @@ class _Application:
                 "them; try again later"
             )
 
-    def _plain(self, headers: dict[str, str], body: "_Body") -> bytes:
+    def _plain(self, headers: Mapping[str, str], body: "_Body") -> bytes:
         """Returns a body without its compression."""
         if "gzip" not in headers.get("content-encoding", "").lower():
             return body.data()
@@ -366,6 +380,18 @@ class _Body:
 
     def data(self) -> bytes:
         return b"".join(self._parts)
+
+
+def _request_without_body(scope: Any) -> messages.Request:
+    return messages.Request(
+        scope["method"],
+        scope["raw_path"].decode("latin1"),
+        {
+            name.decode("latin1"): value.decode("latin1")
+            for name, value in scope["headers"]
+        },
+        b"",
+    )
 
 
 def _accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:

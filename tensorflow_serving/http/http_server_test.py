@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import requests
 from absl.testing import absltest, parameterized
@@ -72,13 +72,18 @@ class HttpServerTest(parameterized.TestCase):
     def _start(
         self,
         tls: ssl.SSLContext | None = None,
+        admit: Callable[[messages.Request], None] | None = None,
         **limits: float,
     ) -> http_server.HttpServer:
         server = http_server.HttpServer(
             "localhost:0",
             self.handler.answer,
             _error_response,
-            options.Options(options.Limits(**limits), tls),  # type: ignore[arg-type]
+            options.Options(
+                options.Limits(**limits),  # type: ignore[arg-type]
+                tls,
+                admit=admit,
+            ),
         )
         server.start()
         self.enter_context(server)
@@ -240,6 +245,44 @@ class HttpServerTest(parameterized.TestCase):
         found = requests.get(self._url(server))
         self.assertEqual(found.status_code, 429)
         self.assertIn("limit 1", found.text)
+        self.handler.release()
+        self.assertIn(b" 200 ", waiting.recv(1 << 16))
+
+    def test_request_that_is_not_admitted_is_refused_unread(self) -> None:
+        """It takes none of the places for requests, and no handler sees it."""
+        seen: list[messages.Request] = []
+
+        def admit(request: messages.Request) -> None:
+            seen.append(request)
+            if request.headers.get("x-word") != "sesame":
+                raise errors.UnauthenticatedError("who are you?")
+
+        server = self._start(admit=admit, max_concurrent_requests=1)
+        sock = self._connect(server)
+        # Neither the body nor its announced size is looked at.
+        sock.sendall(b"POST /x HTTP/1.1\r\ncontent-length: 9000000000\r\n\r\n")
+        self.assertRegex(self._closes(sock), rb"^HTTP/1.1 401 ")
+        self.assertEqual(self.handler.requests, [])
+        self.assertEqual((seen[0].method, seen[0].path), ("POST", "/x"))
+        self.assertEqual(seen[0].body, b"")
+        found = requests.post(
+            self._url(server), b"1", headers={"X-Word": "sesame"}
+        )
+        self.assertEqual((found.status_code, found.text), (200, "1"))
+
+    def test_refused_requests_take_no_place(self) -> None:
+        """Those who wait for an answer are not in their way."""
+
+        def admit(request: messages.Request) -> None:
+            if request.path == "/refused":
+                raise errors.UnauthenticatedError("who are you?")
+
+        server = self._start(admit=admit, max_concurrent_requests=1)
+        waiting = self._connect(server)
+        waiting.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertTrue(self.handler.has_begun.wait(_LONG))
+        found = requests.get(self._url(server, "/refused"))
+        self.assertEqual(found.status_code, 401)
         self.handler.release()
         self.assertIn(b" 200 ", waiting.recv(1 << 16))
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import ssl
+from collections.abc import Callable
 
+from tensorflow_serving.http import messages
 from tensorflow_serving.util import errors
 
 
@@ -61,3 +63,7 @@ class Options:
     tls: ssl.SSLContext | None = None
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
+    # Gets each request without its body before anything is done for it, and
+    # raises the ServingError with which it is refused, if it is. None: all are
+    # admitted.
+    admit: Callable[[messages.Request], None] | None = None
