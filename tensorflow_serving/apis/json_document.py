@@ -9,7 +9,9 @@ The format: https://www.tensorflow.org/tfx/serving/api_rest.
 
 import base64
 import binascii
+import codecs
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -23,6 +25,9 @@ B64: Final = "b64"
 
 # Tokens that only Python's parser knows.
 _NOT_JSON: Final = (b"NaN", b"Infinity")
+# Larger whole numbers are doubles.
+_MIN_WHOLE: Final = -(1 << 63)
+_MAX_WHOLE: Final = (1 << 64) - 1
 _KINDS: Final = {
     type(None): "null",
     bool: "a bool",
@@ -47,6 +52,7 @@ def parse(body: bytes) -> Document:
         raise errors.InvalidArgumentError(
             "JSON Parse error: The document is empty"
         )
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -106,12 +112,32 @@ def _is_b64(value: dict[str, Any]) -> bool:
 
 
 def _parse_more(body: bytes, error: orjson.JSONDecodeError) -> Any:
-    """Parses a text with numbers that are not JSON, as Python does."""
+    """Parses a text with numbers that are not JSON, as Python does.
+
+    All else is as in a text without them.
+    """
     if any(token in body for token in _NOT_JSON):
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
+            document = json.loads(
+                body.decode(), parse_float=_decimal, parse_int=_whole
+            )
+            if b"\\u" in body:
+                orjson.dumps(document)  # refuses half of a surrogate pair
+            return document
+        except (ValueError, TypeError, OverflowError, RecursionError):
             pass
     raise errors.InvalidArgumentError(
         f"JSON Parse error: {error.msg} at offset: {error.pos}"
     ) from None
+
+
+def _decimal(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError("beyond a double")
+    return value
+
+
+def _whole(digits: str) -> int | float:
+    value = int(digits)
+    return value if _MIN_WHOLE <= value <= _MAX_WHOLE else float(value)

@@ -1,5 +1,6 @@
 """Tests for json_document."""
 
+import codecs
 import json
 from typing import Any
 
@@ -26,11 +27,56 @@ class JsonDocumentTest(parameterized.TestCase):
         found = json_document.parse(b'{"a": [NaN, Infinity, -Infinity, 1]}')
         self.assertEqual(str(found["a"]), "[nan, inf, -inf, 1]")
 
+    def test_byte_order_mark_is_skipped(self) -> None:
+        """Some editors and shells put one before what they send."""
+        self.assertEqual(
+            json_document.parse(codecs.BOM_UTF8 + b'{"a": 1}'), {"a": 1}
+        )
+
+    @parameterized.parameters(
+        b"18446744073709551615",
+        b"18446744073709551616",
+        b"-9223372036854775808",
+        b"-9223372036854775809",
+        b"-0",
+        b"0.1",
+        b"1e308",
+        b'"\\ud83d\\ude00"',
+    )
+    def test_value_is_the_same_beside_such_numbers(self, value: bytes) -> None:
+        """A body with NaN is read by another parser, to the same values."""
+        self.assertEqual(
+            repr(json_document.parse(b'{"a": %b, "b": NaN}' % value)["a"]),
+            repr(json_document.parse(b'{"a": %b}' % value)["a"]),
+        )
+
+    @parameterized.parameters(
+        b"1e400",
+        b"-1e400",
+        b"1" * 400,
+        b"1" * 5000,
+        b'"\\ud800"',
+        b'"\xff"',
+        b'"\xed\xa0\x80"',
+        b'"\n"',
+        b"01",
+        b"Inf",
+    )
+    def test_value_is_refused_beside_such_numbers_as_well(
+        self, value: bytes
+    ) -> None:
+        """A body with NaN may have no other value than a body without."""
+        for body in (b'{"a": %b}', b'{"a": %b, "b": NaN}'):
+            with self.assertRaisesRegex(
+                errors.InvalidArgumentError, "JSON Parse error"
+            ):
+                json_document.parse(body % value)
+
     @parameterized.named_parameters(
         ("empty", b"", "The document is empty"),
         ("half", b'{"a": 1', "JSON Parse error: .* at offset: 7"),
         ("trailing_text", b"{} x", "JSON Parse error"),
-        ("byte_order_mark", b"\xef\xbb\xbf{}", "JSON Parse error"),
+        ("space", b" ", "JSON Parse error"),
         ("not_utf8", b'{"a": "\xff"}', "JSON Parse error"),
         ("lone_surrogate", b'{"a": "\\ud800"}', "JSON Parse error"),
         ("deep", b"[" * 100_000, "JSON Parse error"),

@@ -114,14 +114,28 @@ class HttpRestApiHandler:
     async def answer(self, request: messages.Request) -> messages.Response:
         """Returns the response to a request, also if that is an error."""
         try:
-            response = await self._answer(request)
+            return self._readable(await self._answer(request))
         except errors.ServingError as error:
-            response = error_response(error)
-        if self._options.enables_cors:
-            return dataclasses.replace(
-                response, headers={**response.headers, **_CORS_HEADERS}
+            return self.error_response(error)
+
+    def error_response(self, error: errors.ServingError) -> messages.Response:
+        """Returns the response that tells of an error."""
+        status = messages.status(error)
+        return self._readable(
+            messages.Response(
+                status,
+                json_responses.error(errors.short_text(error)),
+                headers=_RETRY_AFTER if status in _RETRYABLE else {},
             )
-        return response
+        )
+
+    def _readable(self, response: messages.Response) -> messages.Response:
+        """Lets pages from other servers read a response, if they may."""
+        if not self._options.enables_cors:
+            return response
+        return dataclasses.replace(
+            response, headers={**response.headers, **_CORS_HEADERS}
+        )
 
     async def _answer(self, request: messages.Request) -> messages.Response:
         method, path = request.method, request.path
@@ -257,16 +271,6 @@ class _Call:
     spec: model_pb2.ModelSpec
     document: json_document.Document
     caller: rest_caller.RestCaller
-
-
-def error_response(error: errors.ServingError) -> messages.Response:
-    """Returns the response that tells of an error."""
-    status = messages.status(error)
-    return messages.Response(
-        status,
-        json_responses.error(errors.short_text(error)),
-        headers=_RETRY_AFTER if status in _RETRYABLE else {},
-    )
 
 
 def _preflight(request: messages.Request) -> messages.Response:

@@ -226,8 +226,12 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         self.handler = http_rest_api_handler.HttpRestApiHandler(
             self.core, http_rest_api_handler.Options(enables_cors=True)
         )
-        for path in ("/v1/models/half", "/v1/models/no"):
-            response = self._answer("GET", path)
+        for response in (
+            self._answer("GET", "/v1/models/half"),
+            self._answer("GET", "/v1/models/no"),
+            # The server of HTTP asks for it before a request is whole.
+            self.handler.error_response(messages.BodyTooLargeError("")),
+        ):
             self.assertEqual(
                 response.headers["access-control-allow-origin"], "*"
             )

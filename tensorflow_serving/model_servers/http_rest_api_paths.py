@@ -19,12 +19,16 @@ METHODS: Final = ("classify", "predict", "regress")
 STATUS: Final = "status"
 METADATA: Final = "metadata"
 
-_MODEL: Final = (
-    r"/v1/models/(?P<name>[^/:]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_MODELS: Final = "/v1/models"
+_NAME: Final = r"/(?P<name>[^/:]+)"
+_VERSION: Final = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST: Final = re.compile(
+    rf"(?i:{_MODELS}{_NAME}{_VERSION}):(?P<method>\w+)", re.ASCII
 )
-_POST: Final = re.compile(rf"(?i:{_MODEL}):(?P<method>\w+)", re.ASCII)
-_GET: Final = re.compile(rf"(?i:{_MODEL}(?:/(?P<method>metadata))?)", re.ASCII)
+_GET: Final = re.compile(
+    rf"(?i:{_MODELS}(?:{_NAME})?{_VERSION}(?:/(?P<method>metadata))?)",
+    re.ASCII,
+)
 _MAX_INT64: Final = (1 << 63) - 1
 _MAX_DIGITS: Final = len(str(_MAX_INT64))
 
@@ -63,12 +67,14 @@ def parse(http_method: str, path: str) -> Target:
 
 
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
+    if not match["name"]:
+        raise errors.InvalidArgumentError("Missing model name in request.")
     spec = model_pb2.ModelSpec(name=_decoded(match["name"]))
     if match["version"]:
         digits = match["version"].lstrip("0") or "0"
         if len(digits) > _MAX_DIGITS or int(digits) > _MAX_INT64:
             raise errors.InvalidArgumentError(
-                f"Failed to convert version: {match['version']} to numeric"
+                f"Failed to convert version: {match['version']} to numeric."
             )
         spec.version.value = int(digits)
     elif match["label"]:

@@ -90,6 +90,18 @@ class HttpRestApiPathsTest(parameterized.TestCase):
         )
         self.assertEqual(target.spec.version.value, 1)
 
+    @parameterized.parameters(
+        "/V1/models",
+        "/v1/models/versions/1",
+        "/v1/models/labels/a/metadata",
+    )
+    def test_model_must_be_named(self, path: str) -> None:
+        """A version of no model is not malformed, as in the original."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^Missing model name in request.$"
+        ):
+            http_rest_api_paths.parse("GET", path)
+
     def test_name_must_be_utf8(self) -> None:
         """No model has a name that is no text."""
         with self.assertRaisesRegex(

@@ -92,7 +92,7 @@ class RestServer:
         self._server = http_server.HttpServer(
             options.address,
             self._handler.answer,
-            http_rest_api_handler.error_response,
+            self._handler.error_response,
             http_options.Options(options.limits, tls, options.reuse_port),
         )
 
