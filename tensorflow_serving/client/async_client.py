@@ -42,6 +42,7 @@ class AsyncClient:
                 options.server, options.tls.credentials(), arguments
             )
         self._deadline_seconds = options.deadline_seconds
+        self._metadata = options.metadata
 
     async def __aenter__(self) -> Self:
         """Returns itself."""
@@ -125,7 +126,9 @@ class AsyncClient:
         )
         try:
             response = await method(
-                call.request, timeout=deadline_seconds or None
+                call.request,
+                timeout=deadline_seconds or None,
+                metadata=self._metadata,
             )
         except grpc.aio.AioRpcError as error:
             raise errors.from_code(

@@ -34,6 +34,8 @@ class CannedServer:
         self.answers: list[Answer] = []
         # The calls that came: messages of the classes of their methods.
         self.requests: list[Any] = []
+        # The metadata of these calls, by key.
+        self.metadata: list[dict[str, str | bytes]] = []
         # Is set once a call has come.
         self.requested = threading.Event()
         self._threads = concurrent.futures.ThreadPoolExecutor(2)
@@ -77,6 +79,7 @@ class CannedServer:
 
     def _answer(self, request: Any, context: grpc.ServicerContext) -> bytes:
         self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         answer = self.answers.pop(0)
         self.requested.set()
         if isinstance(answer, threading.Event):

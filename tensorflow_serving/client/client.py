@@ -46,6 +46,7 @@ class Client:
                 options.server, options.tls.credentials(), arguments
             )
         self._deadline_seconds = options.deadline_seconds
+        self._metadata = options.metadata
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -142,7 +143,11 @@ class Client:
             self._channel.unary_unary(call.path)
         )
         try:
-            response = method(call.request, timeout=deadline_seconds or None)
+            response = method(
+                call.request,
+                timeout=deadline_seconds or None,
+                metadata=self._metadata,
+            )
         except grpc.RpcError as error:
             raise errors.from_code(
                 error.code().value[0], error.details() or ""

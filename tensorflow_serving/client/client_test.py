@@ -1,6 +1,7 @@
 """Tests for client and async_client, which must do the same."""
 
 import asyncio
+import dataclasses
 import sys
 import threading
 from collections.abc import Callable
@@ -113,6 +114,17 @@ class ClientTest(parameterized.TestCase):
         )
         self.assertEqual(prediction.model, _MODEL.spec())
         np.testing.assert_array_equal(prediction.outputs["y"], [2.5, 3.0])
+
+    def test_key_is_sent_with_each_call(self) -> None:
+        """A client without one sends none."""
+        self._call(_prediction(), "predict", _MODEL, {})
+        self._options = dataclasses.replace(self._options, api_key="a.B-3==")
+        self._call(_prediction(), "predict", _MODEL, {})
+        self._call(_metadata(), "metadata", _MODEL)
+        self.assertEqual(
+            [each.get("authorization") for each in self._server.metadata],
+            [None, "Bearer a.B-3==", "Bearer a.B-3=="],
+        )
 
     def test_classify_returns_classes_of_each_example(self) -> None:
         """Features go as examples, shared ones as the context."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import api_key_file, errors
 
 # gRPC makes at most this many attempts, whatever it is asked for.
 _MAX_ATTEMPTS: Final = 5
@@ -66,6 +66,9 @@ class Options:
     # After how long without news a ping shows whether the server is there. 0:
     # never. TensorFlow's own servers end connections with over one in 300 s.
     keepalive_seconds: float = 0.0
+    # The key that the server asks for; empty if it asks for none. Without tls
+    # it goes over the network in clear.
+    api_key: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -89,6 +92,16 @@ class Options:
                 raise errors.InvalidArgumentError(
                     f"{name} must be at least 0; got {getattr(self, name)}"
                 )
+
+        if self.api_key:
+            api_key_file.require_key(self.api_key, "api_key")
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Is sent with each call."""
+        if not self.api_key:
+            return ()
+        return (("authorization", f"Bearer {self.api_key}"),)
 
     def channel_arguments(self) -> list[tuple[str, str | int]]:
         """Returns what a gRPC channel takes as its options."""

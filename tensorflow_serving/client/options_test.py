@@ -32,6 +32,17 @@ class OptionsTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             options.Options(**{"server": "localhost:1", **values})
 
+    def test_api_key_is_never_shown(self) -> None:
+        """Neither an error nor the options quote it."""
+        self.assertNotIn(
+            "secret", str(options.Options("localhost:1", api_key="secret"))
+        )
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError,
+            "^api_key must be letters.*; got something else$",
+        ):
+            options.Options("localhost:1", api_key="secret word")
+
     def test_key_without_certificate_is_invalid(self) -> None:
         """A client proves itself with both or not at all."""
         with self.assertRaisesRegex(

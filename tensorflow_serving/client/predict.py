@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tensorflow_serving.client import calls, client, json_inputs, options
-from tensorflow_serving.util import errors, program
+from tensorflow_serving.util import api_key_file, errors, program
 
 # TensorFlow keeps the operation that initialises a model as a signature.
 _INTERNAL_PREFIX = "__saved_model_"
@@ -46,6 +46,12 @@ _PRIVATE_KEY_FILE = flags.DEFINE_string(
 _CERTIFICATE_CHAIN_FILE = flags.DEFINE_string(
     "certificate_chain_file", "", "Certificate of this client in PEM."
 )
+_API_KEY_FILE = flags.DEFINE_string(
+    "api_key_file",
+    "",
+    "File with the key that the server asks for, as the first of its lines; "
+    "one on the command line could be seen by all.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -78,12 +84,14 @@ def _options() -> options.Options:
         _PRIVATE_KEY_FILE.value,
         _CERTIFICATE_CHAIN_FILE.value,
     )
+    path = _API_KEY_FILE.value
     return options.Options(
         _SERVER.value,
         tls=options.TlsOptions(*files)
         if _USE_TLS.value or any(files)
         else None,
         deadline_seconds=_DEADLINE_SECONDS.value,
+        api_key=api_key_file.read(path, _API_KEY_FILE.name)[0] if path else "",
     )
 
 

@@ -60,6 +60,17 @@ class PredictTest(parameterized.TestCase):
             np.array([1, 2], np.float32),
         )
 
+    def test_key_comes_from_a_file(self) -> None:
+        """The first key in the file is sent, with both calls."""
+        path = self.create_tempfile(content="# mine\nabc\ndef\n").full_path
+        self._server.answers = [_metadata(), predict_pb2.PredictResponse()]
+        program = _run(
+            *self._flags, '--json={"x": 1}', f"--api_key_file={path}"
+        )
+        self.assertEqual(program.stderr, "")
+        for metadata in self._server.metadata:
+            self.assertEqual(metadata["authorization"], "Bearer abc")
+
     def test_failure_is_one_line(self) -> None:
         """It has the text of the server."""
         self._server.answers = [grpc.StatusCode.NOT_FOUND]

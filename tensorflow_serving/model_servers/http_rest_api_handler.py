@@ -46,9 +46,17 @@ _CORS_HEADERS: Final = {
     "access-control-allow-methods": "POST, GET",
     "access-control-allow-headers": "Content-Type",
 }
+_CORS_HEADERS_WITH_KEYS: Final = {
+    **_CORS_HEADERS,
+    "access-control-allow-headers": "Content-Type, Authorization",
+}
 _ORIGIN: Final = re.compile(r"https?://")
 _RETRY_AFTER: Final = {"retry-after": "1"}
-_RETRYABLE: Final = {429, 503}
+_HEADERS_OF_ERRORS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"www-authenticate": "Bearer"},
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
+}
 _SIGNATURE_DEF: Final = "signature_def"
 _REST: Final = "REST"
 
@@ -65,6 +73,8 @@ class Options:
     timeout_seconds: float = 30.0
     # Whether pages from other servers may call this one.
     enables_cors: bool = False
+    # Whether callers need keys, which such pages must be able to send.
+    asks_for_keys: bool = False
 
 
 class HttpRestApiHandler:
@@ -125,7 +135,7 @@ class HttpRestApiHandler:
             messages.Response(
                 status,
                 json_responses.error(errors.short_text(error)),
-                headers=_RETRY_AFTER if status in _RETRYABLE else {},
+                headers=_HEADERS_OF_ERRORS.get(status, {}),
             )
         )
 
@@ -133,8 +143,13 @@ class HttpRestApiHandler:
         """Lets pages from other servers read a response, if they may."""
         if not self._options.enables_cors:
             return response
+        headers = (
+            _CORS_HEADERS_WITH_KEYS
+            if self._options.asks_for_keys
+            else _CORS_HEADERS
+        )
         return dataclasses.replace(
-            response, headers={**response.headers, **_CORS_HEADERS}
+            response, headers={**response.headers, **headers}
         )
 
     async def _answer(self, request: messages.Request) -> messages.Response:

@@ -278,6 +278,11 @@ CHECK = flags.DEFINE_flag(
 )
 
 
+def has_port() -> bool:
+    """Returns whether gRPC has a port, beside the UNIX socket or without."""
+    return PORT.value > 0 or not GRPC_SOCKET_PATH.value or NUM_WORKERS.value > 1
+
+
 def _are_parameters_used(values: Mapping[str, Any]) -> bool:
     return values["enable_batching"] or not values["batching_parameters_file"]
 

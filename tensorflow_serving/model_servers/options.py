@@ -14,6 +14,7 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.config import model_server_config_pb2, ssl_config_pb2
 from tensorflow_serving.core import basic_manager
 from tensorflow_serving.model_servers import (
+    access_flags,
     model_batching,
     model_configs,
     model_server_flags,
@@ -124,6 +125,7 @@ def server_options() -> server.Options:
         max_request_bytes=model_server_flags.GRPC_MAX_MESSAGE_BYTES.value,
         max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
         channel_arguments=_channel_arguments(),
+        api_key_file=access_flags.api_key_file(),
         ssl=_ssl_config(),
         shutdown=server_flags.shutdown(),
         can_be_profiled=model_server_flags.ENABLE_PROFILER.value,
@@ -346,10 +348,9 @@ def _channel_arguments() -> str:
 
 def _addresses() -> tuple[str, ...]:
     addresses = []
-    port = model_server_flags.PORT.value
     path = model_server_flags.GRPC_SOCKET_PATH.value
-    if port or not path or model_server_flags.NUM_WORKERS.value > 1:
-        addresses.append(server_flags.address(port))
+    if model_server_flags.has_port():
+        addresses.append(server_flags.address(model_server_flags.PORT.value))
     if path:
         addresses.append(f"unix:{path}")
     return tuple(addresses)

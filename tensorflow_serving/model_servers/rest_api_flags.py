@@ -13,6 +13,7 @@ from absl import flags
 from tensorflow_serving.config import monitoring_config_pb2, ssl_config_pb2
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
+    access_flags,
     http_rest_api_handler,
     model_server_flags,
     rest_server,
@@ -48,7 +49,7 @@ _MAX_BODY_BYTES = flags.DEFINE_integer(
     "decompressed. All bodies together may have eight times as many.",
     lower_bound=1,
 )
-_SSL_CONFIG_FILE = flags.DEFINE_string(
+SSL_CONFIG_FILE = flags.DEFINE_string(
     "rest_api_ssl_config_file",
     "",
     "File with an SSLConfig in text format, which holds the PEM texts "
@@ -77,13 +78,14 @@ def options() -> rest_server.Options | None:
         return None
     max_body_bytes = _MAX_BODY_BYTES.value
     ssl = None
-    if _SSL_CONFIG_FILE.value:
-        ssl = text_files.read(_SSL_CONFIG_FILE, ssl_config_pb2.SSLConfig())
+    if SSL_CONFIG_FILE.value:
+        ssl = text_files.read(SSL_CONFIG_FILE, ssl_config_pb2.SSLConfig())
     return rest_server.Options(
         server_flags.address(PORT.value),
         http_rest_api_handler.Options(
             timeout_seconds=_TIMEOUT_IN_MS.value / _MILLISECONDS,
             enables_cors=_ENABLE_CORS_SUPPORT.value,
+            asks_for_keys=bool(access_flags.API_KEY_FILE.value),
         ),
         http_options.Limits(
             max_body_bytes=max_body_bytes,

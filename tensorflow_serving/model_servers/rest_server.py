@@ -16,6 +16,7 @@ from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.http import http_server, messages
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
+    api_keys,
     http_rest_api_handler,
     monitoring,
     prometheus_metrics,
@@ -60,6 +61,7 @@ class RestServer:
         *,
         watched: monitoring.Monitoring,
         served: served_models.ServedModels | None = None,
+        keys: api_keys.ApiKeys | None = None,
     ) -> None:
         """Takes an address; requests are answered from start() on.
 
@@ -69,6 +71,7 @@ class RestServer:
           other: The server that stop() stops as well.
           watched: The metrics, and the listeners of calls.
           served: The models of all processes; None if this one is alone.
+          keys: Callers must have one of them; None if they need none.
 
         Raises:
           UnavailableError: The address cannot be taken.
@@ -93,7 +96,12 @@ class RestServer:
             options.address,
             self._handler.answer,
             self._handler.error_response,
-            http_options.Options(options.limits, tls, options.reuse_port),
+            http_options.Options(
+                options.limits,
+                tls,
+                options.reuse_port,
+                keys.admit if keys is not None else None,
+            ),
         )
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
+    api_keys,
     model_health,
     model_service,
     monitoring,
@@ -39,6 +40,8 @@ class Options:
     max_concurrent_calls: int = 0
     # See rpc.channel_arguments.
     channel_arguments: str = ""
+    # The keys that callers must have; see api_keys. Empty: they need none.
+    api_key_file: str = ""
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
@@ -77,7 +80,8 @@ def serve(
 
     Raises:
       UnavailableError: An address cannot be taken.
-      InvalidArgumentError: An SSLConfig is not what it should be.
+      InvalidArgumentError: An SSLConfig, or the file with the keys, is not what
+        it should be.
     """
     termination.end_within(options.shutdown.max_seconds)
     models = core if served is None else served
@@ -85,14 +89,22 @@ def serve(
         tls = None
         if options.ssl is not None:
             tls = stack.enter_context(ssl_files.tls_options(options.ssl))
+        keys = None
+        if options.api_key_file:
+            keys = stack.enter_context(api_keys.ApiKeys(options.api_key_file))
         watched = monitoring.Monitoring(core, counts_calls=bool(options.rest))
         services = _services(core, models, options, watched)
-        server = stack.enter_context(_server(services, options, tls))
+        server = stack.enter_context(_server(services, options, tls, keys))
         stack.enter_context(model_health.ModelHealth(models, server.health))
         stoppable: shutdown_lib.Stoppable = server
         if options.rest is not None:
             rest = rest_server.RestServer(
-                core, options.rest, server, watched=watched, served=models
+                core,
+                options.rest,
+                server,
+                watched=watched,
+                served=models,
+                keys=keys,
             )
             stoppable = stack.enter_context(rest)
             rest.start()
@@ -105,12 +117,13 @@ def _server(
     services: Sequence[call.Service],
     options: Options,
     tls: options_lib.TlsOptions | None,
+    keys: api_keys.ApiKeys | None,
 ) -> server_lib.Server:
     try:
         return server_lib.Server(
             options.addresses,
             services,
-            _rpc_options(options, tls),
+            _rpc_options(options, tls, keys),
         )
     except errors.UnavailableError as error:
         raise errors.UnavailableError(
@@ -140,7 +153,9 @@ def _services(
 
 
 def _rpc_options(
-    options: Options, tls: options_lib.TlsOptions | None
+    options: Options,
+    tls: options_lib.TlsOptions | None,
+    keys: api_keys.ApiKeys | None,
 ) -> options_lib.Options:
     return channel_arguments.applied(
         options.channel_arguments,
@@ -149,6 +164,7 @@ def _rpc_options(
             max_concurrent_calls=options.max_concurrent_calls,
             max_request_bytes=options.max_request_bytes,
             tls=tls,
+            access=keys,
             starts_serving=False,
             reuse_port=options.reuse_port,
             heartbeat=options.heartbeat,

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from absl import flags
 
 from tensorflow_serving.model_servers import (
+    access_flags,
     check,
     flags_without_effect,
+    keys_in_clear,
     model_server_flags,
     rest_api_flags,
     server_version,
@@ -29,6 +31,7 @@ from tensorflow_serving.util import errors, program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
 flags.adopt_module_key_flags(rest_api_flags)
+flags.adopt_module_key_flags(access_flags)
 flags.adopt_module_key_flags(warm_up_flags)
 flags.adopt_module_key_flags(flags_without_effect)
 
@@ -46,6 +49,7 @@ def main(argv: Sequence[str]) -> int:
     this_worker = worker.Worker.from_environment()
     if this_worker is None:
         flags_without_effect.warn()
+        keys_in_clear.warn()
     if model_server_flags.CHECK.value:
         return check.run(model_server_flags.CHECK.value)
     termination = signals.Termination(ignores_the_next=this_worker is not None)

@@ -94,6 +94,7 @@ class ConfigSurfaceTest(parameterized.TestCase):
             content = _CONTENT.search(argument)
             if content is not None:
                 pathlib.Path(path).write_text(content[1])
+                os.chmod(path, 0o600)
                 argument = argument.replace(content[0], path)
             arguments.append(argument)
         code, line = self._run(["--check", *arguments])

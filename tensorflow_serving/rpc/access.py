@@ -16,8 +16,9 @@ class Access(Protocol):
     Thread-safe. Nothing blocks.
     """
 
-    # Another object once answers may be other ones.
-    epoch: object
+    @property
+    def epoch(self) -> object:
+        """Another object once answers may be other ones."""
 
     def refusal(
         self, path: str, metadata: call.Metadata

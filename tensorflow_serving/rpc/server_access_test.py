@@ -1,10 +1,8 @@
 """Tests for server: callers that may not call."""
 
 from absl.testing import absltest, parameterized
-from typing_extensions import override
 
 from tensorflow_serving.rpc import (
-    access,
     call,
     echo_service,
     grpcio_lane,
@@ -20,7 +18,7 @@ _OPEN = "/grpc.health.v1.Health/Check"
 _KEY = "x-key"
 
 
-class _Access(access.Access):
+class _Access:
     """Lets those call who know a word, and all who ask for health."""
 
     def __init__(self, word: str) -> None:
@@ -33,7 +31,6 @@ class _Access(access.Access):
         self.word = word
         self.epoch = word
 
-    @override
     def refusal(
         self, path: str, metadata: call.Metadata
     ) -> errors.ServingError | None:

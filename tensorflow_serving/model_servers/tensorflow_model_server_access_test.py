@@ -1,0 +1,187 @@
+"""Tests of the model server as a process, with and without API keys."""
+
+import os
+from typing import Any
+
+import grpc
+import numpy as np
+import requests
+from absl.testing import absltest, parameterized
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tensorflow_serving.client import calls, client, options
+from tensorflow_serving.test_util import (
+    held_port,
+    model_server_folder,
+    server_process,
+)
+from tensorflow_serving.util import errors
+
+_SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
+_X = np.array([1.0], np.float32)
+_PREDICT = "/v1/models/half:predict"
+_METADATA = [("authorization", "Bearer first")]
+
+
+class AccessTest(parameterized.TestCase):
+    """A server with a model, both ports and two keys."""
+
+    def setUp(self) -> None:
+        """Makes a folder with a version of a model, and with keys."""
+        super().setUp()
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.folder.write("half")
+        self.keys = os.path.join(self.folder.path, "keys")
+        self._write("first\nsecond\n")
+        self.port = self.enter_context(held_port.hold())
+
+    def _write(self, text: str) -> None:
+        with open(f"{self.keys}-tmp", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(f"{self.keys}-tmp", 0o600)
+        os.rename(f"{self.keys}-tmp", self.keys)
+
+    def _start(self, *flags: str) -> server_process.ServerProcess:
+        server = self.folder.start(
+            _SERVER,
+            f"--rest_api_port={self.port}",
+            "--host=localhost",
+            "--model_name=half",
+            f"--model_base_path={self.folder.base_path('half')}",
+            f"--api_key_file={self.keys}",
+            *flags,
+        )
+        self.enter_context(server)
+        server.wait_for_log("version: 1} is AVAILABLE")
+        return server
+
+    def _code(self, key: str) -> errors.StatusCode:
+        """Returns the code of a call of gRPC with a key."""
+        own_options = options.Options(self.folder.address, api_key=key)
+        with client.Client(own_options) as own:
+            try:
+                own.predict(calls.Model("half"), {"x": _X})
+            except errors.ServingError as error:
+                return error.code
+        return errors.StatusCode.OK
+
+    def _rest(self, key: str, **kwargs: Any) -> requests.Response:
+        return requests.post(
+            f"http://localhost:{self.port}{_PREDICT}",
+            json={"instances": [1.0]},
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            **kwargs,
+        )
+
+    @parameterized.parameters(
+        ("first", errors.StatusCode.OK, 200),
+        ("second", errors.StatusCode.OK, 200),
+        ("third", errors.StatusCode.UNAUTHENTICATED, 401),
+        ("", errors.StatusCode.UNAUTHENTICATED, 401),
+    )
+    def test_callers_of_both_ports_need_a_key(
+        self, key: str, code: errors.StatusCode, status: int
+    ) -> None:
+        """Without it, HTTP says which scheme is asked for."""
+        server = self._start("--rest_api_enable_cors_support")
+        self.assertEqual(self._code(key), code)
+        found = self._rest(key)
+        self.assertEqual(found.status_code, status)
+        self.assertEqual(
+            found.headers.get("www-authenticate"),
+            "Bearer" if status == 401 else None,
+        )
+        if status == 401:
+            self.assertEqual(
+                found.json(),
+                {
+                    "error": "authorization must be Bearer and an API key of "
+                    f"this server; got {'another key' if key else 'none'}"
+                },
+            )
+        self.assertEqual(
+            found.headers["access-control-allow-headers"],
+            "Content-Type, Authorization",
+        )
+        self.assertEqual(server.stop(), 0)
+        for word in ("first", "second", "third", "Bearer"):
+            self.assertNotIn(word, "".join(server.log_lines).split())
+
+    def test_large_body_without_a_key_gets_the_answer(self) -> None:
+        """A client that is not done with sending learns why, too."""
+        self._start()
+        found = requests.post(
+            f"http://localhost:{self.port}{_PREDICT}", data=bytes(50_000_000)
+        )
+        self.assertEqual(found.status_code, 401)
+
+    def test_health_is_open_and_all_else_is_closed(self) -> None:
+        """Nothing tells a stranger which methods and models there are."""
+        self._start()
+        url = f"http://localhost:{self.port}"
+        for path in ("/healthz", "/readyz", "/readyz/half"):
+            self.assertEqual(requests.get(url + path).status_code, 200)
+        for path in ("/metrics", "/v1/models", "/v1/models/half", "/no"):
+            self.assertEqual(requests.get(url + path).status_code, 401)
+            found = requests.get(
+                url + path, headers={"authorization": "Bearer first"}
+            )
+            self.assertEqual(found.status_code, 404 if path == "/no" else 200)
+        with grpc.insecure_channel(self.folder.address) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            response = health.Check(health_pb2.HealthCheckRequest())
+            self.assertEqual(response.status, response.SERVING)
+            reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+            request = reflection_pb2.ServerReflectionRequest(list_services="")
+            with self.assertRaises(grpc.RpcError) as raised:
+                next(reflection.ServerReflectionInfo(iter([request])))
+            error: Any = raised.exception
+            self.assertEqual(error.code(), grpc.StatusCode.UNAUTHENTICATED)
+            found = next(
+                reflection.ServerReflectionInfo(
+                    iter([request]), metadata=_METADATA
+                )
+            )
+            self.assertTrue(found.list_services_response.service)
+            unknown: Any = channel.unary_unary("/no.Such/Method")
+            for metadata, code in (
+                ([], grpc.StatusCode.UNAUTHENTICATED),
+                (_METADATA, grpc.StatusCode.UNIMPLEMENTED),
+            ):
+                with self.assertRaises(grpc.RpcError) as raised:
+                    unknown(b"", metadata=metadata)
+                error = raised.exception
+                self.assertEqual(error.code(), code)
+
+    @parameterized.parameters(1, 2)
+    def test_keys_change_without_a_restart(self, num_workers: int) -> None:
+        """A connection that is open needs the new key as well."""
+        server = self._start(f"--num_workers={num_workers}")
+        own_options = options.Options(self.folder.address, api_key="first")
+        with client.Client(own_options) as own:
+            own.metadata(calls.Model("half"))
+            num_lines = len(server.log_lines)
+            self._write("second\nthird\n")
+            for _ in range(num_workers):
+                num_lines = server.wait_for_log(
+                    "The API keys are other ones now", num_lines
+                )
+            with self.assertRaises(errors.UnauthenticatedError):
+                own.metadata(calls.Model("half"))
+        self.assertEqual(self._code("third"), errors.StatusCode.OK)
+        self.assertEqual(self._rest("first").status_code, 401)
+        self.assertEqual(self._rest("second").status_code, 200)
+
+    def test_file_that_goes_leaves_the_keys(self) -> None:
+        """A server does not open because somebody removed a file."""
+        server = self._start()
+        os.remove(self.keys)
+        server.wait_for_log("The API keys stay as they are: --api_key_file")
+        self.assertEqual(self._code("first"), errors.StatusCode.OK)
+        self.assertEqual(self._code(""), errors.StatusCode.UNAUTHENTICATED)
+
+
+if __name__ == "__main__":
+    absltest.main()
