@@ -161,7 +161,7 @@ class PreparedRun:
             elif index >= 0:
                 chosen.append(values[index])
             else:
-                chosen.append(np.asarray(arrays[index])[()])
+                chosen.append(np.asarray(arrays[index]))
         return chosen
 
 

@@ -112,7 +112,10 @@ class Session:
             arrays = [
                 self._to_array(name, value) for name, value in feeds.items()
             ]
-            values = run(pointer, arrays)
+            values = [
+                value if value is None or value.ndim else value[()]
+                for value in run(pointer, arrays)
+            ]
         return values[0] if isinstance(fetches, str) else values
 
     def make_callable(
@@ -277,7 +280,7 @@ class Callable:
         self._run = run
 
     def __call__(self, *feeds: npt.NDArray[Any]) -> list[Any]:
-        """Returns the fetches.
+        """Returns the fetches, as arrays.
 
         Args:
           *feeds: An array for each tensor that is fed, of its dtype. Shapes are

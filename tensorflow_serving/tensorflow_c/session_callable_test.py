@@ -161,11 +161,16 @@ class MakeCallableTest(parameterized.TestCase):
             # As lists: numpy compares texts without their last zero bytes.
             self.assertEqual([each.tolist() for each in outputs], expected)
 
-    def test_scalar_output_has_no_rows(self) -> None:
-        """It is a number of numpy, with a shape."""
-        for function in self.each_way(["same_scalar:0"], ["scalar:0"]):
-            (output,) = function(np.array(7, np.float32))
-            self.assertEqual((output, output.shape), (7, ()))
+    @parameterized.parameters(
+        ("scalar", np.array(7, np.float32)), ("text", np.array(b"a", object))
+    )
+    def test_output_without_dimensions_is_an_array(
+        self, name: str, value: npt.NDArray[Any]
+    ) -> None:
+        """Who runs a callable need not know how many dimensions there are."""
+        fetches, feeds = [f"same_{name}:0", f"{name}:0"], [f"{name}:0"]
+        for output in self.session.make_callable(fetches, feeds)(value):
+            np.testing.assert_array_equal(output, value, strict=True)
 
     def test_error_of_the_graph_keeps_its_code(self) -> None:
         """An error of the graph keeps its code, and one line of its text."""

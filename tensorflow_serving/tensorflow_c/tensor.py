@@ -150,7 +150,7 @@ class Converter:
           tensor: A tensor of this type. The caller must not use it again.
 
         Returns:
-          An array; a number of numpy for a tensor without dimensions.
+          An array, also for a tensor without dimensions.
         """
         axes = range(self._num_dimensions(tensor))
         shape = tuple([self._get_dimension(tensor, axis) for axis in axes])
@@ -160,7 +160,7 @@ class Converter:
             if size:  # otherwise it may have no memory to ask for
                 ctypes.memmove(_address(array), self._get_data(tensor), size)
             self._delete(tensor)
-            return array if shape else array[()]
+            return array
         memory = np.asarray(_Memory(self._functions, tensor, size))
         view = memory.view(self._dtype_of_values).reshape(shape)
         if self._functions.TF_TensorMaybeMove(tensor):
@@ -207,7 +207,7 @@ class TextConverter(Converter):
         return _parse(self._functions, message.SerializeToString())
 
     def take_array(self, tensor: int) -> Any:
-        """See Converter; bytes for a tensor without dimensions."""
+        """See Converter."""
         functions = self._functions
         array = np.empty(_shape(functions, tensor), object)
         get_data = functions.TF_StringGetDataPointer
@@ -218,7 +218,7 @@ class TextConverter(Converter):
             texts[index] = ctypes.string_at(get_data(text), get_size(text))
             text += _TEXT_BYTES
         functions.TF_DeleteTensor(tensor)
-        return array if array.ndim else array[()]
+        return array
 
 
 def converter(number: int) -> Converter:

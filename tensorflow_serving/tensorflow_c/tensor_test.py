@@ -123,10 +123,16 @@ class TextConverterTest(parameterized.TestCase):
             result.tolist(), array.tolist() if expected is None else expected
         )
 
-    def test_text_without_dimensions_is_bytes(self) -> None:
-        """A text without dimensions is bytes, as a number is a number."""
-        self.assertEqual(_there_and_back(7, np.array(b"a", object)), b"a")
-        self.assertEqual(_there_and_back(1, np.array(2, np.float32)), 2)
+    @parameterized.parameters(
+        (7, np.array(b"a", object)), (1, np.array(2, np.float32))
+    )
+    def test_value_without_dimensions_is_an_array(
+        self, number: int, array: npt.NDArray[Any]
+    ) -> None:
+        """A text is one as a number is."""
+        np.testing.assert_array_equal(
+            _there_and_back(number, array), array, strict=True
+        )
 
     @parameterized.parameters(1, None, 2.5, "\ud800")
     def test_what_is_not_a_text_is_invalid(self, value: object) -> None:
