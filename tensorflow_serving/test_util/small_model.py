@@ -15,6 +15,11 @@ Its signatures, on tensors x: float32 [n] and examples: string [n]:
     no_rows          predict: x -> y, and a constant total without a dimension
     types            predict: a tensor of any shape for each of TYPES, by its
                      name -> the same
+    type_<type>      predict: x of one of TYPES, of any shape -> y, the same
+    pair             predict: a float and b string, of any shapes -> the same
+    texts            predict: x string, of any shape -> text and text_bytes,
+                     the same
+    bytes            predict: x string, of any shape -> y_bytes, the same
 """
 
 import os
@@ -39,7 +44,7 @@ from tensorflow_serving.tensorflow_c.protos import (
 )
 from tensorflow_serving.test_util import graph_builder
 
-# The types of the signature "types".
+# The types of the signatures "types" and "type_<type>".
 TYPES: Final = (
     *("half", "bfloat16", "float", "double", "complex64", "complex128"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -91,6 +96,25 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
         {name: f"fed_{name}" for name in TYPES},
         {name: f"same_{name}" for name in TYPES},
     ),
+    **{
+        f"type_{name}": (
+            "predict",
+            {"x": f"fed_{name}"},
+            {"y": f"same_{name}"},
+        )
+        for name in TYPES
+    },
+    "pair": (
+        "predict",
+        {"a": "fed_float", "b": "fed_string"},
+        {"a": "same_float", "b": "same_string"},
+    ),
+    "texts": (
+        "predict",
+        {"x": "fed_string"},
+        {"text": "same_string", "text_bytes": "same_string"},
+    ),
+    "bytes": ("predict", {"x": "fed_string"}, {"y_bytes": "same_string"}),
 }
 
 
