@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batching_session
+from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.core import servable
 from tensorflow_serving.http import http_server
 from tensorflow_serving.http import options as http_options
@@ -37,7 +37,10 @@ _ANSWER = re.compile(r"(\d{3})(?: (.*))?")
 _ERROR = 400
 _LONG = 60.0
 _WITHOUT_BATCHING = model_batching.Options(
-    batch_threads.Options(session=batching_session.Options(never_merges=True))
+    batch_threads.Options(
+        batch_queue.QueueOptions(batch_timeout_micros=0, runs_tasks_alone=True),
+        session=batching_session.Options(never_merges=True),
+    )
 )
 # The models, and the versions that are served of each.
 _VERSIONS = {
