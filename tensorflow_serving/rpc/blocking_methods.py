@@ -3,10 +3,13 @@
 import concurrent.futures
 import functools
 import threading
+import time
+from collections.abc import Callable
 
 from google.protobuf import message
 
 from tensorflow_serving.rpc import call, gate
+from tensorflow_serving.rpc import observer as observer_lib
 from tensorflow_serving.util import errors
 
 
@@ -16,9 +19,19 @@ class BlockingMethods:
     Thread-safe.
     """
 
-    def __init__(self, num_threads: int) -> None:
-        """Starts nothing yet."""
+    def __init__(
+        self,
+        num_threads: int,
+        observer: observer_lib.Observer | None = None,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+          num_threads: How many calls run at the same time.
+          observer: Gets the ends of calls; None: nobody wants to know.
+        """
         self._num_threads = num_threads
+        self._observer = observer
         self._pool = concurrent.futures.ThreadPoolExecutor(
             num_threads, thread_name_prefix="rpc"
         )
@@ -45,16 +58,28 @@ class BlockingMethods:
 
     def begin(
         self,
+        path: str,
         method: call.BlockingMethod,
         request_class: type[message.Message],
         each: call.Call,
     ) -> None:
-        """Has a call answered by a method, on one of the threads."""
-        self._pool.submit(
-            self._run,
-            functools.partial(_answer, method, request_class),
-            each,
-        )
+        """Has a call answered by a method, on one of the threads.
+
+        Args:
+          path: The name of the method on the wire.
+          method: See BlockingMethod.
+          request_class: Its message.
+          each: The call.
+        """
+        answer = functools.partial(_answer, method, request_class)
+        if self._observer is not None:
+            answer = functools.partial(
+                _answer_observed,
+                answer,
+                functools.partial(self._observer.answered, path),
+                time.monotonic(),
+            )
+        self._pool.submit(self._run, answer, each)
 
     def close(self) -> bool:
         """Starts no more calls; returns whether none is running."""
@@ -81,3 +106,21 @@ def _answer(
     each: call.Call,
 ) -> None:
     each.reply(method(call.parse(request_class, each.request)))
+
+
+def _answer_observed(
+    answer: call.AsyncMethod,
+    report: Callable[[call.Call, float, errors.ServingError | None], None],
+    start_time: float,
+    each: call.Call,
+) -> None:
+    """Answers a call, and reports how that went."""
+    end: errors.ServingError | None = gate.internal_error()
+    try:
+        answer(each)
+        end = None
+    except errors.ServingError as error:
+        end = error
+        raise
+    finally:
+        report(each, time.monotonic() - start_time, end)

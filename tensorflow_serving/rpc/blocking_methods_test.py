@@ -60,7 +60,7 @@ class BlockingMethodsTest(absltest.TestCase):
         return self._echo(request)
 
     def _begin(self, method: call.BlockingMethod, each: call.Call) -> None:
-        self.methods.begin(method, echo_pb2.EchoRequest, each)
+        self.methods.begin("/s/m", method, echo_pb2.EchoRequest, each)
 
     def test_method_answers(self) -> None:
         """The request is parsed for it."""

@@ -50,6 +50,8 @@ class _Route:
     stream: call_lib.StreamMethod | None
     # Until when it counts; see Access.
     epoch: object = None
+    # The error behind the refusal.
+    error: errors.ServingError | None = None
 
 
 class CallRouter:
@@ -68,6 +70,7 @@ class CallRouter:
         self._methods = methods
         self._options = options
         self._access = options.access
+        self._observer = options.observer
         self._loop = owner.loop
         self.run = owner.run
         self.cancel = owner.loop.cancel
@@ -130,6 +133,7 @@ class CallRouter:
                 route = self._route(stream.head)
             if route.refusal is not None:
                 peer.connection.send_end(stream, route.refusal)
+                self._report(route, route.error)
                 return
             call = self._open(peer, stream, route)
         elif call is wire_call.ENDED:
@@ -149,7 +153,7 @@ class CallRouter:
         # Before the answer, which may be another one at any time.
         epoch = self._access.epoch if self._access is not None else None
         fields = request_head.read(head)
-        refusal = None
+        refusal = error = None
         if fields.http_status != 200:
             refusal = response_blocks.http_status(fields.http_status)
         elif (error := self._error(fields)) is not None:
@@ -160,6 +164,7 @@ class CallRouter:
             self._methods.unary.get(fields.path),
             self._methods.stream.get(fields.path),
             epoch,
+            error,
         )
         return route
 
@@ -215,11 +220,26 @@ class CallRouter:
 
     def _expire(self, call: wire_call.AnyWireCall) -> None:
         """Ends a call whose caller waits no longer, and may not say so."""
-        call.abort(
-            errors.DeadlineExceededError(
-                "The deadline passed before there was a reply."
-            )
+        error = errors.DeadlineExceededError(
+            "The deadline passed before there was a reply."
         )
+        if isinstance(call, wire_call.WireCall) and not call.is_begun:
+            self._refuse(call, error)
+        else:
+            call.abort(error)
+
+    def _refuse(
+        self, call: wire_call.AnyWireCall, error: errors.ServingError
+    ) -> None:
+        """Ends a call with a request that no method gets."""
+        if call.is_active:
+            call.fail(error)
+            self._report(call.stream.head.meaning, error)
+
+    def _report(self, route: _Route, error: errors.ServingError | None) -> None:
+        if self._observer is not None and error is not None:
+            head = route.head
+            self._observer.refused(head.path, head.metadata, error)
 
     # Calls with one request.
 
@@ -238,7 +258,7 @@ class CallRouter:
             # One more than all: the end comes, or it is too much.
             stream.wanted_bytes = size + 1
             if stream.num_received_bytes > size:
-                call.fail(_one_message_error("more"))
+                self._refuse(call, _one_message_error("more"))
 
     def _limit_request(self, call: wire_call.WireCall) -> None:
         """Limits how long a request may take to arrive, from now."""
@@ -256,15 +276,16 @@ class CallRouter:
         if call.is_begun:
             return
         if self._is_draining:
-            call.abort(gate.stopping_error())
+            self._refuse(call, gate.stopping_error())
         elif call.is_waiting_for_room:
             self._limit_request(call)  # it is not the caller's fault
         else:
             seconds = self._options.limits.message_seconds
-            call.abort(
+            self._refuse(
+                call,
                 errors.DeadlineExceededError(
                     f"The request did not arrive within {seconds:g} s."
-                )
+                ),
             )
 
     def _checked_size(
@@ -286,7 +307,7 @@ class CallRouter:
                     self._options.max_request_bytes
                 )
         except errors.ServingError as error:
-            call.fail(error)
+            self._refuse(call, error)
             return None
         size += message_frame.PREFIX_BYTES
         call.peer.connection.incoming.need_room(stream, size)
@@ -307,15 +328,14 @@ class CallRouter:
             self._begin(call, stream.head.meaning.unary, data[5:])
             return
         if size < 0:
-            call.fail(_one_message_error("none"))
+            self._refuse(call, _one_message_error("none"))
             return
         whole_size = self._checked_size(call, stream)
         if whole_size is None:
             return
         if whole_size != len(data):
-            call.fail(
-                _one_message_error("less" if whole_size > len(data) else "more")
-            )
+            what = "less" if whole_size > len(data) else "more"
+            self._refuse(call, _one_message_error(what))
             return
         self._inflate(
             data[message_frame.PREFIX_BYTES :],
@@ -332,7 +352,7 @@ class CallRouter:
     ) -> None:
         most = self._options.max_concurrent_calls
         if 0 < most <= self.num_calls:
-            call.fail(gate.too_many_calls_error(most))
+            self._refuse(call, gate.too_many_calls_error(most))
             return
         call.is_begun = True
         self.num_calls += 1
@@ -347,13 +367,14 @@ class CallRouter:
         request: bytes | errors.ServingError,
     ) -> None:
         if isinstance(request, errors.ServingError):
-            call.fail(request)
+            self._refuse(call, request)
         elif not call.peer.connection.incoming.take_room(stream, len(request)):
-            call.fail(
+            self._refuse(
+                call,
                 errors.ResourceExhaustedError(
                     "Too many compressed requests on this connection; try "
                     "again later."
-                )
+                ),
             )
         elif call.is_active:
             self._begin(call, stream.head.meaning.unary, request)
@@ -426,7 +447,7 @@ class CallRouter:
         if not call.is_active or call.is_inflating or not stream.is_ended:
             return
         if stream.num_received_bytes:
-            call.fail(_one_message_error("less"))
+            self._refuse(call, _one_message_error("less"))
         elif not call.has_ended_requests:
             call.has_ended_requests = True
             self._guard(call, call.on_requests_end)
@@ -440,7 +461,7 @@ class CallRouter:
         """Goes on with a call whose request was inflated."""
         call.is_inflating = False
         if isinstance(request, errors.ServingError):
-            call.fail(request)
+            self._refuse(call, request)
             return
         self._hand_on(call, request)
         self._advance_stream(call, stream)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 from tensorflow_serving.rpc import access as access_lib
+from tensorflow_serving.rpc import observer as observer_lib
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.util import errors
 
@@ -59,6 +60,9 @@ class Options:
     tls: TlsOptions | None = None
     # None: everybody may call.
     access: access_lib.Access | None = None
+    # Gets the ends of calls that services do not see, of the wire lane; None:
+    # nobody wants to know.
+    observer: observer_lib.Observer | None = None
     # Whether health is SERVING once calls are answered; if not, it is up to
     # whoever calls Server.health.
     starts_serving: bool = True

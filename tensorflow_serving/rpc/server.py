@@ -83,7 +83,9 @@ class Server:
                 [*names, self.health.service().descriptor.full_name]
             ).services(),
         ]
-        self._blocking = blocking_methods.BlockingMethods(options.num_threads)
+        self._blocking = blocking_methods.BlockingMethods(
+            options.num_threads, options.observer
+        )
         self._lane = lane_class(self._methods(all_services), options)
         self._ports = []
         for each in [address] if isinstance(address, str) else address:
@@ -179,7 +181,9 @@ class Server:
         request_class = message_factory.GetMessageClass(
             service.descriptor.methods_by_name[name].input_type
         )
-        return functools.partial(self._blocking.begin, method, request_class)
+        return functools.partial(
+            self._blocking.begin, service.path(name), method, request_class
+        )
 
 
 def _when_idle(functions: Sequence[Callable[[], bool]]) -> bool:

@@ -74,7 +74,7 @@ class _OnTheWire(call.AnyCall):
         self._lane = lane
         # The client that made the call.
         self.peer = peer
-        self._stream = stream
+        self.stream = stream
         stream.call = self
         self.metadata = metadata
         self.deadline = deadline
@@ -106,7 +106,7 @@ class _OnTheWire(call.AnyCall):
         self._is_active = False
         # It likely refers to the call: without a cycle there is no garbage.
         self.on_cancelled = None
-        self._stream.call = ENDED
+        self.stream.call = ENDED
         for ticket in self.tickets:
             self._lane.cancel(ticket)
 
@@ -163,7 +163,7 @@ class WireCall(_OnTheWire, call.Call):
             self.fail(_no_room_error())
             return
         self._end()
-        connection, stream = self.peer.connection, self._stream
+        connection, stream = self.peer.connection, self.stream
         if connection.may_send_whole(1, len(data)):  # nearly always
             connection.send_whole(
                 [stream],
@@ -179,13 +179,13 @@ class WireCall(_OnTheWire, call.Call):
     def _fail(self, block: bytes) -> None:
         if self._is_active:
             self._end()
-            self.peer.connection.send_end(self._stream, block)
+            self.peer.connection.send_end(self.stream, block)
             self.peer.wants_to_send()
 
     @property
     def is_waiting_for_room(self) -> bool:
         """Whether the request waits for others to make room for it."""
-        return self.peer.connection.incoming.is_waiting(self._stream)
+        return self.peer.connection.incoming.is_waiting(self.stream)
 
     @override
     def _end(self) -> None:
@@ -208,9 +208,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
     @override
     def is_writable(self) -> bool:
         return (
-            self._is_active
-            and not self._stream.unsent
-            and self.peer.is_writable
+            self._is_active and not self.stream.unsent and self.peer.is_writable
         )
 
     @override
@@ -252,7 +250,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
             self.abort(_no_room_error())
         elif self._is_active:
             self._begin_response()
-            self.peer.connection.send_data(self._stream, data)
+            self.peer.connection.send_data(self.stream, data)
             self.peer.wants_to_send()
             if not self.is_writable:
                 self.peer.blocked_calls[self] = None
@@ -261,22 +259,20 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
         if self._is_active:
             self._begin_response()
             self._end()
-            self.peer.connection.send_end(self._stream, block)
+            self.peer.connection.send_end(self.stream, block)
             self.peer.wants_to_send()
 
     def _fail(self, alone: bytes, behind: bytes) -> None:
         if self._is_active:
             self._end()
             block = behind if self._has_replied else alone
-            self.peer.connection.send_end(self._stream, block)
+            self.peer.connection.send_end(self.stream, block)
             self.peer.wants_to_send()
 
     def _begin_response(self) -> None:
         if not self._has_replied:
             self._has_replied = True
-            self.peer.connection.send_headers(
-                self._stream, response_blocks.HEAD
-            )
+            self.peer.connection.send_headers(self.stream, response_blocks.HEAD)
 
 
 AnyWireCall = WireCall | WireStreamCall
@@ -321,7 +317,7 @@ def _send_all(
         calls = [each for each in calls if each._is_active]
         rows = rows[active]
     template = _template(responses.prefix, rows.shape[1])
-    rendered = template.render([each._stream.id for each in calls], rows)
+    rendered = template.render([each.stream.id for each in calls], rows)
     size = template.num_bytes
     start = 0
     # Calls of one peer mostly come in a row.
@@ -335,7 +331,7 @@ def _send_all(
             for each in some:
                 each._end()
             peer.connection.send_whole(
-                [each._stream for each in some],
+                [each.stream for each in some],
                 rendered[start * size : end * size],
                 template.data_bytes,
             )
