@@ -143,3 +143,10 @@ class Reporter:
     def failed(self, tasks: Tasks, error: errors.ServingError) -> None:
         """See Listener."""
         self.listeners.failed(self.subject, tasks, error)
+
+    def refused(self, error: errors.ServingError) -> None:
+        """See Listener."""
+        subject = self.subject
+        self.listeners.refused(
+            Refused(subject.entrypoint, subject.method, subject.model), error
+        )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.core import servable_handle
-from tensorflow_serving.model_servers import call_events
+from tensorflow_serving.model_servers import call_events, call_limits
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
     call_timing,
@@ -86,8 +86,18 @@ class CallGroup:
         first_call: call_lib.Call,
         this_round: Round,
         reporter: call_events.Reporter,
+        *,
+        limit: call_limits.CallLimit | None = None,
     ) -> None:
         """Takes over the handle, if the inputs of the first call fit.
+
+        Args:
+          handle: A handle on the version.
+          begun: The inference of the first call.
+          first_call: The first call.
+          this_round: Keeps the runs that are answered together.
+          reporter: Gets the ends of calls.
+          limit: Limits the calls of the model, if anything does.
 
         Raises:
           InvalidArgumentError: They do not. Permanent.
@@ -96,6 +106,7 @@ class CallGroup:
         self._inference = begun
         self._round = this_round
         self._reporter = reporter
+        self._limit = limit
         self.queue = begun.queue
         # Whether further calls of the same form may be added.
         self.is_shared = begun.is_shared
@@ -120,10 +131,21 @@ class CallGroup:
         """Returns the tasks of the callers that still wait; they must run."""
         tasks, self._tasks = self._tasks, []
         tasks = [task for task in tasks if task.context.is_active]
+        if self._limit is not None:
+            tasks = self._admitted(tasks, self._limit)
         self._num_left = len(tasks)
         if not tasks:
             self._handle.close()
         return tasks
+
+    def _admitted(self, tasks: _Tasks, limit: call_limits.CallLimit) -> _Tasks:
+        """Returns the tasks for which there are places; refuses the others."""
+        num_admitted = limit.take(len(tasks))
+        for task in tasks[num_admitted:]:
+            error = limit.error(self._handle.id.name)
+            task.context.fail(error)
+            self._reporter.refused(error)
+        return tasks[:num_admitted]
 
     def succeed(
         self,
@@ -192,6 +214,8 @@ class CallGroup:
         self._end(len(tasks))
 
     def _end(self, num_tasks: int) -> None:
+        if self._limit is not None:
+            self._limit.release(num_tasks)
         with self._lock:
             self._num_left -= num_tasks
             is_over = not self._num_left

@@ -15,7 +15,11 @@ from tensorflow_serving.batching import (
     run_timing,
 )
 from tensorflow_serving.core import servable, servable_handle
-from tensorflow_serving.model_servers import call_events, call_group
+from tensorflow_serving.model_servers import (
+    call_events,
+    call_group,
+    call_limits,
+)
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.test_util import puppet_batch_scheduler, task_recorder
@@ -73,6 +77,7 @@ class _Ends:
     def __init__(self) -> None:
         self.num_succeeded: list[int] = []
         self.num_failed: list[int] = []
+        self.refused_calls: list[call_events.Refused] = []
 
     def succeeded(
         self,
@@ -95,7 +100,8 @@ class _Ends:
     def refused(
         self, call: call_events.Refused, error: errors.ServingError
     ) -> None:
-        """Has nothing to count: a group has only calls that were accepted."""
+        """Keeps the call."""
+        self.refused_calls.append(call)
 
 
 def _respond(outputs: inference.Outputs, num_calls: int) -> inference.Responses:
@@ -121,7 +127,10 @@ class CallGroupTest(absltest.TestCase):
         self.tasks = self.group.take_tasks()
 
     def _group(
-        self, calls: Sequence[_Call], respond: Any = _respond
+        self,
+        calls: Sequence[_Call],
+        respond: Any = _respond,
+        limit: call_limits.CallLimit | None = None,
     ) -> call_group.CallGroup:
         shared = servable_handle.SharedServable(
             servable.ServableId("m", 1), object()
@@ -143,6 +152,7 @@ class CallGroupTest(absltest.TestCase):
             calls[0],
             self.round,
             call_events.Reporter(call_events.Listeners([self.ends]), _SUBJECT),
+            limit=limit,
         )
         for call in calls[1:]:
             group.add(call, inputs)
@@ -247,6 +257,42 @@ class CallGroupTest(absltest.TestCase):
         self.assertTrue(self.released.is_set())
         self.assertEqual({call.error for call in self.calls}, {error})
         self.assertEqual(self.ends.num_failed, [3, 1])
+
+    def test_calls_without_a_place_are_refused(self) -> None:
+        """The first ones run, and their places are free once they end."""
+        limit = call_limits.CallLimit()
+        limit.most = 3
+        self.assertEqual(limit.take(1), 1)
+        self.released.clear()
+        calls = [_Call() for _ in range(4)]
+        group = self._group(calls, limit=limit)
+        tasks = group.take_tasks()
+        self.assertEqual([task.context for task in tasks], calls[:2])
+        for call in calls[2:]:
+            self.assertEqual(
+                str(call.error),
+                "Too many concurrent calls of model m (limit 3); try again "
+                "later.",
+            )
+        self.assertEqual(
+            self.ends.refused_calls,
+            [call_events.Refused("GRPC", "Predict", "m")] * 2,
+        )
+        self.assertEqual(limit.take(1), 0)
+        group.succeed(tasks[:1], [np.arange(1)], _TIMING)
+        group.fail(tasks[1:], errors.UnavailableError("no room"))
+        self.assertTrue(self.released.is_set())
+        self.assertEqual(limit.take(9), 2)
+
+    def test_group_without_any_place_lets_go_of_the_version(self) -> None:
+        """Nothing of it will ever end."""
+        limit = call_limits.CallLimit()
+        limit.most = 1
+        self.assertEqual(limit.take(1), 1)
+        self.released.clear()
+        group = self._group([_Call()], limit=limit)
+        self.assertEqual(group.take_tasks(), [])
+        self.assertTrue(self.released.is_set())
 
 
 if __name__ == "__main__":

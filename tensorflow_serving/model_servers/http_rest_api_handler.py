@@ -180,22 +180,25 @@ class HttpRestApiHandler:
         caller = rest_caller.RestCaller(
             self._clock, self._options.timeout_seconds
         )
+        spec = target.spec
         try:
-            document = json_document.parse(request.body)
-            spec = target.spec
-            spec.signature_name = json_document.signature_name(document)
-            with self._core.handle(spec) as handle:
-                version = inference.Version.of_handle(handle)
-                subject = call_events.Subject.of_call(
-                    _REST, method, version, spec
-                )
-                caller.reporter = call_events.Reporter(self._listeners, subject)
-                call = _Call(version, spec, document, caller)
-                return await self._methods[target.method](call)
+            with self._core.call_limits.place(spec.name):
+                document = json_document.parse(request.body)
+                spec.signature_name = json_document.signature_name(document)
+                with self._core.handle(spec) as handle:
+                    version = inference.Version.of_handle(handle)
+                    caller.reporter = call_events.Reporter(
+                        self._listeners,
+                        call_events.Subject.of_call(
+                            _REST, method, version, spec
+                        ),
+                    )
+                    call = _Call(version, spec, document, caller)
+                    return await self._methods[target.method](call)
         except errors.ServingError as error:
             if not caller.has_task:
                 refused = call_events.Refused.of_call(
-                    _REST, method, target.spec, self._core.model_names
+                    _REST, method, spec, self._core.model_names
                 )
                 self._listeners.refused(refused, error)
             raise

@@ -91,6 +91,27 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
             b'{\n    "predictions": [2.5, 3.0, 2.05\n    ]\n}',
         )
 
+    def test_calls_of_a_model_have_a_limit(self) -> None:
+        """One more is refused before its body is looked at."""
+        config = self.folder.config("half", more="max_concurrent_calls: 2")
+        self.core.reload(model_configs.parse(config))
+        limits = self.core.call_limits
+        with limits.place("half"):
+            self._json("POST", _PREDICT, {"instances": [1]})
+            with limits.place("half"):
+                response = self._answer("POST", _PREDICT, b"no JSON")
+        self.assertEqual(response.status, 429)
+        self.assertEqual(response.headers, {"retry-after": "1"})
+        self.assertEqual(
+            json.loads(response.body)["error"],
+            "Too many concurrent calls of model half (limit 2); try again "
+            "later.",
+        )
+        for body, status in (({"instances": [1]}, 200), (b"no JSON", 400)):
+            for _ in range(3):
+                response = self._answer("POST", _PREDICT, body)
+                self.assertEqual(response.status, status)
+
     def test_version_may_be_named(self) -> None:
         """A version that is not served is not found."""
         body = {"instances": [1]}

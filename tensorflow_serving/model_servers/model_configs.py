@@ -37,6 +37,8 @@ class ModelConfig:
     )
     # Versions by label.
     version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    # How many calls may be without a reply in one process; 0: any number.
+    max_concurrent_calls: int = 0
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -50,6 +52,11 @@ class ModelConfig:
                 f"base_path of model {self.name} must be an absolute path of "
                 f'this machine, such as "/models/{self.name}"; got '
                 f'"{self.base_path}"'
+            )
+        if self.max_concurrent_calls < 0:
+            raise errors.InvalidArgumentError(
+                f"max_concurrent_calls of model {self.name} must be at least "
+                f"0; got {self.max_concurrent_calls}"
             )
         for label, version in self.version_labels.items():
             if not label or version < 0:
@@ -95,6 +102,7 @@ def to_proto(models: Models) -> model_server_config_pb2.ModelServerConfig:
             base_path=model.base_path,
             model_platform=PLATFORM,
             version_labels=model.version_labels,
+            max_concurrent_calls=model.max_concurrent_calls,
         )
         policy = config.model_version_policy
         match model.version_policy:
@@ -217,6 +225,7 @@ def _parse_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
         config.base_path,
         _policy(config),
         dict(config.version_labels),
+        config.max_concurrent_calls,
     )
 
 

@@ -89,6 +89,11 @@ class ParseTest(parameterized.TestCase):
             f"{_M} model_version_policy {{ specific {{ versions: -1 }} }}",
             "versions of model m must be at least 0; got -1",
         ),
+        (
+            "negative_limit",
+            f"{_M} max_concurrent_calls: -1",
+            "max_concurrent_calls of model m must be at least 0; got -1",
+        ),
     )
     def test_model_that_is_not_valid_is_refused(
         self, text: str, expected: str
@@ -125,11 +130,12 @@ class ToProtoTest(absltest.TestCase):
             model_configs.ModelConfig("b", "/b", source.All(), {"stable": 1}),
             model_configs.ModelConfig("c", "/c", source.Specific((3, 4))),
             model_configs.ModelConfig("d", "/d", source.Specific(())),
+            model_configs.ModelConfig("e", "/e", max_concurrent_calls=64),
         )
         parsed = model_configs.parse(model_configs.to_proto(models))
         self.assertEqual(parsed, models)
         # A new field has to be in the models above.
-        self.assertEqual(len(dataclasses.fields(model_configs.ModelConfig)), 4)
+        self.assertEqual(len(dataclasses.fields(model_configs.ModelConfig)), 5)
 
     def test_no_models_are_a_configuration(self) -> None:
         """A server may serve nothing."""

@@ -204,7 +204,12 @@ class PredictionService:
                 )
                 reporter = call_events.Reporter(self._listeners, subject)
                 group = call_group.CallGroup(
-                    handle, begun, call, self._round, reporter
+                    handle,
+                    begun,
+                    call,
+                    self._round,
+                    reporter,
+                    limit=self._core.call_limits.find(version.name),
                 )
             except BaseException:
                 handle.close()

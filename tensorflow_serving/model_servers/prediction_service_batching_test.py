@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.core import servable, servable_handle, static_manager
-from tensorflow_serving.model_servers import prediction_service
+from tensorflow_serving.model_servers import call_limits, prediction_service
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
@@ -29,6 +29,8 @@ _NEVER_MICROS = 600_000_000
 
 class _Core:
     """Gives handles on one model, as a ServerCore does."""
+
+    call_limits = call_limits.CallLimits(())
 
     def __init__(self, model: served_model.ServedModel) -> None:
         self._manager = static_manager.StaticManager(

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import (
     tensor_codec,
 )
 from tensorflow_serving.core import servable, servable_handle, static_manager
-from tensorflow_serving.model_servers import prediction_service
+from tensorflow_serving.model_servers import call_limits, prediction_service
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.servables.tensorflow import served_model
@@ -30,6 +30,7 @@ class _Core:
     """Gives handles on one model, as a ServerCore does, and keeps them."""
 
     model_names = ("small",)
+    call_limits = call_limits.CallLimits(())
 
     def __init__(self, model: served_model.ServedModel) -> None:
         self.manager = static_manager.StaticManager(

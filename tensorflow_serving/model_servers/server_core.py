@@ -26,6 +26,7 @@ from tensorflow_serving.core import (
     servable_handle,
 )
 from tensorflow_serving.model_servers import (
+    call_limits,
     load_metrics,
     model_batching,
     model_configs,
@@ -114,6 +115,8 @@ class ServerCore:
         self._event_bus = event_bus.EventBus[servable.ServableState]()
         # Counts loads and unloads.
         self.loads: Final = load_metrics.LoadMetrics(self._event_bus)
+        # Limits the calls of each model.
+        self.call_limits: Final = call_limits.CallLimits(models)
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
         # All guarded by _lock.
@@ -259,6 +262,7 @@ class ServerCore:
                 self._starting.intersection_update(model_configs.names(models))
                 self._models = models
                 self._labels = labels
+            self.call_limits.update(models)
             self._versions.update_config(self._source_config(models))
             self._news.publish(
                 known.symmetric_difference(model_configs.names(models))

@@ -1,6 +1,8 @@
 """Tests of the model server as a process, with and without API keys."""
 
+import concurrent.futures
 import os
+import re
 from typing import Any
 
 import grpc
@@ -181,6 +183,100 @@ class AccessTest(parameterized.TestCase):
         server.wait_for_log("The API keys stay as they are: --api_key_file")
         self.assertEqual(self._code("first"), errors.StatusCode.OK)
         self.assertEqual(self._code(""), errors.StatusCode.UNAUTHENTICATED)
+
+
+class CallLimitTest(absltest.TestCase):
+    """A server with two models, whose calls wait for a batch of four."""
+
+    def setUp(self) -> None:
+        """Starts the server; two calls of one of the models may wait."""
+        super().setUp()
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        for name in ("busy", "other"):
+            self.folder.write(name)
+        batching = os.path.join(self.folder.path, "batching")
+        with open(batching, "w", encoding="utf-8") as file:
+            file.write(
+                "max_batch_size { value: 4 } "
+                "batch_timeout_micros { value: 600000000 }"
+            )
+        self.port = self.enter_context(held_port.hold())
+        config = self._write_config(2)
+        self.server = self.folder.start(
+            _SERVER,
+            f"--rest_api_port={self.port}",
+            "--host=localhost",
+            f"--model_config_file={config}",
+            "--model_config_file_poll_wait_seconds=1",
+            "--enable_batching",
+            f"--batching_parameters_file={batching}",
+        )
+        self.enter_context(self.server)
+        self.server.wait_for_log("All models have been loaded")
+        self.threads = self.enter_context(
+            concurrent.futures.ThreadPoolExecutor()
+        )
+        self.own = self.enter_context(
+            client.Client(
+                options.Options(self.folder.address, deadline_seconds=60)
+            )
+        )
+
+    def _write_config(self, most: int) -> str:
+        path = os.path.join(self.folder.path, "models.config")
+        config = self.folder.config("busy", "other")
+        config.model_config_list.config[0].max_concurrent_calls = most
+        with open(f"{path}-tmp", "w", encoding="utf-8") as file:
+            file.write(str(config))
+        os.rename(f"{path}-tmp", path)
+        return path
+
+    def _predict(self, model: str, num_rows: int = 1) -> Any:
+        x = np.zeros([num_rows], np.float32)
+        return self.own.predict(calls.Model(model), {"x": x})
+
+    def _rest(self) -> requests.Response:
+        return requests.post(
+            f"http://localhost:{self.port}/v1/models/busy:predict",
+            json={"instances": [1.0]},
+        )
+
+    def _metrics(self) -> str:
+        return requests.get(f"http://localhost:{self.port}/metrics").text
+
+    def _wait_for_calls(self, num_calls: int) -> None:
+        """Returns once that many calls of the busy model are in its queue."""
+        pattern = rf'queue_tasks{{model="busy".*}} {num_calls}\.0'
+        while not re.search(pattern, self._metrics()):
+            pass
+
+    def test_flooded_model_does_not_take_the_calls_of_others(self) -> None:
+        """The limit is that of both ports together, and a reload changes it."""
+        waiting = [
+            self.threads.submit(self._predict, "busy"),
+            self.threads.submit(self._rest),
+        ]
+        self._wait_for_calls(2)
+        for _ in range(100):
+            with self.assertRaisesRegex(
+                errors.ResourceExhaustedError,
+                r"of model busy \(limit 2\); try again later\.$",
+            ):
+                self._predict("busy")
+        found = self._rest()
+        self.assertEqual(found.status_code, 429)
+        self.assertEqual(found.headers["retry-after"], "1")
+        self._predict("other", 4)
+        self.assertIn(
+            ':request_count{model_name="busy",status="RESOURCE_EXHAUSTED"} 101',
+            self._metrics(),
+        )
+        self._write_config(4)
+        self.server.wait_for_log("The configuration is another one now")
+        self._predict("busy", 2)  # the batch is full
+        waiting[0].result()
+        self.assertEqual(waiting[1].result().status_code, 200)
 
 
 if __name__ == "__main__":
