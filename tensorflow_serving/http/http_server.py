@@ -39,6 +39,9 @@ from tensorflow_serving.util import errors
 # Compressing less saves nothing.
 _MIN_GZIP_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 1
+# The rest of a refused body that is read before the answer to it, so that the
+# connection can stay.
+_MAX_SKIPPED_BYTES: Final = 64 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 
@@ -217,25 +220,32 @@ class _Application:
         """Answers a request."""
         own = scope["extensions"][connection.EXTENSION]
         own.running = asyncio.current_task()
-        body = _Body()
         try:
             request = _request_without_body(scope)
+            body = _Body(request.headers, receive)
             refusal = self._refusal(request)
             if refusal is not None:
                 await self._send(scope, send, refusal, body)
-                return
-            self._num_requests += 1
-            try:
-                response = await self._answer(request, receive, body)
-                if response is not None:
-                    await self._send(scope, send, response, body)
-            finally:
-                self._num_requests -= 1
-                self._num_body_bytes -= body.num_bytes
-        except asyncio.CancelledError:
-            pass  # the client has left
+            else:
+                await self._answer_counted(scope, send, request, body)
+            await self._skip_rest(send, body)
+        except (asyncio.CancelledError, _ClientLeftError):
+            pass
         finally:
             own.running = None
+
+    async def _answer_counted(
+        self, scope: Any, send: Any, request: messages.Request, body: "_Body"
+    ) -> None:
+        """Answers a request that takes one of the places for requests."""
+        self._num_requests += 1
+        try:
+            response = await self._answer(request, body)
+            await self._send(scope, send, response, body)
+        finally:
+            self._num_requests -= 1
+            self._num_body_bytes -= body.num_bytes
+            body.clear()
 
     def _refusal(self, request: messages.Request) -> messages.Response | None:
         """Returns the response to a request that is not admitted."""
@@ -247,9 +257,8 @@ class _Application:
         return None
 
     async def _answer(
-        self, request: messages.Request, receive: Any, body: "_Body"
-    ) -> messages.Response | None:
-        """Returns the response; None if the client has left."""
+        self, request: messages.Request, body: "_Body"
+    ) -> messages.Response:
         try:
             max_requests = self._limits.max_concurrent_requests
             if max_requests and self._num_requests > max_requests:
@@ -257,8 +266,7 @@ class _Application:
                     f"Too many concurrent requests (limit {max_requests}); try "
                     "again later"
                 )
-            if not await self._read(request.headers, receive, body):
-                return None
+            await self._read(body)
             headers = request.headers
             return await self._handler(
                 messages.Request(
@@ -270,28 +278,22 @@ class _Application:
             )
         except errors.ServingError as error:
             return self._error_response(error)
+        except _ClientLeftError:
+            raise
         except Exception:
             logging.exception("Answering a request of HTTP failed")
             return self._error_response(
                 errors.InternalError("answering failed; see the log")
             )
 
-    async def _read(
-        self, headers: Mapping[str, str], receive: Any, body: "_Body"
-    ) -> bool:
-        """Reads a body; returns whether all of it came."""
-        announced = headers.get("content-length", "")
-        if announced.isdecimal():
-            self._require_room(int(announced), 0)
+    async def _read(self, body: "_Body") -> None:
+        """Reads a body."""
+        self._require_room(body.num_announced_bytes or 0, 0)
         while not body.is_whole:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                return False
-            data = event.get("body", b"")
+            data = await body.next()
             self._require_room(body.num_bytes + len(data), len(data))
             self._num_body_bytes += len(data)
-            body.add(data, is_last=not event.get("more_body", False))
-        return True
+            body.add(data)
 
     def _require_room(self, num_bytes: int, num_more: int) -> None:
         if num_bytes > self._limits.max_body_bytes:
@@ -338,6 +340,10 @@ class _Application:
         response: messages.Response,
         body: "_Body",
     ) -> None:
+        """Sends a response; reads a small body before, also a refused one."""
+        num_bytes = body.num_announced_bytes
+        if num_bytes is not None and num_bytes <= _MAX_SKIPPED_BYTES:
+            await body.skip()
         headers = {
             "content-type": response.content_type,
             "date": _date(int(time.time())),
@@ -350,7 +356,6 @@ class _Application:
             headers["vary"] = "accept-encoding"
         headers["content-length"] = str(len(data))
         if self.is_draining or not body.is_whole:
-            # The rest of a refused body would be taken for a request.
             headers["connection"] = "close"
         await send(
             {
@@ -362,24 +367,73 @@ class _Application:
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": data})
+        await send(
+            {
+                "type": "http.response.body",
+                "body": data,
+                "more_body": not body.is_whole,
+            }
+        )
+
+    async def _skip_rest(self, send: Any, body: "_Body") -> None:
+        """Reads the rest of a refused body after the response.
+
+        If the connection was closed while the client still sends, most clients
+        would see that, and not the response.
+        """
+        if not body.is_whole:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(
+                    body.skip(), self._limits.refused_body_seconds
+                )
+            await send({"type": "http.response.body"})
+
+
+class _ClientLeftError(Exception):
+    """Ends the work for a client that has left."""
 
 
 class _Body:
     """The body of a request, as far as it has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Mapping[str, str], receive: Any) -> None:
+        self._receive = receive
         self._parts: list[bytes] = []
         self.num_bytes = 0
-        self.is_whole = False
+        # None if it comes in chunks.
+        self.num_announced_bytes: int | None = None
+        if "transfer-encoding" not in headers:
+            self.num_announced_bytes = int(headers.get("content-length", 0))
+        # Whether all of it has come.
+        self.is_whole = self.num_announced_bytes == 0
 
-    def add(self, data: bytes, *, is_last: bool) -> None:
+    async def next(self) -> bytes:
+        """Returns what comes next.
+
+        Raises:
+          _ClientLeftError: Nothing comes.
+        """
+        event = await self._receive()
+        if event["type"] == "http.disconnect":
+            raise _ClientLeftError
+        self.is_whole = not event.get("more_body", False)
+        data: bytes = event.get("body", b"")
+        return data
+
+    async def skip(self) -> None:
+        """Reads what is left, and throws it away; see next()."""
+        while not self.is_whole:
+            await self.next()
+
+    def add(self, data: bytes) -> None:
         self._parts.append(data)
         self.num_bytes += len(data)
-        self.is_whole = is_last
 
     def data(self) -> bytes:
         return b"".join(self._parts)
+
+    def clear(self) -> None:
+        self._parts.clear()
 
 
 def _request_without_body(scope: Any) -> messages.Request:

@@ -201,7 +201,9 @@ class HttpServerTest(parameterized.TestCase):
 
     def test_announced_body_over_the_limit_is_refused_unread(self) -> None:
         """A gigabyte is refused by its head alone."""
-        sock = self._connect(self._start(max_body_bytes=1000))
+        sock = self._connect(
+            self._start(max_body_bytes=1000, refused_body_seconds=0.1)
+        )
         sock.sendall(
             b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 1073741824\r\n\r\n"
         )
@@ -212,12 +214,64 @@ class HttpServerTest(parameterized.TestCase):
 
     def test_chunked_body_over_the_limit_is_refused(self) -> None:
         """A body that announces nothing is counted as it comes."""
-        sock = self._connect(self._start(max_body_bytes=1000))
+        sock = self._connect(
+            self._start(max_body_bytes=1000, refused_body_seconds=0.1)
+        )
         sock.sendall(
             b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
             b"7d0\r\n" + b"x" * 2000
         )
         self.assertIn(b"HTTP/1.1 413", self._closes(sock))
+
+    @parameterized.named_parameters(
+        ("of_known_size", b"x" * 20_000_000),
+        ("in_chunks", [b"x" * 1_000_000] * 20),
+    )
+    def test_client_that_sends_before_it_reads_sees_the_refusal(
+        self, body: bytes | list[bytes]
+    ) -> None:
+        """The connection is not closed as long as a client sends."""
+        server = self._start(max_body_bytes=1000)
+        for _ in range(5):
+            with contextlib.closing(
+                http.client.HTTPConnection("localhost", server.port)
+            ) as client:
+                client.request("POST", "/x", body)
+                response = client.getresponse()
+                self.assertEqual(response.status, 413)
+                self.assertTrue(response.will_close)
+
+    def test_refused_body_has_no_place_among_those_that_wait(self) -> None:
+        """A client that goes on to send costs others nothing."""
+        server = self._start(
+            max_body_bytes=1000,
+            max_total_body_bytes=1000,
+            max_concurrent_requests=1,
+        )
+        sock = self._connect(server)
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"3e8\r\n" + b"x" * 1000 + b"\r\n3e8\r\n" + b"x" * 1000
+        )
+        self.assertIn(b" 413 ", sock.recv(1 << 16))
+        found = requests.post(self._url(server), b"x" * 1000)
+        self.assertEqual(found.status_code, 200)
+
+    def test_connection_stays_after_the_refusal_of_a_small_body(self) -> None:
+        """A client need not connect anew each time it is refused."""
+        server = self._start(max_concurrent_requests=1)
+        waiting = self._connect(server)
+        waiting.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertTrue(self.handler.has_begun.wait(_LONG))
+        client = http.client.HTTPConnection("localhost", server.port)
+        self.addCleanup(client.close)
+        for method, body in (("GET", None), ("POST", b"x" * 10_000)) * 2:
+            client.request(method, "/x", body)
+            response = client.getresponse()
+            self.assertEqual(response.status, 429)
+            self.assertFalse(response.will_close)
+            response.read()
+        self.handler.release()
 
     def test_bodies_together_have_a_limit(self) -> None:
         """Half bodies cannot fill the memory."""
@@ -257,7 +311,9 @@ class HttpServerTest(parameterized.TestCase):
             if request.headers.get("x-word") != "sesame":
                 raise errors.UnauthenticatedError("who are you?")
 
-        server = self._start(admit=admit, max_concurrent_requests=1)
+        server = self._start(
+            admit=admit, max_concurrent_requests=1, refused_body_seconds=0.1
+        )
         sock = self._connect(server)
         # Neither the body nor its announced size is looked at.
         sock.sendall(b"POST /x HTTP/1.1\r\ncontent-length: 9000000000\r\n\r\n")

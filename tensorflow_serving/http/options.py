@@ -30,6 +30,8 @@ class Limits:
     # How long a body may take, and how fast it must come in all time after.
     body_seconds: float = 30.0
     min_body_bytes_per_second: int = 64 << 10
+    # How long the rest of a body that is refused is read, and thrown away.
+    refused_body_seconds: float = 5.0
     # How long a client may leave a response unread.
     write_seconds: float = 30.0
     # How long a connection without a request stays. Longer than that of the

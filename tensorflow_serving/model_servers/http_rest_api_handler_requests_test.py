@@ -105,7 +105,7 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
     def setUpClass(cls) -> None:
         """Loads the models and starts the server."""
         super().setUpClass()
-        folder = cls.enterClassContext(model_server_folder.ModelServerFolder())
+        folder = cls.enter_context(model_server_folder.ModelServerFolder())
         core = _core(folder)
         cls.addClassCleanup(core.close)
         handler = http_rest_api_handler.HttpRestApiHandler(core)
@@ -115,7 +115,7 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
             handler.error_response,
             http_options.Options(),
         )
-        cls.enterClassContext(server)
+        cls.enter_context(server)
         server.start()
         cls.connection = http.client.HTTPConnection("localhost", server.port)
         cls.addClassCleanup(cls.connection.close)

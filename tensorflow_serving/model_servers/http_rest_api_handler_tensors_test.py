@@ -57,7 +57,7 @@ class TensorsTest(parameterized.TestCase):
     def setUpClass(cls) -> None:
         """Starts both servers on one model."""
         super().setUpClass()
-        folder = cls.enterClassContext(model_server_folder.ModelServerFolder())
+        folder = cls.enter_context(model_server_folder.ModelServerFolder())
         folder.write("small", 7, small_model.write)
         cls.core = server_core.ServerCore(
             server_core.Options(batching=_WITHOUT_BATCHING), ()
@@ -66,7 +66,7 @@ class TensorsTest(parameterized.TestCase):
         cls.core.reload(model_configs.parse(folder.config("small")))
         cls.rest = http.client.HTTPConnection("localhost", cls._start_rest())
         cls.addClassCleanup(cls.rest.close)
-        cls.grpc = cls.enterClassContext(
+        cls.grpc = cls.enter_context(
             client.Client(options.Options(f"localhost:{cls._start_grpc()}"))
         )
 
@@ -80,7 +80,7 @@ class TensorsTest(parameterized.TestCase):
             handler.error_response,
             http_options.Options(),
         )
-        cls.enterClassContext(server)
+        cls.enter_context(server)
         server.start()
         return server.port
 
@@ -89,7 +89,7 @@ class TensorsTest(parameterized.TestCase):
         """Starts the server of gRPC; returns its port."""
         service = prediction_service.PredictionService(cls.core)
         server = server_lib.Server("localhost:0", [service.service()])
-        cls.enterClassContext(server)
+        cls.enter_context(server)
         server.start()
         return server.port
 
