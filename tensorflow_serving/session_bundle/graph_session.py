@@ -294,7 +294,7 @@ def _require_set(
 
 
 def _run_init_op(opened: session.Session, loaded: Graph) -> None:
-    if loaded.init_op is None:
+    if loaded.init_op is None or opened.graph.does_nothing(loaded.init_op):
         return
     try:
         opened.run([loaded.init_op], _encoded(loaded.assets))

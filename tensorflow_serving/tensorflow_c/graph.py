@@ -193,6 +193,18 @@ class Graph:
         """
         return _text(self._functions.TF_OperationOpType(self.operation(name)))
 
+    def does_nothing(self, name: str) -> bool:
+        """Returns whether an operation is there, and its run changes nothing.
+
+        Its type says so, and it waits for no other.
+        """
+        operation = self._find(name)
+        return (
+            operation is not None
+            and self.op_type(name) == "NoOp"
+            and not any(self._inputs(operation, set()))
+        )
+
     def device(self, name: str) -> str:
         """Returns the device that an operation asks for; empty for any.
 

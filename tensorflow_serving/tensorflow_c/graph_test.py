@@ -146,6 +146,16 @@ class GraphTest(parameterized.TestCase):
             self.assertTrue(graph.has_operation("y"))
             self.assertFalse(graph.has_operation("w"))
 
+    def test_operation_that_does_nothing_is_known(self) -> None:
+        """One does that waits for others, or has another type."""
+        builder = _counter()
+        builder.node("nothing", "NoOp")
+        builder.node("group", "NoOp", ["^count"])
+        with _import(builder.graph_def) as graph:
+            self.assertTrue(graph.does_nothing("nothing"))
+            for name in ("group", "count", "v", "absent", "nothing:0"):
+                self.assertFalse(graph.does_nothing(name), name)
+
     def test_operation_can_be_added(self) -> None:
         """Its name must be new."""
         graph = self._graph()

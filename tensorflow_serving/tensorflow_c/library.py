@@ -15,6 +15,7 @@ import importlib.util
 import os
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -168,16 +169,26 @@ class _Functions:
     TF_NewLargeTensor: Any
 
 
+# Held while TensorFlow is loaded.
+_load_lock: Final = threading.Lock()
+
+
 @functools.cache
 def load() -> Library:
     """Returns TensorFlow, which is loaded at the first call.
 
-    Thread-safe.
+    Thread-safe: other callers wait until it is loaded.
 
     Raises:
       FailedPreconditionError: TensorFlow is not installed, or is one that lacks
         a function. Permanent.
     """
+    with _load_lock:
+        return _load()
+
+
+@functools.cache
+def _load() -> Library:
     folder = _find_folder(sys.path)
     paths = [os.path.join(folder, name) for name in (_FRAMEWORK, _OPERATIONS)]
     try:

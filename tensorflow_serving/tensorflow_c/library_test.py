@@ -20,6 +20,19 @@ class LibraryTest(parameterized.TestCase):
         self.assertEqual(loaded.functions.TF_Version().decode(), loaded.version)
         self.assertRegex(loaded.version, r"^2\.")
 
+    def test_threads_get_one_library(self) -> None:
+        """Threads that ask at the same time get the same functions."""
+        program = "\n".join(
+            [
+                "from concurrent import futures",
+                "from tensorflow_serving.tensorflow_c import library",
+                "with futures.ThreadPoolExecutor(4) as threads:",
+                "    tasks = [threads.submit(library.load) for _ in range(4)]",
+                "print(len({id(task.result()) for task in tasks}))",
+            ]
+        )
+        self.assertEqual(_run(program), ["1"])
+
     def test_tensorflow_is_not_imported(self) -> None:
         """Its libraries are found without running any of its Python."""
         library.load()
@@ -43,17 +56,7 @@ class LibraryTest(parameterized.TestCase):
                 "print(tensorflow.__version__, library.load().version)",
             ]
         )
-        output = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                f"import sys; sys.path={sys.path}\n{program}",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()
-        self.assertEqual(output, [library.load().version] * 2)
+        self.assertEqual(_run(program), [library.load().version] * 2)
 
     def test_missing_function_is_named(self) -> None:
         """A missing function is a FAILED_PRECONDITION of the installation."""
@@ -74,6 +77,16 @@ class LibraryTest(parameterized.TestCase):
             errors.FailedPreconditionError, f"version 2.16 .* got {version}"
         ):
             library.require_version(version)
+
+
+def _run(program: str) -> list[str]:
+    """Returns the words that a program of Python prints."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path={sys.path}\n{program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Tests for model_bundle_factory."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 from absl.testing import absltest, parameterized
@@ -20,6 +22,24 @@ _MODELS = {
 }
 
 
+_LIBRARY = "libtensorflow_cc"
+_PRINT_MAPS = f"""
+import sys
+sys.path = {sys.path}
+from tensorflow_serving.servables.tensorflow import (
+    model_bundle_factory,
+    session_bundle_config_pb2,
+)
+config = session_bundle_config_pb2.SessionBundleConfig(
+    prefer_tflite_model="tflite" in sys.argv
+)
+with model_bundle_factory.ModelBundleFactory(config):
+    pass
+with open("/proc/self/maps") as maps:
+    print(maps.read())
+"""
+
+
 class ModelBundleFactoryTest(parameterized.TestCase):
     """Tests of which model of a folder is taken: TFLite adds 30, others 2."""
 
@@ -27,6 +47,19 @@ class ModelBundleFactoryTest(parameterized.TestCase):
         """Chooses a folder."""
         super().setUp()
         self._path = os.path.join(self.create_tempdir().full_path, "1")
+
+    @parameterized.parameters((False, ["any"]), (True, ["tflite"]))
+    def test_tensorflow_is_loaded_before_the_first_model(
+        self, prefers_tflite: bool, arguments: list[str]
+    ) -> None:
+        """Models find it in the process, unless they are to be of TFLite."""
+        maps = subprocess.run(
+            [sys.executable, "-c", _PRINT_MAPS, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertEqual(_LIBRARY not in maps, prefers_tflite)
 
     def _write(self, *names: str) -> None:
         for name in names:
