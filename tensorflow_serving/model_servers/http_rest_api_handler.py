@@ -33,6 +33,7 @@ from tensorflow_serving.model_servers import (
     status_pages,
 )
 from tensorflow_serving.servables.tensorflow import (
+    call_timing,
     classify,
     get_model_metadata,
     inference,
@@ -165,7 +166,7 @@ class HttpRestApiHandler:
             return _of_message(self._status(target.spec))
         if target.method == http_rest_api_paths.METADATA:
             return messages.Response(200, self._metadata(target.spec))
-        return messages.Response(200, await self._run_model(target, request))
+        return await self._run_model(target, request)
 
     def _found_page(self, path: str) -> messages.Response | None:
         if page := self._pages.get(path):
@@ -174,34 +175,51 @@ class HttpRestApiHandler:
 
     async def _run_model(
         self, target: http_rest_api_paths.Target, request: messages.Request
-    ) -> bytes:
+    ) -> messages.Response:
         """Returns the response of a signature."""
-        method = target.method.capitalize()
+        wants_timing = call_timing.KEY in request.headers
         caller = rest_caller.RestCaller(
-            self._clock, self._options.timeout_seconds
+            self._clock,
+            self._options.timeout_seconds,
+            wants_timing=wants_timing,
         )
-        spec = target.spec
         try:
-            with self._core.call_limits.place(spec.name):
-                document = json_document.parse(request.body)
-                spec.signature_name = json_document.signature_name(document)
-                with self._core.handle(spec) as handle:
-                    version = inference.Version.of_handle(handle)
-                    caller.reporter = call_events.Reporter(
-                        self._listeners,
-                        call_events.Subject.of_call(
-                            _REST, method, version, spec
-                        ),
-                    )
-                    call = _Call(version, spec, document, caller)
-                    return await self._methods[target.method](call)
+            with self._core.call_limits.place(target.spec.name):
+                version, body = await self._answer_call(target, request, caller)
         except errors.ServingError as error:
             if not caller.has_task:
                 refused = call_events.Refused.of_call(
-                    _REST, method, spec, self._core.model_names
+                    _REST,
+                    target.method.capitalize(),
+                    target.spec,
+                    self._core.model_names,
                 )
                 self._listeners.refused(refused, error)
             raise
+        headers = {}
+        if wants_timing:
+            headers["server-timing"] = caller.server_timing()
+            headers["serving-version"] = str(version)
+        return messages.Response(200, body, headers=headers)
+
+    async def _answer_call(
+        self,
+        target: http_rest_api_paths.Target,
+        request: messages.Request,
+        caller: rest_caller.RestCaller,
+    ) -> tuple[int, bytes]:
+        """Returns the version that answers, and its answer."""
+        document = json_document.parse(request.body)
+        spec = target.spec
+        spec.signature_name = json_document.signature_name(document)
+        with self._core.handle(spec) as handle:
+            version = inference.Version.of_handle(handle)
+            subject = call_events.Subject.of_call(
+                _REST, target.method.capitalize(), version, spec
+            )
+            caller.reporter = call_events.Reporter(self._listeners, subject)
+            call = _Call(version, spec, document, caller)
+            return version.number, await self._methods[target.method](call)
 
     async def _predict(self, call: "_Call") -> bytes:
         version = call.version

@@ -265,6 +265,19 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         response = self._answer("POST", _PREDICT, {"instances": [1]})
         self.assertEqual(response.status, 504)
 
+    def test_answer_says_where_the_time_went_if_asked(self) -> None:
+        """The stages are in the header that browsers show, in milliseconds."""
+        body = {"instances": [1, 2]}
+        answer = self._answer("POST", _PREDICT, body)
+        self.assertEqual(answer.headers, {})
+        answer = self._answer("POST", _PREDICT, body, **{"serving-timing": ""})
+        self.assertEqual(answer.headers["serving-version"], "3")
+        self.assertRegex(
+            answer.headers["server-timing"],
+            r"^read;dur=[\d.]+, queue;dur=[\d.]+, batch;dur=[\d.]+;"
+            r'desc="2 rows", run;dur=[\d.]+, write;dur=[\d.]+$',
+        )
+
     def test_calls_at_the_same_time_get_their_own_answers(self) -> None:
         """A hundred calls on one event loop are answered each with its own."""
 

@@ -10,15 +10,21 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.model_servers import call_events
-from tensorflow_serving.servables.tensorflow import inference, served_model
+from tensorflow_serving.servables.tensorflow import (
+    call_timing,
+    inference,
+    served_model,
+)
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
+
+_MILLIS: Final = 1e3
 
 
 class RestCaller:
@@ -30,17 +36,29 @@ class RestCaller:
     # Set before there is a task.
     reporter: call_events.Reporter
 
-    def __init__(self, clock: clock_lib.Clock, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        clock: clock_lib.Clock,
+        timeout_seconds: float,
+        *,
+        wants_timing: bool = False,
+    ) -> None:
         """Makes the caller of a task of the running event loop.
 
         Args:
           clock: The one of the batching sessions.
           timeout_seconds: How long the task may wait and run; 0: any time.
+          wants_timing: Whether server_timing() will be called.
         """
         self._clock = clock
+        self._begin_time = clock.now()
         self._timeout_seconds = timeout_seconds
         # Whether a queue has taken the task, and its end will come here.
         self.has_task = False
+        self._wants_timing = wants_timing
+        # Where the time went until the run had ended, and when that was.
+        self._timing = ""
+        self._end_time = 0.0
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[inference.Outputs] = (
             self._loop.create_future()
@@ -75,6 +93,18 @@ class RestCaller:
             queue.cancel(task)
             raise
 
+    def server_timing(self) -> str:
+        """Returns where the time of a call went that is about to be answered.
+
+        They are the stages of call_timing, in milliseconds, before them the
+        reading of the body and after them the writing of the answer. "batch"
+        has the rows of the batch, without padding, as its description.
+
+        The format: https://www.w3.org/TR/server-timing/.
+        """
+        write = _stage("write", self._clock.now() - self._end_time)
+        return f"{self._timing}, {write}"
+
     def succeed(
         self,
         tasks: Sequence[batched_function.FunctionTask],
@@ -82,7 +112,9 @@ class RestCaller:
         timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
-        ((_, own),) = batched_function.rows_of(tasks, outputs)
+        ((task, own),) = batched_function.rows_of(tasks, outputs)
+        if self._wants_timing:
+            self._keep_timing(task, timing)
         self._call_soon(self._set_outputs, own)
         self.reporter.succeeded(tasks, timing)
 
@@ -95,6 +127,21 @@ class RestCaller:
         self._call_soon(self._set_error, error)
         self.reporter.failed(tasks, error)
 
+    def _keep_timing(
+        self,
+        task: batched_function.FunctionTask,
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """Keeps texts only: tasks have inputs, and know their caller."""
+        stages = {
+            "read": task.arrival_time - self._begin_time,
+            **call_timing.seconds(task, timing),
+        }
+        texts = {name: _stage(name, each) for name, each in stages.items()}
+        texts["batch"] += f';desc="{timing.num_rows} rows"'
+        self._timing = ", ".join(texts.values())
+        self._end_time = timing.end_time
+
     def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the server has ended
             self._loop.call_soon_threadsafe(function, value)
@@ -106,3 +153,7 @@ class RestCaller:
     def _set_error(self, error: errors.ServingError) -> None:
         if not self._future.done():
             self._future.set_exception(error)
+
+
+def _stage(name: str, seconds: float) -> str:
+    return f"{name};dur={seconds * _MILLIS:.3f}"

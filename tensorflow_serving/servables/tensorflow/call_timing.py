@@ -34,20 +34,29 @@ def is_wanted_by_any(metadata: Iterable[_Metadata]) -> bool:
     return any(map(is_wanted, distinct.values()))
 
 
+def seconds(
+    task: batched_function.FunctionTask, timing: run_timing.RunTiming
+) -> dict[str, float]:
+    """Returns how long a task and its batch waited, and how long they ran."""
+    return {
+        "queue": timing.taken_time - task.arrival_time,
+        "batch": timing.start_time - timing.taken_time,
+        "run": timing.end_time - timing.start_time,
+    }
+
+
 def trailing_metadata(
     task: batched_function.FunctionTask, timing: run_timing.RunTiming
 ) -> list[tuple[str, str | bytes]]:
     """Returns the timing of the call whose task is done."""
-    seconds = {
-        "queue": timing.taken_time - task.arrival_time,
-        "batch": timing.start_time - timing.taken_time,
-        "run": timing.end_time - timing.start_time,
+    stages = {
+        **seconds(task, timing),
         "total": task.function.clock.now() - task.arrival_time,
     }
     return [
         *(
             (f"serving-{stage}-micros", str(round(value * 1e6)))
-            for stage, value in seconds.items()
+            for stage, value in stages.items()
         ),
         ("serving-batch-size", str(timing.num_rows)),
     ]
