@@ -42,6 +42,8 @@ _GZIP_LEVEL: Final = 1
 # The rest of a refused body that is read before the answer to it, so that the
 # connection can stay.
 _MAX_SKIPPED_BYTES: Final = 64 << 10
+# Compressing more takes longer than a millisecond.
+_MAX_QUICK_GZIP_BYTES: Final = 64 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 
@@ -351,7 +353,7 @@ class _Application:
         }
         data = response.body
         if len(data) >= _MIN_GZIP_BYTES and _accepts_gzip(scope["headers"]):
-            data = gzip.compress(data, _GZIP_LEVEL)
+            data = await _compressed(data)
             headers["content-encoding"] = "gzip"
             headers["vary"] = "accept-encoding"
         headers["content-length"] = str(len(data))
@@ -446,6 +448,13 @@ def _request_without_body(scope: Any) -> messages.Request:
         },
         b"",
     )
+
+
+async def _compressed(data: bytes) -> bytes:
+    """Returns a compressed body; others do not wait for a large one."""
+    if len(data) <= _MAX_QUICK_GZIP_BYTES:
+        return gzip.compress(data, _GZIP_LEVEL)
+    return await asyncio.to_thread(gzip.compress, data, _GZIP_LEVEL)
 
 
 def _accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:

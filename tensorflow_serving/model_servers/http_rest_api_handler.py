@@ -63,7 +63,7 @@ _REST: Final = "REST"
 
 _Request = TypeVar("_Request")
 # Returns what a path shows.
-Page = Callable[[], messages.Response]
+Page = Callable[[], Awaitable[messages.Response]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +157,11 @@ class HttpRestApiHandler:
         method, path = request.method, request.path
         if method == "OPTIONS":
             return _preflight(request)
-        if method == "GET" and (found := self._found_page(path)):
-            return found
+        if method == "GET":
+            if page := self._pages.get(path):
+                return await page()
+            if found := self._status_pages.find(path):
+                return found
         if not path.lower().startswith("/v1/"):
             raise errors.NotFoundError(f"Not found: {path}")
         target = http_rest_api_paths.parse(method, path)
@@ -167,11 +170,6 @@ class HttpRestApiHandler:
         if target.method == http_rest_api_paths.METADATA:
             return messages.Response(200, self._metadata(target.spec))
         return await self._run_model(target, request)
-
-    def _found_page(self, path: str) -> messages.Response | None:
-        if page := self._pages.get(path):
-            return page()
-        return self._status_pages.find(path)
 
     async def _run_model(
         self, target: http_rest_api_paths.Target, request: messages.Request

@@ -1,4 +1,4 @@
-"""Counts of loads and unloads of versions, and the states of versions.
+"""Counts of loads and unloads of versions.
 
 Example:
     bus = event_bus.EventBus[servable.ServableState]()
@@ -8,7 +8,7 @@ Example:
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from tensorflow_serving.core import servable
@@ -44,15 +44,6 @@ class Phase:
     outcome: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """All counts at one time."""
-
-    # In seconds.
-    phases: Mapping[Phase, histograms.Histogram]
-    states: Mapping[servable.ServableId, servable.ManagerState]
-
-
 class LoadMetrics:
     """Counts what becomes of versions, as long as their event bus is there.
 
@@ -70,13 +61,18 @@ class LoadMetrics:
         self._phases = histograms.Histograms[Phase](SECONDS_BOUNDS)
         bus.subscribe(self._record)
 
-    def snapshot(self) -> Snapshot:
-        """Returns all counts, and the states of versions that are there."""
+    def snapshot(self) -> Mapping[Phase, histograms.Histogram]:
+        """Returns all counts; times are in seconds."""
         with self._lock:
-            return Snapshot(
-                self._phases.copies(),
-                {key: state for key, (state, _) in self._states.items()},
-            )
+            return self._phases.copies()
+
+    def forget_others(self, models: Collection[str]) -> None:
+        """Forgets the counts of all models but some."""
+        with self._lock:
+            for phase in [
+                each for each in self._phases if each.model not in models
+            ]:
+                del self._phases[phase]
 
     def _record(
         self, event: event_bus.EventAndTime[servable.ServableState]

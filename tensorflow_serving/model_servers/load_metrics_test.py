@@ -35,16 +35,13 @@ class LoadMetricsTest(absltest.TestCase):
         self._publish(_State.START)
         self._publish(_State.LOADING, after_seconds=1)
         self._publish(_State.AVAILABLE, after_seconds=2)
-        self.assertEqual(
-            self.metrics.snapshot().states, {_VERSION: _State.AVAILABLE}
-        )
         self._publish(_State.UNLOADING, after_seconds=100)
         self._publish(_State.END, after_seconds=4)
         found = self.metrics.snapshot()
         self.assertEqual(
             {
                 (phase.model, phase.name, phase.outcome): each.total
-                for phase, each in found.phases.items()
+                for phase, each in found.items()
             },
             {
                 ("m", "queue", "OK"): 1,
@@ -52,7 +49,6 @@ class LoadMetricsTest(absltest.TestCase):
                 ("m", "unload", "OK"): 4,
             },
         )
-        self.assertEqual(found.states, {})
 
     def test_failed_load_has_the_status_of_its_error(self) -> None:
         """A load that fails is a load too."""
@@ -60,14 +56,23 @@ class LoadMetricsTest(absltest.TestCase):
         self._publish(
             _State.END, errors.DataLossError("no model"), after_seconds=3
         )
-        ((phase, histogram),) = self.metrics.snapshot().phases.items()
+        ((phase, histogram),) = self.metrics.snapshot().items()
         self.assertEqual((phase.name, phase.outcome), ("load", "DATA_LOSS"))
         self.assertEqual(histogram.total, 3)
+
+    def test_counts_of_models_that_are_gone_go(self) -> None:
+        """Counts of other models stay."""
+        self._publish(_State.LOADING)
+        self._publish(_State.AVAILABLE)
+        self.metrics.forget_others(["m"])
+        self.assertEqual(len(self.metrics.snapshot()), 1)
+        self.metrics.forget_others(["other"])
+        self.assertEqual(self.metrics.snapshot(), {})
 
     def test_version_that_was_never_loaded_has_no_phases(self) -> None:
         """Half a copy is not a load."""
         self._publish(_State.END, errors.UnavailableError("half a copy"))
-        self.assertEqual(self.metrics.snapshot().phases, {})
+        self.assertEqual(self.metrics.snapshot(), {})
 
 
 if __name__ == "__main__":

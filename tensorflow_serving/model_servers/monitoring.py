@@ -1,31 +1,58 @@
 """The counts of a server, and who gets the ends of calls to count them."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     call_events,
+    metric_families,
     prometheus_metrics,
     request_metrics,
+    served_models,
     server_core,
 )
+from tensorflow_serving.util import errors
 
 
 class Monitoring:
     """Metrics of a process, and the listeners of its calls. Thread-safe."""
 
     def __init__(
-        self, core: server_core.ServerCore, *, counts_calls: bool
+        self,
+        core: server_core.ServerCore,
+        served: served_models.ServedModels,
+        *,
+        counts_calls: bool,
     ) -> None:
         """Starts with no calls.
 
         Args:
-          core: The models.
+          core: The models of this process.
+          served: The models of all processes.
           counts_calls: Whether anybody can ask for counts of calls.
         """
-        requests = request_metrics.RequestMetrics()
+        self._core = core
+        self._served = served
+        self._requests = request_metrics.RequestMetrics()
         self.listeners: Final = call_events.Listeners(
-            [requests] if counts_calls else ()
+            [self._requests] if counts_calls else ()
         )
-        self.metrics: Final = prometheus_metrics.PrometheusMetrics(
-            requests, core.loads, core.statistics
+        self._metrics = prometheus_metrics.PrometheusMetrics(
+            self._requests, core.loads, core.statistics, self._states
         )
+
+    def families(self) -> Sequence[metric_families.Family]:
+        """Returns the metrics; counts of models that are gone go with them."""
+        found = self._metrics.families()
+        names = {*self._core.model_names}
+        self._requests.forget_others(names)
+        self._core.loads.forget_others(names)
+        return found
+
+    def _states(self) -> Iterator[servable.ServableState]:
+        for name in self._served.model_names:
+            # Else it is gone in between.
+            with contextlib.suppress(errors.NotFoundError):
+                yield from self._served.states(name).values()

@@ -1,27 +1,19 @@
-"""The metrics of a server in the text format of Prometheus.
+"""The metrics of a server: those of TensorFlow Serving, and more.
 
 Example:
     metrics = prometheus_metrics.PrometheusMetrics(
-        requests, core.loads, core.statistics
+        requests, core.loads, core.statistics, states
     )
-    metrics.text()
+    metric_families.text(metrics.families())
 
-There are the metrics of TensorFlow Serving, with its names, labels and buckets,
-and more under tensorflow_serving_. The names of the original have slashes,
-which become colons.
-
-The format: https://prometheus.io/docs/instrumenting/exposition_formats/.
+Metrics of the original have its names, labels and buckets; slashes in its names
+become colons. The others begin with tensorflow_serving_.
 """
 
 import importlib.metadata
 import platform
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
-
-import prometheus_client
-from prometheus_client import core as metrics_core
-from prometheus_client import utils as prometheus_utils
 
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.core import servable
@@ -29,24 +21,21 @@ from tensorflow_serving.model_servers import (
     call_events,
     histograms,
     load_metrics,
+    metric_families,
+    process_metrics,
     request_metrics,
     server_version,
 )
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
 _OF_CALL: Final = ("model_name", "API", "entrypoint")
 _OF_SUBJECT: Final = ("model", "version", "signature", "method", "entrypoint")
 _OF_QUEUE: Final = ("model", "version", "signature")
-# Prometheus' client appends _total to the names of counters. Those of the
-# original do not have it, so they go as untyped and get their type afterwards.
-_UNTYPED: Final = re.compile(rb"^(# TYPE :\S+) untyped$", re.MULTILINE)
 
 Statistics = Mapping[
     servable.ServableId, Mapping[str, batching_session.Statistics]
 ]
 _ByLabels = Mapping[tuple[str, str, str], batching_session.Statistics]
-_Metrics = Iterator[metrics_core.Metric]
+_Families = Iterator[metric_families.Family]
 
 
 class PrometheusMetrics:
@@ -57,112 +46,123 @@ class PrometheusMetrics:
         requests: request_metrics.RequestMetrics,
         loads: load_metrics.LoadMetrics,
         statistics: Callable[[], Statistics],
+        states: Callable[[], Iterable[servable.ServableState]],
     ) -> None:
-        """Takes the counts, which are read for each text anew.
+        """Takes the counts, which are read each time anew.
 
         Args:
           requests: Counts calls.
           loads: Counts loads.
           statistics: Returns the statistics of the queue of each signature, by
             its version and its name.
+          states: Returns the states of versions.
         """
         self._requests = requests
         self._loads = loads
         self._statistics = statistics
-        # Reads files of the packages, so not for each text.
+        self._states = states
+        # Reads files of the packages, so not each time.
         self._build_info = _build_info()
-        self._registry = prometheus_client.CollectorRegistry()
-        self._registry.register(self)
-        prometheus_client.ProcessCollector(registry=self._registry)
-        prometheus_client.GCCollector(registry=self._registry)
 
-    def text(self) -> bytes:
+    def families(self) -> Sequence[metric_families.Family]:
         """Returns all metrics."""
-        text = prometheus_client.generate_latest(self._registry)
-        return _UNTYPED.sub(rb"\1 counter", text)
-
-    def describe(self) -> _Metrics:
-        """Yields nothing, so that the registry does not collect at once."""
-        yield from ()
-
-    def collect(self) -> _Metrics:
-        """Yields the metrics; for the registry."""
         requests = self._requests.snapshot()
-        yield from _of_original(requests)
-        yield from _of_requests(requests)
-        yield from _of_queues(self._statistics())
-        yield from _of_loads(self._loads.snapshot())
-        yield self._build_info
+        return [
+            *_of_original(requests),
+            *_of_requests(requests),
+            *_of_queues(self._statistics()),
+            _of_loads(self._loads.snapshot()),
+            _of_states(self._states()),
+            self._build_info,
+            *process_metrics.families(),
+        ]
 
 
-def _of_original(requests: request_metrics.Snapshot) -> _Metrics:
+def _of_original(requests: request_metrics.Snapshot) -> _Families:
     """Yields the metrics of TensorFlow Serving."""
-    calls = metrics_core.UnknownMetricFamily(
+    calls = metric_families.Family(
         ":tensorflow:serving:request_count",
+        "counter",
         "Calls by how they ended.",
-        labels=("model_name", "status"),
+        ("model_name", "status"),
     )
-    for (model, status), number in requests.num_calls_by_model.items():
-        calls.add_metric((model, status), number)
+    for labels, number in requests.num_calls_by_model.items():
+        calls.add(labels, number)
     yield calls
-    latency = metrics_core.HistogramMetricFamily(
+    latency = metric_families.Family(
         ":tensorflow:serving:request_latency",
+        "histogram",
         "Time of a call that succeeded, in microseconds.",
-        labels=_OF_CALL,
+        _OF_CALL,
+        bounds=request_metrics.LATENCY_BOUNDS,
     )
     for call, histogram in requests.latency.items():
-        _add(latency, (call.model, call.method, call.entrypoint), histogram)
+        latency.add_histogram(
+            (call.model, _api(call), call.entrypoint), histogram
+        )
     yield latency
-    runtime = metrics_core.HistogramMetricFamily(
+    runtime = metric_families.Family(
         ":tensorflow:serving:runtime_latency",
+        "histogram",
         "Time of the run of a call that succeeded, in microseconds.",
-        labels=("model_name", "API", "runtime"),
+        ("model_name", "API", "runtime"),
+        bounds=request_metrics.LATENCY_BOUNDS,
     )
     for call, histogram in requests.runtime.items():
-        if call.entrypoint == "GRPC":
-            _add(runtime, (call.model, call.method, "TF1"), histogram)
+        runtime.add_histogram((call.model, call.method, "TF1"), histogram)
     yield runtime
     yield from _of_examples(requests)
 
 
-def _of_examples(requests: request_metrics.Snapshot) -> _Metrics:
-    counts = metrics_core.HistogramMetricFamily(
+def _api(call: request_metrics.ModelCall) -> str:
+    """Returns a method as the original names it in the latency of calls."""
+    return call.method.lower() if call.entrypoint == "REST" else call.method
+
+
+def _of_examples(requests: request_metrics.Snapshot) -> _Families:
+    counts = metric_families.Family(
         ":tensorflow:serving:request_example_counts",
+        "histogram",
         "Examples of a call.",
-        labels=("model",),
+        ("model",),
+        bounds=request_metrics.EXAMPLES_BOUNDS,
     )
-    total = metrics_core.UnknownMetricFamily(
+    total = metric_families.Family(
         ":tensorflow:serving:request_example_count_total",
+        "counter",
         "Examples of all calls.",
-        labels=("model",),
+        ("model",),
     )
     for model, histogram in requests.examples.items():
-        _add(counts, (model,), histogram)
-        total.add_metric((model,), histogram.total)
+        counts.add_histogram((model,), histogram)
+        total.add((model,), histogram.total)
     yield counts
     yield total
 
 
-def _of_requests(requests: request_metrics.Snapshot) -> _Metrics:
-    calls = metrics_core.CounterMetricFamily(
-        "tensorflow_serving_requests",
+def _of_requests(requests: request_metrics.Snapshot) -> _Families:
+    calls = metric_families.Family(
+        "tensorflow_serving_requests_total",
+        "counter",
         "Calls that had a turn, by how they ended.",
-        labels=(*_OF_SUBJECT, "status"),
+        (*_OF_SUBJECT, "status"),
     )
     for (subject, status), number in requests.num_calls.items():
-        calls.add_metric((*_labels(subject), status), number)
+        calls.add((*_labels(subject), status), number)
     yield calls
-    seconds = metrics_core.HistogramMetricFamily(
+    seconds = metric_families.Family(
         "tensorflow_serving_request_duration_seconds",
+        "histogram",
         "Time of a call that succeeded.",
-        labels=_OF_SUBJECT,
+        _OF_SUBJECT,
+        bounds=request_metrics.SECONDS_BOUNDS,
     )
     for subject, histogram in requests.seconds.items():
-        _add(seconds, _labels(subject), histogram)
+        seconds.add_histogram(_labels(subject), histogram)
     yield seconds
 
 
-def _of_queues(statistics: Statistics) -> _Metrics:
+def _of_queues(statistics: Statistics) -> _Families:
     """Yields what queues have counted; they go with their version."""
     by_labels = {
         (version.name, str(version.version), signature): found
@@ -173,89 +173,119 @@ def _of_queues(statistics: Statistics) -> _Metrics:
     yield from _of_batches(by_labels)
 
 
-def _of_waiting(statistics: _ByLabels) -> _Metrics:
-    queued = metrics_core.GaugeMetricFamily(
+def _of_waiting(statistics: _ByLabels) -> _Families:
+    queued = metric_families.Family(
         "tensorflow_serving_queue_tasks",
+        "gauge",
         "Calls that wait for their turn.",
-        labels=_OF_QUEUE,
+        _OF_QUEUE,
     )
-    oldest = metrics_core.GaugeMetricFamily(
+    oldest = metric_families.Family(
         "tensorflow_serving_queue_oldest_wait_seconds",
+        "gauge",
         "How long the first call waits.",
-        labels=_OF_QUEUE,
+        _OF_QUEUE,
+        metric_families.Combine.MAX,
     )
-    dropped = metrics_core.CounterMetricFamily(
-        "tensorflow_serving_dropped_tasks",
+    dropped = metric_families.Family(
+        "tensorflow_serving_dropped_tasks_total",
+        "counter",
         "Calls that never ran: refused, cancelled, past their deadline.",
-        labels=(*_OF_QUEUE, "reason"),
+        (*_OF_QUEUE, "reason"),
     )
     for labels, found in statistics.items():
         queue = found.scheduler
-        queued.add_metric(labels, queue.num_enqueued_tasks)
-        oldest.add_metric(labels, queue.oldest_wait_seconds)
-        dropped.add_metric((*labels, "refused"), queue.num_refused)
-        dropped.add_metric((*labels, "cancelled"), queue.num_cancelled)
-        dropped.add_metric((*labels, "deadline"), queue.num_expired)
+        queued.add(labels, queue.num_enqueued_tasks)
+        oldest.add(labels, queue.oldest_wait_seconds)
+        dropped.add((*labels, "refused"), queue.num_refused)
+        dropped.add((*labels, "cancelled"), queue.num_cancelled)
+        dropped.add((*labels, "deadline"), queue.num_expired)
     yield from (queued, oldest, dropped)
 
 
-def _of_batches(statistics: _ByLabels) -> _Metrics:
-    batches = metrics_core.CounterMetricFamily(
-        "tensorflow_serving_batches",
+def _of_batches(statistics: _ByLabels) -> _Families:
+    batches = metric_families.Family(
+        "tensorflow_serving_batches_total",
+        "counter",
         "Batches, by the reason why they took no more calls.",
-        labels=(*_OF_QUEUE, "reason"),
+        (*_OF_QUEUE, "reason"),
     )
-    sizes = metrics_core.HistogramMetricFamily(
+    sizes = metric_families.Family(
         "tensorflow_serving_batch_rows",
+        "histogram",
         "Rows of a batch, without padding.",
-        labels=_OF_QUEUE,
+        _OF_QUEUE,
+        bounds=request_metrics.EXAMPLES_BOUNDS,
     )
-    padding = metrics_core.CounterMetricFamily(
-        "tensorflow_serving_padding_rows",
+    padding = metric_families.Family(
+        "tensorflow_serving_padding_rows_total",
+        "counter",
         "Rows that were run to fill batches up.",
-        labels=_OF_QUEUE,
+        _OF_QUEUE,
     )
     for labels, found in statistics.items():
         queue = found.scheduler
         for reason, number in queue.num_batches_by_reason.items():
-            batches.add_metric((*labels, reason.value), number)
-        _add(sizes, labels, _sizes(queue.num_batches_by_size))
-        padding.add_metric(labels, found.num_padding_rows)
+            batches.add((*labels, reason.value), number)
+        sizes.add_histogram(labels, _sizes(queue.num_batches_by_size))
+        padding.add(labels, found.num_padding_rows)
     yield from (batches, sizes, padding)
 
 
-def _of_loads(loads: load_metrics.Snapshot) -> _Metrics:
-    phases = metrics_core.HistogramMetricFamily(
+def _of_loads(
+    loads: Mapping[load_metrics.Phase, histograms.Histogram],
+) -> metric_families.Family:
+    phases = metric_families.Family(
         "tensorflow_serving_load_duration_seconds",
+        "histogram",
         "Time that a version waited for its load, was loaded, or was unloaded.",
-        labels=("model", "phase", "status"),
+        ("model", "phase", "status"),
+        bounds=load_metrics.SECONDS_BOUNDS,
     )
-    for phase, histogram in loads.phases.items():
-        _add(phases, (phase.model, phase.name, phase.outcome), histogram)
-    yield phases
-    states = metrics_core.GaugeMetricFamily(
+    for phase, histogram in loads.items():
+        phases.add_histogram(
+            (phase.model, phase.name, phase.outcome), histogram
+        )
+    return phases
+
+
+def _of_states(
+    states: Iterable[servable.ServableState],
+) -> metric_families.Family:
+    family = metric_families.Family(
         "tensorflow_serving_version_state",
-        "1 for the state that a version is in.",
-        labels=("model", "version", "state"),
+        "gauge",
+        "1 for the state that a version is in, until it has ended.",
+        ("model", "version", "state"),
+        metric_families.Combine.MAX,
     )
-    for version, state in loads.states.items():
-        states.add_metric((version.name, str(version.version), state.name), 1)
-    yield states
+    for each in states:
+        if each.manager_state is not servable.ManagerState.END:
+            state = each.manager_state.name
+            family.add((each.id.name, str(each.id.version), state), 1)
+    return family
 
 
-def _build_info() -> metrics_core.Metric:
-    return metrics_core.InfoMetricFamily(
-        "tensorflow_serving_build",
-        "What serves.",
-        value={
-            "version": server_version.VERSION,
-            "tensorflow": importlib.metadata.version("tensorflow"),
-            "python": platform.python_version(),
-        },
+def _build_info() -> metric_families.Family:
+    family = metric_families.Family(
+        "tensorflow_serving_build_info",
+        "gauge",
+        "1, with the versions of all that serves.",
+        ("version", "tensorflow", "python"),
+        metric_families.Combine.MAX,
     )
+    family.add(
+        (
+            server_version.VERSION,
+            importlib.metadata.version("tensorflow"),
+            platform.python_version(),
+        ),
+        1,
+    )
+    return family
 
 
-def _labels(subject: call_events.Subject) -> tuple[str, ...]:
+def _labels(subject: call_events.Subject) -> metric_families.Labels:
     return (
         subject.model,
         str(subject.version),
@@ -270,24 +300,3 @@ def _sizes(num_batches_by_size: Mapping[int, int]) -> histograms.Histogram:
     for size, number in num_batches_by_size.items():
         histogram.add_many(float(size), number)
     return histogram
-
-
-def _text(bound: float) -> str:
-    text: str = prometheus_utils.floatToGoString(bound)  # type: ignore[no-untyped-call]
-    return text
-
-
-def _add(
-    family: metrics_core.HistogramMetricFamily,
-    labels: tuple[str, ...],
-    histogram: histograms.Histogram,
-) -> None:
-    """Adds a histogram; Prometheus wants counts of all up to a bound."""
-    total = 0
-    buckets = []
-    for bound, count in zip(
-        (*histogram.bounds, float("inf")), histogram.counts, strict=True
-    ):
-        total += count
-        buckets.append((_text(bound), total))
-    family.add_metric(labels, buckets, histogram.total)

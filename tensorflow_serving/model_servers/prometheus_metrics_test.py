@@ -1,6 +1,7 @@
 """Tests for prometheus_metrics."""
 
 import types
+from collections.abc import Sequence
 from typing import Any
 
 from absl.testing import absltest
@@ -15,6 +16,7 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     call_events,
     load_metrics,
+    metric_families,
     prometheus_metrics,
     request_metrics,
 )
@@ -40,6 +42,15 @@ def _statistics() -> prometheus_metrics.Statistics:
     }
 
 
+def _states() -> Sequence[servable.ServableState]:
+    return [
+        servable.ServableState(
+            servable.ServableId("m", version), servable.ManagerState[state]
+        )
+        for version, state in ((2, "END"), (3, "AVAILABLE"))
+    ]
+
+
 class PrometheusMetricsTest(absltest.TestCase):
     """The text, read as Prometheus reads it."""
 
@@ -60,9 +71,11 @@ class PrometheusMetricsTest(absltest.TestCase):
             servable.ManagerState.AVAILABLE,
         ):
             bus.publish(servable.ServableState(_VERSION, state))
-        self.text = prometheus_metrics.PrometheusMetrics(
-            requests, loads, _statistics
-        ).text()
+        self.text = metric_families.text(
+            prometheus_metrics.PrometheusMetrics(
+                requests, loads, _statistics, _states
+            ).families()
+        )
         self.samples = {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in parser.text_string_to_metric_families(
@@ -82,7 +95,7 @@ class PrometheusMetricsTest(absltest.TestCase):
         for status, number in (("OK", 2), ("INTERNAL", 1)):
             self.assertIn(
                 ':tensorflow:serving:request_count{model_name="m",'
-                f'status="{status}"}} {number}.0\n',
+                f'status="{status}"}} {number}\n',
                 self.text.decode(),
             )
 
@@ -146,7 +159,7 @@ class PrometheusMetricsTest(absltest.TestCase):
                 )
 
     def test_loads_and_states_are_shown(self) -> None:
-        """A version that is there has a state, and its load a time."""
+        """A version that has not ended has a state, and its load a time."""
         self.assertEqual(
             self._value(
                 "tensorflow_serving_load_duration_seconds_count",
@@ -164,6 +177,9 @@ class PrometheusMetricsTest(absltest.TestCase):
                 state="AVAILABLE",
             ),
             1,
+        )
+        self.assertNotIn(
+            "END", {dict(labels).get("state") for _, labels in self.samples}
         )
 
     def test_process_and_build_are_shown(self) -> None:

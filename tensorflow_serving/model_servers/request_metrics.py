@@ -6,14 +6,14 @@ Example:
     prediction_service.PredictionService(core, listeners)
     metrics.snapshot()
 
-Counts of a model stay as long as the process; counts of a version go when many
-others of the model have been called after it.
+Counts of a model stay until somebody says that it is gone; counts of a version
+go when many others of the model have been called after it.
 """
 
 import collections
 import dataclasses
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from tensorflow_serving.batching import batched_function, run_timing
@@ -138,6 +138,26 @@ class RequestMetrics:
                 self._seconds.copies(),
             )
 
+    def forget_others(self, models: Collection[str]) -> None:
+        """Forgets the counts of all models but some.
+
+        Calls that name no model stay.
+        """
+        kept = {"", *models}
+        with self._lock:
+            for model in self._subjects.keys() - kept:
+                for subjects in self._subjects.pop(model).values():
+                    self._forget(subjects)
+            for counts in (self._latency, self._runtime):
+                for call in [each for each in counts if each.model not in kept]:
+                    del counts[call]
+            for name in self._examples.keys() - kept:
+                del self._examples[name]
+            for key in [
+                key for key in self._num_calls_by_model if key[0] not in kept
+            ]:
+                del self._num_calls_by_model[key]
+
     def _count(
         self, subject: call_events.Subject, status: str, num_calls: int
     ) -> None:
@@ -154,8 +174,11 @@ class RequestMetrics:
         versions.setdefault(subject.version, set()).add(subject)
         if len(versions) <= _MAX_VERSIONS:
             return
-        old = versions.pop(next(iter(versions)))
-        for each in old:
+        self._forget(versions.pop(next(iter(versions))))
+
+    def _forget(self, subjects: Collection[call_events.Subject]) -> None:
+        """Forgets the counts of subjects; needs the lock."""
+        for each in subjects:
             del self._seconds[each]
-        for key in [key for key in self._num_calls if key[0] in old]:
+        for key in [key for key in self._num_calls if key[0] in subjects]:
             del self._num_calls[key]

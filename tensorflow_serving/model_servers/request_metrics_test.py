@@ -69,6 +69,33 @@ class RequestMetricsTest(absltest.TestCase):
         )
         self.assertEqual(found.latency, {})
 
+    def test_counts_of_models_that_are_gone_go(self) -> None:
+        """Other models keep theirs, and so do calls that name no model."""
+        gone = call_events.Subject("REST", "Classify", "gone", 1, "s")
+        for subject in (_subject(), gone):
+            self.metrics.succeeded(subject, [_task(9)], _TIMING)
+            self.metrics.failed(subject, [_task(9)], errors.InternalError("b"))
+        self.metrics.refused(
+            call_events.Refused("GRPC", "Predict", ""),
+            errors.NotFoundError("unknown"),
+        )
+        before = self.metrics.snapshot()
+        self.metrics.forget_others(["m", "gone"])
+        self.assertEqual(self.metrics.snapshot().num_calls, before.num_calls)
+        self.metrics.forget_others(["m", "new"])
+        found = self.metrics.snapshot()
+        self.assertEqual(
+            found.num_calls_by_model,
+            {("m", "OK"): 1, ("m", "INTERNAL"): 1, ("", "NOT_FOUND"): 1},
+        )
+        self.assertEqual({key.model for key in found.latency}, {"m"})
+        self.assertEqual({key.model for key in found.runtime}, {"m"})
+        self.assertEqual(found.examples, {})
+        self.assertEqual([*found.seconds], [_subject()])
+        self.assertEqual({key for key, _ in found.num_calls}, {_subject()})
+        self.metrics.succeeded(gone, [_task(9)], _TIMING)
+        self.assertEqual(self.metrics.snapshot().num_calls[gone, "OK"], 1)
+
     def test_counts_of_old_versions_go(self) -> None:
         """A thousand versions have as many counts as eight."""
         for version in range(1, 1001):

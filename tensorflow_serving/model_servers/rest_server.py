@@ -7,7 +7,10 @@ Example:
         both.stop(grace_seconds=30.0, drain_delay_seconds=5.0)
 """
 
+import asyncio
+import concurrent.futures
 import dataclasses
+from collections.abc import Callable
 from typing import Final
 
 from typing_extensions import Self
@@ -17,9 +20,9 @@ from tensorflow_serving.http import http_server, messages
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     api_keys,
+    call_events,
     http_rest_api_handler,
-    monitoring,
-    prometheus_metrics,
+    metric_families,
     served_models,
     server_core,
     ssl_files,
@@ -59,7 +62,8 @@ class RestServer:
         options: Options,
         other: shutdown_lib.Stoppable,
         *,
-        watched: monitoring.Monitoring,
+        metrics: Callable[[], bytes],
+        listeners: call_events.Listeners,
         served: served_models.ServedModels | None = None,
         keys: api_keys.ApiKeys | None = None,
     ) -> None:
@@ -69,7 +73,8 @@ class RestServer:
           core: The models; closed by the caller, after this.
           options: See Options.
           other: The server that stop() stops as well.
-          watched: The metrics, and the listeners of calls.
+          metrics: Returns the metrics for Prometheus; called on a thread.
+          listeners: Get the ends of calls.
           served: The models of all processes; None if this one is alone.
           keys: Callers must have one of them; None if they need none.
 
@@ -78,14 +83,14 @@ class RestServer:
           InvalidArgumentError: The SSLConfig is not what it should be.
         """
         self._other = other
+        self._metrics = metrics
+        # One page at a time: however many ask, calls have the other CPUs.
+        self._pages = concurrent.futures.ThreadPoolExecutor(1, "metrics")
         self._handler = http_rest_api_handler.HttpRestApiHandler(
             core,
             options.api,
-            watched.listeners,
-            {
-                path: lambda: _page(watched.metrics)
-                for path in options.metrics_paths
-            },
+            listeners,
+            dict.fromkeys(options.metrics_paths, self._metrics_page),
             served=served,
         )
         tls = None
@@ -122,7 +127,9 @@ class RestServer:
         is_clean = self._other.stop(
             grace_seconds, drain_delay_seconds=drain_delay_seconds
         )
-        return self._server.join() and is_clean
+        is_clean = self._server.join() and is_clean
+        self._pages.shutdown(cancel_futures=True)
+        return is_clean
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -131,9 +138,11 @@ class RestServer:
     def __exit__(self, *exc_info: object) -> None:
         """Stops without grace, if it has not been stopped."""
         self._server.__exit__(*exc_info)
+        self._pages.shutdown(cancel_futures=True)
 
-
-def _page(metrics: prometheus_metrics.PrometheusMetrics) -> messages.Response:
-    return messages.Response(
-        200, metrics.text(), prometheus_metrics.CONTENT_TYPE
-    )
+    async def _metrics_page(self) -> messages.Response:
+        """Returns the metrics, collected on a thread: calls do not wait."""
+        text = await asyncio.get_running_loop().run_in_executor(
+            self._pages, self._metrics
+        )
+        return messages.Response(200, text, metric_families.CONTENT_TYPE)

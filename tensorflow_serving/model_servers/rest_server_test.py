@@ -93,17 +93,17 @@ class RestServerTest(absltest.TestCase):
             )
             for line in (
                 ':tensorflow:serving:request_count{model_name="half",'
-                'status="OK"} 3.0',
+                'status="OK"} 3',
                 ':tensorflow:serving:request_count{model_name="half",'
-                'status="INVALID_ARGUMENT"} 2.0',
+                'status="INVALID_ARGUMENT"} 2',
                 ':tensorflow:serving:request_count{model_name="",'
-                'status="NOT_FOUND"} 1.0',
+                'status="NOT_FOUND"} 1',
+                ':tensorflow:serving:request_latency_count{API="predict",'
+                'entrypoint="REST",model_name="half"} 2',
                 ':tensorflow:serving:request_latency_count{API="Predict",'
-                'entrypoint="REST",model_name="half"} 2.0',
-                ':tensorflow:serving:request_latency_count{API="Predict",'
-                'entrypoint="GRPC",model_name="half"} 1.0',
+                'entrypoint="GRPC",model_name="half"} 1',
                 'tensorflow_serving_version_state{model="half",'
-                'state="AVAILABLE",version="1"} 1.0',
+                'state="AVAILABLE",version="1"} 1',
             ):
                 self.assertIn(f"{line}\n", found.text)
 

@@ -8,11 +8,13 @@ Example:
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
     api_keys,
+    metric_families,
+    metrics_rounds,
     model_health,
     model_service,
     monitoring,
@@ -22,8 +24,9 @@ from tensorflow_serving.model_servers import (
     served_models,
     server_core,
     ssl_files,
+    worker_metrics,
 )
-from tensorflow_serving.rpc import call, channel_arguments
+from tensorflow_serving.rpc import call, channel_arguments, worker_board
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.rpc import shutdown as shutdown_lib
@@ -64,6 +67,7 @@ def serve(
     on_running: Callable[[int], None],
     *,
     served: served_models.ServedModels | None = None,
+    board: worker_board.WorkerBoard | None = None,
 ) -> None:
     """Serves the models of a core until a signal comes.
 
@@ -77,6 +81,7 @@ def serve(
       termination: Waits for the signal.
       on_running: Called with the port once calls are answered.
       served: The models of all processes; None if this one is alone.
+      board: The board of all processes; None if this one is alone.
 
     Raises:
       UnavailableError: An address cannot be taken.
@@ -92,7 +97,9 @@ def serve(
         keys = None
         if options.api_key_file:
             keys = stack.enter_context(api_keys.ApiKeys(options.api_key_file))
-        watched = monitoring.Monitoring(core, counts_calls=bool(options.rest))
+        watched = monitoring.Monitoring(
+            core, models, counts_calls=bool(options.rest)
+        )
         services = _services(core, models, options, watched)
         server = stack.enter_context(_server(services, options, tls, keys))
         stack.enter_context(model_health.ModelHealth(models, server.health))
@@ -102,15 +109,30 @@ def serve(
                 core,
                 options.rest,
                 server,
-                watched=watched,
-                served=models,
                 keys=keys,
+                metrics=stack.enter_context(_metrics(watched, board)),
+                listeners=watched.listeners,
+                served=models,
             )
             stoppable = stack.enter_context(rest)
             rest.start()
         server.start()
         on_running(server.port)
         options.shutdown.wait_and_stop(stoppable, termination)
+
+
+@contextlib.contextmanager
+def _metrics(
+    watched: monitoring.Monitoring, board: worker_board.WorkerBoard | None
+) -> Iterator[Callable[[], bytes]]:
+    """Yields what returns the metrics of all processes."""
+    if board is None:
+        yield lambda: metric_families.text(
+            [*watched.families(), *metrics_rounds.of_workers(1, 1)]
+        )
+        return
+    with worker_metrics.WorkerMetrics(board, watched.families) as metrics:
+        yield metrics.page
 
 
 def _server(

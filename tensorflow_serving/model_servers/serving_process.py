@@ -50,6 +50,7 @@ def serve(
             termination,
             functools.partial(_running, this_worker, member.options),
             served=member.models,
+            board=member.board,
         )
 
 

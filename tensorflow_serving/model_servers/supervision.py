@@ -19,6 +19,7 @@ from absl import logging
 
 from tensorflow_serving.model_servers import (
     all_workers,
+    metrics_rounds,
     model_configs,
     model_server_flags,
     options,
@@ -69,13 +70,15 @@ def supervise(
         port = _held("port", address, stack)
         if server_options.rest is not None:
             _held("rest_api_port", server_options.rest.address, stack)
+        num_workers = model_server_flags.NUM_WORKERS.value
+        rounds = stack.enter_context(metrics_rounds.MetricsRounds(num_workers))
         workers = stack.enter_context(
             supervisor.Supervisor(
                 worker_process.own_command([f"--port={port}"]),
-                supervisor.Options(model_server_flags.NUM_WORKERS.value),
+                supervisor.Options(num_workers),
                 termination,
                 board=board_hub.BoardHub(
-                    {all_workers.CONFIG: all_workers.pack(models)}
+                    {all_workers.CONFIG: all_workers.pack(models)}, rounds
                 ),
             )
         )
@@ -97,6 +100,8 @@ class Member:
     # How often to read the configuration file, which one process does; 0:
     # never.
     poll_seconds: float
+    # The board of all processes; None if this one is alone.
+    board: worker_board.WorkerBoard | None = None
 
 
 def alone(stack: contextlib.ExitStack) -> Member:
@@ -143,6 +148,7 @@ def join(this_worker: worker.Worker, stack: contextlib.ExitStack) -> Member:
         models,
         _options(this_worker, is_first),
         _poll_seconds() if is_first else 0,
+        board,
     )
 
 

@@ -2,13 +2,18 @@
 
 Each worker writes notes of its own, which end with it, and all of them write
 common notes, which stay. The supervisor has the board; see board_hub.py. Each
-worker has a copy that follows it; see worker_board.py.
+worker has a copy that follows it; see worker_board.py. Private notes are on no
+other board: they go between the supervisor and one worker.
 """
 
 import dataclasses
 from collections.abc import Set
+from typing import Final
 
 from tensorflow_serving.rpc import board_pb2
+
+# How the keys of private notes begin.
+PRIVATE: Final = "private/"
 
 
 @dataclasses.dataclass(frozen=True)

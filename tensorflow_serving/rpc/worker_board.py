@@ -77,7 +77,7 @@ class WorkerBoard:
             return self._board.common(key)
 
     def write(self, key: str, value: bytes) -> None:
-        """Writes a note of this worker's own."""
+        """Writes a note of this worker's own; see board.PRIVATE."""
         self._post(board_pb2.BoardNote(key=key, value=value))
 
     def write_common(self, key: str, value: bytes, revision: int) -> None:

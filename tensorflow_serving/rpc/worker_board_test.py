@@ -10,6 +10,7 @@ from collections.abc import Callable, Set
 
 from absl.testing import absltest, parameterized
 
+from tensorflow_serving.rpc import board as board_lib
 from tensorflow_serving.rpc import board_hub, board_line, worker_board
 from tensorflow_serving.util import errors
 
@@ -34,6 +35,36 @@ class _Watch:
         with self._changed:
             self.keys |= keys
             self._changed.notify_all()
+
+
+class _Notes:
+    """Collects private notes."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._notes: list[tuple[int, str, bytes]] = []
+        self.posts: dict[int, Callable[[str, bytes], None]] = {}
+
+    def begin(self, worker: int, post: Callable[[str, bytes], None]) -> None:
+        """See board_hub.PrivateNotes."""
+        self.posts[worker] = post
+
+    def take(self, worker: int, key: str, value: bytes) -> None:
+        """See board_hub.PrivateNotes."""
+        with self._changed:
+            self._notes.append((worker, key, value))
+            self._changed.notify_all()
+
+    def end(self, worker: int) -> None:
+        """See board_hub.PrivateNotes."""
+        del self.posts[worker]
+
+    def wait_for(self, *notes: tuple[int, str, bytes]) -> None:
+        """Waits until these notes, and no others, have come."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: self._notes == [*notes], _TIMEOUT_SECONDS
+            )
 
 
 def _has_note(
@@ -99,6 +130,25 @@ class WorkerBoardTest(parameterized.TestCase):
         end.close()
         watch.wait_for(lambda: board.note(1, "key") is None)
         self.assertEqual(watch.keys, {"key"})
+
+    def test_private_notes_are_not_for_others(self) -> None:
+        """The answer to one is on the board of its worker alone."""
+        notes = _Notes()
+        self.hub = board_hub.BoardHub({}, notes)
+        boards, ends = zip(*map(self._connect, range(2)), strict=True)
+        watches = [_Watch(board) for board in boards]
+        boards[1].write(f"{board_lib.PRIVATE}key", b"question")
+        notes.wait_for((1, f"{board_lib.PRIVATE}key", b"question"))
+        notes.posts[1]("answer", b"yes")
+        watches[1].wait_for(lambda: boards[1].note(1, "answer") == b"yes")
+        # Later than all that is on the way to the other worker.
+        boards[0].write("key", b"value")
+        watches[0].wait_for(
+            functools.partial(_has_note, boards[0], 0, b"value")
+        )
+        self.assertEqual(watches[0].keys, {"key"})
+        ends[1].close()
+        self.assertEqual([*notes.posts], [0])
 
     def test_one_of_two_common_notes_is_taken(self) -> None:
         """Both workers see the same one, and can write the next revision."""

@@ -1,0 +1,33 @@
+"""The metrics of this process and its interpreter: memory, time, files.
+
+Example:
+    metric_families.text(process_metrics.families())
+"""
+
+from collections.abc import Sequence
+
+import prometheus_client
+
+from tensorflow_serving.model_servers import metric_families
+
+
+def families() -> Sequence[metric_families.Family]:
+    """Returns what Prometheus' client collects of any process."""
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=registry)
+    prometheus_client.GCCollector(registry=registry)
+    found: dict[str, metric_families.Family] = {}
+    for metric in registry.collect():
+        for sample in metric.samples:
+            family = found.setdefault(
+                sample.name,
+                metric_families.Family(
+                    sample.name,
+                    metric.type,
+                    metric.documentation,
+                    tuple(sample.labels),
+                    metric_families.Combine.APART,
+                ),
+            )
+            family.add(tuple(sample.labels.values()), sample.value)
+    return [*found.values()]
