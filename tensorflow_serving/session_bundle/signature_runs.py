@@ -30,7 +30,9 @@ _PLACEHOLDERS: Final = {
 _WITHOUT_EFFECT: Final = {
     # Control flow.
     *("Case", "For", "If", "PartitionedCall", "StatefulPartitionedCall"),
-    *("While", "XlaCallModule", "Assert"),
+    *("While", "XlaCallModule", "Assert", "CheckNumerics", "CheckNumericsV2"),
+    *("RefEnter", "RefExit", "RefIdentity", "RefMerge", "RefNextIteration"),
+    *("RefSelect", "RefSwitch"),
     # Values of variables.
     *("VarHandleOp", "ReadVariableOp", "VarIsInitializedOp", "VariableShape"),
     *("ResourceGather", "ResourceGatherNd", "Variable", "VariableV2"),
@@ -38,13 +40,17 @@ _WITHOUT_EFFECT: Final = {
     # Values of tables.
     *("HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2"),
     *("MutableDenseHashTable", "MutableDenseHashTableV2"),
-    *("LookupTableFind", "LookupTableFindV2", "LookupTableSizeV2"),
+    *("MutableHashTableOfTensors", "MutableHashTableOfTensorsV2"),
+    *("LookupTableFind", "LookupTableFindV2", "LookupTableSize"),
+    "LookupTableSizeV2",
     *("LookupTableExport", "LookupTableExportV2"),
     # Random numbers.
     *("Multinomial", "ParameterizedTruncatedNormal", "RandomGamma"),
-    *("RandomPoisson", "RandomPoissonV2", "RandomShuffle"),
+    *("RandomCrop", "RandomPoisson", "RandomPoissonV2", "RandomShuffle"),
     *("RandomStandardNormal", "RandomUniform", "RandomUniformInt"),
-    *("TruncatedNormal",),
+    *("StatelessRandomGetAlg", "TruncatedNormal"),
+    # Trees of boosted_trees.
+    *("BoostedTreesEnsembleResourceHandleOp", "BoostedTreesPredict"),
     # Resources that end with the run.
     *("StackPopV2", "StackPushV2", "StackV2", "StackCloseV2"),
     *("TensorArrayCloseV3", "TensorArrayConcatV3", "TensorArrayGatherV3"),

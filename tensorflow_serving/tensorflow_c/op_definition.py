@@ -1,10 +1,17 @@
 """The definition of a type of operations, as far as serving needs it."""
 
 import dataclasses
+from typing import Final
 
 from tensorflow_serving.tensorflow_c.protos import op_def_pb2
 
 _FUNCTION_TYPES = ("func", "list(func)")
+# Operations that TensorFlow does not call stateful, though they end the
+# process, send or write what they see, or call Python.
+_WITH_EFFECT: Final = {
+    *("Abort", "DebugIdentity", "DebugNanCount", "DebugNumericSummary"),
+    "PyFuncStateless",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +34,10 @@ class OpDefinition:
         message = op_def_pb2.OpDef.FromString(op_def)
         return cls(
             message.name,
-            message.is_stateful,
+            message.is_stateful
+            or message.name in _WITH_EFFECT
+            # TensorFlow has it that only what makes a variable is stateful.
+            or any(argument.is_ref for argument in message.input_arg),
             any(output.is_ref for output in message.output_arg),
             tuple(
                 attribute.name

@@ -232,6 +232,38 @@ class WarmUpTest(absltest.TestCase):
             log.output[0], "signature train: .* by its AssignAddVariableOp"
         )
 
+    def test_effect_on_a_variable_of_tensorflow_1_is_one(self) -> None:
+        """Operations that change such a variable do not say so themselves."""
+        graph = graph_builder.GraphBuilder()
+        graph.placeholder("x", "float32", None)
+        graph.node(
+            "v",
+            "VariableV2",
+            dtype="float32",
+            shape=attr_value_pb2.AttrValue(
+                shape=tensor_shape_pb2.TensorShapeProto()
+            ),
+        )
+        graph.node("read", "Identity", ["v"], T="float32")
+        graph.node("z", "AddV2", ["x", "read"], T="float32")
+        graph.node("count", "AssignAdd", ["v", "x"], T="float32")
+        graph.node("y", "Identity", ["count"], T="float32")
+        meta_graph_def = text_format.Parse(
+            "\n".join(
+                f"""
+                signature_def {{ key: "{name}" value {{
+                  inputs {{ key: "a" value {{ name: "x:0" }} }}
+                  outputs {{ key: "b" value {{ name: "{name}:0" }} }}
+                }} }}
+                """
+                for name in ("y", "z")
+            ),
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        with graph.open_session() as session:
+            runs = _warm_up(meta_graph_def, session.graph)
+        self.assertEqual(runs, [(["z:0"], {"x:0": _X})])
+
     def test_signatures_of_a_saved_model_run(self) -> None:
         """All signatures run but the one of the init op."""
         meta_graph_def = text_format.Parse(
