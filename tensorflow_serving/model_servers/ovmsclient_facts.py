@@ -24,7 +24,7 @@ _settings: dict[str, Any] = {}
 
 
 class OvmsclientFacts(unittest.TestCase):
-    """Its three calls, its exceptions, and TLS."""
+    """Its three calls over gRPC, its exceptions, and TLS."""
 
     def setUp(self) -> None:
         """Makes a client."""
@@ -96,6 +96,63 @@ class OvmsclientFacts(unittest.TestCase):
             ovmsclient.make_grpc_client(
                 _settings["mutual_tls_address"], tls
             ).predict({"x": _X}, "small")
+
+
+class HttpClientFacts(unittest.TestCase):
+    """Its client of the REST API, which asks with columns."""
+
+    def setUp(self) -> None:
+        """Makes a client."""
+        self.client = ovmsclient.make_http_client(_settings["rest_address"])
+
+    def test_predict_returns_arrays(self) -> None:
+        """By name, if there are several."""
+        for version in (0, 7):
+            outputs = self.client.predict({"x": _X}, "small", version)
+            np.testing.assert_array_equal(outputs["y"], _X / 2 + 2)
+            np.testing.assert_array_equal(outputs["z"], 2 * _X)
+
+    def test_models_of_all_formats_answer(self) -> None:
+        """One output comes without its name."""
+        for model, key, offset in _settings["half_plus"]:
+            with self.subTest(model):
+                y = self.client.predict({key: [[1.0], [2.0]]}, model)
+                np.testing.assert_array_equal(y, [[0.5 + offset], [1 + offset]])
+
+    def test_metadata_are_those_of_tensorflow_serving(self) -> None:
+        """They are returned as they came; only OpenVINO's have other keys."""
+        metadata = self.client.get_model_metadata("small")
+        self.assertEqual(metadata["model_spec"]["version"], "7")
+        signatures = metadata["metadata"]["signature_def"]["signature_def"]
+        inputs = signatures["serving_default"]["inputs"]
+        self.assertEqual(inputs["x"]["dtype"], "DT_FLOAT")
+
+    def test_status_is_that_of_each_version(self) -> None:
+        """All of them with version 0."""
+        available = {
+            7: {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
+        }
+        for version in (0, 7):
+            status = self.client.get_model_status("small", version)
+            self.assertEqual(status, available)
+
+    def test_faults_are_the_exceptions_of_the_package(self) -> None:
+        """It makes them of the codes, with the texts of the server."""
+        for call in (
+            self.client.get_model_status,
+            self.client.get_model_metadata,
+        ):
+            for arguments in (("no",), ("small", 9)):
+                with self.assertRaises(errors.ModelNotFoundError):
+                    call(*arguments)
+        with self.assertRaisesRegex(
+            errors.ModelNotFoundError, "Servable not found"
+        ):
+            self.client.predict({"x": _X}, "no")
+        with self.assertRaisesRegex(
+            errors.InvalidInputError, r"must have the keys \['x'\]"
+        ):
+            self.client.predict({"no": _X}, "small")
 
 
 if __name__ == "__main__":

@@ -49,12 +49,14 @@ class _Servers:
         tls_address = self._start_encrypted(verifies_client=False)
         mutual_tls_address = self._start_encrypted(verifies_client=True)
         half_plus = self._add_half_plus()
-        server = self._start()
+        rest_port = stack.enter_context(held_port.hold())
+        server = self._start(f"--rest_api_port={rest_port}")
         server.wait_for_log("All models have been loaded")
         config = self._config.SerializeToString().hex()
         loading_address, gate = self._start_loading()
         settings = {
             "address": server.address,
+            "rest_address": f"localhost:{rest_port}",
             "config": config,
             "half_plus": half_plus,
             "tls_address": tls_address,
