@@ -3,14 +3,16 @@
 http_rest_api_handler_requests.txt has requests and their answers.
 """
 
+import gzip
 import http.client
 import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import requests
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.batching import batch_queue, batching_session
@@ -35,6 +37,7 @@ _REQUEST = re.compile(r"([A-Z]+) (/\S*)(?: (.*))?")
 _HEADER = re.compile(r"([A-Z][A-Za-z-]+): (.*)")
 _ANSWER = re.compile(r"(\d{3})(?: (.*))?")
 _ERROR = 400
+_MAX_BODY_BYTES = 1_000_000
 _LONG = 60.0
 _WITHOUT_BATCHING = model_batching.Options(
     batch_threads.Options(
@@ -100,6 +103,7 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
     """A server with the models of the table, and one connection to it."""
 
     connection: http.client.HTTPConnection
+    url: str
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -113,12 +117,15 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
             "localhost:0",
             handler.answer,
             handler.error_response,
-            http_options.Options(),
+            http_options.Options(
+                http_options.Limits(max_body_bytes=_MAX_BODY_BYTES)
+            ),
         )
         cls.enter_context(server)
         server.start()
         cls.connection = http.client.HTTPConnection("localhost", server.port)
         cls.addClassCleanup(cls.connection.close)
+        cls.url = f"http://localhost:{server.port}"
 
     @parameterized.named_parameters(
         (f"line_{row.line}", row) for row in _rows()
@@ -137,6 +144,87 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
             self.assertEqual(json.loads(body), json.loads(row.answer[1:]))
         else:
             self.assertEqual(body, _expected(row))
+
+    def test_session_keeps_its_connection(self) -> None:
+        """Only a body that is too large makes a client connect anew."""
+        path = "/v1/models/half:predict"
+        ports = set()
+        with requests.Session() as session:
+            for method, path_of_call, body, status in 3 * (
+                ("POST", path, b'{"instances": [1]}', 200),
+                ("POST", path, b'{"instances": ["a"]}', 400),
+                ("POST", path, b"{", 400),
+                ("POST", path, [b'{"inputs"', b": [1]}"], 200),
+                ("GET", path, b"", 400),
+                ("PUT", path, b"{}", 400),
+                ("HEAD", path, b"", 400),
+                ("GET", "/v1/models/half", b"", 200),
+                ("GET", "/v1/models/no/metadata", b"", 404),
+                ("GET", "/healthz", b"", 200),
+                ("GET", "/other", b"", 404),
+            ):
+                found, port = self._send(session, method, path_of_call, body)
+                self.assertEqual(found, status)
+                ports.add(port)
+            self.assertEqual(len(ports), 1)
+            large = b" " * (_MAX_BODY_BYTES + 1)
+            refused = session.post(f"{self.url}{path}", large)
+            self.assertEqual(refused.status_code, 413)
+            found, port = self._send(session, "POST", path, b'{"inputs": [1]}')
+            self.assertEqual(found, 200)
+            self.assertNotIn(port, ports)
+
+    def _send(
+        self,
+        session: requests.Session,
+        method: str,
+        path: str,
+        body: bytes | Sequence[bytes],
+    ) -> tuple[int, int]:
+        """Returns the status of an answer, and the client's port."""
+        data = body if isinstance(body, bytes) else iter(body)
+        with session.request(
+            method, f"{self.url}{path}", data=data, stream=True
+        ) as found:
+            connection: Any = found.raw.connection
+            _, port, *_ = connection.sock.getsockname()
+            found.raw.read()
+            return found.status_code, port
+
+    def test_bodies_may_be_compressed_both_ways(self) -> None:
+        """A request may be gzip, and so is the answer to who takes that."""
+        request = {"instances": [*range(1000)]}
+        for accepted, coding in (("gzip", "gzip"), ("identity", None)):
+            found = requests.post(
+                f"{self.url}/v1/models/half:predict",
+                gzip.compress(json.dumps(request).encode()),
+                headers={
+                    "Content-Encoding": "gzip",
+                    "Accept-Encoding": accepted,
+                },
+            )
+            self.assertEqual(found.status_code, 200)
+            self.assertEqual(found.headers.get("Content-Encoding"), coding)
+            self.assertEqual(
+                found.json()["predictions"],
+                [number / 2 + 2 for number in range(1000)],
+            )
+
+    @parameterized.named_parameters(
+        ("byte_order_mark", b'\xef\xbb\xbf{"instances": [1]}', 200),
+        ("not_utf8", b'{"instances": ["\xff"]}', 400),
+        ("utf16", '{"instances": [1]}'.encode("utf-16"), 400),
+        ("nul", b'{"instances": [1]}\0', 400),
+        ("deep", b'{"instances": %b}' % (b"[" * 100_000), 400),
+        ("long", b'{"instances": [%b]}' % (b"1," * 400_000 + b"1"), 200),
+    )
+    def test_body_is_read_as_utf8(self, body: bytes, status: int) -> None:
+        """Whatever else comes is refused, and the server goes on."""
+        found = requests.post(f"{self.url}/v1/models/half:predict", body)
+        self.assertEqual(found.status_code, status)
+        self.assertIn(
+            "error" if status == _ERROR else "predictions", found.json()
+        )
 
 
 def _expected(row: _Row) -> str:
