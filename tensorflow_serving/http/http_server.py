@@ -310,8 +310,11 @@ class _Application:
             )
 
     def _plain(self, headers: Mapping[str, str], body: "_Body") -> bytes:
-        """Returns a body without its compression."""
-        if "gzip" not in headers.get("content-encoding", "").lower():
+        """Returns a body without its compression; nothing is not compressed."""
+        if (
+            not body.num_bytes
+            or "gzip" not in headers.get("content-encoding", "").lower()
+        ):
             return body.data()
         reader = zlib.decompressobj(_ANY_HEADER)
         limit = self._limits.max_body_bytes

@@ -166,7 +166,7 @@ class HttpServerTest(parameterized.TestCase):
         ("zlib", zlib.compress(b"plain"), 200, "plain"),
         ("plain", b"plain", 400, "must be compressed by gzip"),
         ("half", gzip.compress(b"plain")[:-9], 400, "got a part"),
-        ("empty", b"", 400, "got a part"),
+        ("empty", b"", 200, ""),
         ("bomb", gzip.compress(b"\0" * 1_000_000), 413, "once decompressed"),
     )
     def test_body_may_be_compressed(

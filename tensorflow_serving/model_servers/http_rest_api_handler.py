@@ -157,12 +157,14 @@ class HttpRestApiHandler:
         method, path = request.method, request.path
         if method == "OPTIONS":
             return _preflight(request)
-        if method == "GET":
+        is_api = path.lower().startswith("/v1/")
+        # The API of TensorFlow Serving has no HEAD.
+        if method == "GET" or (method == "HEAD" and not is_api):
             if page := self._pages.get(path):
                 return await page()
             if found := self._status_pages.find(path):
                 return found
-        if not path.lower().startswith("/v1/"):
+        if not is_api:
             raise errors.NotFoundError(f"Not found: {path}")
         target = http_rest_api_paths.parse(method, path)
         if target.method == http_rest_api_paths.STATUS:

@@ -257,6 +257,28 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
                 response.headers["access-control-allow-origin"], "*"
             )
 
+    def test_call_before_the_first_models_are_there_is_to_be_repeated(
+        self,
+    ) -> None:
+        """The text has no word that clients take for the end of the start."""
+        os.makedirs(self.folder.base_path("late"), exist_ok=True)
+        models = model_configs.parse(self.folder.config("late"))
+        with server_core.ServerCore(server_core.Options(), models) as core:
+            self.handler = http_rest_api_handler.HttpRestApiHandler(core)
+            for name in ("late", "no"):
+                response = self._answer(
+                    "POST", f"/v1/models/{name}:predict", {"instances": [1]}
+                )
+                self.assertEqual(response.status, 503)
+                self.assertEqual(response.headers, {"retry-after": "1"})
+                self.assertEqual(
+                    json.loads(response.body),
+                    {
+                        "error": "The server loads its first models; try again "
+                        "later"
+                    },
+                )
+
     def test_call_that_takes_too_long_ends_with_its_deadline(self) -> None:
         """A call is not run when its time is over."""
         self.handler = http_rest_api_handler.HttpRestApiHandler(
