@@ -20,6 +20,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batch_scheduler_retrier,
     batched_function,
+    run_size,
     run_timing,
     task_groups,
 )
@@ -82,6 +83,8 @@ class Statistics:
     num_failed_runs: int
     # Calls that were run again, because their batch failed.
     num_rerun_calls: int
+    # Runs that did not fail.
+    num_runs: Mapping[run_size.RunSize, int]
 
 
 class _Futures:
@@ -142,6 +145,7 @@ class BatchingSession:
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
         *,
         owns_session: bool = True,
+        on_closed: "Callable[[BatchingSession], None] | None" = None,
     ) -> None:
         """Starts without a batch.
 
@@ -152,10 +156,12 @@ class BatchingSession:
             batch; returns the scheduler, which close() closes.
           clock: The scheduler's clock, by which deadlines are given.
           owns_session: Whether close() closes the session as well.
+          on_closed: Called by close() when no more runs come.
         """
         self._options = options
         self._session = session
         self._owns_session = owns_session
+        self._on_closed = on_closed
         self._clock = clock
         self._scheduler = create_scheduler(self._process_batch)
         self._lock = threading.Lock()
@@ -165,7 +171,7 @@ class BatchingSession:
             tuple[tuple[str, ...], tuple[str, ...]],
             batched_function.BatchedFunction,
         ] = {}
-        self._num_rows = self._num_padding_rows = 0
+        self._runs = run_size.RunCounts()
         self._num_failed_runs = self._num_rerun_calls = 0
 
     def __repr__(self) -> str:
@@ -326,15 +332,23 @@ class BatchingSession:
         with self._lock:
             return Statistics(
                 scheduler,
-                self._num_rows,
-                self._num_padding_rows,
+                self._runs.num_rows,
+                self._runs.num_padding_rows,
                 self._num_failed_runs,
                 self._num_rerun_calls,
+                self._runs.by_size(),
             )
+
+    def num_runs(self) -> Mapping[run_size.RunSize, int]:
+        """Returns how many runs did not fail."""
+        with self._lock:
+            return self._runs.by_size()
 
     def close(self) -> None:
         """Finishes the calls that wait; closes the session if it owns it."""
         self._scheduler.close()
+        if self._on_closed is not None:
+            self._on_closed(self)
         if self._owns_session:
             self._session.close()
 
@@ -426,8 +440,7 @@ class BatchingSession:
                 timing.num_rows,
             )
         with self._lock:
-            self._num_rows += timing.num_rows
-            self._num_padding_rows += timing.num_padding_rows
+            self._runs.add(timing.num_rows, timing.num_padding_rows)
         return timing.end_time - timing.start_time, []
 
 

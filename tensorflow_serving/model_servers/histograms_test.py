@@ -16,6 +16,18 @@ class HistogramsTest(absltest.TestCase):
         self.assertEqual(histogram.counts, [2, 5, 2])
         self.assertEqual(histogram.total, 0.5 + 1 + 1.5 + 10 + 11 + 1000 + 30)
 
+    def test_many_values_are_counted_as_few(self) -> None:
+        """Neither the way nor the number of values makes a difference."""
+        values = [-1.0, 0.5, 1, 1.5, 10, 11, 1000]
+        many = histograms.Histogram([1, 10])
+        many.add(values * 20)
+        few = histograms.Histogram([1, 10])
+        for _ in range(20):
+            few.add(values)
+        self.assertEqual(many.counts, few.counts)
+        self.assertAlmostEqual(many.total, few.total)
+        self.assertIs(type(many.counts[0]), int)
+
     def test_copy_stays_as_it_is(self) -> None:
         """A copy does not count what comes later."""
         counted = histograms.Histograms[str]([1])

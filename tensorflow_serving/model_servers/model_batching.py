@@ -4,16 +4,18 @@ A version with a file batching_params.pbtxt, BatchingParameters in text format,
 can have parameters of its own.
 """
 
+import collections
 import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from absl import logging
 from google.protobuf import text_format
 from typing_extensions import Self
 
+from tensorflow_serving.batching import run_size
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     served_model,
@@ -83,6 +85,13 @@ class ModelBatching:
         if not batching.session.never_merges:
             _log_run_alone(bundle.path, model.signatures_run_alone())
         return model
+
+    def num_runs(self) -> Mapping[run_size.RunSize, int]:
+        """Returns how many runs of all models there ever were."""
+        found = collections.Counter(self._threads.num_runs())
+        if self._without_file is not self._threads:
+            found.update(self._without_file.num_runs())
+        return found
 
     def close(self) -> None:
         """Ends the threads; models must be closed before. Idempotent."""

@@ -40,7 +40,15 @@ class Monitoring:
             [self._requests] if counts_calls else ()
         )
         self._metrics = prometheus_metrics.PrometheusMetrics(
-            self._requests, core.loads, core.statistics, self._states
+            prometheus_metrics.Sources(
+                self._requests,
+                core.loads,
+                core.warm_ups,
+                core.statistics,
+                core.num_runs,
+                self._states,
+                core.thread_pool_name,
+            )
         )
 
     def families(self) -> Sequence[metric_families.Family]:

@@ -1,33 +1,32 @@
 """The metrics of a server: those of TensorFlow Serving, and more.
 
 Example:
-    metrics = prometheus_metrics.PrometheusMetrics(
-        requests, core.loads, core.statistics, states
-    )
+    metrics = prometheus_metrics.PrometheusMetrics(sources)
     metric_families.text(metrics.families())
 
-Metrics of the original have its names, labels and buckets; slashes in its names
-become colons. The others begin with tensorflow_serving_.
+Metrics of our own begin with tensorflow_serving_.
 """
 
+import dataclasses
 import importlib.metadata
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from tensorflow_serving.batching import batching_session
+from tensorflow_serving.batching import batching_session, run_size
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     call_events,
     histograms,
     load_metrics,
     metric_families,
+    original_metrics,
     process_metrics,
     request_metrics,
     server_version,
+    warm_up_metrics,
 )
 
-_OF_CALL: Final = ("model_name", "API", "entrypoint")
 _OF_SUBJECT: Final = ("model", "version", "signature", "method", "entrypoint")
 _OF_QUEUE: Final = ("model", "version", "signature")
 
@@ -38,106 +37,49 @@ _ByLabels = Mapping[tuple[str, str, str], batching_session.Statistics]
 _Families = Iterator[metric_families.Family]
 
 
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Whatever counts; it is read each time anew."""
+
+    requests: request_metrics.RequestMetrics
+    loads: load_metrics.LoadMetrics
+    warm_ups: warm_up_metrics.WarmUpMetrics
+    # Returns the statistics of the queue of each signature, by its version and
+    # its name.
+    statistics: Callable[[], Statistics]
+    # Returns how many runs of all versions there ever were.
+    num_runs: Callable[[], Mapping[run_size.RunSize, int]]
+    # Returns the states of versions.
+    states: Callable[[], Iterable[servable.ServableState]]
+    thread_pool_name: str
+
+
 class PrometheusMetrics:
     """Collects the metrics of a process. Thread-safe."""
 
-    def __init__(
-        self,
-        requests: request_metrics.RequestMetrics,
-        loads: load_metrics.LoadMetrics,
-        statistics: Callable[[], Statistics],
-        states: Callable[[], Iterable[servable.ServableState]],
-    ) -> None:
-        """Takes the counts, which are read each time anew.
-
-        Args:
-          requests: Counts calls.
-          loads: Counts loads.
-          statistics: Returns the statistics of the queue of each signature, by
-            its version and its name.
-          states: Returns the states of versions.
-        """
-        self._requests = requests
-        self._loads = loads
-        self._statistics = statistics
-        self._states = states
+    def __init__(self, sources: Sources) -> None:
+        """Takes whatever counts."""
+        self._sources = sources
         # Reads files of the packages, so not each time.
         self._build_info = _build_info()
 
     def families(self) -> Sequence[metric_families.Family]:
         """Returns all metrics."""
-        requests = self._requests.snapshot()
+        sources = self._sources
+        requests = sources.requests.snapshot()
         return [
-            *_of_original(requests),
+            *original_metrics.of_requests(requests),
+            *original_metrics.of_batches(
+                requests, sources.num_runs(), sources.thread_pool_name
+            ),
+            *original_metrics.of_warm_ups(sources.warm_ups.snapshot()),
             *_of_requests(requests),
-            *_of_queues(self._statistics()),
-            _of_loads(self._loads.snapshot()),
-            _of_states(self._states()),
+            *_of_queues(sources.statistics()),
+            _of_loads(sources.loads.snapshot()),
+            _of_states(sources.states()),
             self._build_info,
             *process_metrics.families(),
         ]
-
-
-def _of_original(requests: request_metrics.Snapshot) -> _Families:
-    """Yields the metrics of TensorFlow Serving."""
-    calls = metric_families.Family(
-        ":tensorflow:serving:request_count",
-        "counter",
-        "Calls by how they ended.",
-        ("model_name", "status"),
-    )
-    for labels, number in requests.num_calls_by_model.items():
-        calls.add(labels, number)
-    yield calls
-    latency = metric_families.Family(
-        ":tensorflow:serving:request_latency",
-        "histogram",
-        "Time of a call that succeeded, in microseconds.",
-        _OF_CALL,
-        bounds=request_metrics.LATENCY_BOUNDS,
-    )
-    for call, histogram in requests.latency.items():
-        latency.add_histogram(
-            (call.model, _api(call), call.entrypoint), histogram
-        )
-    yield latency
-    runtime = metric_families.Family(
-        ":tensorflow:serving:runtime_latency",
-        "histogram",
-        "Time of the run of a call that succeeded, in microseconds.",
-        ("model_name", "API", "runtime"),
-        bounds=request_metrics.LATENCY_BOUNDS,
-    )
-    for call, histogram in requests.runtime.items():
-        runtime.add_histogram((call.model, call.method, "TF1"), histogram)
-    yield runtime
-    yield from _of_examples(requests)
-
-
-def _api(call: request_metrics.ModelCall) -> str:
-    """Returns a method as the original names it in the latency of calls."""
-    return call.method.lower() if call.entrypoint == "REST" else call.method
-
-
-def _of_examples(requests: request_metrics.Snapshot) -> _Families:
-    counts = metric_families.Family(
-        ":tensorflow:serving:request_example_counts",
-        "histogram",
-        "Examples of a call.",
-        ("model",),
-        bounds=request_metrics.EXAMPLES_BOUNDS,
-    )
-    total = metric_families.Family(
-        ":tensorflow:serving:request_example_count_total",
-        "counter",
-        "Examples of all calls.",
-        ("model",),
-    )
-    for model, histogram in requests.examples.items():
-        counts.add_histogram((model,), histogram)
-        total.add((model,), histogram.total)
-    yield counts
-    yield total
 
 
 def _of_requests(requests: request_metrics.Snapshot) -> _Families:
@@ -213,7 +155,7 @@ def _of_batches(statistics: _ByLabels) -> _Families:
     sizes = metric_families.Family(
         "tensorflow_serving_batch_rows",
         "histogram",
-        "Rows of a batch, without padding.",
+        "Rows of a run, without padding.",
         _OF_QUEUE,
         bounds=request_metrics.EXAMPLES_BOUNDS,
     )
@@ -227,7 +169,7 @@ def _of_batches(statistics: _ByLabels) -> _Families:
         queue = found.scheduler
         for reason, number in queue.num_batches_by_reason.items():
             batches.add((*labels, reason.value), number)
-        sizes.add_histogram(labels, _sizes(queue.num_batches_by_size))
+        sizes.add_histogram(labels, _sizes(found.num_runs))
         padding.add(labels, found.num_padding_rows)
     yield from (batches, sizes, padding)
 
@@ -295,8 +237,8 @@ def _labels(subject: call_events.Subject) -> metric_families.Labels:
     )
 
 
-def _sizes(num_batches_by_size: Mapping[int, int]) -> histograms.Histogram:
+def _sizes(num_runs: Mapping[run_size.RunSize, int]) -> histograms.Histogram:
     histogram = histograms.Histogram(request_metrics.EXAMPLES_BOUNDS)
-    for size, number in num_batches_by_size.items():
-        histogram.add_many(float(size), number)
+    for size, number in num_runs.items():
+        histogram.add_many(float(size.num_rows), number)
     return histogram

@@ -10,6 +10,7 @@ from prometheus_client import parser
 from tensorflow_serving.batching import (
     batch_scheduler,
     batching_session,
+    run_size,
     run_timing,
 )
 from tensorflow_serving.core import servable
@@ -19,26 +20,38 @@ from tensorflow_serving.model_servers import (
     metric_families,
     prometheus_metrics,
     request_metrics,
+    warm_up_metrics,
 )
+from tensorflow_serving.servables.tensorflow import model_warm_up
+from tensorflow_serving.test_util import fake_clock
 from tensorflow_serving.util import clock, errors, event_bus
 
 _VERSION = servable.ServableId("m", 3)
 _SUBJECT = call_events.Subject("GRPC", "Predict", "m", 3, "s")
 _QUEUE = {"model": "m", "version": "3", "signature": "s"}
+_RUNS = {run_size.RunSize(1, 0): 2, run_size.RunSize(60, 4): 1_000_000}
+
+
+def _warm_ups() -> warm_up_metrics.WarmUpMetrics:
+    metrics = warm_up_metrics.WarmUpMetrics(fake_clock.FakeClock())
+    with metrics.measuring("/models/m/3") as ended:
+        ended(model_warm_up.Outcome(7, None))
+    return metrics
 
 
 def _statistics() -> prometheus_metrics.Statistics:
     scheduler = batch_scheduler.Statistics(
         num_enqueued_tasks=5,
         oldest_wait_seconds=0.25,
-        num_batches_by_size={1: 2, 64: 1_000_000},
         num_batches_by_reason={batch_scheduler.CloseReason.FULL: 7},
         num_refused=1,
         num_expired=2,
         num_cancelled=3,
     )
     return {
-        _VERSION: {"s": batching_session.Statistics(scheduler, 100, 9, 0, 0)}
+        _VERSION: {
+            "s": batching_session.Statistics(scheduler, 100, 9, 0, 0, _RUNS)
+        }
     }
 
 
@@ -73,7 +86,15 @@ class PrometheusMetricsTest(absltest.TestCase):
             bus.publish(servable.ServableState(_VERSION, state))
         self.text = metric_families.text(
             prometheus_metrics.PrometheusMetrics(
-                requests, loads, _statistics, _states
+                prometheus_metrics.Sources(
+                    requests,
+                    loads,
+                    _warm_ups(),
+                    _statistics,
+                    lambda: _RUNS,
+                    _states,
+                    "threads",
+                )
             ).families()
         )
         self.samples = {
@@ -123,6 +144,37 @@ class PrometheusMetricsTest(absltest.TestCase):
             1e6,
         )
 
+    def test_batches_of_the_original_are_those_of_all_models(self) -> None:
+        """The size of a run is that with its padding."""
+        for name, labels, expected in (
+            ("queuing_latency_count", {"thread_pool_name": "threads"}, 2),
+            ("wrapped_run_count_total", {}, 1_000_002),
+            ("input_batch_size_count", {}, 2),
+            ("input_batch_size_sum", {}, 2),
+            ("processed_batch_size_sum", {}, 64_000_002),
+            ("processed_batch_size_bucket", {"le": "32.0"}, 2),
+            ("padding_size_sum", {"execution_batch_size": "64"}, 4_000_000),
+        ):
+            with self.subTest(name):
+                self.assertEqual(
+                    self._value(
+                        f":tensorflow:serving:batching_session:{name}", **labels
+                    ),
+                    expected,
+                )
+        self.assertNotIn('execution_batch_size="1"', self.text.decode())
+
+    def test_warm_ups_have_the_folder_of_their_version(self) -> None:
+        """Their time and their requests are counted."""
+        labels = {"model_path": "/models/m/3", "status": "OK"}
+        for name, expected in (
+            ("model_warmup_latency_count", 1),
+            ("model_warmup_records_read_total", 7),
+        ):
+            self.assertEqual(
+                self._value(f":tensorflow:serving:{name}", **labels), expected
+            )
+
     def test_calls_are_counted_by_version_and_signature(self) -> None:
         """Metrics of our own have more labels."""
         labels = {**_QUEUE, "method": "Predict", "entrypoint": "GRPC"}
@@ -146,7 +198,7 @@ class PrometheusMetricsTest(absltest.TestCase):
             ("queue_oldest_wait_seconds", {}, 0.25),
             ("batches_total", {"reason": "full"}, 7),
             ("batch_rows_count", {}, 1_000_002),
-            ("batch_rows_sum", {}, 64_000_002),
+            ("batch_rows_sum", {}, 60_000_002),
             ("padding_rows_total", {}, 9),
             ("dropped_tasks_total", {"reason": "refused"}, 1),
             ("dropped_tasks_total", {"reason": "deadline"}, 2),

@@ -22,13 +22,18 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _MICROS: Final = 1e6
-# Upper bounds. Those of TensorFlow Serving, in microseconds, and of its counts
-# of examples; the last bucket has no bound.
+# Upper bounds. Those of TensorFlow Serving: of its latencies and its times in
+# queues, in microseconds, and of its counts of rows and of examples; the last
+# bucket has no bound.
 LATENCY_BOUNDS: Final = tuple(10 * 1.8**power for power in range(33))
+QUEUING_BOUNDS: Final = tuple(100 * 1.2**power for power in range(52))
+ROWS_BOUNDS: Final = tuple(float(2**power) for power in range(14))
 EXAMPLES_BOUNDS: Final = tuple(float(2**power) for power in range(15))
 # In seconds: 0.1 ms to 26 s.
 SECONDS_BOUNDS: Final = tuple(1e-4 * 2**power for power in range(19))
 
+# How many calls wait to be counted.
+_MAX_PENDING: Final = 256
 # How many versions of a model have counts.
 _MAX_VERSIONS: Final = 8
 
@@ -51,6 +56,10 @@ class Snapshot:
     # In microseconds; of calls that succeeded.
     latency: Mapping[ModelCall, histograms.Histogram]
     runtime: Mapping[ModelCall, histograms.Histogram]
+    # The time of calls in their queues, in microseconds.
+    queuing: histograms.Histogram
+    # The rows of each call.
+    input_rows: histograms.Histogram
     # The examples of each call of Classify, Regress and MultiInference.
     examples: Mapping[str, histograms.Histogram]
     # The name of the status is the second part of the key.
@@ -70,12 +79,19 @@ class RequestMetrics:
         """
         self._clock = clock
         self._lock = threading.Lock()
-        # All guarded by _lock.
+        # All guarded by _lock. Calls that have succeeded and are not counted
+        # yet: their seconds in all, in a queue and in a run, and their rows. To
+        # count many at once takes a fraction of the time.
+        self._pending: list[
+            tuple[call_events.Subject, float, float, float, int]
+        ] = []
         self._num_calls_by_model: collections.Counter[tuple[str, str]] = (
             collections.Counter()
         )
         self._latency = histograms.Histograms[ModelCall](LATENCY_BOUNDS)
         self._runtime = histograms.Histograms[ModelCall](LATENCY_BOUNDS)
+        self._queuing = histograms.Histogram(QUEUING_BOUNDS)
+        self._input_rows = histograms.Histogram(ROWS_BOUNDS)
         self._examples = histograms.Histograms[str](EXAMPLES_BOUNDS)
         self._num_calls: collections.Counter[
             tuple[call_events.Subject, str]
@@ -95,19 +111,21 @@ class RequestMetrics:
     ) -> None:
         """See call_events.Listener."""
         now = self._clock.now()
-        seconds = [now - task.arrival_time for task in tasks]
-        micros = [each * _MICROS for each in seconds]
-        run_micros = (timing.end_time - timing.start_time) * _MICROS
-        call = ModelCall(subject.model, subject.method, subject.entrypoint)
+        taken = timing.taken_time
+        run_seconds = timing.end_time - timing.start_time
         with self._lock:
-            self._count(subject, "OK", len(tasks))
-            self._latency[call].add(micros)
-            self._runtime[call].add([run_micros] * len(tasks))
-            self._seconds[subject].add(seconds)
-            if subject.method != "Predict":
-                self._examples[subject.model].add(
-                    float(task.num_rows) for task in tasks
+            self._pending += [
+                (
+                    subject,
+                    now - task.arrival_time,
+                    taken - task.arrival_time,
+                    run_seconds,
+                    task.num_rows,
                 )
+                for task in tasks
+            ]
+            if len(self._pending) >= _MAX_PENDING:
+                self._count_pending()
 
     def failed(
         self,
@@ -129,10 +147,13 @@ class RequestMetrics:
     def snapshot(self) -> Snapshot:
         """Returns all counts."""
         with self._lock:
+            self._count_pending()
             return Snapshot(
                 dict(self._num_calls_by_model),
                 self._latency.copies(),
                 self._runtime.copies(),
+                self._queuing.copy(),
+                self._input_rows.copy(),
                 self._examples.copies(),
                 dict(self._num_calls),
                 self._seconds.copies(),
@@ -145,6 +166,7 @@ class RequestMetrics:
         """
         kept = {"", *models}
         with self._lock:
+            self._count_pending()
             for model in self._subjects.keys() - kept:
                 for subjects in self._subjects.pop(model).values():
                     self._forget(subjects)
@@ -157,6 +179,30 @@ class RequestMetrics:
                 key for key in self._num_calls_by_model if key[0] not in kept
             ]:
                 del self._num_calls_by_model[key]
+
+    def _count_pending(self) -> None:
+        """Counts the calls that have succeeded; needs the lock."""
+        pending, self._pending = self._pending, []
+        by_subject = collections.defaultdict(list)
+        for subject, *values in pending:
+            by_subject[subject].append(values)
+        for subject, calls in by_subject.items():
+            self._count_calls(subject, [*map(list, zip(*calls, strict=True))])
+
+    def _count_calls(
+        self, subject: call_events.Subject, values: Sequence[list[float]]
+    ) -> None:
+        """Counts calls of a subject that have succeeded; needs the lock."""
+        seconds, queue_seconds, run_seconds, num_rows = values
+        call = ModelCall(subject.model, subject.method, subject.entrypoint)
+        self._count(subject, "OK", len(seconds))
+        self._seconds[subject].add(seconds)
+        self._latency[call].add(_micros(seconds))
+        self._runtime[call].add(_micros(run_seconds))
+        self._queuing.add(_micros(queue_seconds))
+        self._input_rows.add(num_rows)
+        if subject.method != "Predict":
+            self._examples[subject.model].add(num_rows)
 
     def _count(
         self, subject: call_events.Subject, status: str, num_calls: int
@@ -182,3 +228,7 @@ class RequestMetrics:
             del self._seconds[each]
         for key in [key for key in self._num_calls if key[0] in subjects]:
             del self._num_calls[key]
+
+
+def _micros(seconds: Sequence[float]) -> list[float]:
+    return [each * _MICROS for each in seconds]

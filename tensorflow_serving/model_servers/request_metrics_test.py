@@ -10,7 +10,7 @@ from tensorflow_serving.model_servers import call_events, request_metrics
 from tensorflow_serving.test_util import fake_clock
 from tensorflow_serving.util import errors
 
-_TIMING = run_timing.RunTiming(2, 0, 0.0, 1.0, 1.002)
+_TIMING = run_timing.RunTiming(2, 0, 9.95, 1.0, 1.002)
 
 
 def _subject(version: int = 1, method: str = "Predict") -> call_events.Subject:
@@ -40,6 +40,8 @@ class RequestMetricsTest(absltest.TestCase):
         call = request_metrics.ModelCall("m", "Predict", "GRPC")
         self.assertAlmostEqual(found.latency[call].total, 600_000, delta=1)
         self.assertAlmostEqual(found.runtime[call].total, 4_000, delta=1)
+        self.assertAlmostEqual(found.queuing.total, 500_000, delta=1)
+        self.assertEqual(found.input_rows.total, 2)
         self.assertAlmostEqual(found.seconds[_subject()].total, 0.6)
         self.assertEqual(found.examples, {})
 
@@ -68,6 +70,23 @@ class RequestMetricsTest(absltest.TestCase):
             found.num_calls, {(_subject(), "DEADLINE_EXCEEDED"): 1}
         )
         self.assertEqual(found.latency, {})
+
+    def test_calls_of_many_subjects_are_counted_apart(self) -> None:
+        """Each is counted, however many come between two looks."""
+        for number in range(1000):
+            for version in (1, 2):
+                self.metrics.succeeded(
+                    _subject(version), [_task(9.0)] * version, _TIMING
+                )
+            if number == 500:
+                self.metrics.snapshot()
+        found = self.metrics.snapshot()
+        for version in (1, 2):
+            subject = _subject(version)
+            self.assertEqual(found.num_calls[subject, "OK"], 1000 * version)
+            self.assertEqual(sum(found.seconds[subject].counts), 1000 * version)
+            self.assertAlmostEqual(found.seconds[subject].total, 1000 * version)
+        self.assertEqual(found.num_calls_by_model, {("m", "OK"): 3000})
 
     def test_counts_of_models_that_are_gone_go(self) -> None:
         """Other models keep theirs, and so do calls that name no model."""

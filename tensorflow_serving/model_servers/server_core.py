@@ -17,7 +17,7 @@ from typing import Final
 from absl import logging
 
 from tensorflow_serving.apis import model_pb2
-from tensorflow_serving.batching import batching_session
+from tensorflow_serving.batching import batching_session, run_size
 from tensorflow_serving.core import (
     aspired_version_policy,
     aspired_versions_manager,
@@ -33,6 +33,7 @@ from tensorflow_serving.model_servers import (
     model_news,
     reload_config,
     version_labels,
+    warm_up_metrics,
 )
 from tensorflow_serving.resources import resource_tracker
 from tensorflow_serving.servables.tensorflow import (
@@ -115,6 +116,7 @@ class ServerCore:
         self._event_bus = event_bus.EventBus[servable.ServableState]()
         # Counts loads and unloads.
         self.loads: Final = load_metrics.LoadMetrics(self._event_bus)
+        self.warm_ups: Final = warm_up_metrics.WarmUpMetrics()
         # Limits the calls of each model.
         self.call_limits: Final = call_limits.CallLimits(models)
         self._lock = threading.RLock()
@@ -251,6 +253,15 @@ class ServerCore:
                 found[each] = handle.servable.statistics()
         return found
 
+    @property
+    def thread_pool_name(self) -> str:
+        """The name of the threads that run calls."""
+        return self._options.batching.batching.threads.thread_pool_name
+
+    def num_runs(self) -> Mapping[run_size.RunSize, int]:
+        """Returns how many runs of all versions there ever were."""
+        return self._batching.num_runs()
+
     def update(
         self, models: model_configs.Models
     ) -> Sequence[model_configs.ModelConfig]:
@@ -337,7 +348,10 @@ class ServerCore:
         """Makes of a loaded bundle what is served."""
         model = self._batching.served(bundle)
         if self._options.warm_up is not None:
-            model_warm_up.warm_up(model, bundle, self._options.warm_up)
+            with self.warm_ups.measuring(bundle.path) as ended:
+                ended(
+                    model_warm_up.warm_up(model, bundle, self._options.warm_up)
+                )
         return model
 
     def _source_config(

@@ -1,8 +1,10 @@
 """Tests of the metrics of a server of two processes."""
 
+import itertools
 import os
 import signal
 from collections.abc import Mapping
+from concurrent import futures
 
 import numpy as np
 import requests
@@ -152,16 +154,14 @@ class WorkerMetricsProcessTest(absltest.TestCase):
             each.get(self._url("/healthz"))
         stopped, _ = self.server.child_pids()
         os.kill(stopped, signal.SIGSTOP)
-        self.addCleanup(os.kill, stopped, signal.SIGCONT)
-        pages = []
-        for each in sessions:
-            try:
-                found = each.get(self._url("/metrics"), timeout=(5, 2.5))
-            except requests.exceptions.ReadTimeout:
-                continue
-            pages.append(found.text)
-            if len(pages) == 3:
-                break
+        with futures.ThreadPoolExecutor(_NUM_CONNECTIONS) as threads:
+            asking = [
+                threads.submit(each.get, self._url("/metrics"))
+                for each in sessions
+            ]
+            answered = itertools.islice(futures.as_completed(asking), 3)
+            pages = [each.result().text for each in answered]
+            os.kill(stopped, signal.SIGCONT)
         self.assertEqual(len(pages), 3)
         for page in pages:
             self.assertIn("\ntensorflow_serving_workers_answered 1\n", page)

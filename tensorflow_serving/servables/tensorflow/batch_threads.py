@@ -1,6 +1,8 @@
 """Batch threads that sessions share, made from a configuration."""
 
+import collections
 import dataclasses
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,6 +12,7 @@ from tensorflow_serving.batching import (
     batch_scheduler_retrier,
     batched_function,
     batching_session,
+    run_size,
     shared_batch_scheduler,
 )
 from tensorflow_serving.servables.tensorflow import session_bundle_config_pb2
@@ -82,6 +85,13 @@ class BatchThreads:
           ResourceExhaustedError: The system has no more threads. Transient.
         """
         self.options: Final = options
+        self._lock = threading.Lock()
+        # Both guarded by _lock. The sessions that are open, and the runs of
+        # those that were closed.
+        self._sessions: set[batching_session.BatchingSession] = set()
+        self._num_ended_runs: collections.Counter[run_size.RunSize] = (
+            collections.Counter()
+        )
         self._scheduler = shared_batch_scheduler.SharedBatchScheduler(
             options.threads
         )
@@ -105,16 +115,34 @@ class BatchThreads:
           FailedPreconditionError: The threads are closed. Permanent.
         """
         own = options or self.options
-        return batching_session.BatchingSession(
+        created = batching_session.BatchingSession(
             own.session,
             session,
             lambda process: self._queue(own, process),
             owns_session=owns_session,
+            on_closed=self._end,
         )
+        with self._lock:
+            self._sessions.add(created)
+        return created
+
+    def num_runs(self) -> Mapping[run_size.RunSize, int]:
+        """Returns how many runs of all sessions there ever were."""
+        with self._lock:
+            found = self._num_ended_runs.copy()
+            for each in self._sessions:
+                found.update(each.num_runs())
+        return found
 
     def close(self) -> None:
         """Makes no more sessions; those that are open go on. Idempotent."""
         self._scheduler.close()
+
+    def _end(self, session: batching_session.BatchingSession) -> None:
+        with self._lock:
+            if session in self._sessions:
+                self._sessions.remove(session)
+                self._num_ended_runs.update(session.num_runs())
 
     def _queue(
         self,

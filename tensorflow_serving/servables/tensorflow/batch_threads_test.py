@@ -10,7 +10,11 @@ import numpy.typing as npt
 from absl.testing import absltest
 from typing_extensions import override
 
-from tensorflow_serving.batching import batch_queue, batching_session
+from tensorflow_serving.batching import (
+    batch_queue,
+    batching_session,
+    run_size,
+)
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     session_bundle_config_pb2,
@@ -73,6 +77,20 @@ class _Caller:
 
 class BatchThreadsTest(absltest.TestCase):
     """Tests of sessions on shared threads."""
+
+    def test_runs_of_closed_sessions_count(self) -> None:
+        """A version that goes takes none of the runs with it."""
+        threads = batch_threads.BatchThreads(batch_threads.Options())
+        self.addCleanup(threads.close)
+        expected: dict[run_size.RunSize, int] = {}
+        for num_rows in (1, 3):
+            session = threads.session(fake_session.FakeSession())
+            session.run(["y:0"], {"x:0": np.zeros(num_rows)})
+            expected[run_size.RunSize(num_rows, 0)] = 1
+            self.assertEqual(threads.num_runs(), expected)
+            session.close()
+            session.close()
+            self.assertEqual(threads.num_runs(), expected)
 
     def test_parameters_that_are_set_override_defaults(self) -> None:
         """Set parameters override defaults; the others keep them."""

@@ -57,12 +57,21 @@ class Options:
         errors.require_at_least(0, timeout_seconds=self.timeout_seconds)
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a warm-up ended."""
+
+    # Without a file of use it is 0, and zeros were run.
+    num_requests: int
+    failure: errors.ServingError | None
+
+
 def warm_up(
     model: served_model.ServedModel,
     bundle: _Bundle,
     options: Options,
     clock: clock_lib.Clock = clock_lib.MONOTONIC,
-) -> None:
+) -> Outcome:
     """Replays the warm-up requests of a version, as callers would send them.
 
     They wait in the queues of their signatures, and two of them run at the same
@@ -87,18 +96,18 @@ def warm_up(
             options.timeout_seconds or math.inf,
             clock,
         ) as runs:
-            failure = _WarmUp(model, options, runs).run(bundle)
-        if failure is None:
-            return
-        if options.is_required:
-            raise failure
+            outcome = _WarmUp(model, options, runs).run(bundle)
+        if outcome.failure is not None and options.is_required:
+            raise outcome.failure
     except errors.ServingError:
         # The bundle first: that breaks off what runs, for which the queues of
         # the model wait.
         bundle.close()
         model.close()
         raise
-    model.warning = errors.short_text(failure)
+    if outcome.failure is not None:
+        model.warning = errors.short_text(outcome.failure)
+    return outcome
 
 
 class _WarmUp:
@@ -119,8 +128,8 @@ class _WarmUp:
         self._lock = threading.Lock()
         self._failures: list[errors.ServingError] = []  # guarded by _lock
 
-    def run(self, bundle: _Bundle) -> errors.ServingError | None:
-        """Warms up; returns what failed first, if anything did.
+    def run(self, bundle: _Bundle) -> Outcome:
+        """Warms up; a failure is that which came first.
 
         Raises:
           FailedPreconditionError: A run does not end.
@@ -147,7 +156,7 @@ class _WarmUp:
             logging.info(
                 "Replayed %d warm-up requests of %s", number, bundle.path
             )
-        return self._failure()
+        return Outcome(number, self._failure())
 
     def _replay(
         self, number: int, log: prediction_log_pb2.PredictionLog
