@@ -1,10 +1,14 @@
 """A connection of uvicorn with limits, of which it has none.
 
-1. A head must be whole within a time, and small.
+1. A head must be whole within a time, and small; so must all that comes with a
+   body and is not of it.
 2. A body must come within a time, or fast enough.
 3. A client must read what it is sent.
 4. When a client leaves, what runs for it is cancelled. One that only ends its
    side looks like one that leaves.
+
+What breaks the rules of HTTP gets an error of the application, after the
+answers to all requests before it, and ends the connection.
 
 The application gets the connection of a request as an extension of its scope.
 """
@@ -18,7 +22,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
-from tensorflow_serving.http import options
+from tensorflow_serving.http import messages, options
+from tensorflow_serving.util import errors
 
 # Closing resets the connection, also if there is data to be sent.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -35,18 +40,23 @@ class Connection(httptools_impl.HttpToolsProtocol):
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
+        *,
         limits: options.Limits,
+        error_response: messages.ErrorResponse,
     ) -> None:
         """Waits for its transport."""
         super().__init__(config, server_state, app_state)
         self._limits = limits
+        self._error_response = error_response
         # The task that answers the client; set by the application.
         self.running: asyncio.Task[Any] | None = None
         # Ends the connection if the next part of a request does not come.
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        # The bytes of the head that is coming; None between heads.
-        self._num_head_bytes: int | None = 0
+        # Whether the next bytes are of a body.
+        self._is_in_body = False
+        # As many came of a head, or between two chunks or after the last one.
+        self._num_head_bytes = 0
         self._num_body_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -72,38 +82,55 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._num_head_bytes += len(data)
         super().data_received(data)
-        if self._num_head_bytes is not None:
-            self._num_head_bytes += len(data)
-            if self._num_head_bytes > self._limits.max_head_bytes:
-                self.transport.write(
-                    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-                    b"content-length: 0\r\nconnection: close\r\n\r\n"
+        limit = self._limits.max_head_bytes
+        if self._num_head_bytes > limit and not self.transport.is_closing():
+            self._refuse(
+                messages.HeadTooLargeError(
+                    f"head must have at most {limit} bytes; got more"
                 )
-                self.transport.close()
+            )
+
+    def send_400_response(self, msg: str) -> None:
+        """See HttpToolsProtocol, which calls this for broken HTTP."""
+        del msg
+        self._refuse(
+            errors.InvalidArgumentError(
+                "request must keep to the rules of HTTP/1.1; got something else"
+            )
+        )
 
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
+        self._is_in_body = False
         self._num_head_bytes = 0
         self._wait_for_reading(self._limits.head_seconds)
 
     def on_headers_complete(self) -> None:
         """See httptools."""
         super().on_headers_complete()
-        self._num_head_bytes = None
+        self._is_in_body = True
+        self._num_head_bytes = 0
         self._num_body_bytes = 0
         self._wait_for_reading(self._limits.body_seconds)
 
+    def on_chunk_header(self) -> None:
+        """See httptools."""
+        self._num_head_bytes = 0
+
     def on_body(self, body: bytes) -> None:
         """See httptools."""
+        self._num_head_bytes = 0
         self._num_body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """See httptools."""
         self._stop_reading_timer()
+        self._num_head_bytes = 0
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -118,6 +145,32 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().resume_writing()
         self._stop_writing_timer()
 
+    def _refuse(self, error: errors.ServingError) -> None:
+        """Answers what cannot be read, and ends the connection."""
+        self._stop_reading_timer()
+        last = self.cycle
+        if last is not None and not last.response_complete:
+            if self.pipeline and last.more_body:
+                self._abort()  # it would wait for its body forever
+                return
+            if last.response_started or not last.more_body:
+                # All that is whole gets its answer.
+                self.flow.pause_reading()
+                last.keep_alive = False
+                return
+        response = self._error_response(error)
+        self.transport.write(
+            httptools_impl.STATUS_LINE[response.status]
+            + b"content-type: %s\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%s"
+            % (
+                response.content_type.encode("latin1"),
+                len(response.body),
+                response.body,
+            )
+        )
+        self.transport.close()
+
     def _wait_for_reading(self, seconds: float) -> None:
         self._stop_reading_timer()
         self._read_timer = self.loop.call_later(seconds, self._on_read_timer)
@@ -125,7 +178,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def _on_read_timer(self) -> None:
         self._read_timer = None
         rate = self._limits.min_body_bytes_per_second
-        if self._num_head_bytes is None and self._num_body_bytes > rate:
+        if self._is_in_body and self._num_body_bytes > rate:
             # As much more time as the bytes that came are worth.
             seconds, self._num_body_bytes = self._num_body_bytes / rate, 0
             self._wait_for_reading(seconds)

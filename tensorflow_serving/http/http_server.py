@@ -48,7 +48,6 @@ _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 
 Handler = Callable[[messages.Request], Awaitable[messages.Response]]
-ErrorResponse = Callable[[errors.ServingError], messages.Response]
 
 
 class HttpServer:
@@ -66,7 +65,7 @@ class HttpServer:
         self,
         address: str,
         handler: Handler,
-        error_response: ErrorResponse,
+        error_response: messages.ErrorResponse,
         options: options_lib.Options,
     ) -> None:
         """Takes an address; requests are answered from start() on.
@@ -81,6 +80,7 @@ class HttpServer:
           UnavailableError: The address cannot be taken.
         """
         self._options = options
+        self._error_response = error_response
         self._app = _Application(handler, error_response, options)
         try:
             self._listener = listener.Listener(
@@ -153,6 +153,7 @@ class HttpServer:
             self._state,
             {},
             limits=self._options.limits,
+            error_response=self._error_response,
         )
         servers = [
             await self._loop.create_server(
@@ -206,7 +207,7 @@ class _Application:
     def __init__(
         self,
         handler: Handler,
-        error_response: ErrorResponse,
+        error_response: messages.ErrorResponse,
         options: options_lib.Options,
     ) -> None:
         self._handler = handler
@@ -330,9 +331,10 @@ class _Application:
                 f"body must have at most {limit} bytes once decompressed, by "
                 "--rest_api_max_body_bytes; got more"
             )
-        if not reader.eof:
+        if not reader.eof or reader.unused_data:
             raise errors.InvalidArgumentError(
-                "body must be a whole file of gzip; got a part"
+                "body must be a whole file of gzip; got "
+                f"{'more' if reader.eof else 'a part'}"
             )
         self._num_body_bytes += len(data)
         body.num_bytes += len(data)

@@ -1,7 +1,7 @@
 """Requests and responses of HTTP, whole ones."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tensorflow_serving.util import errors
@@ -27,7 +27,6 @@ _STATUSES: Final = {
     errors.StatusCode.UNAVAILABLE: 503,
 }
 _OTHER_STATUS: Final = 500
-_TOO_LARGE: Final = 413
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,12 +52,26 @@ class Response:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+# Makes the response to a request that failed.
+ErrorResponse = Callable[[errors.ServingError], Response]
+
+
 class BodyTooLargeError(errors.ResourceExhaustedError):
     """The body of a request is larger than the limit. Permanent."""
 
 
+class HeadTooLargeError(errors.ResourceExhaustedError):
+    """The head of a request is larger than the limit. Permanent."""
+
+
+_TOO_LARGE: Final[Mapping[type, int]] = {
+    BodyTooLargeError: 413,
+    HeadTooLargeError: 431,
+}
+
+
 def status(error: errors.ServingError) -> int:
     """Returns the status of HTTP for an error."""
-    if isinstance(error, BodyTooLargeError):
-        return _TOO_LARGE
-    return _STATUSES.get(error.code, _OTHER_STATUS)
+    return _TOO_LARGE.get(type(error)) or _STATUSES.get(
+        error.code, _OTHER_STATUS
+    )

@@ -1,31 +1,29 @@
-"""Sends broken requests to a model server, and checks all that it answers.
+"""Sends broken calls of gRPC, and checks all that the model server answers.
 
 Example:
-    with request_fuzzer.RequestFuzzer(server) as fuzzer:
+    with (
+        fuzzed_server.FuzzedServer(server) as fuzzed,
+        request_fuzzer.RequestFuzzer(fuzzed) as fuzzer,
+    ):
         for name in fuzzer.methods:
             print(name, fuzzer.run(name, range(1000)))
 """
 
 import collections
 import dataclasses
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import grpc
-import psutil
 
 from tensorflow_serving.test_util import (
-    model_server_folder,
+    fuzzed_server,
     request_cases,
     request_mutations,
-    small_model,
 )
 
 _RELOAD: Final = "HandleReloadConfigRequest"
-_PRIVATE: Final = re.compile(request_cases.PRIVATE)
-_MAX_TEXT: Final = 1024
 _CLEAN: Final = frozenset(
     {
         *("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"),
@@ -41,19 +39,6 @@ _SECONDS: Final = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The answers to the requests for a method."""
-
-    # How many there were of each status, by its name.
-    counts: Mapping[str, int]
-    # The first ones that are not as they should be.
-    faults: Sequence[str]
-    # The memory of the server after a tenth of the requests, and at the end.
-    first_resident_bytes: int
-    last_resident_bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
 class _Sent:
     """A request in flight."""
 
@@ -65,42 +50,24 @@ class _Sent:
 
 
 class RequestFuzzer:
-    """A server process with small_model, and a client that breaks requests.
+    """A client of gRPC that breaks requests.
 
-    A context manager that kills the server. Not thread-safe.
+    A context manager that closes its channel. Not thread-safe.
     """
 
-    def __init__(self, server: str, *flags: str) -> None:
-        """Starts the server; returns once it serves the model.
-
-        Args:
-          server: The program tensorflow_model_server.
-          *flags: More flags for it.
-        """
-        name = request_cases.NAME
-        self._folder = model_server_folder.ModelServerFolder()
-        self._folder.write(name, request_cases.VERSION, small_model.write)
-        base_path = self._folder.base_path(name)
-        self.methods = request_cases.methods(base_path)
-        self._server = self._folder.start(
-            server,
-            f"--model_name={name}",
-            f"--model_base_path={base_path}",
-            "--file_system_poll_wait_seconds=0.05",
-            *flags,
-            on_log_line=len,
-        )
-        self._server.wait_for_log("is AVAILABLE")
-        self._process = psutil.Process(self._server.pid)
+    def __init__(self, fuzzed: fuzzed_server.FuzzedServer) -> None:
+        """Takes the server, which its owner ends later."""
+        self._fuzzed = fuzzed
+        self.methods = request_cases.methods(fuzzed.base_path)
         self._channel = grpc.insecure_channel(
-            self._server.address,
+            fuzzed.address,
             options=[
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
             ],
         )
 
-    def run(self, name: str, seeds: range) -> Outcome:
+    def run(self, name: str, seeds: range) -> fuzzed_server.Outcome:
         """Sends a broken request for each seed, and whole ones among them.
 
         Args:
@@ -109,7 +76,7 @@ class RequestFuzzer:
         """
         counts: collections.Counter[str] = collections.Counter()
         faults: list[str] = []
-        num_log_lines = len(self._server.log_lines)
+        num_log_lines = self._fuzzed.num_log_lines
         first_resident_bytes = 0
         for number, sent in enumerate(self._in_flight(name, seeds)):
             code, fault = _end(sent)
@@ -117,20 +84,11 @@ class RequestFuzzer:
             if fault and len(faults) < _MAX_FAULTS:
                 faults.append(f"seed {sent.seed}: {fault}")
             if number == len(seeds) // 10:
-                first_resident_bytes = self.resident_bytes()
-        faults += [
-            line
-            for line in self._server.log_lines[num_log_lines:]
-            if "Traceback" in line
-        ][:_MAX_FAULTS]
-        return Outcome(
-            counts, faults, first_resident_bytes, self.resident_bytes()
+                first_resident_bytes = self._fuzzed.resident_bytes()
+        faults += self._fuzzed.tracebacks(num_log_lines)
+        return fuzzed_server.Outcome(
+            counts, faults, first_resident_bytes, self._fuzzed.resident_bytes()
         )
-
-    def resident_bytes(self) -> int:
-        """Returns the memory that the server takes."""
-        resident_bytes: int = self._process.memory_info().rss
-        return resident_bytes
 
     def whole(self, name: str, number: int) -> tuple[bytes, bytes]:
         """Returns a whole request for a method, and its response."""
@@ -182,10 +140,8 @@ class RequestFuzzer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Kills the server."""
+        """Closes the channel."""
         self._channel.close()
-        self._server.__exit__()
-        self._folder.__exit__()
 
 
 def _end(sent: _Sent) -> tuple[str, str]:
@@ -200,9 +156,6 @@ def _end(sent: _Sent) -> tuple[str, str]:
     text = sent.future.details()
     if sent.is_whole or code not in _CLEAN:
         return code, f"{code}: {text}"
-    is_private = _PRIVATE.search(text) and request_mutations.keeps_fields(
-        sent.seed
-    )
-    if len(text) > _MAX_TEXT or "Traceback" in text or is_private:
-        return code, f"{code} of {len(text)} characters: {text[:_MAX_TEXT]}"
-    return code, "" if text else f"{code} without a text"
+    is_private = request_mutations.keeps_fields(sent.seed)
+    fault = fuzzed_server.text_fault(text, is_private=is_private)
+    return code, f"{code}: {fault}" if fault else ""

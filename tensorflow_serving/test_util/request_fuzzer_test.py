@@ -4,7 +4,11 @@ import os
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.test_util import request_cases, request_fuzzer
+from tensorflow_serving.test_util import (
+    fuzzed_server,
+    request_cases,
+    request_fuzzer,
+)
 
 _SERVER = os.path.join(
     os.path.dirname(os.path.dirname(__file__)),
@@ -37,8 +41,11 @@ class RequestFuzzerTest(parameterized.TestCase):
         if is_batched:
             path = self.create_tempfile(content=_BATCHING).full_path
             flags = ["--enable_batching", f"--batching_parameters_file={path}"]
-        with request_fuzzer.RequestFuzzer(_SERVER, *flags) as fuzzer:
-            first_bytes = fuzzer.resident_bytes()
+        with (
+            fuzzed_server.FuzzedServer(_SERVER, *flags) as fuzzed,
+            request_fuzzer.RequestFuzzer(fuzzed) as fuzzer,
+        ):
+            first_bytes = fuzzed.resident_bytes()
             # Batching does not matter to the last one, which takes its time.
             for name in [*fuzzer.methods][: 6 if is_batched else 7]:
                 with self.subTest(name):
@@ -50,13 +57,16 @@ class RequestFuzzerTest(parameterized.TestCase):
                         outcome.counts["INVALID_ARGUMENT"], _NUM_REQUESTS // 5
                     )
 
-            grown_bytes = fuzzer.resident_bytes() - first_bytes
+            grown_bytes = fuzzed.resident_bytes() - first_bytes
             self.assertLess(grown_bytes, _MAX_GROWTH_BYTES)
 
     def test_answer_to_another_request_is_a_fault(self) -> None:
         """The number in a request is in its answer."""
         methods = request_cases.methods("/m")
-        with request_fuzzer.RequestFuzzer(_SERVER) as fuzzer:
+        with (
+            fuzzed_server.FuzzedServer(_SERVER) as fuzzed,
+            request_fuzzer.RequestFuzzer(fuzzed) as fuzzer,
+        ):
             for name in ("Predict", "Classify", "Regress", "MultiInference"):
                 first, other = (
                     fuzzer.whole(name, number) for number in (12, 114)

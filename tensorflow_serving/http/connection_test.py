@@ -1,0 +1,167 @@
+"""Tests for connection, of real ones to a server."""
+
+import contextlib
+import select
+
+import requests
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.http import server_test_case
+
+
+class ConnectionTest(server_test_case.ServerTestCase):
+    """Limits on what a client may do with its connection."""
+
+    def test_head_over_the_limit_is_refused(self) -> None:
+        """A head without an end does not grow without end."""
+        sock = self.connect(self.start(max_head_bytes=10_000))
+        sock.sendall(b"GET /x HTTP/1.1\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                sock.sendall(b"a: " + b"b" * 1000 + b"\r\n")
+        found = self.closes(sock)
+        self.assertTrue(not found or b"HTTP/1.1 431" in found, found)
+        self.assertEqual(self.handler.requests, [])
+
+    @parameterized.named_parameters(
+        ("fields", b"0\r\n", b"a: " + b"b" * 1000 + b"\r\n"),
+        ("field", b"0\r\na: ", b"b" * 1000),
+        ("extension", b"1;", b"b" * 1000),
+    )
+    def test_what_comes_with_chunks_has_a_limit(
+        self, first: bytes, more: bytes
+    ) -> None:
+        """Fields after a body, and what is said of a chunk, are no body."""
+        sock = self.connect(self.start(max_head_bytes=10_000))
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+            + first
+        )
+        with contextlib.suppress(OSError):
+            for _ in range(10_000):
+                sock.sendall(more)
+        found = self.closes(sock)
+        self.assertTrue(not found or b"HTTP/1.1 431" in found, found)
+        self.assertEqual(self.handler.requests, [])
+
+    def test_small_chunks_are_a_body(self) -> None:
+        """All that announces them together may be longer than a head."""
+        server = self.start(max_head_bytes=10_000)
+        sock = self.connect(server)
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+            + b"1;x=y\r\na\r\n" * 100_000
+            + b"0\r\nx: y\r\n\r\n"
+        )
+        self.assertTrue(self.closes(sock).endswith(b"\r\n" + b"a" * 100_000))
+
+    @parameterized.named_parameters(
+        ("nothing", b""),
+        ("half_a_head", b"GET /x HT"),
+        ("half_a_body", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nx"),
+        ("no_body", b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\n"),
+        (
+            "between_requests",
+            b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhos",
+        ),
+    )
+    def test_client_that_stops_in_between_is_cut_off(self, sent: bytes) -> None:
+        """A client that never goes on costs a connection for a while only."""
+        sock = self.connect(self.start(head_seconds=0.1, body_seconds=0.1))
+        sock.sendall(sent)
+        self.closes(sock)
+
+    def test_client_that_does_not_read_is_cut_off(self) -> None:
+        """A response that nobody reads does not stay."""
+        server = self.start(write_seconds=0.1)
+        sock = self.connect(server)
+        size = 20_000_000
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
+            + b"x" * size
+        )
+        poller = select.poll()
+        poller.register(sock, 0)
+        # The end of the connection, which is reported without reading.
+        self.assertTrue(poller.poll(server_test_case.LONG_SECONDS * 1000))
+        self.assertLess(len(self.closes(sock)), size)
+
+    def test_connection_without_a_request_is_closed(self) -> None:
+        """An idle connection is closed some time after its last answer."""
+        sock = self.connect(self.start(keep_alive_seconds=0))
+        sock.sendall(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertIn(b" 200 ", self.closes(sock))
+
+    def test_one_connection_too_many_is_closed(self) -> None:
+        """Descriptors are for those that are there already."""
+        server = self.start(max_connections=1)
+        first = self.connect(server)
+        first.sendall(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertIn(b" 200 ", first.recv(1 << 16))
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(self.closes(self.connect(server)), b"")
+        first.sendall(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertIn(b" 200 ", first.recv(1 << 16))
+
+    def test_handler_is_cancelled_when_its_client_leaves(self) -> None:
+        """Nothing runs for somebody who does not wait any longer."""
+        sock = self.connect(self.start())
+        sock.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
+        self.assertTrue(
+            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
+        )
+        sock.close()
+        self.assertTrue(
+            self.handler.was_cancelled.wait(server_test_case.LONG_SECONDS)
+        )
+
+    @parameterized.parameters(
+        b"\x16\x03\x01\x02\x00",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+    )
+    def test_what_is_not_http_is_refused(self, sent: bytes) -> None:
+        """The connection is closed, and the server goes on."""
+        server = self.start(head_seconds=1)
+        sock = self.connect(server)
+        sock.sendall(sent)
+        found = self.closes(sock)
+        self.assertNotIn(b" 200 ", found)
+        if found:
+            self.assertIn(b"HTTP/1.1 400", found)
+            self.assertRegex(found, rb"must keep to the rules of HTTP")
+        self.assertEqual(requests.get(self.url(server)).status_code, 200)
+
+    @parameterized.parameters(0, 1, 2)
+    def test_requests_before_a_broken_one_are_answered(self, num: int) -> None:
+        """The answer to one is never taken for that to another."""
+        server = self.start()
+        sock = self.connect(server)
+        whole = b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n"
+        sock.sendall(whole * num + b"GET /x HTTP/9\r\nhost: a\r\n\r\n")
+        if num:
+            self.assertTrue(
+                self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
+            )
+            self.handler.release()
+        found = self.closes(sock)
+        self.assertEqual(found.count(b"HTTP/1.1 200"), num)
+        self.assertEqual(found.count(b"HTTP/1.1 400"), 0 if num else 1)
+
+    def test_body_that_breaks_off_gets_an_error(self) -> None:
+        """A chunk without a length is an error of its request."""
+        sock = self.connect(self.start())
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+            b"1\r\na\r\nzz\r\n"
+        )
+        self.assertIn(b"HTTP/1.1 400", self.closes(sock))
+        self.assertEqual(self.handler.requests, [])
+
+
+if __name__ == "__main__":
+    absltest.main()

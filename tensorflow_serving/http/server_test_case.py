@@ -1,0 +1,110 @@
+"""A test case with a server of HTTP whose handler the test directs."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+
+from absl.testing import parameterized
+
+from tensorflow_serving.http import http_server, messages, options
+from tensorflow_serving.util import errors
+
+# Longer than any test takes.
+LONG_SECONDS = 60.0
+
+
+def error_response(error: errors.ServingError) -> messages.Response:
+    """Returns the text of an error."""
+    return messages.Response(
+        messages.status(error), str(error).encode(), messages.TEXT
+    )
+
+
+class Handler:
+    """Answers with what it got; /wait waits until the test says so."""
+
+    def __init__(self) -> None:
+        """Has no requests yet."""
+        self.requests: list[messages.Request] = []
+        self.has_begun = threading.Event()
+        self.was_cancelled = threading.Event()
+        self._release = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def answer(self, request: messages.Request) -> messages.Response:
+        """See http_server.Handler."""
+        self.requests.append(request)
+        if request.path == "/wait":
+            self._loop = asyncio.get_running_loop()
+            self.has_begun.set()
+            try:
+                await self._release.wait()
+            except asyncio.CancelledError:
+                self.was_cancelled.set()
+                raise
+        if request.path == "/error":
+            raise errors.NotFoundError("nothing here")
+        if request.path == "/bug":
+            raise ZeroDivisionError
+        return messages.Response(200, request.body, messages.TEXT)
+
+    def release(self) -> None:
+        """Lets the request that waits go on."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._release.set)
+
+
+class ServerTestCase(parameterized.TestCase):
+    """A server with a handler of the test, and its clients."""
+
+    def setUp(self) -> None:
+        """Makes a handler."""
+        super().setUp()
+        self.handler = Handler()
+
+    def start(
+        self,
+        tls: ssl.SSLContext | None = None,
+        admit: Callable[[messages.Request], None] | None = None,
+        **limits: float,
+    ) -> http_server.HttpServer:
+        """Starts a server that ends with the test."""
+        server = http_server.HttpServer(
+            "localhost:0",
+            self.handler.answer,
+            error_response,
+            options.Options(
+                options.Limits(**limits),  # type: ignore[arg-type]
+                tls,
+                admit=admit,
+            ),
+        )
+        server.start()
+        self.enter_context(server)
+        return server
+
+    def url(self, server: http_server.HttpServer, path: str = "/x") -> str:
+        """Returns where a path of a server is."""
+        return f"http://localhost:{server.port}{path}"
+
+    def connect(self, server: http_server.HttpServer) -> socket.socket:
+        """Returns a connection that ends with the test."""
+        sock = socket.create_connection(
+            ("localhost", server.port), LONG_SECONDS
+        )
+        self.enter_context(sock)
+        return sock
+
+    def closes(self, sock: socket.socket) -> bytes:
+        """Returns all that comes until the server closes the connection."""
+        data = b""
+        while True:
+            try:
+                more = sock.recv(1 << 16)
+            except ConnectionResetError:
+                return data
+            if not more:
+                return data
+            data += more

@@ -1,0 +1,136 @@
+"""A model server process that gets broken requests, and what becomes of it.
+
+Example:
+    with fuzzed_server.FuzzedServer(server) as fuzzed:
+        channel = grpc.insecure_channel(fuzzed.address)
+        ...
+        print(fuzzed.usage(), fuzzed.tracebacks())
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import psutil
+from typing_extensions import Self
+
+from tensorflow_serving.test_util import (
+    held_port,
+    model_server_folder,
+    request_cases,
+    small_model,
+)
+
+_PRIVATE: Final = re.compile(request_cases.PRIVATE)
+_MAX_TEXT: Final = 1024
+_MAX_FAULTS: Final = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The answers to broken requests of a kind."""
+
+    # How many there were of each status, by its name.
+    counts: Mapping[str, int]
+    # The first ones that are not as they should be.
+    faults: Sequence[str]
+    # The memory of the server after a tenth of the requests, and at the end.
+    first_resident_bytes: int
+    last_resident_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """The resources that a server takes at a time."""
+
+    resident_bytes: int
+    num_descriptors: int
+    num_threads: int
+
+
+class FuzzedServer:
+    """A server process with small_model, on both of its ports.
+
+    A context manager that kills the server. Not thread-safe.
+    """
+
+    def __init__(self, server: str, *flags: str) -> None:
+        """Starts the server; returns once it serves the model.
+
+        Args:
+          server: The program tensorflow_model_server.
+          *flags: More flags for it.
+        """
+        name = request_cases.NAME
+        self._folder = model_server_folder.ModelServerFolder()
+        self._folder.write(name, request_cases.VERSION, small_model.write)
+        self.base_path = self._folder.base_path(name)
+        self._rest_port = held_port.hold()
+        self.rest_port = self._rest_port.__enter__()
+        self._server = self._folder.start(
+            server,
+            f"--model_name={name}",
+            f"--model_base_path={self.base_path}",
+            f"--rest_api_port={self.rest_port}",
+            "--file_system_poll_wait_seconds=0.05",
+            *flags,
+            on_log_line=len,
+        )
+        self._server.wait_for_log("is AVAILABLE")
+        self._process = psutil.Process(self._server.pid)
+
+    @property
+    def address(self) -> str:
+        """Where gRPC is answered."""
+        return self._server.address
+
+    @property
+    def num_log_lines(self) -> int:
+        """How many lines the server has logged so far."""
+        return len(self._server.log_lines)
+
+    def tracebacks(self, start: int = 0) -> Sequence[str]:
+        """Returns the first lines of the log that tell of bugs.
+
+        Args:
+          start: How many of the first lines do not count.
+        """
+        lines = self._server.log_lines[start:]
+        return [line for line in lines if "Traceback" in line][:_MAX_FAULTS]
+
+    def usage(self) -> Usage:
+        """Returns what the server takes now."""
+        with self._process.oneshot():
+            return Usage(
+                self._process.memory_info().rss,
+                self._process.num_fds(),
+                self._process.num_threads(),
+            )
+
+    def resident_bytes(self) -> int:
+        """Returns the memory that the server takes."""
+        return self.usage().resident_bytes
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Kills the server."""
+        self._server.__exit__()
+        self._rest_port.__exit__(None, None, None)
+        self._folder.__exit__()
+
+
+def text_fault(text: str, *, is_private: bool) -> str:
+    """Returns the fault in the text of an error; empty if there is none.
+
+    Args:
+      text: The text.
+      is_private: Whether it must have nothing of the tensors of the request.
+    """
+    is_leak = is_private and _PRIVATE.search(text)
+    if len(text) > _MAX_TEXT or "Traceback" in text or is_leak:
+        return f"text of {len(text)} characters: {text[:_MAX_TEXT]}"
+    return "" if text else "error without a text"
