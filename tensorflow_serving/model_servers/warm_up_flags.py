@@ -14,7 +14,14 @@ _ENABLE_MODEL_WARMUP = flags.DEFINE_bool(
     True,
     "Whether a version replays the requests in its file assets.extra/"
     "tf_serving_warmup_requests before it serves, or without one runs each "
-    "signature that has no effect.",
+    "signature that has no effect with zeros.",
+)
+_ZEROS_SECONDS = flags.DEFINE_float(
+    "model_warmup_zeros_seconds",
+    model_warm_up.Options.zeros_seconds,
+    "When a version without that file runs no further signature with zeros; "
+    "0: it runs none. However they end, it is served.",
+    lower_bound=0.0,
 )
 _NUM_REQUEST_ITERATIONS = flags.DEFINE_integer(
     "num_request_iterations_for_warmup",
@@ -45,4 +52,5 @@ def options() -> model_warm_up.Options | None:
         num_request_iterations=_NUM_REQUEST_ITERATIONS.value or 1,
         timeout_seconds=_TIMEOUT_SECONDS.value,
         is_required=_REQUIRE_MODEL_WARMUP.value,
+        zeros_seconds=_ZEROS_SECONDS.value,
     )

@@ -48,20 +48,27 @@ class Options:
     timeout_seconds: float = 120.0
     # Whether a model whose warm-up fails is refused; else it has a warning.
     is_required: bool = False
+    # After how long no further run with zeros begins. One that then needs as
+    # long again goes on beside the calls of the model. 0: no zeros at all.
+    zeros_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         """Checks the values."""
         errors.require_at_least(
             1, num_request_iterations=self.num_request_iterations
         )
-        errors.require_at_least(0, timeout_seconds=self.timeout_seconds)
+        errors.require_at_least(
+            0,
+            timeout_seconds=self.timeout_seconds,
+            zeros_seconds=self.zeros_seconds,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """How a warm-up ended."""
 
-    # Without a file of use it is 0, and zeros were run.
+    # Without a file of use it is 0.
     num_requests: int
     failure: errors.ServingError | None
 
@@ -76,7 +83,8 @@ def warm_up(
 
     They wait in the queues of their signatures, and two of them run at the same
     time. A version without such a file, or with one that is of no use, is
-    warmed up with zeros, of the least and the largest allowed batch size.
+    warmed up with zeros, of the least and the largest batch size. What becomes
+    of those has no consequence.
 
     Args:
       model: Is warmed up. If that fails, it has a warning.
@@ -96,7 +104,7 @@ def warm_up(
             options.timeout_seconds or math.inf,
             clock,
         ) as runs:
-            outcome = _WarmUp(model, options, runs).run(bundle)
+            outcome = _Replay(model, options, runs).run(bundle)
         if outcome.failure is not None and options.is_required:
             raise outcome.failure
     except errors.ServingError:
@@ -107,11 +115,33 @@ def warm_up(
         raise
     if outcome.failure is not None:
         model.warning = errors.short_text(outcome.failure)
+    if not outcome.num_requests and options.zeros_seconds:
+        _run_zeros(model, bundle, options.zeros_seconds, clock)
     return outcome
 
 
-class _WarmUp:
-    """A warm-up of a model."""
+def _run_zeros(
+    model: served_model.ServedModel,
+    bundle: _Bundle,
+    seconds: float,
+    clock: clock_lib.Clock,
+) -> None:
+    with bounded_runs.BoundedRuns(
+        "warm-up", _NUM_THREADS, seconds, clock
+    ) as runs:
+        with contextlib.suppress(errors.DeadlineExceededError):
+            for run in zeros.runs(bundle, model.batch_sizes, clock):
+                runs.submit(run)
+        if not runs.wait():
+            logging.warning(
+                "Runs with zeros take longer than a warm-up may; they go on "
+                "while the version serves: %s",
+                bundle.path,
+            )
+
+
+class _Replay:
+    """Runs the requests of a version."""
 
     def __init__(
         self,
@@ -119,8 +149,6 @@ class _WarmUp:
         options: Options,
         runs: bounded_runs.BoundedRuns,
     ) -> None:
-        sizes = model.allowed_batch_sizes
-        self._batch_sizes = sorted({*sizes[:1], *sizes[-1:]}) or [1]
         # Who answers is of no interest: responses are dropped.
         self._version = inference.Version("warm-up", 0, model)
         self._options = options
@@ -129,7 +157,7 @@ class _WarmUp:
         self._failures: list[errors.ServingError] = []  # guarded by _lock
 
     def run(self, bundle: _Bundle) -> Outcome:
-        """Warms up; a failure is that which came first.
+        """Runs all requests; a failure is that which came first.
 
         Raises:
           FailedPreconditionError: A run does not end.
@@ -142,11 +170,6 @@ class _WarmUp:
             pass
         except errors.ServingError as error:
             self._fail(error)
-        if not number:
-            with contextlib.suppress(errors.DeadlineExceededError):
-                self._runs.submit(
-                    functools.partial(zeros.warm_up, bundle, self._batch_sizes)
-                )
         if not self._runs.wait():
             raise errors.FailedPreconditionError(
                 "runs of a warm-up must end; got one that hangs, so the "

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import prediction_log_pb2, tensor_codec
-from tensorflow_serving.batching import batching_session
+from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     model_warm_up,
@@ -66,6 +66,21 @@ class _Recorder:
     def close(self) -> None:
         """Closes the session."""
         self._wrapped.close()
+
+
+class _Stuck(_Recorder):
+    """A session whose runs wait until they are released."""
+
+    def __init__(self, wrapped: session.Session) -> None:
+        super().__init__(wrapped)
+        self.released = threading.Event()
+
+    def run(
+        self, fetches: Sequence[str], feed_dict: Mapping[str, npt.NDArray[Any]]
+    ) -> Sequence[npt.NDArray[Any]]:
+        """Waits, and then runs."""
+        self.released.wait()
+        return super().run(fetches, feed_dict)
 
 
 def _request(*x: float, signature_name: str = "") -> bytes:
@@ -156,6 +171,56 @@ class ModelWarmUpTest(parameterized.TestCase):
         model = self._warm_up(model_warm_up.Options(num_request_iterations=3))
         self.assertEqual(self._num_rows(model), 6)
 
+    def test_zeros_are_run_within_their_time(self) -> None:
+        """No time, no zeros; in a short time some signatures run."""
+        self._warm_up(model_warm_up.Options(zeros_seconds=0))
+        self.assertEqual(self.recorder.runs, [])
+        self._warm_up()
+        num_all = len(self.recorder.runs)
+        self.clock = _HurryingClock()
+        model = self._warm_up(model_warm_up.Options(zeros_seconds=8))
+        self.assertIn(len(self.recorder.runs), range(1, num_all))
+        self.assertEqual(model.warning, "")
+
+    def test_zeros_that_do_not_end_are_left_alone(self) -> None:
+        """The version serves; nobody but us has asked for that run."""
+        session = _Stuck(small_model.bundle(str(self.version)).session)
+        bundle = dataclasses.replace(self._bundle(), session=session)
+        models: list[served_model.ServedModel] = []
+        thread = threading.Thread(
+            target=lambda: models.append(
+                self._warm_up(model_warm_up.Options(is_required=True), bundle)
+            )
+        )
+        with self.assertLogs("absl", "WARNING") as logs:
+            thread.start()
+            self.clock.settle(threads=1)
+            self.clock.advance_micros(20_000_000)
+            thread.join()
+        self.assertIn("they go on while the version serves", logs.output[0])
+        self.assertEqual(models[0].warning, "")
+        session.released.set()
+
+    @parameterized.parameters(
+        ((), False, [1, 16]),
+        ((2, 4, 16), False, [2, 16]),
+        ((16,), False, [16]),
+        ((), True, [1]),
+    )
+    def test_batch_sizes_are_those_of_batches(
+        self, allowed: Sequence[int], is_off: bool, expected: list[int]
+    ) -> None:
+        """The least and the largest one are run."""
+        options = batch_threads.Options(
+            batch_queue.QueueOptions(max_batch_size=16),
+            session=batching_session.Options(
+                allowed_batch_sizes=tuple(allowed), never_merges=is_off
+            ),
+        )
+        model = served_model.ServedModel(self._bundle(), self.threads, options)
+        self.addCleanup(model.close)
+        self.assertEqual(list(model.batch_sizes), expected)
+
     def test_signatures_without_requests_run_with_zeros(self) -> None:
         """A version without a file runs with zeros, past the queues."""
         model = self._warm_up()
@@ -239,7 +304,9 @@ class ModelWarmUpTest(parameterized.TestCase):
         self.assertIn("got one that hangs", str(raised[0]))
 
     @parameterized.parameters(
-        {"num_request_iterations": 0}, {"timeout_seconds": -1}
+        {"num_request_iterations": 0},
+        {"timeout_seconds": -1},
+        {"zeros_seconds": -1},
     )
     def test_values_out_of_range_are_refused(self, **options: int) -> None:
         """The error names the option."""

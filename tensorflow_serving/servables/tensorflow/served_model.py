@@ -81,9 +81,19 @@ class ServedModel:
         )
 
     @property
-    def allowed_batch_sizes(self) -> Sequence[int]:
-        """The sizes to which batches are padded; empty for any size."""
-        return self._batching.session.allowed_batch_sizes
+    def batch_sizes(self) -> Sequence[int]:
+        """The least and the largest number of rows in a batch, if they differ.
+
+        Without batching it is up to callers: one row is what most have.
+        """
+        options = self._batching
+        if options.session.never_merges:
+            return (1,)
+        sizes = options.session.allowed_batch_sizes or (
+            1,
+            options.queue.batch_size_limit,
+        )
+        return sorted({sizes[0], sizes[-1]})
 
     def function(
         self, name: str, outputs: Sequence[str]

@@ -1,5 +1,6 @@
 """Tests for warm_up, with a session that records its runs."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     meta_graph_pb2,
     tensor_shape_pb2,
 )
-from tensorflow_serving.test_util import graph_builder
+from tensorflow_serving.test_util import fake_clock, graph_builder
 from tensorflow_serving.util import errors, tensor_spec
 
 _SPECS = {
@@ -34,7 +35,14 @@ _SPECS = {
 class _NotingSession:
     """Has the tensors above; does not like to be fed the bad one."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        keeps_sizes_only: bool = False,
+        on_run: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._keeps_sizes_only = keeps_sizes_only
+        self._on_run = on_run
         self.runs: list[tuple[list[str], dict[str, object]]] = []
 
     def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
@@ -50,10 +58,14 @@ class _NotingSession:
         """Takes a note."""
         if "bad:0" in feed_dict:
             raise errors.InvalidArgumentError("zeros are bad\nvery bad")
+        self._on_run()
         self.runs.append(
             (
                 list(fetches),
-                {name: each.tolist() for name, each in feed_dict.items()},
+                {
+                    name: each.size if self._keeps_sizes_only else each.tolist()
+                    for name, each in feed_dict.items()
+                },
             )
         )
         return []
@@ -115,6 +127,23 @@ _X = [[[0.0], [0.0]]]
 class WarmUpTest(absltest.TestCase):
     """Which runs a model is warmed up with."""
 
+    def _runs(
+        self,
+        meta_graph_def: meta_graph_pb2.MetaGraphDef,
+        batch_sizes: Sequence[int],
+        clock: fake_clock.FakeClock | None = None,
+        **options: Any,
+    ) -> list[tuple[list[str], dict[str, object]]]:
+        """Returns what is run for some numbers of rows."""
+        session = _NotingSession(**options)
+        for run in warm_up.runs(
+            session_bundle.SessionBundle(session, meta_graph_def),
+            batch_sizes,
+            clock or fake_clock.FakeClock(),
+        ):
+            run()
+        return session.runs
+
     def test_signatures_of_a_session_bundle_run_once(self) -> None:
         """Each call is warmed up once, with a row of zeros or an empty text."""
         regression = """
@@ -155,15 +184,11 @@ class WarmUpTest(absltest.TestCase):
             """,
             meta_graph_pb2.MetaGraphDef(),
         )
-        session = _NotingSession()
-        warm_up.warm_up(
-            session_bundle.SessionBundle(session, meta_graph_def), (1, 2)
-        )
         self.assertEqual(
-            [feeds for _, feeds in session.runs],
+            [feeds for _, feeds in self._runs(meta_graph_def, (1, 2))],
             [
                 {"x:0": _X * rows, "count:0": 0, "text:0": [b""] * rows}
-                for rows in (1, 2)
+                for rows in (1, 1, 2)
             ],
         )
 
@@ -289,7 +314,66 @@ class WarmUpTest(absltest.TestCase):
             _warm_up(meta_graph_def), [(["y:0", "z:0"], {"x:0": _X})]
         )
 
-    def test_failing_run_is_a_warning(self) -> None:
+    def test_rows_that_the_graph_fixes_are_run_once(self) -> None:
+        """Another batch size would be the same run again."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def { key: "a" value {
+              inputs { key: "a" value { name: "count:0" } }
+              outputs { key: "d" value { name: "y:0" } }
+            } }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        self.assertEqual(
+            self._runs(meta_graph_def, (1, 2)),
+            [(["y:0"], {"count:0": 0})] * 2,
+        )
+
+    def test_large_inputs_are_left_out(self) -> None:
+        """A warm-up does not need gigabytes, but the first size is run."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def { key: "a" value {
+              inputs { key: "a" value { name: "x:0" } }
+              outputs { key: "d" value { name: "y:0" } }
+            } }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        for sizes, expected in (
+            ((1, 4_194_304), [1, 1, 4_194_304]),
+            ((1, 4_194_305), [1, 1]),
+            ((4_194_305,), [4_194_305]),
+        ):
+            runs = self._runs(meta_graph_def, sizes, keeps_sizes_only=True)
+            self.assertEqual(
+                [feeds for _, feeds in runs],
+                [{"x:0": 2 * size} for size in expected],
+            )
+
+    def test_long_runs_are_left_out(self) -> None:
+        """A model for which many rows take long hardly gains from them."""
+        meta_graph_def = text_format.Parse(
+            """
+            signature_def { key: "a" value {
+              inputs { key: "a" value { name: "x:0" } }
+              outputs { key: "d" value { name: "y:0" } }
+            } }
+            """,
+            meta_graph_pb2.MetaGraphDef(),
+        )
+        for micros, num_runs in ((9_000, 3), (11_000, 2)):
+            clock = fake_clock.FakeClock()
+            runs = self._runs(
+                meta_graph_def,
+                (2, 200),
+                clock,
+                on_run=functools.partial(clock.advance_micros, micros),
+            )
+            self.assertEqual(len(runs), num_runs)
+
+    def test_failing_run_is_logged(self) -> None:
         """It names version and signature; the other signatures run."""
         named = "\n".join(
             f"""
@@ -309,7 +393,10 @@ class WarmUpTest(absltest.TestCase):
                 ("third", "count:0"),
             )
         )
-        with self.assertLogs(level="WARNING") as log:
+        with (
+            self.assertNoLogs(level="WARNING"),
+            self.assertLogs(level="INFO") as log,
+        ):
             runs = _warm_up(_with_signatures(named))
         self.assertEqual(runs, [(["y:0"], {"count:0": 0})])
         self.assertEqual(len(log.output), 2)
