@@ -321,6 +321,8 @@ class ServerCore:
                 options.session, options.tags
             )
         )
+        if self._models:
+            factory.preload()
         adapter = stack.enter_context(
             session_bundle_source_adapter.SessionBundleSourceAdapter(
                 factory, self._served, lambda model: model.warning

@@ -34,10 +34,6 @@ class ModelBundleFactory:
     A folder with several formats is taken for a SavedModel, or else for a
     session bundle; for a TFLite model only if the configuration prefers those.
 
-    TensorFlow takes a third of a second to be loaded, which begins at once,
-    beside the search for models; not if TFLite models are preferred, which do
-    without it.
-
     A context manager that closes itself. Thread-safe.
     """
 
@@ -67,9 +63,20 @@ class ModelBundleFactory:
                 config, tags
             )
         )
-        self._preload = threading.Thread(target=_preload, name="tensorflow")
+        self._preloading: threading.Thread | None = None
+
+    def preload(self) -> None:
+        """Begins to load TensorFlow, beside the search for models.
+
+        It takes a third of a second, and a lot of memory: for processes that
+        will load models only. Not if TFLite models are preferred, which do
+        without it. To be called once.
+        """
         if not self._prefers_tflite:
-            self._preload.start()
+            self._preloading = threading.Thread(
+                target=_preload, name="tensorflow"
+            )
+            self._preloading.start()
 
     def create_session_bundle(
         self, path: str | os.PathLike[str]
@@ -93,8 +100,8 @@ class ModelBundleFactory:
         self._exports.close()
         self._saved_models.close()
         self._tflite_models.close()
-        if not self._prefers_tflite:
-            self._preload.join()
+        if self._preloading is not None:
+            self._preloading.join()
 
     def __enter__(self) -> Self:
         """Returns itself."""
