@@ -6,6 +6,9 @@
 3. A client must read what it is sent.
 4. When a client leaves, what runs for it is cancelled. One that only ends its
    side looks like one that leaves.
+5. An offer to go on with another protocol, such as that of HTTP/2 with which
+   the clients of Java begin, is ignored, and the request is answered. httptools
+   would take its body for the other protocol.
 
 What breaks the rules of HTTP gets an error of the application, after the
 answers to all requests before it, and ends the connection.
@@ -18,6 +21,7 @@ import socket
 import struct
 from typing import Any, Final
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
@@ -27,6 +31,9 @@ from tensorflow_serving.util import errors
 
 # Closing resets the connection, also if there is data to be sent.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+_CONNECT: Final = b"CONNECT"
+_HEADERS_OF_OFFERS: Final = {b"connection", b"upgrade", b"http2-settings"}
 
 # Where the scope of a request has its connection.
 EXTENSION: Final = "tensorflow_serving.connection"
@@ -46,6 +53,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     ) -> None:
         """Waits for its transport."""
         super().__init__(config, server_state, app_state)
+        self.parser = self._parser = _Parser(self)
         self._limits = limits
         self._error_response = error_response
         # The task that answers the client; set by the application.
@@ -58,6 +66,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         # As many came of a head, or between two chunks or after the last one.
         self._num_head_bytes = 0
         self._num_body_bytes = 0
+        # The head of a request that offers another protocol, without the offer.
+        self._plain_head: bytes | None = None
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.Protocol."""
@@ -84,6 +94,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """See asyncio.Protocol."""
         self._num_head_bytes += len(data)
         super().data_received(data)
+        while self._plain_head is not None:
+            again = self._plain_head + self._parser.rest
+            self._plain_head = None
+            # The old one may have seen the end of the connection.
+            self.parser = self._parser = _Parser(self)
+            super().data_received(again)
         limit = self._limits.max_head_bytes
         if self._num_head_bytes > limit and not self.transport.is_closing():
             self._refuse(
@@ -111,6 +127,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See httptools."""
+        if (
+            self.parser.should_upgrade()
+            and self.parser.get_method() != _CONNECT
+        ):
+            self._plain_head = self._head_without_offer()
+            return
         super().on_headers_complete()
         self._is_in_body = True
         self._num_head_bytes = 0
@@ -129,6 +151,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """See httptools."""
+        if self._plain_head is not None:
+            return
         self._stop_reading_timer()
         self._num_head_bytes = 0
         super().on_message_complete()
@@ -171,6 +195,20 @@ class Connection(httptools_impl.HttpToolsProtocol):
         )
         self.transport.close()
 
+    def _head_without_offer(self) -> bytes:
+        """Returns the head that has come, as of a client with one protocol."""
+        parser = self.parser
+        version = parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (parser.get_method(), self.url, version)]
+        lines += [
+            b"%b: %b" % header
+            for header in self.headers
+            if header[0] not in _HEADERS_OF_OFFERS
+        ]
+        if not parser.should_keep_alive():
+            lines.append(b"connection: close")
+        return b"\r\n".join([*lines, b"", b""])
+
     def _wait_for_reading(self, seconds: float) -> None:
         self._stop_reading_timer()
         self._read_timer = self.loop.call_later(seconds, self._on_read_timer)
@@ -201,3 +239,21 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+
+
+class _Parser(httptools.HttpRequestParser):
+    """A parser that stops at another protocol without an exception."""
+
+    def __init__(self, protocol: Connection) -> None:
+        super().__init__(protocol)
+        # As uvicorn does, to answer requests that come behind the last one.
+        self.set_dangerous_leniencies(lenient_data_after_close=True)
+        # Follows the head of a request that offers another protocol.
+        self.rest = b""
+
+    def feed_data(self, data: Any) -> None:
+        """See httptools."""
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            self.rest = data[stop.args[0] :]

@@ -115,6 +115,30 @@ class HttpServerTest(server_test_case.ServerTestCase):
         self.assertEqual(found.content, b"x" * 10_000)
         self.assertEqual("content-encoding" in found.headers, is_compressed)
 
+    @parameterized.product(
+        protocol=[b"h2c", b"websocket"], num_requests=[(1,), (1, 1), (2, 200)]
+    )
+    def test_offer_of_another_protocol_is_ignored(
+        self, protocol: bytes, num_requests: tuple[int, ...]
+    ) -> None:
+        """The body is that of the request, however many come at once."""
+        sock = self.connect(self.start())
+        head = (
+            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n"
+            b"connection: Upgrade, HTTP2-Settings\r\n"
+            b"upgrade: %b\r\nhttp2-settings: AAMA\r\n" % protocol
+        )
+        for number in num_requests:
+            sock.sendall((head + b"\r\nhello") * number + head)
+            sock.sendall(b"\r\nhel")
+            sock.sendall(b"lo")
+        sock.sendall(head.replace(b"Upgrade", b"close, Upgrade") + b"\r\nhello")
+        self.closes(sock)
+        self.assertEqual(
+            [request.body for request in self.handler.requests],
+            [b"hello"] * (sum(num_requests) + len(num_requests) + 1),
+        )
+
     def test_announced_body_over_the_limit_is_refused_unread(self) -> None:
         """A gigabyte is refused by its head alone."""
         sock = self.connect(
