@@ -5,13 +5,15 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import descriptor, message
 
 from tensorflow_serving.util import errors
+
+if TYPE_CHECKING:  # options of a server need this module, and a supervisor them
+    import numpy as np
+    import numpy.typing as npt
 
 MessageT = TypeVar("MessageT", bound=message.Message)
 
@@ -132,7 +134,7 @@ class Rows:
 
     prefix: bytes
     # Shape [responses, bytes].
-    rows: npt.NDArray[np.uint8]
+    rows: "npt.NDArray[np.uint8]"
 
     def messages(self) -> list[bytes]:
         """Returns the responses one by one."""
