@@ -14,6 +14,7 @@ from tensorflow_serving.core import loader as loader_lib
 from tensorflow_serving.core import (
     loader_harness,
     loads,
+    managed_version,
     manager,
     servable,
     servable_handle,
@@ -26,8 +27,7 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors, event_bus
 
 _Harness = loader_harness.LoaderHarness
-_ManagerState = servable.ManagerState
-_State = loader_harness.State
+_Event = managed_version.Event
 _Future = concurrent.futures.Future[None]
 
 
@@ -75,7 +75,7 @@ def _nothing(name: str, has_freed: bool) -> None:
     pass
 
 
-class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
+class BasicManager(manager.Manager):
     """Loads, serves and unloads versions, each when its caller says so.
 
         basic.manage_servable(ServableData.ok(id, loader))
@@ -140,16 +140,16 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         )
         self._loads = self._make_loads()
         self._unloads = unloads.Unloads(
-            self,
+            unloads.Owner(
+                unload_ended=self._unload_ended, is_unloaded=self._is_unloaded
+            ),
             clock=clock,
             alarm=self._alarm,
             workers=self._unload_workers,
         )
         self._lock = threading.Lock()
-        # All below are guarded by _lock. Versions by name and number.
-        self._harnesses: dict[str, dict[int, _Harness]] = {}
-        # Loads that are to take the place of a version, or have failed to.
-        self._replacements: dict[servable.ServableId, _Harness] = {}
+        # Both guarded by _lock.
+        self._versions = managed_version.ManagedVersions()
         self._closed = False
 
     @property
@@ -178,16 +178,14 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         Raises:
           FailedPreconditionError: The manager is closed.
         """
-        harness = _Harness(data, self._harness_options)
         with self._lock:
             self._require_open(data.id)
-            versions = self._harnesses.setdefault(data.id.name, {})
-            if versions.setdefault(data.id.version, harness) is not harness:
+            if self._versions.has(data.id):
                 return
-        if data.error is not None:
-            self._publish(data.id, _ManagerState.END, data.error)
-        else:
-            self._publish(data.id, _ManagerState.START)
+            harness = _Harness(data, self._harness_options)
+            self._versions.put(managed_version.ManagedVersion(harness))
+        event = _Event.MANAGED if data.error is None else _Event.REFUSED
+        self._publish(data.id, event, data.error)
 
     def stop_managing_servable(self, servable_id: servable.ServableId) -> None:
         """Forgets a version that is not loaded.
@@ -197,18 +195,12 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
           FailedPreconditionError: It is loaded, or on the way there or back.
         """
         with self._lock:
-            harness = self._managed(servable_id)
-            state = harness.state
-            if state is not _State.NEW and (
-                state not in loader_harness.FINAL_STATES
-            ):
-                raise errors.FailedPreconditionError(
-                    f"{servable_id} must not be loaded to be forgotten; got "
-                    f"state {state.name}"
-                )
-            self._forget(harness)
-        if state is _State.NEW:
-            self._publish(servable_id, _ManagerState.END)
+            version = self._versions.get(servable_id)
+            snapshot = version.snapshot()
+            managed_version.require_forgettable(snapshot)
+            self._versions.forget(version.harness)
+        if snapshot.state is loader_harness.State.NEW:
+            self._publish(servable_id, _Event.FORGOTTEN)
 
     def load_servable(self, servable_id: servable.ServableId) -> _Future:
         """Has a version loaded; returns a future that ends when it is.
@@ -223,7 +215,7 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         """
         with self._lock:
             self._require_open(servable_id)
-            load = loads.Load(self._managed(servable_id))
+            load = loads.Load(self._versions.get(servable_id).harness)
             load.harness.load_requested()
             self._loads.request(load)
         self._loads.start()
@@ -246,19 +238,11 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         harness = _Harness(data, self._harness_options)
         with self._lock:
             self._require_open(data.id)
-            replaced = self._managed(data.id)
-            current = self._replacements.get(data.id)
-            if replaced.state is not _State.READY or (
-                current is not None and self._loads.is_loading(current)
-            ):
-                raise errors.FailedPreconditionError(
-                    f"{data.id} must be READY, and not be loaded anew already, "
-                    f"to be loaded anew; got {replaced.state.name}"
-                )
-            load = loads.Load(harness, replaced)
+            version = self._versions.get(data.id).reload(harness)
+            load = loads.Load(harness, version.harness)
             harness.load_requested()
             self._loads.request(load)
-            self._replacements[data.id] = harness
+            self._versions.put(version)
         logging.info("Loading other content of %s", data.id)
         self._loads.start()
         return load.future
@@ -273,16 +257,16 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
           FailedPreconditionError: It is not available.
         """
         with self._lock:
-            harness = self._managed(servable_id)
-            harness.unload_requested()
+            version = self._versions.get(servable_id)
+            version.harness.unload_requested()
             shared = self._serving_map.remove(servable_id)
-            unload = unloads.Unload(harness, shared)
+            unload = unloads.Unload(version.harness, shared)
             self._unloads.add(unload)
-            replacement = self._replacements.pop(servable_id, None)
-        self._publish(servable_id, _ManagerState.UNLOADING)
+            self._versions.put(version.give_up_reload())
+        self._publish(servable_id, _Event.UNLOAD_BEGAN)
         self._unloads.request(unload)
-        if replacement is not None:
-            self._loads.cancel(replacement)
+        if version.replacement is not None:
+            self._loads.cancel(version.replacement)
         return unload.future
 
     def cancel_load(self, servable_id: servable.ServableId) -> None:
@@ -307,19 +291,12 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
     def managed_servable_names(self) -> Sequence[str]:
         """Returns the names of all servables with a version, sorted."""
         with self._lock:
-            return sorted(self._harnesses)
+            return self._versions.names()
 
     def snapshots(self, name: str) -> Sequence[loader_harness.Snapshot]:
         """Returns the versions of a servable, lowest first."""
         with self._lock:
-            return [
-                harness.snapshot(
-                    replacement.snapshot()
-                    if (replacement := self._replacements.get(harness.id))
-                    else None
-                )
-                for _, harness in sorted(self._harnesses.get(name, {}).items())
-            ]
+            return self._versions.snapshots(name)
 
     def close(self) -> None:
         """See Manager. Loads that have begun are finished, and unloaded.
@@ -348,13 +325,12 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
             )
         self._alarm.close()
 
-    @override
-    def announce_load(self, load: loads.Load) -> None:
-        if load.replaced is None:
-            self._publish(load.harness.id, _ManagerState.LOADING)
+    def _announce_load(self, load: loads.Load) -> None:
+        self._publish(
+            load.harness.id, _Event.LOAD_BEGAN, is_beside=load.is_reload
+        )
 
-    @override
-    def make_available(self, load: loads.Load) -> None:
+    def _make_available(self, load: loads.Load) -> None:
         # Whoever sees the state and unloads an older version leaves no gap.
         harness = load.harness
         shared = servable_handle.SharedServable(harness.id, harness.servable())
@@ -363,66 +339,57 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
             self._serving_map.add(shared)
             unload = None
         else:
-            unload = self._swap(harness, load.replaced, shared)
-        self._publish(harness.id, _ManagerState.AVAILABLE, warning=warning)
+            unload = self._swap(load.replaced, shared)
+        self._publish(
+            harness.id,
+            _Event.LOADED,
+            is_beside=load.is_reload,
+            warning=warning,
+        )
         if unload is not None:
             self._unloads.request(unload)
 
-    @override
-    def load_ended(
+    def _load_ended(
         self, load: loads.Load, error: errors.ServingError | None
     ) -> None:
-        servable_id = load.harness.id
         if error is None:
             return
-        if (
-            isinstance(error, errors.CancelledError)
-            and load.harness.snapshot().is_cancelled
-        ):
-            logging.info("Gave up loading %s: %s", servable_id, error)
-            if load.replaced is None:
-                self._publish(servable_id, _ManagerState.END)
-        elif load.replaced is None:
-            self._publish(servable_id, _ManagerState.END, error)
-        elif load.replaced.state is _State.READY:
-            # The version itself is as available as before.
-            self._publish(servable_id, _ManagerState.AVAILABLE, error)
+        harness, replaced = load.harness, load.replaced
+        event = managed_version.failure_of_load(
+            error,
+            harness.snapshot(),
+            None if replaced is None else replaced.state,
+        )
+        if event is _Event.LOAD_GIVEN_UP:
+            logging.info("Gave up loading %s: %s", harness, error)
+            error = None
+        self._publish(harness.id, event, error, is_beside=load.is_reload)
 
-    @override
-    def has_changed(self, load: loads.Load, *, has_freed: bool) -> None:
+    def _load_has_changed(self, load: loads.Load, has_freed: bool) -> None:
         self._listener(load.harness.id.name, has_freed)
 
-    @override
-    def may_free_memory(self) -> bool:
-        return self._unloads.num > 0
-
-    @override
-    def unload_ended(
+    def _unload_ended(
         self, unload: unloads.Unload, error: errors.ServingError | None
     ) -> None:
         harness = unload.harness
         if self._tracker is not None:
             self._tracker.release(harness)
-        if not unload.is_replaced:
-            self._publish(harness.id, _ManagerState.END, error)
-        elif error is not None:
+        event = _Event.UNLOADED if error is None else _Event.UNLOAD_FAILED
+        self._publish(harness.id, event, error, is_beside=unload.is_replaced)
+        if unload.is_replaced and error is not None:
             logging.warning(
                 "Unloading the old content of %s failed: %s", harness, error
             )
         if error is None:
             with self._lock:
-                self._forget(harness)
+                self._versions.forget(harness)
 
-    @override
-    def is_unloaded(self, unload: unloads.Unload) -> None:
+    def _is_unloaded(self, unload: unloads.Unload) -> None:
         self._listener(unload.harness.id.name, self._tracker is not None)
         self._loads.memory_may_be_free()
 
     def _swap(
-        self,
-        harness: _Harness,
-        replaced: _Harness,
-        shared: servable_handle.SharedServable,
+        self, replaced: _Harness, shared: servable_handle.SharedServable
     ) -> unloads.Unload:
         """Has another object serve a version; returns the unload of the old.
 
@@ -432,30 +399,26 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
         with self._lock:
             replaced.unload_requested()
             old = self._serving_map.replace(shared)
-            self._harnesses[harness.id.name][harness.id.version] = harness
-            del self._replacements[harness.id]
+            self._versions.put(self._versions.get(replaced.id).swap())
             unload = unloads.Unload(replaced, old, is_replaced=True)
             self._unloads.add(unload)
         return unload
 
     def _harness_to_load(self, servable_id: servable.ServableId) -> _Harness:
         with self._lock:
-            harness = self._managed(servable_id)
-            return self._replacements.get(servable_id, harness)
-
-    def _forget(self, harness: _Harness) -> None:
-        """Forgets a version, but not one in its place; needs the lock."""
-        name, version = harness.id.name, harness.id.version
-        versions = self._harnesses.get(name, {})
-        if versions.get(version) is harness:
-            del versions[version]
-            if not versions:
-                del self._harnesses[name]
+            return self._versions.get(servable_id).last_to_load
 
     def _make_loads(self) -> loads.Loads:
         options = self._options
         return loads.Loads(
-            self,
+            loads.Owner(
+                announce_load=self._announce_load,
+                make_available=self._make_available,
+                load_ended=self._load_ended,
+                has_changed=self._load_has_changed,
+                # The manager makes its unloads after its loads.
+                may_free_memory=lambda: self._unloads.num > 0,
+            ),
             loads.Options(
                 num_threads=options.num_load_threads,
                 retry_interval_seconds=options.load_retry_interval_micros / 1e6,
@@ -475,23 +438,18 @@ class BasicManager(manager.Manager, loads.Owner, unloads.Owner):
                 f"The manager is closed, and cannot serve {servable_id}."
             )
 
-    def _managed(self, servable_id: servable.ServableId) -> _Harness:
-        """Returns the harness of a version; needs the lock."""
-        versions = self._harnesses.get(servable_id.name, {})
-        harness = versions.get(servable_id.version)
-        if harness is None:
-            raise errors.NotFoundError(
-                f"Servable must be managed; {servable_id} is not being managed"
-            )
-        return harness
-
     def _publish(
         self,
         servable_id: servable.ServableId,
-        state: servable.ManagerState,
+        event: _Event,
         error: errors.ServingError | None = None,
+        *,
+        is_beside: bool = False,
         warning: str = "",
     ) -> None:
+        state = managed_version.published_state(event, is_beside=is_beside)
+        if state is None:
+            return
         news = servable.ServableState(servable_id, state, error, warning)
         log = logging.warning if error or warning else logging.info
         log("Servable %s", news)

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from absl import logging
 
@@ -74,24 +74,26 @@ class Load:
     # Prevents that a try is called slow.
     cancel_watch: Callable[[], None] = _cancel_nothing
 
+    @property
+    def is_reload(self) -> bool:
+        """Whether it is of other content, beside what serves."""
+        return self.replaced is not None
 
-class Owner(Protocol):
-    """Whose loads they are. All is called without a lock."""
 
-    def announce_load(self, load: Load) -> None:
-        """Called when the first try of a load begins."""
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """Functions of whose loads they are; called without a lock."""
 
-    def make_available(self, load: Load) -> None:
-        """Makes what is loaded available, before its state says so."""
-
-    def load_ended(self, load: Load, error: errors.ServingError | None) -> None:
-        """Called at the end of a load, before its state and its future."""
-
-    def has_changed(self, load: Load, *, has_freed: bool) -> None:
-        """Called when a load has ended or waits; it may have freed memory."""
-
-    def may_free_memory(self) -> bool:
-        """Returns whether something other than a load may soon free some."""
+    # Called when the first try of a load begins.
+    announce_load: Callable[[Load], None]
+    # Makes what is loaded available, before its state says so.
+    make_available: Callable[[Load], None]
+    # Called at the end of a load, before its state and its future.
+    load_ended: Callable[[Load, errors.ServingError | None], None]
+    # Called when a load has ended or waits, with whether it freed memory.
+    has_changed: Callable[[Load, bool], None]
+    # Returns whether something other than a load may soon free memory.
+    may_free_memory: Callable[[], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,11 +147,6 @@ class Loads:
         """How many further loads would begin at once; may be below 0."""
         with self._lock:
             return self._queue.num_free_threads
-
-    def is_loading(self, harness: _Harness) -> bool:
-        """Returns whether its load has not ended."""
-        with self._lock:
-            return harness in self._loads
 
     def request(self, load: Load) -> None:
         """Has a version loaded when a thread is free."""
@@ -245,7 +242,7 @@ class Loads:
             self._clock.now() - start,
         )
         self._watch(load, start)
-        self._owner.has_changed(load, has_freed=False)
+        self._owner.has_changed(load, False)
         self.start()
 
     def _reserve(self, load: Load) -> bool:
@@ -274,7 +271,7 @@ class Loads:
                 if may_free:
                     self._queue.wait_for_memory(load)
             if may_free:
-                self._owner.has_changed(load, has_freed=False)
+                self._owner.has_changed(load, False)
                 self.start()
             else:
                 self._end(load, lack)
@@ -320,7 +317,7 @@ class Loads:
             self._options.max_num_retries,
             self._options.retry_interval_seconds,
         )
-        self._owner.has_changed(load, has_freed=has_freed)
+        self._owner.has_changed(load, has_freed)
         self.memory_may_be_free()
 
     def _retry(self, load: Load) -> None:
@@ -349,7 +346,7 @@ class Loads:
             self._queue.remove(load)
             self._ended.notify_all()
         end_future(load.future, error)
-        self._owner.has_changed(load, has_freed=has_freed)
+        self._owner.has_changed(load, has_freed)
         self.memory_may_be_free()
 
     def _release(self, load: Load) -> bool:

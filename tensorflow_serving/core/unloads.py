@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from absl import logging
 
@@ -48,16 +48,14 @@ class Unload:
     cancel_warning: Callable[[], None] = _cancel_nothing
 
 
-class Owner(Protocol):
-    """Whose unloads they are. All is called without a lock."""
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """Functions of whose unloads they are; called without a lock."""
 
-    def unload_ended(
-        self, unload: Unload, error: errors.ServingError | None
-    ) -> None:
-        """Called at the end of an unload, before its state and its future."""
-
-    def is_unloaded(self, unload: Unload) -> None:
-        """Called when all is done."""
+    # Called at the end of an unload, before its state and its future.
+    unload_ended: Callable[[Unload, errors.ServingError | None], None]
+    # Called when all is done.
+    is_unloaded: Callable[[Unload], None]
 
 
 class Unloads:
