@@ -26,6 +26,7 @@ from tensorflow_serving.rpc.http2 import (
     header_block,
     incoming,
     outgoing,
+    settings,
     stream_table,
 )
 from tensorflow_serving.rpc.http2 import limits as limits_lib
@@ -75,18 +76,7 @@ class Connection:
             limits.max_decoded_header_bytes
         )
         self._out = outgoing.Outgoing()
-        self._out.write(
-            frames.settings(
-                {
-                    frames.MAX_CONCURRENT_STREAMS: (
-                        limits.max_concurrent_streams
-                    ),
-                    frames.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
-                    frames.MAX_FRAME_SIZE: limits.max_frame_bytes,
-                    frames.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
-                }
-            )
-        )
+        self._out.write(settings.of_server(limits))
         # How much the peer may still send, and room for large messages.
         self.incoming = incoming.Incoming(limits, self._out)
         self._table = stream_table.StreamTable(limits, self._out, self.incoming)
@@ -266,26 +256,10 @@ class Connection:
         """6.5."""
         frames.require_connection(stream_id, "SETTINGS")
         self._budgets.settings.spend(self._now)
-        if flags & frames.ACK:
-            frames.require_size(payload, 0, "acknowledgement of SETTINGS")
-            if self._expected_kind is not None:
-                raise Http2ConnectionError(
-                    ErrorCode.PROTOCOL_ERROR,
-                    "the first SETTINGS must not be an acknowledgement",
-                )
-            return
-        self._expected_kind = None
-        settings = frames.parse_settings(payload)
-        # First, because a peer may take its new windows to be there from then
-        # on, and data that comes before for a fault.
-        self._out.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        initial_window = self._out.initial_window
-        for setting, value in settings:
-            if setting == frames.INITIAL_WINDOW_SIZE:
-                initial_window = value  # once, for it goes through all streams
-            else:
-                self._out.change_settings(setting, value)
-        self._table.change_initial_window(initial_window)
+        wanted = settings.read(flags, payload, is_first=not self.is_established)
+        if wanted is not None:
+            self._expected_kind = None
+            settings.follow(wanted, self._table, self._out)
 
     def _on_push_promise(
         self, flags: int, stream_id: int, payload: bytes
