@@ -8,16 +8,16 @@
 1 or 00000001.
 """
 
-import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 
 from tensorflow_serving.core import servable, source
 from tensorflow_serving.sources.storage_path import (
     monitored_servable,
+    poll_loop,
     poll_schedule,
     stall_guard,
     storage_path_config,
@@ -85,20 +85,18 @@ class FileSystemStoragePathSource(source.Source[str]):
         self._guard = _Guard(clock=stall_clock)
         # Looks for versions at the start.
         self._start_guard = _StartGuard(clock=stall_clock)
+        self._loop = poll_loop.PollLoop(
+            self._poll_due, clock, "file_system_storage_path_source"
+        )
+        # Held by whoever polls, or changes what is polled; callbacks run with
+        # it, so that there is one at a time.
+        self._turn = threading.Lock()
         self._lock = threading.Lock()
-        # A poll is over. Wakes those who want to poll, or wait for its end.
-        self._idle = threading.Condition(self._lock)
-        # There is a reason to poll now, or the source is closed. Wakes the
-        # thread.
-        self._news = threading.Condition(self._lock)
         # All guarded by _lock.
-        self._is_polling = False
         self._closed = False
         self._callback: source.AspiredVersionsCallback[str] | None = None
         self._subscription: event_bus_lib.Subscription | None = None
-        self._thread: threading.Thread | None = None
-        self._is_running = False
-        # Only accessed inside _turn(), except for the period, which never
+        # Only accessed with _turn held, except for the period, which never
         # changes.
         self._config = config
         self._servables = self._monitor({})
@@ -124,7 +122,7 @@ class FileSystemStoragePathSource(source.Source[str]):
           UnavailableError: The same, but it cannot be read, or does not answer.
             Transient.
         """
-        with self._turn():
+        with self._turn:
             with self._lock:
                 if self._callback is not None or self._closed:
                     raise errors.FailedPreconditionError(
@@ -138,8 +136,8 @@ class FileSystemStoragePathSource(source.Source[str]):
             with self._lock:
                 self._callback = callback
                 self._subscription = subscription
-                if self._config.file_system_poll_wait_seconds >= 0:
-                    self._poll_soon()
+            if self._config.file_system_poll_wait_seconds >= 0:
+                self._start_over()
 
     def poll_once(self) -> Mapping[str, errors.ServingError]:
         """Looks at every servable once and calls back.
@@ -150,7 +148,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         Raises:
           FailedPreconditionError: There is no callback. Permanent.
         """
-        with self._turn():
+        with self._turn:
             return self._poll(self._servables)
 
     def update_config(self, config: storage_path_config.Config) -> None:
@@ -162,7 +160,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         Raises:
           InvalidArgumentError: The period is another one. Permanent.
         """
-        with self._turn():
+        with self._turn:
             period = self._config.file_system_poll_wait_seconds
             if config.file_system_poll_wait_seconds != period:
                 raise errors.InvalidArgumentError(
@@ -173,6 +171,7 @@ class FileSystemStoragePathSource(source.Source[str]):
             self._config = config
             self._servables = self._monitor(before)
             for name in before.keys() - self._servables.keys():
+                self._loop.forget(name)
                 before[name].log_aspired(())
                 self._call_back(name, ())
             for name, monitored in before.items():
@@ -182,9 +181,9 @@ class FileSystemStoragePathSource(source.Source[str]):
             with self._lock:
                 if self._callback is None or self._closed:
                     return
-                if period >= 0:
-                    self._poll_soon()
-            if period < 0:
+            if period >= 0:
+                self._start_over()
+            else:
                 self._poll(self._servables)
 
     def close(self) -> None:
@@ -194,18 +193,17 @@ class FileSystemStoragePathSource(source.Source[str]):
         """
         with self._lock:
             self._closed = True
-            self._news.notify_all()
+        self._loop.close()
         self._guard.close()
         self._start_guard.close()
-        with self._turn():
+        with self._turn:
             pass  # all work that ran has ended, and nothing more is started
         if self._subscription is not None:
             self._subscription.close()
-        if self._thread is not None:
-            self._thread.join()
+        self._loop.join()
 
     def _require_versions(self) -> None:
-        """Wants a version of each servable; within _turn() only."""
+        """Wants a version of each servable; needs the turn."""
         servables = self._config.servables
         looks = self._start_guard.run(
             {
@@ -228,19 +226,6 @@ class FileSystemStoragePathSource(source.Source[str]):
         """Closes the source."""
         self.close()
 
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Has what is in it done by one thread at a time, without the lock."""
-        with self._lock:
-            self._idle.wait_for(lambda: not self._is_polling)
-            self._is_polling = True
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._is_polling = False
-                self._idle.notify_all()
-
     def _record(self, event: _Event) -> None:
         """Takes what the event bus publishes."""
         state = event.event
@@ -252,68 +237,30 @@ class FileSystemStoragePathSource(source.Source[str]):
         # version that was reported with one is no news.
         if state.error is None or not monitored.is_aspired(state.id.version):
             return
-        if self._config.file_system_poll_wait_seconds < 0:
-            return
-        with self._lock:
-            if not self._closed:
-                monitored.look_soon(self._clock.now())
-                self._wake_thread()
+        if self._config.file_system_poll_wait_seconds >= 0:
+            self._loop.hurry(state.id.name)
 
-    def _poll_soon(self) -> None:
-        """Has the thread poll all servables; needs the lock."""
-        now = self._clock.now()
+    def _start_over(self) -> None:
+        """Has the thread poll all servables as at first; needs the turn."""
         for monitored in self._servables.values():
-            monitored.start_over(now)
-        self._wake_thread()
+            monitored.start_over()
+        self._loop.start_over(self._servables)
 
-    def _wake_thread(self) -> None:
-        """Has the thread look at due times, or starts it; needs the lock."""
-        self._news.notify_all()
-        if not self._is_running:
-            self._is_running = True
-            self._thread = threading.Thread(
-                target=self._run, name="file_system_storage_path_source"
+    def _poll_due(self) -> None:
+        """Polls what is due; runs on the thread."""
+        with self._turn:
+            self._poll(
+                {
+                    name: self._servables[name]
+                    for name in self._loop.take_due()
+                    if name in self._servables
+                }
             )
-            self._thread.start()
-
-    def _run(self) -> None:
-        """Polls until the source is closed or there is nothing to wait for."""
-        while self._wait_until_due():
-            with self._turn():
-                self._poll(self._due_servables())
-
-    def _wait_until_due(self) -> bool:
-        """Returns whether to poll, when it is time to."""
-        with self._lock:
-            while not self._closed:
-                due_times = [
-                    each.due_time
-                    for each in self._servables.values()
-                    if each.due_time is not None
-                ]
-                if not due_times:
-                    break
-                if self._clock.now() >= min(due_times):
-                    return True
-                self._clock.wait_until(self._news, min(due_times))
-            self._is_running = False
-            return False
-
-    def _due_servables(
-        self,
-    ) -> dict[str, monitored_servable.MonitoredServable]:
-        now = self._clock.now()
-        with self._lock:
-            return {
-                name: monitored
-                for name, monitored in self._servables.items()
-                if monitored.due_time is not None and monitored.due_time <= now
-            }
 
     def _poll(
         self, servables: Mapping[str, monitored_servable.MonitoredServable]
     ) -> dict[str, errors.ServingError]:
-        """Looks at servables and calls back; within _turn() only.
+        """Looks at servables and calls back; needs the turn.
 
         Returns why some could not be looked at, by their names.
         """
@@ -322,8 +269,7 @@ class FileSystemStoragePathSource(source.Source[str]):
                 raise errors.FailedPreconditionError(
                     "The source has no callback; set one before it polls."
                 )
-            for monitored in servables.values():
-                monitored.due_time = None  # what comes meanwhile sets it anew
+        self._loop.clear(servables)
         start = self._clock.now()
         looks = self._guard.run(
             {
@@ -346,18 +292,16 @@ class FileSystemStoragePathSource(source.Source[str]):
                 outlook = look.outlook
                 if look.versions is not None:
                     self._call_back(name, look.versions)
-            self._plan(monitored, start, outlook)
+            self._plan(name, start, outlook)
         return problems
 
     def _plan(
-        self,
-        monitored: monitored_servable.MonitoredServable,
-        start: float,
-        outlook: poll_schedule.Outlook,
+        self, name: str, start: float, outlook: poll_schedule.Outlook
     ) -> None:
         """Says when to look next at what was looked at."""
         if self._config.file_system_poll_wait_seconds < 0:
             return
+        monitored = self._servables[name]
         due_time = monitored.schedule.next_poll(start, outlook)
         if self._guard.is_stalled(monitored):
             # With a period of 0 it still has to be looked at once.
@@ -365,8 +309,7 @@ class FileSystemStoragePathSource(source.Source[str]):
                 _STALLED_SECONDS, self._config.file_system_poll_wait_seconds
             )
         if due_time is not None:
-            with self._lock:
-                monitored.look_by(due_time)
+            self._loop.poll_by(name, due_time)
 
     def _log_stall(self, name: str, *, is_stalled: bool) -> None:
         """Logs when the storage of a servable stops to answer, and starts."""
@@ -410,7 +353,7 @@ class FileSystemStoragePathSource(source.Source[str]):
     def _call_back(
         self, name: str, versions: Sequence[servable.ServableData[str]]
     ) -> None:
-        """Reports versions; within _turn() only."""
+        """Reports versions; needs the turn."""
         with self._lock:
             callback = None if self._closed else self._callback
         if callback is None:

@@ -1,7 +1,6 @@
 """One servable of a source: its base path, and what was logged of it."""
 
 import collections
-import math
 from collections.abc import Callable, Iterable
 
 from absl import logging
@@ -32,12 +31,9 @@ class MonitoredServable:
         """Takes which servable it is, and how often to look at it."""
         # May be replaced by others of the same name.
         self.settings = settings
-        # When to look next; None if never. For the source, with its lock.
-        self.due_time: float | None = None
         self.schedule = poll_schedule.PollSchedule(
             period_seconds, tracked_version.SETTLE_SECONDS
         )
-        self._last_soon = -math.inf
         self._events: collections.deque[servable.ServableState] = (
             collections.deque()
         )
@@ -60,22 +56,10 @@ class MonitoredServable:
         """Whether the last look had a version reported with its path."""
         return version in (self._aspired or ())
 
-    def start_over(self, now: float) -> None:
-        """Has the next look be at once, and as if it were the first one."""
+    def start_over(self) -> None:
+        """Has the next look be as if it were the first one."""
         self.schedule.start_over()
-        self.due_time = now
         self._known = None
-
-    def look_soon(self, now: float) -> None:
-        """Has the next look be at once, but not again and again."""
-        soon = max(now, self._last_soon + tracked_version.SETTLE_SECONDS)
-        self._last_soon = soon
-        self.look_by(soon)
-
-    def look_by(self, time: float) -> None:
-        """Has the next look be at a time, if none is due before."""
-        if self.due_time is None or time < self.due_time:
-            self.due_time = time
 
     def look(
         self, now: Callable[[], float], config: storage_path_config.Config
