@@ -1,16 +1,20 @@
 """Measures calls of ten models while one of them is replaced every second.
 
-Usage: many_reloads [--seconds=300]
+Usage: many_reloads [--seconds=300] [--rate=500] [--large_megabytes=200]
 
 Eight models of tensorflow_model_server answer; version after version of the
 first one replaces the one before. Another model is broken, and one more takes
---load_seconds to load. The same load is made before, without changes. Exits
+--load_seconds to load. With --large_megabytes, an eleventh one is loaded and
+unloaded all the time. The same loads are made before, without changes. Exits
 with 1 if a call failed or an answer was wrong.
 """
 
 import contextlib
 import os
 import shlex
+import signal
+import statistics
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -34,6 +38,15 @@ _SECONDS = flags.DEFINE_float(
 )
 _CONCURRENCY = flags.DEFINE_integer(
     "concurrency", 64, "Calls in flight.", lower_bound=1
+)
+_RATE = flags.DEFINE_float(
+    "rate",
+    0.0,
+    "Calls a second of an open load after the closed one; 0: none.",
+    lower_bound=0.0,
+)
+_LARGE_MEGABYTES = flags.DEFINE_integer(
+    "large_megabytes", 0, "The size of a large model; 0: none.", lower_bound=0
 )
 _LOAD_SECONDS = flags.DEFINE_float(
     "load_seconds", 60.0, "How long the slow model takes.", lower_bound=0.1
@@ -74,6 +87,7 @@ class _Models:
             )
             if not seed:
                 self._cycle = cycle
+        self._large = self._large_cycle()
         folder.write("broken", write=_write_broken)
         os.mkdir(folder.base_path("slow"))
         self._gate = os.path.join(folder.path, "gate")
@@ -93,19 +107,31 @@ class _Models:
             _SERVER_LOG.value,
         )
 
+    def _large_cycle(self) -> version_cycle.VersionCycle | None:
+        """Writes the large model, if there is to be one."""
+        if not _LARGE_MEGABYTES.value:
+            return None
+        source = models.export_large(
+            os.path.join(self._folder.path, "large_source"),
+            _LARGE_MEGABYTES.value,
+        )
+        self._names.append("large")
+        return version_cycle.VersionCycle(
+            "large", source, self._folder.base_path("large")
+        )
+
     def wait(self) -> None:
-        """Returns once the healthy models are served."""
+        """Returns once the models that can be loaded are served."""
         for name in self._names:
             self.server.wait_for_log(_STATE.format(name, "AVAILABLE"))
 
-    @property
-    def num_reloads(self) -> int:
-        """How many versions have replaced another."""
-        return self._cycle.version - 1
-
     @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
-        """Has versions change in the with block, and the slow model load."""
+    def changing(self) -> Iterator[Sequence[float]]:
+        """Has versions change in the with block, and the slow model load.
+
+        Yields:
+          The seconds until each version was available, one by one.
+        """
         os.rename(self._slow, os.path.join(self._folder.base_path("slow"), "1"))
         is_over = threading.Event()
 
@@ -117,8 +143,12 @@ class _Models:
         gate_keeper = threading.Thread(target=let_through)
         gate_keeper.start()
         try:
-            with self._cycle.swapping(self.server, _INTERVAL_SECONDS.value):
-                yield
+            with contextlib.ExitStack() as stack:
+                if self._large is not None:
+                    stack.enter_context(self._large.swapping(self.server, 0.0))
+                yield stack.enter_context(
+                    self._cycle.swapping(self.server, _INTERVAL_SECONDS.value)
+                )
         finally:
             is_over.set()
             gate_keeper.join()
@@ -134,33 +164,65 @@ def _write_broken(path: str) -> None:
         file.write(content)
 
 
-def _measure(server: served.Served, label: str) -> measurement.Measurement:
-    """Makes the load in a process of its own, which checks every answer."""
-    load = loads.ClosedLoad(_CONCURRENCY.value, _SECONDS.value)
-    made = python_load.make(
-        server.target.address, server.work, load, _DEADLINE_SECONDS
-    )
-    return measurement.of(made, load, label, "python_load")
+def _measure(
+    server: served.Served, label: str
+) -> list[measurement.Measurement]:
+    """Makes the loads in a process of its own, which checks every answer."""
+    kinds: list[loads.Load] = [
+        loads.ClosedLoad(_CONCURRENCY.value, _SECONDS.value)
+    ]
+    if _RATE.value:
+        kinds.append(loads.OpenLoad(_RATE.value, _SECONDS.value))
+    return [
+        measurement.of(
+            python_load.make(
+                server.target.address, server.work, load, _DEADLINE_SECONDS
+            ),
+            load,
+            label,
+            "python_load",
+        )
+        for load in kinds
+    ]
+
+
+def _print_ratios(
+    without: Sequence[measurement.Measurement],
+    during: Sequence[measurement.Measurement],
+) -> None:
+    for before, after in zip(without, during, strict=True):
+        assert before.p99_ms is not None and after.p99_ms is not None
+        print(
+            f"p99 of {before.load} with changes to without: "
+            f"{after.p99_ms / before.p99_ms:.2f}"
+        )
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the program; see the module docstring."""
     if len(argv) != 1:
         raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
+    # The server and its files must not outlive the program.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with model_server_folder.ModelServerFolder() as folder:
         served_models = _Models(folder)
         with served_models.server as server:
             served_models.wait()
             without = _measure(server, "without changes")
-            with served_models.changing():
+            first_bytes = server.usage().resident_bytes
+            with served_models.changing() as seconds:
                 during = _measure(server, "with changes")
-    assert without.p99_ms is not None and during.p99_ms is not None
-    print(f"{measurement.machine()}\n\n{measurement.table([without, during])}")
+            last_bytes = server.usage().resident_bytes
+    rows = [*without, *during]
+    print(f"{measurement.machine()}\n\n{measurement.table(rows)}\n")
+    _print_ratios(without, during)
     print(
-        f"\n{served_models.num_reloads} reloads; p99 with changes to without: "
-        f"{during.p99_ms / without.p99_ms:.2f}"
+        f"{len(seconds)} reloads; seconds until available: median "
+        f"{statistics.median(seconds):.2f}, most {max(seconds):.2f}\n"
+        f"Memory after changes to before: {last_bytes / first_bytes:.3f} "
+        f"({last_bytes >> 20}, {first_bytes >> 20} MB)"
     )
-    return 0 if without.is_clean and during.is_clean else 1
+    return 0 if all(row.is_clean for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """End-to-end test of many_reloads: a real server, and a few seconds."""
 
 import os
+import signal
 import subprocess
 
+import psutil
 from absl.testing import absltest
 
 _PROGRAM = os.path.join(os.path.dirname(__file__), "many_reloads")
@@ -21,6 +23,8 @@ class ManyReloadsTest(absltest.TestCase):
                 "--concurrency=16",
                 "--load_seconds=1",
                 "--interval_seconds=0.2",
+                "--rate=50",
+                "--large_megabytes=2",
                 f"--server_log={log}",
             ],
             capture_output=True,
@@ -28,18 +32,49 @@ class ManyReloadsTest(absltest.TestCase):
             check=False,
         )
         self.assertEqual(program.returncode, 0, program.stderr)
-        self.assertRegex(
-            program.stdout, r"[1-9]\d* reloads; p99 with changes to without: \d"
-        )
+        for line in (
+            r"p99 of closed 16 with changes to without: \d",
+            r"p99 of open 50/s with changes to without: \d",
+            r"[1-9]\d* reloads; seconds until available: median \d+\.\d",
+            r"Memory after changes to before: \d\.\d",
+        ):
+            self.assertRegex(program.stdout, line)
         with open(log, encoding="utf-8") as file:
             text = file.read()
         for line in (
             "name: m0 version: 1} is END",
+            "name: large version: 1} is END",
             "name: slow version: 1} is AVAILABLE",
             "broken version: 1}.*AddV9",
         ):
             self.assertRegex(text, line)
         self.assertNotIn("name: broken version: 1} is AVAILABLE", text)
+
+    def test_server_ends_with_the_program(self) -> None:
+        """SIGTERM ends the program, its server, and removes its files."""
+        folder = self.create_tempdir().full_path
+        log = os.path.join(self.create_tempdir().full_path, "log")
+        os.mkfifo(log)
+        with subprocess.Popen(
+            [_PROGRAM, "--concurrency=1", f"--server_log={log}"],
+            env={**os.environ, "TMPDIR": folder},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as program:
+            with open(log, encoding="utf-8") as lines:
+                for line in lines:
+                    if "name: m7 version: 1} is AVAILABLE" in line:
+                        break
+                children = psutil.Process(program.pid).children(recursive=True)
+                program.send_signal(signal.SIGTERM)
+                # Read to the end, so that no write of the server blocks.
+                lines.read()
+            assert program.stderr is not None
+            program.stderr.read()
+            self.assertEqual(program.wait(), 128 + signal.SIGTERM)
+        self.assertFalse(any(child.is_running() for child in children))
+        self.assertEqual(os.listdir(folder), [])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Protocol
 
@@ -62,25 +62,31 @@ class VersionCycle:
         return seconds
 
     @contextlib.contextmanager
-    def swapping(self, server: Log, interval_seconds: float) -> Iterator[None]:
+    def swapping(
+        self, server: Log, interval_seconds: float
+    ) -> Iterator[Sequence[float]]:
         """Swaps on a thread in the with block; the last swap is completed.
 
         Args:
           server: The server.
           interval_seconds: The least time from one version to the next.
+
+        Yields:
+          The seconds that each swap took; see swap(). It grows.
         """
         is_over = threading.Event()
+        seconds: list[float] = []
 
         def swap() -> None:
             due = 0.0
             while not is_over.wait(max(0.0, due - time.monotonic())):
                 due = time.monotonic() + interval_seconds
-                self.swap(server)
+                seconds.append(self.swap(server))
 
         with futures.ThreadPoolExecutor(1) as threads:
             swaps = threads.submit(swap)
             try:
-                yield
+                yield seconds
             finally:
                 is_over.set()
             swaps.result()

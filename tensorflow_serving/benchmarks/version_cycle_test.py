@@ -47,10 +47,11 @@ class VersionCycleTest(absltest.TestCase):
         """Versions come one after the other; the last swap is complete."""
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.server.wait_for_log.side_effect = lambda line: lines.put(line)
-        with self.cycle.swapping(self.server, interval_seconds=0.0):
+        with self.cycle.swapping(self.server, interval_seconds=0.0) as seconds:
             while lines.get() != "{name: m version: 3} is AVAILABLE":
                 pass
         self.assertGreaterEqual(self.cycle.version, 3)
+        self.assertEqual(len(seconds), self.cycle.version - 1)
         self.assertEqual(
             os.listdir(self.base_path), [f"{self.cycle.version:08d}"]
         )
