@@ -11,7 +11,8 @@ Each request carries one in its metadata, or its header fields:
 
 Health is open to everybody: those who ask for it restart servers or send calls
 elsewhere, know nothing of keys, and learn nothing but that. So is the question
-of a browser whether it may ask. All else needs a key, reflection and metrics
+of a browser whether it may ask, and the files of the web page, which asks for a
+key before it can show anything. All else needs a key, reflection and metrics
 included: they tell what there is and how much it is used, and those who want
 them can send a key.
 """
@@ -26,6 +27,7 @@ from absl import logging
 from typing_extensions import Self
 
 from tensorflow_serving.http import messages
+from tensorflow_serving.model_servers import web_page
 from tensorflow_serving.rpc import call
 from tensorflow_serving.util import api_key_file, errors
 
@@ -33,7 +35,7 @@ FLAG: Final = "api_key_file"
 _HEADER: Final = "authorization"
 _SCHEME: Final = "bearer"
 _OPEN_SERVICE: Final = "/grpc.health.v1.Health/"
-_OPEN_PATHS: Final = ("/healthz", "/readyz")
+_OPEN_PATHS: Final = {"/healthz", "/readyz"} | web_page.STATIC_PATHS
 _OPEN_FOLDER: Final = "/readyz/"
 _PREFLIGHT: Final = "OPTIONS"
 _PERIOD_SECONDS: Final = 1.0

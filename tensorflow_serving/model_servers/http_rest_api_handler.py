@@ -62,8 +62,9 @@ _SIGNATURE_DEF: Final = "signature_def"
 _REST: Final = "REST"
 
 _Request = TypeVar("_Request")
-# Returns what a path shows.
+# Returns what a path shows; finds that for a path, if there is something.
 Page = Callable[[], Awaitable[messages.Response]]
+FindPage = Callable[[str], Page | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ class HttpRestApiHandler:
         core: server_core.ServerCore,
         options: Options = Options(),
         listeners: call_events.Listeners = call_events.NO_LISTENERS,
-        pages: Mapping[str, Page] | None = None,
+        find_page: FindPage = lambda path: None,
         *,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
         served: served_models.ServedModels | None = None,
@@ -101,7 +102,7 @@ class HttpRestApiHandler:
           core: The models to run; the caller closes it after the server.
           options: See Options.
           listeners: Get the ends of calls.
-          pages: More of what can be got, by its path.
+          find_page: Finds more of what can be got.
           clock: The one of the batching sessions.
           served: The models of all processes; None if this one is alone.
         """
@@ -111,7 +112,7 @@ class HttpRestApiHandler:
         self._options = options
         self._clock = clock
         self._status_pages = status_pages.StatusPages(self._served)
-        self._pages = pages or {}
+        self._find_page = find_page
         self._methods: Mapping[str, Callable[[_Call], Awaitable[bytes]]] = {
             "classify": self._classify,
             "predict": self._predict,
@@ -160,7 +161,7 @@ class HttpRestApiHandler:
         is_api = path.lower().startswith("/v1/")
         # The API of TensorFlow Serving has no HEAD.
         if method == "GET" or (method == "HEAD" and not is_api):
-            if page := self._pages.get(path):
+            if page := self._find_page(path):
                 return await page()
             if found := self._status_pages.find(path):
                 return found

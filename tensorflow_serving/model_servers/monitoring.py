@@ -8,7 +8,9 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     call_events,
     metric_families,
+    page_state,
     prometheus_metrics,
+    recent_errors,
     request_metrics,
     served_models,
     server_core,
@@ -25,6 +27,7 @@ class Monitoring:
         served: served_models.ServedModels,
         *,
         counts_calls: bool,
+        keeps_errors: bool = False,
     ) -> None:
         """Starts with no calls.
 
@@ -32,13 +35,18 @@ class Monitoring:
           core: The models of this process.
           served: The models of all processes.
           counts_calls: Whether anybody can ask for counts of calls.
+          keeps_errors: Whether anybody can ask for the newest errors.
         """
         self._core = core
         self._served = served
         self._requests = request_metrics.RequestMetrics()
-        self.listeners: Final = call_events.Listeners(
-            [self._requests] if counts_calls else ()
-        )
+        self._errors = recent_errors.RecentErrors()
+        listeners: list[call_events.Listener] = []
+        if counts_calls:
+            listeners.append(self._requests)
+        if keeps_errors:
+            listeners.append(self._errors)
+        self.listeners: Final = call_events.Listeners(listeners)
         self._metrics = prometheus_metrics.PrometheusMetrics(
             prometheus_metrics.Sources(
                 self._requests,
@@ -58,6 +66,20 @@ class Monitoring:
         self._requests.forget_others(names)
         self._core.loads.forget_others(names)
         return found
+
+    def page_state(self, num_processes: int) -> page_state.PageState:
+        """Returns the state that a web page shows.
+
+        Args:
+          num_processes: How many processes serve the models.
+        """
+        return page_state.PageState(
+            self._served,
+            self._requests,
+            self._core.statistics,
+            self._errors,
+            num_processes=num_processes,
+        )
 
     def _states(self) -> Iterator[servable.ServableState]:
         for name in self._served.model_names:

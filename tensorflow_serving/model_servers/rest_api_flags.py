@@ -56,6 +56,12 @@ SSL_CONFIG_FILE = flags.DEFINE_string(
     "themselves; connections to the REST API are then encrypted. "
     "--ssl_config_file is for gRPC alone, as in TensorFlow Serving.",
 )
+_ENABLE_WEB_PAGE = flags.DEFINE_bool(
+    "enable_web_page",
+    True,
+    "Whether GET / of the REST API is a page for people, with models, calls "
+    "and errors, and with forms that send requests.",
+)
 
 _BODIES: Final = 8
 _MONITORING_CONFIG_FILE = flags.DEFINE_string(
@@ -94,6 +100,8 @@ def options() -> rest_server.Options | None:
         ),
         ssl,
         metrics_paths=_metrics_paths(),
+        num_processes=model_server_flags.NUM_WORKERS.value,
+        has_web_page=_ENABLE_WEB_PAGE.value,
     )
 
 

@@ -10,6 +10,8 @@ Example:
 import asyncio
 import concurrent.futures
 import dataclasses
+import functools
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +28,7 @@ from tensorflow_serving.model_servers import (
     served_models,
     server_core,
     ssl_files,
+    web_page,
 )
 from tensorflow_serving.rpc import shutdown as shutdown_lib
 from tensorflow_serving.rpc import tls as tls_lib
@@ -45,6 +48,10 @@ class Options:
     ssl: ssl_config_pb2.SSLConfig | None = None
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
+    # How many processes do, with this one.
+    num_processes: int = 1
+    # Whether there is a page for people.
+    has_web_page: bool = True
     # Where Prometheus finds the metrics.
     metrics_paths: tuple[str, ...] = ("/metrics",)
 
@@ -64,6 +71,7 @@ class RestServer:
         *,
         metrics: Callable[[], bytes],
         listeners: call_events.Listeners,
+        page: web_page.WebPage | None = None,
         served: served_models.ServedModels | None = None,
         keys: api_keys.ApiKeys | None = None,
     ) -> None:
@@ -75,6 +83,7 @@ class RestServer:
           other: The server that stop() stops as well.
           metrics: Returns the metrics for Prometheus; called on a thread.
           listeners: Get the ends of calls.
+          page: The page for people, if there is one.
           served: The models of all processes; None if this one is alone.
           keys: Callers must have one of them; None if they need none.
 
@@ -84,26 +93,24 @@ class RestServer:
         """
         self._other = other
         self._metrics = metrics
+        self._metrics_paths = options.metrics_paths
+        self._web_page = page
         # One page at a time: however many ask, calls have the other CPUs.
         self._pages = concurrent.futures.ThreadPoolExecutor(1, "metrics")
         self._handler = http_rest_api_handler.HttpRestApiHandler(
             core,
             options.api,
             listeners,
-            dict.fromkeys(options.metrics_paths, self._metrics_page),
+            self._find_page,
             served=served,
         )
-        tls = None
-        if options.ssl is not None:
-            with ssl_files.tls_options(options.ssl, SSL_FLAG) as files:
-                tls = tls_lib.create_context(files, "http/1.1")
         self._server = http_server.HttpServer(
             options.address,
             self._handler.answer,
             self._handler.error_response,
             http_options.Options(
                 options.limits,
-                tls,
+                _tls(options.ssl),
                 options.reuse_port,
                 keys.admit if keys is not None else None,
             ),
@@ -121,6 +128,8 @@ class RestServer:
     def stop(self, grace_seconds: float, *, drain_delay_seconds: float) -> bool:
         """Ends both servers; returns whether every call was finished."""
         self._handler.drain()
+        if self._web_page is not None:
+            self._web_page.drain()
         self._server.begin_to_stop(
             grace_seconds, drain_delay_seconds=drain_delay_seconds
         )
@@ -140,9 +149,30 @@ class RestServer:
         self._server.__exit__(*exc_info)
         self._pages.shutdown(cancel_futures=True)
 
-    async def _metrics_page(self) -> messages.Response:
-        """Returns the metrics, collected on a thread: calls do not wait."""
-        text = await asyncio.get_running_loop().run_in_executor(
-            self._pages, self._metrics
+    def _find_page(self, path: str) -> http_rest_api_handler.Page | None:
+        found: Callable[[], messages.Response] | None = None
+        if path in self._metrics_paths:
+            found = self._metrics_page
+        elif self._web_page is not None:
+            found = self._web_page.find(path)
+        return found and functools.partial(self._answer_apart, found)
+
+    async def _answer_apart(
+        self, page: Callable[[], messages.Response]
+    ) -> messages.Response:
+        """Returns a page that is made on a thread: calls do not wait."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pages, page
         )
-        return messages.Response(200, text, metric_families.CONTENT_TYPE)
+
+    def _metrics_page(self) -> messages.Response:
+        return messages.Response(
+            200, self._metrics(), metric_families.CONTENT_TYPE
+        )
+
+
+def _tls(config: ssl_config_pb2.SSLConfig | None) -> ssl.SSLContext | None:
+    if config is None:
+        return None
+    with ssl_files.tls_options(config, SSL_FLAG) as files:
+        return tls_lib.create_context(files, "http/1.1")

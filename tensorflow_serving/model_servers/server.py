@@ -24,6 +24,7 @@ from tensorflow_serving.model_servers import (
     served_models,
     server_core,
     ssl_files,
+    web_page,
     worker_metrics,
 )
 from tensorflow_serving.rpc import call, channel_arguments, worker_board
@@ -97,9 +98,7 @@ def serve(
         keys = None
         if options.api_key_file:
             keys = stack.enter_context(api_keys.ApiKeys(options.api_key_file))
-        watched = monitoring.Monitoring(
-            core, models, counts_calls=bool(options.rest)
-        )
+        watched = _watched(core, models, options.rest)
         services = _services(core, models, options, watched)
         server = stack.enter_context(_server(services, options, tls, keys))
         stack.enter_context(model_health.ModelHealth(models, server.health))
@@ -112,6 +111,7 @@ def serve(
                 keys=keys,
                 metrics=stack.enter_context(_metrics(watched, board)),
                 listeners=watched.listeners,
+                page=_page(watched, options.rest),
                 served=models,
             )
             stoppable = stack.enter_context(rest)
@@ -119,6 +119,27 @@ def serve(
         server.start()
         on_running(server.port)
         options.shutdown.wait_and_stop(stoppable, termination)
+
+
+def _watched(
+    core: server_core.ServerCore,
+    models: served_models.ServedModels,
+    rest: rest_server.Options | None,
+) -> monitoring.Monitoring:
+    return monitoring.Monitoring(
+        core,
+        models,
+        counts_calls=rest is not None,
+        keeps_errors=rest is not None and rest.has_web_page,
+    )
+
+
+def _page(
+    watched: monitoring.Monitoring, rest: rest_server.Options
+) -> web_page.WebPage | None:
+    if not rest.has_web_page:
+        return None
+    return web_page.WebPage(watched.page_state(rest.num_processes))
 
 
 @contextlib.contextmanager

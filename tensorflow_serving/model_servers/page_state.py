@@ -1,0 +1,217 @@
+"""The state of a server as the web page shows it: models, counts, errors.
+
+Example:
+    state = page_state.PageState(served, requests, core.statistics, errors)
+    state.of_server()
+    state.of_model("mnist")
+
+All numbers of calls and batches are counts since the start, from which the page
+makes rates; they are those of this process. Names of fields are for the page
+alone, and may change.
+"""
+
+import collections
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from tensorflow_serving.batching import batching_session
+from tensorflow_serving.core import servable
+from tensorflow_serving.model_servers import (
+    histograms,
+    recent_errors,
+    request_metrics,
+    served_models,
+    server_version,
+)
+from tensorflow_serving.util import errors
+
+Statistics = Mapping[
+    servable.ServableId, Mapping[str, batching_session.Statistics]
+]
+_Values = dict[str, Any]
+_NO_CALLS: Final[Mapping[str, int]] = {}
+
+
+class PageState:
+    """Puts together what is known of models and calls. Thread-safe."""
+
+    def __init__(
+        self,
+        served: served_models.ServedModels,
+        requests: request_metrics.RequestMetrics,
+        statistics: Callable[[], Statistics],
+        recent: recent_errors.RecentErrors,
+        *,
+        num_processes: int = 1,
+    ) -> None:
+        """Takes the sources, which are read each time anew.
+
+        Args:
+          served: The models of all processes.
+          requests: Counts calls.
+          statistics: Returns the statistics of the queue of each signature, by
+            its version and its name.
+          recent: Keeps errors of calls.
+          num_processes: How many processes serve the models.
+        """
+        self._served = served
+        self._requests = requests
+        self._statistics = statistics
+        self._recent = recent
+        self._num_processes = num_processes
+        # A page that sees another number has lost what was counted before.
+        self._start_time = time.time()
+        # Whether the process is about to end.
+        self.is_draining = False
+
+    def of_server(self) -> _Values:
+        """Returns what there is to say of each model, and the newest errors."""
+        counts = self._requests.snapshot()
+        calls: dict[str, dict[str, int]] = collections.defaultdict(dict)
+        for (model, status), number in counts.num_calls_by_model.items():
+            calls[model][status] = number
+        micros = _by_model(counts.latency)
+        queues = _queues_by_model(self._statistics())
+        names = sorted(self._served.model_names)
+        return {
+            "version": server_version.VERSION,
+            "started": self._start_time,
+            "processes": self._num_processes,
+            "draining": self.is_draining,
+            "time": time.time(),
+            "bounds": request_metrics.LATENCY_BOUNDS,
+            "models": [
+                {
+                    "name": name,
+                    "versions": self._versions(name),
+                    "calls": calls.get(name, _NO_CALLS),
+                    **_values(micros.get(name)),
+                    **queues.get(name, {}),
+                }
+                for name in names
+            ],
+            "unnamed": calls.get("", _NO_CALLS),
+            "errors": self._recent.newest(),
+        }
+
+    def of_model(self, name: str) -> _Values:
+        """Returns what there is to say of the signatures of a model.
+
+        Raises:
+          NotFoundError: There is no such model. Permanent.
+        """
+        versions = self._versions(name)
+        counts = self._requests.snapshot()
+        return {
+            "name": name,
+            "versions": versions,
+            "bounds": request_metrics.SECONDS_BOUNDS,
+            "calls": [
+                {
+                    "version": subject.version,
+                    "signature": subject.signature,
+                    "method": subject.method,
+                    "entrypoint": subject.entrypoint,
+                    **_values(histogram),
+                }
+                for subject, histogram in counts.seconds.items()
+                if subject.model == name
+            ],
+            "queues": [
+                {
+                    "version": version.version,
+                    "signature": signature,
+                    **_queue_values(statistics),
+                }
+                for version, by_signature in self._statistics().items()
+                if version.name == name
+                for signature, statistics in by_signature.items()
+            ],
+        }
+
+    def _versions(self, name: str) -> list[_Values]:
+        """Returns the versions of a model; of one that just went there is none.
+
+        Raises:
+          NotFoundError: There is no such model. Permanent.
+        """
+        return [
+            {
+                "version": number,
+                "state": state.manager_state.name,
+                "code": state.error.code.name if state.error else "OK",
+                "text": _reason(state),
+            }
+            for number, state in self._served.states(name).items()
+        ]
+
+
+def _reason(state: servable.ServableState) -> str:
+    if state.error is not None:
+        return errors.short_text(state.error)
+    return state.warning or ""
+
+
+def _by_model(
+    latency: Mapping[request_metrics.ModelCall, histograms.Histogram],
+) -> Mapping[str, histograms.Histogram]:
+    """Returns the sums of the histograms of each model."""
+    found: dict[str, histograms.Histogram] = {}
+    for call, histogram in latency.items():
+        if total := found.get(call.model):
+            total.total += histogram.total
+            total.counts = [
+                sum(pair)
+                for pair in zip(total.counts, histogram.counts, strict=True)
+            ]
+        else:
+            found[call.model] = histogram
+    return found
+
+
+def _values(histogram: histograms.Histogram | None) -> _Values:
+    if histogram is None:
+        return {}
+    return {"counts": histogram.counts, "sum": histogram.total}
+
+
+def _queues_by_model(statistics: Statistics) -> Mapping[str, _Values]:
+    """Returns how many calls of a model wait, and how long the first one."""
+    found: dict[str, _Values] = {}
+    for version, by_signature in statistics.items():
+        for each in by_signature.values():
+            if each.scheduler.num_enqueued_tasks:
+                values = found.setdefault(
+                    version.name, {"queued": 0, "oldest": 0.0}
+                )
+                values["queued"] += each.scheduler.num_enqueued_tasks
+                values["oldest"] = max(
+                    values["oldest"], each.scheduler.oldest_wait_seconds
+                )
+    return found
+
+
+def _queue_values(statistics: batching_session.Statistics) -> _Values:
+    queue = statistics.scheduler
+    return {
+        "queued": queue.num_enqueued_tasks,
+        "oldest": queue.oldest_wait_seconds,
+        "run": queue.typical_run_seconds,
+        "sizes": _pairs(queue.num_batches_by_size.items()),
+        "reasons": {
+            reason.value: number
+            for reason, number in queue.num_batches_by_reason.items()
+        },
+        "rows": statistics.num_rows,
+        "padding": statistics.num_padding_rows,
+        "dropped": {
+            "refused": queue.num_refused,
+            "cancelled": queue.num_cancelled,
+            "deadline": queue.num_expired,
+        },
+    }
+
+
+def _pairs(items: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    return sorted(items)
