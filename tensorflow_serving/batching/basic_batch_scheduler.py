@@ -1,9 +1,6 @@
 """A batch scheduler with one queue and threads of its own."""
 
 import dataclasses
-from collections.abc import Iterable
-
-from typing_extensions import override
 
 from tensorflow_serving.batching import (
     batch_queue,
@@ -25,10 +22,8 @@ class Options:
     threads: shared_batch_scheduler.Options = shared_batch_scheduler.Options()
 
 
-class BasicBatchScheduler(
-    batch_scheduler.BatchScheduler[batch_scheduler.TaskT]
-):
-    """A SharedBatchScheduler of which nobody else has a queue.
+class BasicBatchScheduler(shared_batch_scheduler.Queue[batch_scheduler.TaskT]):
+    """The only queue of a SharedBatchScheduler.
 
         with BasicBatchScheduler(Options(), process_batch) as scheduler:
             scheduler.schedule(task)
@@ -47,32 +42,4 @@ class BasicBatchScheduler(
             options.threads, clock
         ) as shared:
             # The queue keeps the threads when this block closes the scheduler.
-            self._queue = shared.add_queue(options.queue, process_batch)
-
-    @override
-    def schedule(self, task: batch_scheduler.TaskT) -> None:
-        self._queue.schedule(task)
-
-    @override
-    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
-        return self._queue.schedule_all(tasks)
-
-    @override
-    def cancel(self, task: batch_scheduler.TaskT) -> None:
-        self._queue.cancel(task)
-
-    @override
-    def num_enqueued_tasks(self) -> int:
-        return self._queue.num_enqueued_tasks()
-
-    @override
-    def scheduling_capacity(self) -> int:
-        return self._queue.scheduling_capacity()
-
-    @override
-    def statistics(self) -> batch_scheduler.Statistics:
-        return self._queue.statistics()
-
-    @override
-    def close(self) -> None:
-        self._queue.close()
+            super().__init__(shared, options.queue, process_batch)

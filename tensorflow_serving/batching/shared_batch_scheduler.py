@@ -128,14 +128,7 @@ class SharedBatchScheduler:
         Raises:
           FailedPreconditionError: The scheduler is closed. Permanent.
         """
-        queue = _Queue(batch_queue.BatchQueue(options), process_batch)
-        with self._lock:
-            if self._closed:
-                raise errors.FailedPreconditionError(
-                    "The batch scheduler is closed."
-                )
-            self._queues.append(queue)
-        return Queue(self, queue)
+        return Queue(self, options, process_batch)
 
     def close(self) -> None:
         """Adds no more queues; joins the threads if none is open. Idempotent.
@@ -245,6 +238,14 @@ class SharedBatchScheduler:
         _fail(task, errors.CancelledError("the caller is gone already"))
         with self._lock:
             self._let_go(queue)
+
+    def _open_queue(self, queue: _Queue) -> None:
+        with self._lock:
+            if self._closed:
+                raise errors.FailedPreconditionError(
+                    "The batch scheduler is closed."
+                )
+            self._queues.append(queue)
 
     def _close_queue(self, queue: _Queue) -> None:
         with self._lock:
@@ -410,10 +411,16 @@ def _fail(task: batch_scheduler.BatchTask, error: errors.ServingError) -> None:
 class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
     """A queue of a SharedBatchScheduler; see add_queue()."""
 
-    def __init__(self, scheduler: SharedBatchScheduler, queue: _Queue) -> None:
-        """Use SharedBatchScheduler.add_queue() instead."""
+    def __init__(
+        self,
+        scheduler: SharedBatchScheduler,
+        options: batch_queue.QueueOptions,
+        process_batch: batch_scheduler.ProcessBatch[batch_scheduler.TaskT],
+    ) -> None:
+        """Adds itself; see SharedBatchScheduler.add_queue()."""
         self._scheduler = scheduler
-        self._queue = queue
+        self._queue = _Queue(batch_queue.BatchQueue(options), process_batch)
+        scheduler._open_queue(self._queue)
 
     def __repr__(self) -> str:
         """Returns the state of its tasks, without a lock."""

@@ -122,10 +122,10 @@ class Peer:
 
     def has_room_for(self, num_bytes: int) -> bool:
         """Returns whether a reply can wait here until the peer takes it."""
-        connection = self.connection
+        outgoing = self.connection.outgoing
         num_waiting_bytes = (
-            connection.num_waiting_bytes
-            + (connection.num_written_bytes - self._num_taken_bytes)
+            outgoing.num_waiting_bytes
+            + (outgoing.num_sent_bytes - self._num_taken_bytes)
             + self._num_unsent_bytes
         )
         limit = self._owner.limits.reply_room_bytes
@@ -137,7 +137,7 @@ class Peer:
         if self._is_closed:
             return
         data = self.connection.take_output()
-        self._num_taken_bytes = self.connection.num_written_bytes
+        self._num_taken_bytes = self.connection.outgoing.num_sent_bytes
         try:
             if data and not self._unsent:
                 # Nearly always all of it goes.

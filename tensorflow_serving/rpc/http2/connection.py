@@ -51,12 +51,12 @@ class Connection:
         "_end",
         "_expected_kind",
         "_now",
-        "_out",
         "_reader",
         "_table",
         "fault",
         "incoming",
         "is_ping_unanswered",
+        "outgoing",
     )
 
     def __init__(self, limits: limits_lib.Limits, now: float) -> None:
@@ -75,12 +75,15 @@ class Connection:
         self._assembler = block_assembler.BlockAssembler(
             limits.max_decoded_header_bytes
         )
-        self._out = outgoing.Outgoing()
-        self._out.write(settings.of_server(limits))
+        # The data of responses that was written, and that waits for windows.
+        self.outgoing = outgoing.Outgoing()
+        self.outgoing.write(settings.of_server(limits))
         # How much the peer may still send, and room for large messages.
-        self.incoming = incoming.Incoming(limits, self._out)
-        self._table = stream_table.StreamTable(limits, self._out, self.incoming)
-        self._end = graceful_end.GracefulEnd(self._table, self._out)
+        self.incoming = incoming.Incoming(limits, self.outgoing)
+        self._table = stream_table.StreamTable(
+            limits, self.outgoing, self.incoming
+        )
+        self._end = graceful_end.GracefulEnd(self._table, self.outgoing)
         # The only type that the next frame may have; None for any.
         self._expected_kind: int | None = frames.SETTINGS
         # Why the connection ended; None as long as it did not.
@@ -259,7 +262,7 @@ class Connection:
         wanted = settings.read(flags, payload, is_first=not self.is_established)
         if wanted is not None:
             self._expected_kind = None
-            settings.follow(wanted, self._table, self._out)
+            settings.follow(wanted, self._table, self.outgoing)
 
     def _on_push_promise(
         self, flags: int, stream_id: int, payload: bytes
@@ -275,7 +278,9 @@ class Connection:
         frames.require_size(payload, 8, "PING")
         self._budgets.pings.spend(self._now)
         if not flags & frames.ACK:
-            self._out.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+            self.outgoing.write(
+                frames.frame(frames.PING, frames.ACK, 0, payload)
+            )
             return
         self.is_ping_unanswered = False
         self._end.on_ping_answered(payload)
@@ -303,7 +308,7 @@ class Connection:
                 raise Http2ConnectionError(
                     ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE must be at least 1"
                 )
-            for ended in self._out.open_window(num_bytes):
+            for ended in self.outgoing.open_window(num_bytes):
                 self._table.end(ended)
             return
         self._table.require_known(stream_id, "WINDOW_UPDATE")
@@ -312,7 +317,7 @@ class Connection:
             return
         if num_bytes == 0:
             raise Http2StreamError(stream_id, ErrorCode.PROTOCOL_ERROR)
-        if self._out.open_stream_window(stream, num_bytes):
+        if self.outgoing.open_stream_window(stream, num_bytes):
             self._table.end(stream)
 
     def _on_unknown(self, flags: int, stream_id: int, payload: bytes) -> None:
@@ -323,7 +328,7 @@ class Connection:
 
     def _spend_other(self) -> None:
         self._budgets.spend_other(
-            self._now, self._table.num_opened, self._out.num_sent_bytes
+            self._now, self._table.num_opened, self.outgoing.num_sent_bytes
         )
 
     def _spend_reset(self) -> None:
@@ -333,22 +338,12 @@ class Connection:
 
     def take_output(self) -> bytes:
         """Removes and returns the bytes to send to the peer now."""
-        return self._out.take()
+        return self.outgoing.take()
 
     @property
     def has_output(self) -> bool:
         """Whether take_output() would return any bytes."""
-        return self._out.has_frames
-
-    @property
-    def num_waiting_bytes(self) -> int:
-        """How much data of responses waits for windows of the peer."""
-        return self._out.num_waiting_bytes
-
-    @property
-    def num_written_bytes(self) -> int:
-        """How much data of responses was put into the output so far."""
-        return self._out.num_sent_bytes
+        return self.outgoing.has_frames
 
     @property
     def is_over(self) -> bool:
@@ -366,19 +361,19 @@ class Connection:
     def send_headers(self, stream: stream_lib.Stream, block: bytes) -> None:
         """Begins a response."""
         if not stream.is_closed and not stream.is_answered:
-            self._out.write_headers(stream, block)
+            self.outgoing.write_headers(stream, block)
 
     def send_data(self, stream: stream_lib.Stream, data: bytes) -> None:
         """Sends data, now or when the peer allows it; see `stream.unsent`."""
         if not stream.is_closed and not stream.is_answered:
-            self._out.write_data(stream, data)
+            self.outgoing.write_data(stream, data)
 
     def send_end(self, stream: stream_lib.Stream, block: bytes) -> None:
         """Ends a response with a header block, behind its data."""
         if stream.is_closed or stream.is_answered:
             return
         stream.is_answered = True
-        self._out.write_headers(stream, block, ends=True)
+        self.outgoing.write_headers(stream, block, ends=True)
         if not stream.unsent:
             self._table.end(stream)
 
@@ -389,7 +384,7 @@ class Connection:
           num_streams: How many streams, on which nothing was sent.
           data_bytes: The size of the payload of the DATA frame of each.
         """
-        return self._out.may_write_at_once(data_bytes, num_streams)
+        return self.outgoing.may_write_at_once(data_bytes, num_streams)
 
     def send_whole(
         self,
@@ -404,7 +399,7 @@ class Connection:
           rendered: The frames of all responses.
           data_bytes: See may_send_whole().
         """
-        self._out.write_at_once(rendered, data_bytes * len(streams))
+        self.outgoing.write_at_once(rendered, data_bytes * len(streams))
         self._table.end_whole(streams)
 
     def consume(self, stream: stream_lib.Stream) -> None:
@@ -424,7 +419,7 @@ class Connection:
     def ping(self) -> None:
         """Asks for a sign of the peer, after which no PING is unanswered."""
         self.is_ping_unanswered = True
-        self._out.write(frames.frame(frames.PING, 0, 0, _KEEP_ALIVE_PING))
+        self.outgoing.write(frames.frame(frames.PING, 0, 0, _KEEP_ALIVE_PING))
 
     def go_away(self) -> None:
         """Asks the peer to open no more streams; 6.8. Idempotent.
@@ -444,7 +439,7 @@ class Connection:
         """Ends the connection; 5.4.1. All streams are reported as reset."""
         if self.fault is None:
             self.fault = fault
-            self._out.write(
+            self.outgoing.write(
                 frames.goaway(
                     self._table.last_handled_id, fault.code, str(fault)
                 )
