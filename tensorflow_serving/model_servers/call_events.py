@@ -49,6 +49,14 @@ class Subject:
             inference.signature_name(spec.signature_name),
         )
 
+    def spec(self) -> model_pb2.ModelSpec:
+        """Returns what a response says about who answered."""
+        spec = model_pb2.ModelSpec(
+            name=self.model, signature_name=self.signature
+        )
+        spec.version.value = self.version
+        return spec
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:

@@ -12,7 +12,11 @@ import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.core import servable_handle
-from tensorflow_serving.model_servers import call_events, call_limits
+from tensorflow_serving.model_servers import (
+    call_events,
+    call_limits,
+    call_records,
+)
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
     call_timing,
@@ -88,6 +92,7 @@ class CallGroup:
         reporter: call_events.Reporter,
         *,
         limit: call_limits.CallLimit | None = None,
+        recorder: call_records.Recorder | None = None,
     ) -> None:
         """Takes over the handle, if the inputs of the first call fit.
 
@@ -98,6 +103,7 @@ class CallGroup:
           this_round: Keeps the runs that are answered together.
           reporter: Gets the ends of calls.
           limit: Limits the calls of the model, if anything does.
+          recorder: Takes records of calls, if anybody does.
 
         Raises:
           InvalidArgumentError: They do not. Permanent.
@@ -107,6 +113,7 @@ class CallGroup:
         self._round = this_round
         self._reporter = reporter
         self._limit = limit
+        self._recorder = recorder
         self.queue = begun.queue
         # Whether further calls of the same form may be added.
         self.is_shared = begun.is_shared
@@ -200,7 +207,20 @@ class CallGroup:
         else:
             for run in runs:
                 self._reporter.succeeded(run.tasks, run.timing)
+            if self._recorder is not None:
+                self._recorder.succeeded(
+                    len(calls),
+                    lambda index: self._record(calls[index], responses[index]),
+                )
             self._end(len(tasks))
+
+    def _record(
+        self, call: call_lib.Call, response: bytes | npt.NDArray[np.uint8]
+    ) -> call_records.Record:
+        return call_records.Record.of_messages(
+            self._reporter.subject,
+            call_records.Messages(call.request, bytes(response)),
+        )
 
     def fail(
         self,

@@ -86,6 +86,7 @@ def _problems() -> Iterator[str]:
         if model_server_flags.NUM_WORKERS.value > 1:
             yield from _problem_of(lambda: supervision.require_memory(models))
         for model in models:
+            yield from _problems_of_log(model)
             yield from _problems_of_model(model)
 
 
@@ -135,6 +136,17 @@ def _require_socket() -> None:
         f"--grpc_socket_path must be a path of at most {_MAX_SOCKET_PATH_BYTES}"
         f" bytes in a folder that can be written to; got {path}"
     )
+
+
+def _problems_of_log(model: model_configs.ModelConfig) -> Iterator[str]:
+    """Yields why calls of a model cannot be logged."""
+    if model.logging is not None and not os.access(
+        model.logging.folder, os.W_OK
+    ):
+        yield (
+            f"model {model.name}: filename_prefix must be in a folder that can "
+            f"be written to; got none: {model.logging.folder}"
+        )
 
 
 def _problems_of_model(model: model_configs.ModelConfig) -> Iterator[str]:

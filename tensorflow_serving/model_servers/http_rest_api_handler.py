@@ -25,9 +25,11 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     call_events,
+    call_records,
     get_model_status,
     http_rest_api_paths,
     rest_caller,
+    rest_records,
     served_models,
     server_core,
     status_pages,
@@ -61,7 +63,7 @@ _HEADERS_OF_ERRORS: Final[Mapping[int, Mapping[str, str]]] = {
 _SIGNATURE_DEF: Final = "signature_def"
 _REST: Final = "REST"
 
-_Request = TypeVar("_Request")
+_Request = TypeVar("_Request", bound=message.Message)
 # Returns what a path shows; finds that for a path, if there is something.
 Page = Callable[[], Awaitable[messages.Response]]
 FindPage = Callable[[str], Page | None]
@@ -219,7 +221,8 @@ class HttpRestApiHandler:
                 _REST, target.method.capitalize(), version, spec
             )
             caller.reporter = call_events.Reporter(self._listeners, subject)
-            call = _Call(version, spec, document, caller)
+            recorder = self._core.recording.recorders.find(subject)
+            call = _Call(version, spec, document, caller, recorder)
             return version.number, await self._methods[target.method](call)
 
     async def _predict(self, call: "_Call") -> bytes:
@@ -236,9 +239,14 @@ class HttpRestApiHandler:
             version.model.function(name, keys),
             [tensors[key] for key in sorted(definition.inputs)],
         )
-        return json_responses.predictions(
-            dict(zip(keys, outputs, strict=True)), form
+        found = dict(zip(keys, outputs, strict=True))
+        body = json_responses.predictions(found, form)
+        call.record(
+            lambda subject: rest_records.of_predict(
+                subject, call.spec, tensors, found
+            )
         )
+        return body
 
     async def _classify(self, call: "_Call") -> bytes:
         response = classification_pb2.ClassificationResponse.FromString(
@@ -263,17 +271,22 @@ class HttpRestApiHandler:
         begin: Callable[[inference.Version, _Request], inference.Inference],
     ) -> bytes:
         """Returns the serialized response to the examples of a call."""
-        begun = begin(
-            call.version,
-            request_class(
-                model_spec=call.spec,
-                input=json_examples.examples(call.document),
-            ),
+        request = request_class(
+            model_spec=call.spec,
+            input=json_examples.examples(call.document),
         )
+        begun = begin(call.version, request)
         outputs = await call.caller.run(
             begun.queue, begun.function, begun.inputs
         )
-        return bytes(begun.respond(outputs, 1)[0])
+        response = bytes(begun.respond(outputs, 1)[0])
+        call.record(
+            lambda subject: call_records.Record.of_messages(
+                subject,
+                call_records.Messages(request.SerializeToString(), response),
+            )
+        )
+        return response
 
     def _status(
         self, spec: model_pb2.ModelSpec
@@ -308,6 +321,16 @@ class _Call:
     spec: model_pb2.ModelSpec
     document: json_document.Document
     caller: rest_caller.RestCaller
+    # Takes a record of the call, if anybody does.
+    recorder: call_records.Recorder | None
+
+    def record(
+        self, make: Callable[[call_events.Subject], call_records.Record]
+    ) -> None:
+        """Has a record taken of the call, which has succeeded."""
+        if self.recorder is not None:
+            subject = self.caller.reporter.subject
+            self.recorder.succeeded(1, lambda _: make(subject))
 
 
 def _preflight(request: messages.Request) -> messages.Response:

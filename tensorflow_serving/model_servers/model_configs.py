@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.model_servers import text_files
+from tensorflow_serving.model_servers import logging_configs, text_files
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
     storage_path_config,
@@ -39,6 +39,8 @@ class ModelConfig:
     version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     # How many calls may be without a reply in one process; 0: any number.
     max_concurrent_calls: int = 0
+    # None: its calls are not logged.
+    logging: logging_configs.LoggingConfig | None = None
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -103,6 +105,9 @@ def to_proto(models: Models) -> model_server_config_pb2.ModelServerConfig:
             model_platform=PLATFORM,
             version_labels=model.version_labels,
             max_concurrent_calls=model.max_concurrent_calls,
+            logging_config=(
+                model.logging and logging_configs.to_proto(model.logging)
+            ),
         )
         policy = config.model_version_policy
         match model.version_policy:
@@ -215,17 +220,16 @@ def _parse_model(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
             f'model_platform of model {config.name} must be "{PLATFORM}"; got '
             f'"{platform}"'
         )
+    logging = None
     if config.HasField("logging_config"):
-        raise errors.InvalidArgumentError(
-            f"logging_config of model {config.name} must not be given, as this "
-            "server does not log requests; got one"
-        )
+        logging = logging_configs.parse(config.name, config.logging_config)
     return ModelConfig(
         config.name,
         config.base_path,
         _policy(config),
         dict(config.version_labels),
         config.max_concurrent_calls,
+        logging,
     )
 
 

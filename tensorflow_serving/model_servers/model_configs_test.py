@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 from google.protobuf import text_format
 
 from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.model_servers import model_configs
+from tensorflow_serving.model_servers import logging_configs, model_configs
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source,
 )
@@ -78,7 +78,7 @@ class ParseTest(parameterized.TestCase):
         ("no_platform", _M.replace("model_platform", "#"), 'got ""'),
         ("both", f"{_M} model_type: TENSORFLOW", "got both"),
         ("again", f"{_M} }} config {{ {_M}", "unique; got m again"),
-        ("logging", f"{_M} logging_config {{}}", "does not log requests"),
+        ("logging", f"{_M} logging_config {{}}", "logging_config of model m"),
         (
             "label_without_name",
             f'{_M} version_labels {{ key: "" value: 3 }}',
@@ -131,11 +131,16 @@ class ToProtoTest(absltest.TestCase):
             model_configs.ModelConfig("c", "/c", source.Specific((3, 4))),
             model_configs.ModelConfig("d", "/d", source.Specific(())),
             model_configs.ModelConfig("e", "/e", max_concurrent_calls=64),
+            model_configs.ModelConfig(
+                "f",
+                "/f",
+                logging=logging_configs.LoggingConfig("/logs/f", 0.1),
+            ),
         )
         parsed = model_configs.parse(model_configs.to_proto(models))
         self.assertEqual(parsed, models)
         # A new field has to be in the models above.
-        self.assertEqual(len(dataclasses.fields(model_configs.ModelConfig)), 5)
+        self.assertEqual(len(dataclasses.fields(model_configs.ModelConfig)), 6)
 
     def test_no_models_are_a_configuration(self) -> None:
         """A server may serve nothing."""

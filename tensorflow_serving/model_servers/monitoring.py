@@ -56,6 +56,7 @@ class Monitoring:
                 core.num_runs,
                 self._states,
                 core.thread_pool_name,
+                core.recording.num_logged,
             )
         )
 
@@ -65,6 +66,7 @@ class Monitoring:
         names = {*self._core.model_names}
         self._requests.forget_others(names)
         self._core.loads.forget_others(names)
+        self._core.recording.forget_others(names)
         return found
 
     def page_state(self, num_processes: int) -> page_state.PageState:

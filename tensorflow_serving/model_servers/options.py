@@ -19,6 +19,7 @@ from tensorflow_serving.model_servers import (
     model_configs,
     model_server_flags,
     platform_config,
+    recording_flags,
     rest_api_flags,
     server,
     server_core,
@@ -170,6 +171,7 @@ def core_options() -> server_core.Options:
         warm_up=(
             warm_up_flags.options() if requested.enable_model_warmup else None
         ),
+        recording=recording_flags.options(),
     )
 
 

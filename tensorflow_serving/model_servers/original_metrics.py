@@ -174,3 +174,18 @@ def of_warm_ups(
         latency.add_histogram((key.path, key.status), count.latency)
         records.add((key.path, key.status), count.num_requests)
     yield from (latency, records)
+
+
+def of_log(
+    num_logged: Mapping[tuple[str, str], int],
+) -> metric_families.Family:
+    """Returns the metric of calls that were to be logged."""
+    family = metric_families.Family(
+        ":tensorflow:serving:request_log_count",
+        "counter",
+        "Calls that were to be logged, by what became of that.",
+        ("model_name", "status_code"),
+    )
+    for labels, number in num_logged.items():
+        family.add(labels, number)
+    return family

@@ -210,6 +210,7 @@ class PredictionService:
                     self._round,
                     reporter,
                     limit=self._core.call_limits.find(version.name),
+                    recorder=self._core.recording.recorders.find(subject),
                 )
             except BaseException:
                 handle.close()

@@ -15,7 +15,11 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.core import servable, servable_handle, static_manager
-from tensorflow_serving.model_servers import call_limits, prediction_service
+from tensorflow_serving.model_servers import (
+    call_limits,
+    call_recording,
+    prediction_service,
+)
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
@@ -31,6 +35,7 @@ class _Core:
     """Gives handles on one model, as a ServerCore does."""
 
     call_limits = call_limits.CallLimits(())
+    recording = call_recording.CallRecording(call_recording.Options(), ())
 
     def __init__(self, model: served_model.ServedModel) -> None:
         self._manager = static_manager.StaticManager(

@@ -16,7 +16,11 @@ from tensorflow_serving.apis import (
     tensor_codec,
 )
 from tensorflow_serving.core import servable, servable_handle, static_manager
-from tensorflow_serving.model_servers import call_limits, prediction_service
+from tensorflow_serving.model_servers import (
+    call_limits,
+    call_recording,
+    prediction_service,
+)
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.servables.tensorflow import served_model
@@ -31,6 +35,7 @@ class _Core:
 
     model_names = ("small",)
     call_limits = call_limits.CallLimits(())
+    recording = call_recording.CallRecording(call_recording.Options(), ())
 
     def __init__(self, model: served_model.ServedModel) -> None:
         self.manager = static_manager.StaticManager(

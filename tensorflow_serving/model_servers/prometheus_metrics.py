@@ -52,6 +52,9 @@ class Sources:
     # Returns the states of versions.
     states: Callable[[], Iterable[servable.ServableState]]
     thread_pool_name: str
+    # Returns how many calls were to be logged, by model and by the name of the
+    # status of that.
+    num_logged: Callable[[], Mapping[tuple[str, str], int]]
 
 
 class PrometheusMetrics:
@@ -73,6 +76,7 @@ class PrometheusMetrics:
                 requests, sources.num_runs(), sources.thread_pool_name
             ),
             *original_metrics.of_warm_ups(sources.warm_ups.snapshot()),
+            original_metrics.of_log(sources.num_logged()),
             *_of_requests(requests),
             *_of_queues(sources.statistics()),
             _of_loads(sources.loads.snapshot()),

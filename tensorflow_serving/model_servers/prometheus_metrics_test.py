@@ -94,6 +94,7 @@ class PrometheusMetricsTest(absltest.TestCase):
                     lambda: _RUNS,
                     _states,
                     "threads",
+                    lambda: {("m", "OK"): 8, ("m", "UNAVAILABLE"): 1},
                 )
             ).families()
         )
@@ -163,6 +164,17 @@ class PrometheusMetricsTest(absltest.TestCase):
                     expected,
                 )
         self.assertNotIn('execution_batch_size="1"', self.text.decode())
+
+    def test_logged_calls_have_the_status_of_their_log(self) -> None:
+        """It is another one than that of the call."""
+        for status_code, expected in (("OK", 8), ("UNAVAILABLE", 1)):
+            value = self._value(
+                # The parser gives this end to all counters.
+                ":tensorflow:serving:request_log_count_total",
+                model_name="m",
+                status_code=status_code,
+            )
+            self.assertEqual(value, expected)
 
     def test_warm_ups_have_the_folder_of_their_version(self) -> None:
         """Their time and their requests are counted."""

@@ -27,6 +27,7 @@ from tensorflow_serving.core import (
 )
 from tensorflow_serving.model_servers import (
     call_limits,
+    call_recording,
     load_metrics,
     model_batching,
     model_configs,
@@ -82,6 +83,8 @@ class Options:
     allows_labels_for_unavailable_models: bool = False
     # How versions are warmed up before they serve; None: not at all.
     warm_up: model_warm_up.Options | None = model_warm_up.Options()
+    # Which calls are recorded, beside those of models that have a log.
+    recording: call_recording.Options = call_recording.Options()
 
 
 class ServerCore:
@@ -119,6 +122,12 @@ class ServerCore:
         self.warm_ups: Final = warm_up_metrics.WarmUpMetrics()
         # Limits the calls of each model.
         self.call_limits: Final = call_limits.CallLimits(models)
+        # Records calls, for those who ask it for recorders.
+        self.recording: Final = call_recording.CallRecording(
+            options.recording, options.tags
+        )
+        self.recording.update(models)
+        self._event_bus.subscribe(self.recording.follow)
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
         # All guarded by _lock.
@@ -131,19 +140,7 @@ class ServerCore:
         self._are_others_starting = is_one_of_several
         # Held while a configuration is put into effect.
         self._update_lock = threading.Lock()
-        # Closed from the last one to the first.
-        with contextlib.ExitStack() as stack:
-            self._batching = stack.enter_context(
-                model_batching.ModelBatching(options.batching)
-            )
-            self._labels = self._assigned_labels(
-                models, lambda *_: is_one_of_several
-            )
-            stack.enter_context(self._event_bus.subscribe(self._record))
-            self._versions = stack.enter_context(self._serving(stack))
-            # After the monitor, which then has the new states.
-            stack.enter_context(self._event_bus.subscribe(self._publish))
-            self._stack = stack.pop_all()
+        self._start()
 
     @property
     def models(self) -> model_configs.Models:
@@ -274,6 +271,7 @@ class ServerCore:
                 self._models = models
                 self._labels = labels
             self.call_limits.update(models)
+            self.recording.update(models)
             self._versions.update_config(self._source_config(models))
             self._news.publish(
                 known.symmetric_difference(model_configs.names(models))
@@ -310,6 +308,24 @@ class ServerCore:
     def __exit__(self, *exc_info: object) -> None:
         """Closes itself."""
         self.close()
+
+    def _start(self) -> None:
+        """Starts everything that close() ends."""
+        # Closed from the last one to the first.
+        with contextlib.ExitStack() as stack:
+            self._batching = stack.enter_context(
+                model_batching.ModelBatching(self._options.batching)
+            )
+            self._labels = self._assigned_labels(
+                self._models, lambda *_: self._is_one_of_several
+            )
+            stack.enter_context(self._event_bus.subscribe(self._record))
+            self._versions = stack.enter_context(self._serving(stack))
+            # After the monitor, which then has the new states.
+            stack.enter_context(self._event_bus.subscribe(self._publish))
+            # Closed before models are unloaded, which may take long.
+            stack.enter_context(self.recording)
+            self._stack = stack.pop_all()
 
     def _serving(
         self, stack: contextlib.ExitStack

@@ -20,6 +20,7 @@ from tensorflow_serving.model_servers import (
     flags_without_effect,
     keys_in_clear,
     model_server_flags,
+    recording_flags,
     rest_api_flags,
     server_version,
     serving_process,
@@ -31,6 +32,7 @@ from tensorflow_serving.util import errors, program, signals
 
 flags.adopt_module_key_flags(model_server_flags)
 flags.adopt_module_key_flags(rest_api_flags)
+flags.adopt_module_key_flags(recording_flags)
 flags.adopt_module_key_flags(access_flags)
 flags.adopt_module_key_flags(warm_up_flags)
 flags.adopt_module_key_flags(flags_without_effect)

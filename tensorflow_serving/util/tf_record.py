@@ -27,6 +27,8 @@ from tensorflow_serving.util import errors
 
 _LENGTH: Final = struct.Struct("<Q")
 _CHECK: Final = struct.Struct("<I")
+# The bytes of a record beside its content.
+FRAME_BYTES: Final = _LENGTH.size + 2 * _CHECK.size
 _MASK: Final = 0xA282EAD8
 # Beyond this no protocol buffer can be read.
 _MAX_RECORD_BYTES: Final = 2**31 - 1
