@@ -20,26 +20,17 @@ from typing import Final
 from absl import logging
 from typing_extensions import Self
 
-from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     model_configs,
     model_news,
     reload_config,
     server_core,
+    worker_notes,
     worker_states,
 )
 from tensorflow_serving.rpc import worker_board
 from tensorflow_serving.util import errors, event_bus
-
-# The common note with the models, and the note of each worker with the revision
-# that it has taken, which it writes as soon as it runs.
-CONFIG: Final = "config"
-# The notes that all first models are loaded or have failed, in one worker and
-# in all of them.
-_START: Final = "start"
-# The prefix of the notes with the states of a model.
-_MODEL: Final = "model/"
 
 # How long a worker may take to begin with a new configuration.
 _TAKE_SECONDS: Final = 30.0
@@ -47,20 +38,9 @@ _TAKE_SECONDS: Final = 30.0
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
 
-def pack(models: model_configs.Models) -> bytes:
-    """Returns models as a note."""
-    return model_configs.to_proto(models).SerializeToString()
-
-
-def _unpack(data: bytes) -> model_configs.Models:
-    return model_configs.parse(
-        model_server_config_pb2.ModelServerConfig.FromString(data)
-    )
-
-
 def first_models(board: worker_board.WorkerBoard) -> model_configs.Models:
     """Returns the models that a worker has to serve when it starts."""
-    return _unpack(board.common(CONFIG).value)
+    return worker_notes.Config.of(board.common(worker_notes.CONFIG)).models
 
 
 class AllWorkers:
@@ -94,13 +74,9 @@ class AllWorkers:
         self._timeout_seconds = model_load_timeout_seconds
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
-        # All guarded by _lock. The models of a revision of the common note.
-        self._models: model_configs.Models = ()
-        self._revision = 0
-        # The states of each model in all workers.
-        self._states: dict[str, worker_states.States] = {}
-        # The models of which this worker does not have what others have.
-        self._behind: set[str] = set()
+        # Both guarded by _lock.
+        self._config = worker_notes.Config()
+        self._served: dict[str, worker_notes.ModelInWorkers] = {}
         # Held from looking at states of the core until they are written, so
         # that older ones never replace those that an event has led to.
         self._publish_lock = threading.Lock()
@@ -112,7 +88,7 @@ class AllWorkers:
             target=self._take_configs, name="take_configs"
         )
         board.subscribe(self._follow)
-        self._follow({CONFIG, _START})
+        self._follow({worker_notes.CONFIG, worker_notes.START})
         self._subscription = core.subscribe(self._publish)
         for name in core.model_names:
             self._publish(name)
@@ -123,18 +99,18 @@ class AllWorkers:
     def models(self) -> model_configs.Models:
         """The models of the configuration."""
         with self._lock:
-            return self._models
+            return self._config.models
 
     @property
     def model_names(self) -> Sequence[str]:
         """The names of the models of the configuration."""
         with self._lock:
-            return model_configs.names(self._models)
+            return model_configs.names(self._config.models)
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns the states of a model in all workers; see ServedModels."""
         with self._lock:
-            states = self._states.get(name, {})
+            states = self._states(name)
             if not states and name not in self.model_names:
                 raise errors.NotFoundError(
                     f"Could not find any versions of model {name}"
@@ -176,8 +152,8 @@ class AllWorkers:
         One that is started again must not be called before. At the first start
         there is nothing to wait for.
         """
-        if self._board.common(_START).revision:
-            self.wait_until(lambda: not self._behind, 0)
+        if self._board.common(worker_notes.START).revision:
+            self.wait_until(self._is_level, 0)
 
     def close(self) -> None:
         """Takes no more configurations, and ends all waits. Idempotent."""
@@ -199,13 +175,13 @@ class AllWorkers:
         Another worker may be first, with other models. Then it is tried again,
         so that these are served for a moment at least.
         """
-        data = pack(models)
+        data = worker_notes.pack(models)
         known = {*self.model_names}
         while self.models != models:
             with self._lock:
                 known = {*self.model_names}
-                revision = self._revision + 1
-            self._board.write_common(CONFIG, data, revision)
+                revision = self._config.revision + 1
+            self._board.write_common(worker_notes.CONFIG, data, revision)
             self.wait_until(
                 functools.partial(self._has_revision, revision),
                 self._take_seconds,
@@ -223,7 +199,12 @@ class AllWorkers:
 
     def _has_revision(self, revision: int) -> bool:
         with self._lock:
-            return self._revision >= revision
+            return self._config.revision >= revision
+
+    def _is_level(self) -> bool:
+        """Returns whether this worker has what others serve."""
+        with self._lock:
+            return not any(each.is_behind for each in self._served.values())
 
     def _wait_until_taken(self) -> None:
         """Returns once all workers have begun with the configuration.
@@ -232,14 +213,10 @@ class AllWorkers:
           UnavailableError: A worker does not, or does not run.
         """
         with self._lock:
-            revision = self._revision
+            config = self._config
 
         def late() -> Sequence[int]:
-            return [
-                worker
-                for worker in self._workers
-                if self._revision_of(worker) < revision
-            ]
+            return config.late_workers(self._notes(worker_notes.CONFIG))
 
         self.wait_until(lambda: not late(), self._take_seconds)
         for worker in late():
@@ -249,13 +226,18 @@ class AllWorkers:
                 "other workers serve it"
             )
 
-    def _revision_of(self, worker: int) -> int:
-        """Returns which configuration a worker has; 0 if it does not run."""
-        return int(self._board.note(worker, CONFIG) or 0)
+    def _notes(self, key: str) -> Sequence[bytes | None]:
+        """Returns the notes with a key, by worker."""
+        return [self._board.note(worker, key) for worker in self._workers]
+
+    def _states(self, name: str) -> worker_states.States:
+        """Returns the states of a model, if it has any; needs the lock."""
+        model = self._served.get(name)
+        return {} if model is None else model.states
 
     def _is_available(self, name: str, version: int) -> bool:
         with self._lock:
-            state = self._states.get(name, {}).get(version)
+            state = self._states(name).get(version)
         return state is not None and state.manager_state is _AVAILABLE
 
     def _publish(self, name: str) -> None:
@@ -265,62 +247,44 @@ class AllWorkers:
                 states = self._core.states(name)
             except errors.NotFoundError:
                 states = {}
-            self._board.write(_MODEL + name, worker_states.pack(states))
+            self._board.write(
+                worker_notes.model_key(name), worker_states.pack(states)
+            )
         self._publish_start()
 
     def _publish_start(self) -> None:
         if not self._core.is_starting and not self._has_started.is_set():
             self._has_started.set()
-            self._board.write(_START, b"over")
+            self._board.write(worker_notes.START, worker_notes.OVER)
 
     def _follow(self, keys: Set[str]) -> None:
         """Takes what has changed on the board."""
-        names = {
-            key.removeprefix(_MODEL) for key in keys if key.startswith(_MODEL)
-        }
+        names = {*worker_notes.model_names(keys)}
         with self._lock:
-            if CONFIG in keys:
-                names |= self._states.keys() | {*self.model_names}
-                self._read_config()
+            if worker_notes.CONFIG in keys:
+                names |= self._served.keys() | {*self.model_names}
+                config = self._board.common(worker_notes.CONFIG)
+                if config.revision != self._config.revision:
+                    self._config = worker_notes.Config.of(config)
                 names |= {*self.model_names}
+            taken = self._notes(worker_notes.CONFIG)
             for name in names:
-                self._merge(name)
-        if _START in keys:
+                self._served[name] = worker_notes.ModelInWorkers.of(
+                    name,
+                    self._board.number,
+                    taken,
+                    self._notes(worker_notes.model_key(name)),
+                )
+        if worker_notes.START in keys:
             self._follow_start()
         self._news.publish(names)
 
-    def _read_config(self) -> None:
-        """Reads the common note; needs the lock."""
-        note = self._board.common(CONFIG)
-        if note.revision != self._revision:
-            self._models = _unpack(note.value)
-            self._revision = note.revision
-
-    def _merge(self, name: str) -> None:
-        """Looks at a model in all workers; needs the lock."""
-        by_worker = [self._states_in(worker, name) for worker in self._workers]
-        self._states[name] = worker_states.merged(name, by_worker)
-        own = by_worker[self._board.number] or {}
-        if worker_states.is_behind(own, by_worker):
-            self._behind.add(name)
-        else:
-            self._behind.discard(name)
-
-    def _states_in(self, worker: int, name: str) -> worker_states.States | None:
-        if self._board.note(worker, CONFIG) is None:
-            return None
-        data = self._board.note(worker, _MODEL + name)
-        return worker_states.unpack(name, data or b"")
-
     def _follow_start(self) -> None:
         """Ends the start once it is over in all workers."""
-        if self._board.common(_START).revision:
+        if self._board.common(worker_notes.START).revision:
             self._core.others_started()
-        elif all(
-            self._board.note(worker, _START) is not None
-            for worker in self._workers
-        ):
-            self._board.write_common(_START, b"over", 1)
+        elif worker_notes.is_start_over(self._notes(worker_notes.START)):
+            self._board.write_common(worker_notes.START, worker_notes.OVER, 1)
 
     def _take_configs(self) -> None:
         """Has the core serve each new configuration, on a thread."""
@@ -330,7 +294,7 @@ class AllWorkers:
             with self._lock:
                 if self._news.is_closed:
                     return
-                models, taken = self._models, self._revision
+                models, taken = self._config.models, self._config.revision
             try:
                 if models != self._core.models:
                     logging.info(
@@ -340,4 +304,4 @@ class AllWorkers:
             except Exception:
                 logging.exception("Taking a configuration failed; going on")
             else:
-                self._board.write(CONFIG, b"%d" % taken)
+                self._board.write(worker_notes.CONFIG, b"%d" % taken)

@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from absl.testing import absltest
 
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import all_workers, model_configs
+from tensorflow_serving.model_servers import (
+    all_workers,
+    model_configs,
+    worker_notes,
+)
 from tensorflow_serving.rpc import board_hub, worker_board
 from tensorflow_serving.util import errors, event_bus
 
@@ -139,7 +143,7 @@ class AllWorkersTest(absltest.TestCase):
         self.folder = self.create_tempdir().full_path
         os.makedirs(f"{self.folder}/new/1")
         self.hub = board_hub.BoardHub(
-            {all_workers.CONFIG: all_workers.pack(self._models("m"))}
+            {worker_notes.CONFIG: worker_notes.pack(self._models("m"))}
         )
         self.workers = [self._start(number) for number in range(2)]
 

@@ -27,6 +27,7 @@ from tensorflow_serving.model_servers import (
     server,
     server_core,
     worker_memory,
+    worker_notes,
 )
 from tensorflow_serving.resources import machine_memory
 from tensorflow_serving.rpc import (
@@ -78,7 +79,7 @@ def supervise(
                 supervisor.Options(num_workers),
                 termination,
                 board=board_hub.BoardHub(
-                    {all_workers.CONFIG: all_workers.pack(models)}, rounds
+                    {worker_notes.CONFIG: worker_notes.pack(models)}, rounds
                 ),
             )
         )
