@@ -214,6 +214,7 @@ class _Application:
         self._error_response = error_response
         self._limits = options.limits
         self._admit = options.admit
+        self._on_end = options.on_end
         self.is_draining = False
         # Both count the requests that are not answered yet.
         self._num_requests = 0
@@ -223,28 +224,36 @@ class _Application:
         """Answers a request."""
         own = scope["extensions"][connection.EXTENSION]
         own.running = asyncio.current_task()
+        start_time = time.monotonic()
+        request = _request_without_body(scope)
+        body = _Body(request.headers, receive)
+        response = None
         try:
-            request = _request_without_body(scope)
-            body = _Body(request.headers, receive)
-            refusal = self._refusal(request)
-            if refusal is not None:
-                await self._send(scope, send, refusal, body)
+            response = self._refusal(request)
+            if response is not None:
+                await self._send(scope, send, response, body)
             else:
-                await self._answer_counted(scope, send, request, body)
+                response = await self._answer_counted(
+                    scope, send, request, body
+                )
             await self._skip_rest(send, body)
         except (asyncio.CancelledError, _ClientLeftError):
             pass
         finally:
             own.running = None
+            if self._on_end is not None:
+                seconds = time.monotonic() - start_time
+                self._on_end(request, response, seconds)
 
     async def _answer_counted(
         self, scope: Any, send: Any, request: messages.Request, body: "_Body"
-    ) -> None:
+    ) -> messages.Response:
         """Answers a request that takes one of the places for requests."""
         self._num_requests += 1
         try:
             response = await self._answer(request, body)
             await self._send(scope, send, response, body)
+            return response
         finally:
             self._num_requests -= 1
             self._num_body_bytes -= body.num_bytes
@@ -256,8 +265,14 @@ class _Application:
             try:
                 self._admit(request)
             except errors.ServingError as error:
-                return self._error_response(error)
+                return self._failure(request, error)
         return None
+
+    def _failure(
+        self, request: messages.Request, error: errors.ServingError
+    ) -> messages.Response:
+        request.notes.error = error
+        return self._error_response(error)
 
     async def _answer(
         self, request: messages.Request, body: "_Body"
@@ -277,16 +292,17 @@ class _Application:
                     request.path,
                     headers,
                     self._plain(headers, body),
+                    request.notes,
                 )
             )
         except errors.ServingError as error:
-            return self._error_response(error)
+            return self._failure(request, error)
         except _ClientLeftError:
             raise
         except Exception:
             logging.exception("Answering a request of HTTP failed")
-            return self._error_response(
-                errors.InternalError("answering failed; see the log")
+            return self._failure(
+                request, errors.InternalError("answering failed; see the log")
             )
 
     async def _read(self, body: "_Body") -> None:

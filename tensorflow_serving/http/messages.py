@@ -29,6 +29,16 @@ _STATUSES: Final = {
 _OTHER_STATUS: Final = 500
 
 
+@dataclasses.dataclass(slots=True)
+class Notes:
+    """The outcome of a request, for those who want it; see Options.on_end."""
+
+    # The error that the response tells of.
+    error: errors.ServingError | None = None
+    # Whatever the handler wants to be found.
+    call: object = None
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
     """A request, once all of it is there."""
@@ -40,6 +50,7 @@ class Request:
     headers: Mapping[str, str]
     # Without its compression.
     body: bytes
+    notes: Notes = dataclasses.field(default_factory=Notes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -69,3 +69,10 @@ class Options:
     # raises the ServingError with which it is refused, if it is. None: all are
     # admitted.
     admit: Callable[[messages.Request], None] | None = None
+    # Gets each request, its response, and the seconds between its head and the
+    # end of that; None instead of a response if the client left. On the thread
+    # of the server, which it must not block. None: nobody wants to know.
+    on_end: (
+        Callable[[messages.Request, messages.Response | None, float], None]
+        | None
+    ) = None

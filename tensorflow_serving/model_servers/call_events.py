@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.util import errors
 
@@ -66,20 +67,27 @@ class Refused:
     method: str
     # Empty if the call names none, or one that is not served.
     model: str
+    # The model as the call names it; None if it names none.
+    spec: model_pb2.ModelSpec | None = None
+    # The metadata of a call of gRPC.
+    metadata: call_lib.Metadata = ()
 
     @classmethod
     def of_call(
         cls,
         entrypoint: str,
         method: str,
-        spec: model_pb2.ModelSpec,
+        spec: model_pb2.ModelSpec | None,
         served: Collection[str],
+        *,
+        metadata: call_lib.Metadata = (),
     ) -> Self:
         """Returns a call that names a model, perhaps one of those served.
 
         Names of other models are up to callers: there may be any number.
         """
-        return cls(entrypoint, method, spec.name if spec.name in served else "")
+        name = "" if spec is None or spec.name not in served else spec.name
+        return cls(entrypoint, method, name, spec, metadata)
 
 
 class Listener(Protocol):
@@ -152,9 +160,22 @@ class Reporter:
         """See Listener."""
         self.listeners.failed(self.subject, tasks, error)
 
-    def refused(self, error: errors.ServingError) -> None:
+    def refused(
+        self, error: errors.ServingError, metadata: call_lib.Metadata
+    ) -> None:
         """See Listener."""
         subject = self.subject
+        spec = model_pb2.ModelSpec(
+            name=subject.model, signature_name=subject.signature
+        )
+        spec.version.value = subject.version
         self.listeners.refused(
-            Refused(subject.entrypoint, subject.method, subject.model), error
+            Refused(
+                subject.entrypoint,
+                subject.method,
+                subject.model,
+                spec,
+                metadata,
+            ),
+            error,
         )

@@ -136,8 +136,11 @@ class CallGroup:
 
     def take_tasks(self) -> _Tasks:
         """Returns the tasks of the callers that still wait; they must run."""
-        tasks, self._tasks = self._tasks, []
-        tasks = [task for task in tasks if task.context.is_active]
+        arrived, self._tasks = self._tasks, []
+        tasks = [task for task in arrived if task.context.is_active]
+        if len(tasks) < len(arrived):
+            gone = [task for task in arrived if task not in tasks]
+            self._reporter.failed(gone, _gone_error())
         if self._limit is not None:
             tasks = self._admitted(tasks, self._limit)
         self._num_left = len(tasks)
@@ -151,7 +154,7 @@ class CallGroup:
         for task in tasks[num_admitted:]:
             error = limit.error(self._handle.id.name)
             task.context.fail(error)
-            self._reporter.refused(error)
+            self._reporter.refused(error, task.context.metadata)
         return tasks[:num_admitted]
 
     def succeed(
@@ -241,6 +244,12 @@ class CallGroup:
             is_over = not self._num_left
         if is_over:
             self._handle.close()
+
+
+def _gone_error() -> errors.CancelledError:
+    return errors.CancelledError(
+        "The caller left before the call could wait for its turn."
+    )
 
 
 def _reply_with_timing(

@@ -275,8 +275,12 @@ class CallGroupTest(absltest.TestCase):
                 "later.",
             )
         self.assertEqual(
-            self.ends.refused_calls,
-            [call_events.Refused("GRPC", "Predict", "m")] * 2,
+            [
+                (each.method, each.model, each.spec.version.value)
+                for each in self.ends.refused_calls
+                if each.spec is not None
+            ],
+            [("Predict", "m", 1)] * 2,
         )
         self.assertEqual(limit.take(1), 0)
         group.succeed(tasks[:1], [np.arange(1)], _TIMING)

@@ -130,6 +130,7 @@ class HttpRestApiHandler:
         try:
             return self._readable(await self._answer(request))
         except errors.ServingError as error:
+            request.notes.error = error
             return self.error_response(error)
 
     def error_response(self, error: errors.ServingError) -> messages.Response:
@@ -221,6 +222,7 @@ class HttpRestApiHandler:
                 _REST, target.method.capitalize(), version, spec
             )
             caller.reporter = call_events.Reporter(self._listeners, subject)
+            request.notes.call = caller
             recorder = self._core.recording.recorders.find(subject)
             call = _Call(version, spec, document, caller, recorder)
             return version.number, await self._methods[target.method](call)

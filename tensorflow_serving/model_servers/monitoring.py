@@ -6,7 +6,9 @@ from typing import Final
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
+    access_log,
     call_events,
+    call_log,
     metric_families,
     page_state,
     prometheus_metrics,
@@ -28,6 +30,7 @@ class Monitoring:
         *,
         counts_calls: bool,
         keeps_errors: bool = False,
+        log: access_log.AccessLog | None = None,
     ) -> None:
         """Starts with no calls.
 
@@ -36,9 +39,13 @@ class Monitoring:
           served: The models of all processes.
           counts_calls: Whether anybody can ask for counts of calls.
           keeps_errors: Whether anybody can ask for the newest errors.
+          log: Has a line for each call; None: there is no such log.
         """
         self._core = core
         self._served = served
+        self._log = log
+        # None: no line for each call.
+        self.call_log: Final = None if log is None else call_log.CallLog(log)
         self._requests = request_metrics.RequestMetrics()
         self._errors = recent_errors.RecentErrors()
         listeners: list[call_events.Listener] = []
@@ -46,6 +53,8 @@ class Monitoring:
             listeners.append(self._requests)
         if keeps_errors:
             listeners.append(self._errors)
+        if self.call_log is not None:
+            listeners.append(self.call_log)
         self.listeners: Final = call_events.Listeners(listeners)
         self._metrics = prometheus_metrics.PrometheusMetrics(
             prometheus_metrics.Sources(
@@ -62,7 +71,9 @@ class Monitoring:
 
     def families(self) -> Sequence[metric_families.Family]:
         """Returns the metrics; counts of models that are gone go with them."""
-        found = self._metrics.families()
+        found = [*self._metrics.families()]
+        if self._log is not None:
+            found.append(self._log.family())
         names = {*self._core.model_names}
         self._requests.forget_others(names)
         self._core.loads.forget_others(names)

@@ -15,6 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2, ssl_config_pb2
 from tensorflow_serving.core import basic_manager
 from tensorflow_serving.model_servers import (
     access_flags,
+    access_log_flags,
     model_batching,
     model_configs,
     model_server_flags,
@@ -127,6 +128,7 @@ def server_options() -> server.Options:
         max_concurrent_calls=server_flags.MAX_CONCURRENT_CALLS.value,
         channel_arguments=_channel_arguments(),
         api_key_file=access_flags.api_key_file(),
+        log=access_log_flags.options(),
         ssl=_ssl_config(),
         shutdown=server_flags.shutdown(),
         can_be_profiled=model_server_flags.ENABLE_PROFILER.value,

@@ -171,20 +171,31 @@ class PredictionService:
 
     def _begin_predict(self, call: call_lib.Call) -> None:
         """Begins a call; what it raises is the answer."""
-        request = predict.REQUESTS.decode(call.request)
-        group = self._group_of_form.get(request.form)
-        if group is not None:
-            group.add(call, request.arrays)
-            return
-        spec = _spec(request.form.rest)
-        group = self._open(self._predict, spec, request, call)
+        spec = None
+        try:
+            request = predict.REQUESTS.decode(call.request)
+            group = self._group_of_form.get(request.form)
+            if group is not None:
+                group.add(call, request.arrays)
+                return
+            spec = _spec(request.form.rest)
+            group = self._open(self._predict, spec, request, call)
+        except errors.ServingError as error:
+            self._report_refused(self._predict, spec, call, error)
+            raise
         if group.is_shared:
             self._group_of_form[request.form] = group
 
     def _begin(self, method: _Method, call: call_lib.Call) -> None:
         """Begins a call; what it raises is the answer."""
-        request = call_lib.parse(method.request_class, call.request)
-        self._open(method, method.find_spec(request), request, call)
+        spec = None
+        try:
+            request = call_lib.parse(method.request_class, call.request)
+            spec = method.find_spec(request)
+            self._open(method, spec, request, call)
+        except errors.ServingError as error:
+            self._report_refused(method, spec, call, error)
+            raise
 
     def _open(
         self,
@@ -194,35 +205,44 @@ class PredictionService:
         call: call_lib.Call,
     ) -> call_group.CallGroup:
         """Opens a group with its first call, on the version that it names."""
+        handle = self._core.handle(spec)
         try:
-            handle = self._core.handle(spec)
-            try:
-                version = inference.Version.of_handle(handle)
-                begun = method.begin(version, request)
-                subject = call_events.Subject.of_call(
-                    _GRPC, method.name, version, spec
-                )
-                reporter = call_events.Reporter(self._listeners, subject)
-                group = call_group.CallGroup(
-                    handle,
-                    begun,
-                    call,
-                    self._round,
-                    reporter,
-                    limit=self._core.call_limits.find(version.name),
-                    recorder=self._core.recording.recorders.find(subject),
-                )
-            except BaseException:
-                handle.close()
-                raise
-        except errors.ServingError as error:
-            refused = call_events.Refused.of_call(
-                _GRPC, method.name, spec, self._core.model_names
+            version = inference.Version.of_handle(handle)
+            begun = method.begin(version, request)
+            subject = call_events.Subject.of_call(
+                _GRPC, method.name, version, spec
             )
-            self._listeners.refused(refused, error)
+            reporter = call_events.Reporter(self._listeners, subject)
+            group = call_group.CallGroup(
+                handle,
+                begun,
+                call,
+                self._round,
+                reporter,
+                limit=self._core.call_limits.find(version.name),
+                recorder=self._core.recording.recorders.find(subject),
+            )
+        except BaseException:
+            handle.close()
             raise
         self._groups.append(group)
         return group
+
+    def _report_refused(
+        self,
+        method: _Method,
+        spec: model_pb2.ModelSpec | None,
+        call: call_lib.Call,
+        error: errors.ServingError,
+    ) -> None:
+        refused = call_events.Refused.of_call(
+            _GRPC,
+            method.name,
+            spec,
+            self._core.model_names,
+            metadata=call.metadata,
+        )
+        self._listeners.refused(refused, error)
 
     def _schedule(self) -> bool:
         """Schedules the calls that came; returns whether to come back soon."""

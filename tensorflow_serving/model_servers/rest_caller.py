@@ -8,6 +8,7 @@ Example:
 
 import asyncio
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -25,6 +26,15 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _MILLIS: Final = 1e3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The rows and times of a task, kept without its inputs."""
+
+    num_rows: int
+    arrival_time: float
+    timing: run_timing.RunTiming
 
 
 class RestCaller:
@@ -55,6 +65,8 @@ class RestCaller:
         self._timeout_seconds = timeout_seconds
         # Whether a queue has taken the task, and its end will come here.
         self.has_task = False
+        # Once the task has run.
+        self.run_facts: RunFacts | None = None
         self._wants_timing = wants_timing
         # Where the time went until the run had ended, and when that was.
         self._timing = ""
@@ -113,6 +125,7 @@ class RestCaller:
     ) -> None:
         """See batched_function.Caller."""
         ((task, own),) = batched_function.rows_of(tasks, outputs)
+        self.run_facts = RunFacts(task.num_rows, task.arrival_time, timing)
         if self._wants_timing:
             self._keep_timing(task, timing)
         self._call_soon(self._set_outputs, own)

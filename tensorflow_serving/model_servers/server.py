@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tensorflow_serving.config import ssl_config_pb2
 from tensorflow_serving.model_servers import (
+    access_log,
     api_keys,
     metric_families,
     metrics_rounds,
@@ -46,6 +47,8 @@ class Options:
     channel_arguments: str = ""
     # The keys that callers must have; see api_keys. Empty: they need none.
     api_key_file: str = ""
+    # None: no line for each call.
+    log: access_log.Options | None = None
     # None: connections are not encrypted.
     ssl: ssl_config_pb2.SSLConfig | None = None
     shutdown: shutdown_lib.Shutdown = shutdown_lib.Shutdown()
@@ -87,20 +90,18 @@ def serve(
     Raises:
       UnavailableError: An address cannot be taken.
       InvalidArgumentError: An SSLConfig, or the file with the keys, is not what
-        it should be.
+        it should be; or the access log cannot be written.
     """
     termination.end_within(options.shutdown.max_seconds)
     models = core if served is None else served
     with contextlib.ExitStack() as stack:
-        tls = None
-        if options.ssl is not None:
-            tls = stack.enter_context(ssl_files.tls_options(options.ssl))
-        keys = None
-        if options.api_key_file:
-            keys = stack.enter_context(api_keys.ApiKeys(options.api_key_file))
-        watched = _watched(core, models, options.rest)
+        tls = stack.enter_context(_tls(options))
+        keys = stack.enter_context(_keys(options))
+        log = stack.enter_context(_log(options))
+        watched = _watched(core, models, options.rest, log)
         services = _services(core, models, options, watched)
-        server = stack.enter_context(_server(services, options, tls, keys))
+        rpc_options = _rpc_options(options, tls, keys, watched)
+        server = stack.enter_context(_server(services, options, rpc_options))
         stack.enter_context(model_health.ModelHealth(models, server.health))
         stoppable: shutdown_lib.Stoppable = server
         if options.rest is not None:
@@ -113,6 +114,7 @@ def serve(
                 listeners=watched.listeners,
                 page=_page(watched, options.rest),
                 served=models,
+                log=watched.call_log,
             )
             stoppable = stack.enter_context(rest)
             rest.start()
@@ -125,12 +127,14 @@ def _watched(
     core: server_core.ServerCore,
     models: served_models.ServedModels,
     rest: rest_server.Options | None,
+    log: access_log.AccessLog | None,
 ) -> monitoring.Monitoring:
     return monitoring.Monitoring(
         core,
         models,
         counts_calls=rest is not None,
         keeps_errors=rest is not None and rest.has_web_page,
+        log=log,
     )
 
 
@@ -140,6 +144,30 @@ def _page(
     if not rest.has_web_page:
         return None
     return web_page.WebPage(watched.page_state(rest.num_processes))
+
+
+def _tls(
+    options: Options,
+) -> contextlib.AbstractContextManager[options_lib.TlsOptions | None]:
+    if options.ssl is None:
+        return contextlib.nullcontext()
+    return ssl_files.tls_options(options.ssl)
+
+
+def _keys(
+    options: Options,
+) -> contextlib.AbstractContextManager[api_keys.ApiKeys | None]:
+    if not options.api_key_file:
+        return contextlib.nullcontext()
+    return api_keys.ApiKeys(options.api_key_file)
+
+
+def _log(
+    options: Options,
+) -> contextlib.AbstractContextManager[access_log.AccessLog | None]:
+    if options.log is None:
+        return contextlib.nullcontext()
+    return access_log.AccessLog(options.log)
 
 
 @contextlib.contextmanager
@@ -159,15 +187,10 @@ def _metrics(
 def _server(
     services: Sequence[call.Service],
     options: Options,
-    tls: options_lib.TlsOptions | None,
-    keys: api_keys.ApiKeys | None,
+    rpc_options: options_lib.Options,
 ) -> server_lib.Server:
     try:
-        return server_lib.Server(
-            options.addresses,
-            services,
-            _rpc_options(options, tls, keys),
-        )
+        return server_lib.Server(options.addresses, services, rpc_options)
     except errors.UnavailableError as error:
         raise errors.UnavailableError(
             "--port must be a free port, --host an address of this machine, "
@@ -199,6 +222,7 @@ def _rpc_options(
     options: Options,
     tls: options_lib.TlsOptions | None,
     keys: api_keys.ApiKeys | None,
+    watched: monitoring.Monitoring,
 ) -> options_lib.Options:
     return channel_arguments.applied(
         options.channel_arguments,
@@ -208,6 +232,7 @@ def _rpc_options(
             max_request_bytes=options.max_request_bytes,
             tls=tls,
             access=keys,
+            observer=watched.call_log,
             starts_serving=False,
             reuse_port=options.reuse_port,
             heartbeat=options.heartbeat,

@@ -16,6 +16,7 @@ from absl import flags
 
 from tensorflow_serving.model_servers import (
     access_flags,
+    access_log_flags,
     check,
     flags_without_effect,
     keys_in_clear,
@@ -34,6 +35,7 @@ flags.adopt_module_key_flags(model_server_flags)
 flags.adopt_module_key_flags(rest_api_flags)
 flags.adopt_module_key_flags(recording_flags)
 flags.adopt_module_key_flags(access_flags)
+flags.adopt_module_key_flags(access_log_flags)
 flags.adopt_module_key_flags(warm_up_flags)
 flags.adopt_module_key_flags(flags_without_effect)
 

@@ -76,7 +76,7 @@ class BlockingMethods:
             answer = functools.partial(
                 _answer_observed,
                 answer,
-                functools.partial(self._observer.answered, path),
+                functools.partial(self._observer.call_answered, path),
                 time.monotonic(),
             )
         self._pool.submit(self._run, answer, each)

@@ -239,7 +239,7 @@ class CallRouter:
     def _report(self, route: _Route, error: errors.ServingError | None) -> None:
         if self._observer is not None and error is not None:
             head = route.head
-            self._observer.refused(head.path, head.metadata, error)
+            self._observer.call_refused(head.path, head.metadata, error)
 
     # Calls with one request.
 

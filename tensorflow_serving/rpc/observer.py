@@ -13,7 +13,7 @@ class Observer(Protocol):
     report. Methods must be quick. Thread-safe.
     """
 
-    def refused(
+    def call_refused(
         self, path: str, metadata: call_lib.Metadata, error: errors.ServingError
     ) -> None:
         """Gets a call that did not get to a method.
@@ -24,7 +24,7 @@ class Observer(Protocol):
           error: Its end.
         """
 
-    def answered(
+    def call_answered(
         self,
         path: str,
         call: call_lib.Call,

@@ -28,14 +28,14 @@ class _Observer(observer.Observer):
         self.answers: queue.Queue[tuple[str, bytes, _Code]] = queue.Queue()
 
     @override
-    def refused(
+    def call_refused(
         self, path: str, metadata: call.Metadata, error: errors.ServingError
     ) -> None:
         assert _HEADERS[0] in metadata
         self.refusals.put((path, error.code))
 
     @override
-    def answered(
+    def call_answered(
         self,
         path: str,
         call: call.Call,

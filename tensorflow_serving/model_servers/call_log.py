@@ -1,0 +1,350 @@
+"""Calls of the model server as entries of its access log.
+
+Example:
+    log = call_log.CallLog(access_log.AccessLog(options))
+    listeners = call_events.Listeners([metrics, log])
+    rpc.options.Options(observer=log)
+    http.options.Options(on_end=log.of_http)
+
+All fields, and their meaning: g3doc/serving_with_model_server.md.
+"""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf import message
+
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+)
+from tensorflow_serving.batching import run_timing
+from tensorflow_serving.http import messages
+from tensorflow_serving.model_servers import (
+    access_log,
+    access_log_lines,
+    call_events,
+    http_rest_api_paths,
+    rest_caller,
+)
+from tensorflow_serving.rpc import call as call_lib
+from tensorflow_serving.util import clock as clock_lib
+from tensorflow_serving.util import errors
+
+_GRPC: Final = "GRPC"
+_REST: Final = "REST"
+_MICROS: Final = 1e6
+_NUM_ID_CHARACTERS: Final = 128
+_HTTP_ERROR: Final = 400
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT: Final = re.compile(
+    r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+_PREFIX: Final = "/tensorflow.serving."
+_BLOCKING: Final[Mapping[str, type[message.Message]]] = {
+    f"{_PREFIX}PredictionService/GetModelMetadata": (
+        get_model_metadata_pb2.GetModelMetadataRequest
+    ),
+    f"{_PREFIX}ModelService/GetModelStatus": (
+        get_model_status_pb2.GetModelStatusRequest
+    ),
+    f"{_PREFIX}ModelService/HandleReloadConfigRequest": (
+        model_management_pb2.ReloadConfigRequest
+    ),
+}
+_REST_METHODS: Final = {
+    http_rest_api_paths.STATUS: "GetModelStatus",
+    http_rest_api_paths.METADATA: "GetModelMetadata",
+}
+_TIMING_NAMES: Final = ("batch_micros", "run_micros", "batch_rows")
+# The fields of one call of those that ran together.
+_OWN_NAMES: Final = (
+    "trace_id",
+    "request_id",
+    "rows",
+    "queue_micros",
+    *_TIMING_NAMES,
+    "total_micros",
+)
+
+_Fields = Sequence[tuple[str, access_log_lines.Value]]
+_Ids = tuple[str | None, str | None]
+
+
+class CallLog:
+    """Has a line written for each call.
+
+    A listener of call_events, for gRPC; calls of the REST API come as requests
+    of HTTP. An observer of rpc. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        log: access_log.AccessLog,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
+        """Takes the log, which the caller closes after the servers.
+
+        Args:
+          log: Gets the entries.
+          clock: The one of the batching sessions.
+        """
+        self._log = log
+        self._clock = clock
+
+    def succeeded(
+        self,
+        subject: call_events.Subject,
+        tasks: call_events.Tasks,
+        timing: run_timing.RunTiming,
+    ) -> None:
+        """See call_events.Listener."""
+        if subject.entrypoint == _GRPC:
+            self._add_tasks(subject, self._log.sample(tasks), timing, "OK")
+
+    def failed(
+        self,
+        subject: call_events.Subject,
+        tasks: call_events.Tasks,
+        error: errors.ServingError,
+    ) -> None:
+        """See call_events.Listener."""
+        if subject.entrypoint == _GRPC:
+            self._add_tasks(subject, tasks, None, error.code.name)
+
+    def refused(
+        self, call: call_events.Refused, error: errors.ServingError
+    ) -> None:
+        """See call_events.Listener."""
+        if call.entrypoint == _GRPC:
+            self._add_one(
+                [
+                    ("entrypoint", _GRPC),
+                    ("method", call.method),
+                    *_of_spec(call.spec),
+                    ("status", error.code.name),
+                    *_of_ids(_ids(call.metadata)),
+                ]
+            )
+
+    def call_refused(
+        self, path: str, metadata: call_lib.Metadata, error: errors.ServingError
+    ) -> None:
+        """See rpc.observer.Observer."""
+        is_ours = path.startswith(_PREFIX)
+        method = path.rpartition("/")[2] if is_ours else None
+        self._add_one(
+            [
+                ("entrypoint", _GRPC),
+                ("method", method),
+                ("path", None if is_ours else path),
+                ("status", error.code.name),
+                *_of_ids(_ids(metadata)),
+            ]
+        )
+
+    def call_answered(
+        self,
+        path: str,
+        call: call_lib.Call,
+        seconds: float,
+        error: errors.ServingError | None,
+    ) -> None:
+        """See rpc.observer.Observer; methods of other services get no line."""
+        request_class = _BLOCKING.get(path)
+        if request_class is None:
+            return
+        if error is None and not self._log.sample([path]):
+            return
+        self._add_one(
+            [
+                ("entrypoint", _GRPC),
+                ("method", path.rpartition("/")[2]),
+                *_of_spec(_spec(request_class, call.request)),
+                ("status", _status(error)),
+                *_of_ids(_ids(call.metadata)),
+                ("total_micros", int(seconds * _MICROS)),
+            ]
+        )
+
+    def of_http(
+        self,
+        request: messages.Request,
+        response: messages.Response | None,
+        seconds: float,
+    ) -> None:
+        """See http.options.Options.on_end."""
+        status = _http_status(request, response)
+        if status == "OK" and not self._log.sample([status]):
+            return
+        self._add_one(
+            [
+                ("entrypoint", _REST),
+                *_of_path(request),
+                ("status", status),
+                ("http_status", response.status if response else None),
+                *_of_ids(_ids(request.headers.items())),
+                *_of_rest_call(request.notes.call),
+                ("total_micros", int(seconds * _MICROS)),
+            ]
+        )
+
+    def _add_one(self, fields: _Fields) -> None:
+        names = tuple([name for name, _ in fields])
+        # An empty text says no more than none.
+        values = [value if value != "" else None for _, value in fields]
+        self._log.add(access_log_lines.Calls(time.time(), (), names, (values,)))
+
+    def _add_tasks(
+        self,
+        subject: call_events.Subject,
+        tasks: call_events.Tasks,
+        timing: run_timing.RunTiming | None,
+        status: str,
+    ) -> None:
+        """Adds calls that ended together."""
+        if not tasks:
+            return
+        now = self._clock.now()
+        shared = [value for _, value in _of_timing(timing)]
+        # Calls that repeat their header fields share one object.
+        ids: dict[int, _Ids] = {}
+        values = []
+        for task in tasks:
+            metadata = task.context.metadata
+            own = ids.get(id(metadata))
+            if own is None:
+                own = ids[id(metadata)] = _ids(metadata)
+            arrival_time = task.arrival_time
+            values.append(
+                (
+                    *own,
+                    task.num_rows,
+                    _queue_micros(arrival_time, timing),
+                    *shared,
+                    int((now - arrival_time) * _MICROS),
+                )
+            )
+        common = (
+            ("entrypoint", _GRPC),
+            ("method", subject.method),
+            *_of_subject(subject),
+            ("status", status),
+        )
+        self._log.add(
+            access_log_lines.Calls(time.time(), common, _OWN_NAMES, values)
+        )
+
+
+def _ids(metadata: Iterable[tuple[str, str | bytes]]) -> _Ids:
+    """Returns the trace and the request that a caller names, if it does."""
+    trace_id = request_id = None
+    for key, value in metadata:
+        if key == "traceparent":
+            match = _TRACEPARENT.fullmatch(str(value))
+            trace_id = match[1] if match else None
+        elif key == "x-request-id":
+            request_id = str(value)[:_NUM_ID_CHARACTERS]
+    return trace_id, request_id
+
+
+def _of_ids(ids: _Ids) -> _Fields:
+    trace_id, request_id = ids
+    return ("trace_id", trace_id), ("request_id", request_id)
+
+
+def _spec(
+    request_class: type[message.Message], data: bytes
+) -> model_pb2.ModelSpec | None:
+    """Returns the model that a request names, if it is one and names one."""
+    try:
+        request: Any = request_class.FromString(data)
+    except message.DecodeError:
+        return None
+    return getattr(request, "model_spec", None)
+
+
+def _of_spec(spec: model_pb2.ModelSpec | None) -> _Fields:
+    """Returns the model that a caller asks for, which there may not be."""
+    if spec is None:
+        return ()
+    has_version = spec.HasField("version")
+    return (
+        ("model", spec.name),
+        ("version", spec.version.value if has_version else None),
+        ("label", spec.version_label),
+        ("signature", spec.signature_name),
+    )
+
+
+def _of_subject(subject: call_events.Subject) -> access_log_lines.Pairs:
+    return (
+        ("model", subject.model),
+        ("version", subject.version),
+        ("signature", subject.signature),
+    )
+
+
+def _of_timing(timing: run_timing.RunTiming | None) -> _Fields:
+    if timing is None:
+        return [(name, None) for name in _TIMING_NAMES]
+    values = (
+        int((timing.start_time - timing.taken_time) * _MICROS),
+        int((timing.end_time - timing.start_time) * _MICROS),
+        timing.num_rows,
+    )
+    return [*zip(_TIMING_NAMES, values, strict=True)]
+
+
+def _queue_micros(
+    arrival_time: float, timing: run_timing.RunTiming | None
+) -> int | None:
+    if timing is None:
+        return None
+    return int((timing.taken_time - arrival_time) * _MICROS)
+
+
+def _status(error: errors.ServingError | None) -> str:
+    return "OK" if error is None else error.code.name
+
+
+def _http_status(
+    request: messages.Request, response: messages.Response | None
+) -> str | None:
+    """Returns the status of a request; None if HTTP's is all there is."""
+    if response is None:
+        return errors.StatusCode.CANCELLED.name
+    if request.notes.error is None and response.status >= _HTTP_ERROR:
+        return None
+    return _status(request.notes.error)
+
+
+def _of_path(request: messages.Request) -> _Fields:
+    """Returns what a request asks for, as far as that can be read."""
+    sent = ("http_method", request.method), ("path", request.path)
+    try:
+        target = http_rest_api_paths.parse(request.method, request.path)
+    except errors.InvalidArgumentError:
+        return sent
+    method = _REST_METHODS.get(target.method, target.method.capitalize())
+    caller = request.notes.call
+    found = _of_spec(target.spec)
+    if isinstance(caller, rest_caller.RestCaller):
+        found = _of_subject(caller.reporter.subject)
+    return (("method", method), *found, *sent)
+
+
+def _of_rest_call(caller: object) -> _Fields:
+    """Returns the times of a call, if it ran a model."""
+    facts = getattr(caller, "run_facts", None)
+    if not isinstance(facts, rest_caller.RunFacts):
+        return ()
+    return (
+        ("rows", facts.num_rows),
+        ("queue_micros", _queue_micros(facts.arrival_time, facts.timing)),
+        *_of_timing(facts.timing),
+    )
