@@ -247,7 +247,7 @@ class CallLimitTest(absltest.TestCase):
 
     def _wait_for_calls(self, num_calls: int) -> None:
         """Returns once that many calls of the busy model are in its queue."""
-        pattern = rf'queue_tasks{{model="busy".*}} {num_calls}\.0'
+        pattern = rf'queue_tasks{{model="busy".*}} {num_calls}\b'
         while not re.search(pattern, self._metrics()):
             pass
 
