@@ -17,6 +17,7 @@ class PagesTest(parameterized.TestCase):
     @parameterized.parameters(
         "batching",
         "migrating_from_ovms",
+        "request_logging",
         "serving_with_model_server",
         "signature_defs",
     )

@@ -84,11 +84,11 @@ class Recorders:
 
     def find(self, subject: call_events.Subject) -> Recorder | None:
         """See Source."""
-        found = [
-            recorder
-            for source in self._sources
-            if (recorder := source.find(subject)) is not None
-        ]
+        found: tuple[Recorder, ...] = ()
+        for source in self._sources:
+            recorder = source.find(subject)
+            if recorder is not None:
+                found += (recorder,)
         return _Several(found) if found else None
 
 
