@@ -1,5 +1,6 @@
 """Tests for request_metrics."""
 
+import threading
 import types
 from typing import Any
 
@@ -87,6 +88,30 @@ class RequestMetricsTest(absltest.TestCase):
             self.assertEqual(sum(found.seconds[subject].counts), 1000 * version)
             self.assertAlmostEqual(found.seconds[subject].total, 1000 * version)
         self.assertEqual(found.num_calls_by_model, {("m", "OK"): 3000})
+
+    def test_calls_of_several_threads_are_all_counted(self) -> None:
+        """Whoever looks meanwhile neither loses nor doubles a call."""
+        is_over = threading.Event()
+
+        def look() -> None:
+            while not is_over.is_set():
+                self.metrics.snapshot()
+
+        def count() -> None:
+            for _ in range(5000):
+                self.metrics.succeeded(_subject(), [_task(9.0)], _TIMING)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        looking = threading.Thread(target=look)
+        for thread in (looking, *threads):
+            thread.start()
+        for thread in threads:
+            thread.join()
+        is_over.set()
+        looking.join()
+        found = self.metrics.snapshot()
+        self.assertEqual(found.num_calls, {(_subject(), "OK"): 20_000})
+        self.assertEqual(sum(found.seconds[_subject()].counts), 20_000)
 
     def test_counts_of_models_that_are_gone_go(self) -> None:
         """Other models keep theirs, and so do calls that name no model."""
