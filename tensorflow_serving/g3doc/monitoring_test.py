@@ -17,6 +17,7 @@ from tensorflow_serving.test_util import (
     model_server_folder,
     promql,
     server_process,
+    small_model,
     written_models,
 )
 from tensorflow_serving.util import errors
@@ -32,17 +33,19 @@ _ROW: Final = re.compile(
 _ALERT_ROW: Final = re.compile(r"\| `(TensorFlowServing\w+)` \| .+ \|")
 _SAMPLE: Final = re.compile(r"([\w:]+)(?:\{(.*)\})? [-+.e\d]+")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# No model that tests have is for examples.
-_WITHOUT_SERIES: Final = {
-    ":tensorflow:serving:request_example_counts",
-    ":tensorflow:serving:request_example_count_total",
-}
 # The labels that Prometheus gives to all metrics of a server.
 _OF_TARGET: Final = {"job", "instance"}
 _BATCHING: Final = """
 max_batch_size { value: 4 }
 allowed_batch_sizes: 2
 allowed_batch_sizes: 4
+"""
+
+_LOGGING: Final = """
+logging_config {{
+  log_collector_config {{ type: "file" filename_prefix: "{}/log" }}
+  sampling_config {{ sampling_rate: 1 }}
+}}
 """
 
 _Labels = Sequence[Mapping[str, str]]
@@ -100,9 +103,11 @@ class MonitoringTest(absltest.TestCase):
         """Calls the server, and gets a page."""
         super().setUpClass()
         folder = cls.enter_context(model_server_folder.ModelServerFolder())
-        folder.write("m")
+        folder.write("m", write=small_model.write)
         folder.write("broken", write=written_models.copy_broken)
-        config = folder.write_config("m", "broken")
+        config = folder.write_config(
+            "m", "broken", more=_LOGGING.format(folder.path)
+        )
         batching = pathlib.Path(folder.path, "batching.config")
         batching.write_text(_BATCHING, encoding="utf-8")
         port = cls.enter_context(held_port.hold())
@@ -122,7 +127,10 @@ class MonitoringTest(absltest.TestCase):
             pass
         cls._wait_for_failure(server)
         cls._call(folder.address, url)
-        cls.page = requests.get(f"{url}/metrics").text
+        # Calls are logged soon after they are answered.
+        cls.page = ""
+        while not re.search(r"^\S+:request_log_count\{", cls.page, re.M):
+            cls.page = requests.get(f"{url}/metrics").text
         cls.samples = _samples(cls.page)
 
     @classmethod
@@ -143,9 +151,17 @@ class MonitoringTest(absltest.TestCase):
                 except (errors.InvalidArgumentError, errors.NotFoundError):
                     continue
                 raise AssertionError("a wrong call must be refused")
-        for instances in ([1.0], [1.0, 2.0, 3.0]):
+        bodies: Sequence[tuple[str, Any]] = (
+            ("predict", {"instances": [1.0]}),
+            ("predict", {"instances": [1.0, 2.0, 3.0]}),
+            (
+                "regress",
+                {"signature_name": "regress", "examples": [{"a": 1}]},
+            ),
+        )
+        for method, body in bodies:
             requests.post(
-                f"{url}/v1/models/m:predict", json={"instances": instances}
+                f"{url}/v1/models/m:{method}", json=body
             ).raise_for_status()
 
     def _families(self) -> Mapping[str, str]:
@@ -177,7 +193,7 @@ class MonitoringTest(absltest.TestCase):
                     expected.add("worker")
                 shown = f"{name}_count" if "histogram" in match[0] else name
                 series = self.samples.get(shown, [])
-                self.assertEqual(not series, name in _WITHOUT_SERIES)
+                self.assertTrue(series)
                 for labels in series:
                     self.assertEqual({*labels}, expected)
 
