@@ -11,7 +11,9 @@ Functions take the notes of a key by worker; None for one that is not there.
 
 import dataclasses
 from collections.abc import Iterable, Sequence, Set
-from typing import Final, Self
+from typing import Final
+
+from typing_extensions import Self
 
 from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.model_servers import model_configs, worker_states

@@ -23,6 +23,7 @@ _RULES: tuple[_Rule, ...] = (
     python_rules.modules_have_names,
     python_rules.layers_point_one_way,
     python_rules.tests_do_not_sleep,
+    python_rules.names_are_in_the_oldest_python,
     python_rules.files_name_no_machine,
     prose_rules.prose_is_plain,
     prose_rules.tests_state_facts,
@@ -171,6 +172,16 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "test_that_waits_for_nothing",
         python_rules.tests_do_not_sleep,
         {"x_test.py": "import threading\nthreading.Event().wait" + "(0.1)\n"},
+    ),
+    (
+        "import_of_a_new_name",
+        python_rules.names_are_in_the_oldest_python,
+        {"x.py": "from typing import Final, Self\n"},
+    ),
+    (
+        "use_of_a_new_name",
+        python_rules.names_are_in_the_oldest_python,
+        {"x.py": "import asyncio\nasyncio.timeout(1)\n"},
     ),
     (
         "path_of_a_machine",

@@ -110,6 +110,16 @@ _IMPURE_IMPORTS = {"tensorflow", "grpc"}
 _SLEEP = re.compile(r"\btime\.sleep|\bEvent\(\)\.wait\(\s*[\d.]+")
 _MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|Users)/\w")
 
+# Names of the standard library that Python 3.10 does not have.
+_NEW_NAMES = {
+    *(f"asyncio.{name}" for name in ("Runner", "TaskGroup", "timeout")),
+    *("datetime.UTC", "enum.StrEnum", "hashlib.file_digest", "tomllib"),
+    *("contextlib.chdir", "itertools.batched", "warnings.deprecated"),
+    *(f"typing.{name}" for name in ("Never", "NotRequired", "Required")),
+    *(f"typing.{name}" for name in ("LiteralString", "Self", "Unpack")),
+    *(f"typing.{name}" for name in ("assert_never", "assert_type", "override")),
+}
+
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -213,6 +223,22 @@ def tests_do_not_sleep(tree: source_tree.SourceTree) -> Iterator[str]:
             match := _SLEEP.search(tree.text(path))
         ):
             yield f"{path}: tests must wait for events; got {match[0]}"
+
+
+def names_are_in_the_oldest_python(
+    tree: source_tree.SourceTree,
+) -> Iterator[str]:
+    """Everything runs with Python 3.10; types are in typing_extensions."""
+    for path, module in tree.modules.items():
+        used = set(imported_modules(module))
+        used |= {
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(module)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+        }
+        for name in sorted(used & _NEW_NAMES):
+            yield f"{path}: names must be in Python 3.10; got {name}"
 
 
 def files_name_no_machine(tree: source_tree.SourceTree) -> Iterator[str]:
