@@ -24,6 +24,8 @@ _SUCCEEDED = re.compile(r"(\d+) succeeded")
 _DATA_BYTES = re.compile(r"\((\d+)\) data")
 
 _HTTP_OK = 200
+_GRPC = ("-Hcontent-type: application/grpc", "-Hte: trailers")
+_REST = ("-Hcontent-type: application/json", "--h1")
 
 # Each connection of an open load sends its calls at even distances, whatever
 # becomes of them, up to so many in flight.
@@ -77,9 +79,12 @@ def command(target: loads.Target, load: loads.Load, log: str) -> list[str]:
             f"--rps={load.rate / _OPEN_LOAD_CONNECTIONS}",
         ]
     else:
+        num_connections = (
+            load.concurrency if target.is_rest else load.num_connections
+        )
         kind = [
-            f"-c{load.num_connections}",
-            f"-m{load.concurrency // load.num_connections}",
+            f"-c{num_connections}",
+            f"-m{load.concurrency // num_connections}",
         ]
         if not load.seconds:
             length = f"-n{load.num_calls}"
@@ -88,8 +93,7 @@ def command(target: loads.Target, load: loads.Load, log: str) -> list[str]:
         length,
         *kind,
         f"-d{target.body_path}",
-        "-Hcontent-type: application/grpc",
-        "-Hte: trailers",
+        *(_REST if target.is_rest else _GRPC),
         f"--log-file={log}",
         f"http://{target.address}{target.method}",
     ]

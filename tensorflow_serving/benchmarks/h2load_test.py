@@ -45,6 +45,15 @@ class H2LoadTest(parameterized.TestCase):
             loads.ClosedLoad(2, 2.0),
         )
 
+    def test_calls_of_rest_have_a_connection_each(self) -> None:
+        """HTTP/1.1 has one request after the other on a connection."""
+        target = loads.Target("x", "localhost:1", "/v1", "body", is_rest=True)
+        command = h2load.command(
+            target, loads.ClosedLoad(32, 1.0, connections=8), "log"
+        )
+        for each in ("--h1", "-c32", "-m1", "http://localhost:1/v1"):
+            self.assertIn(each, command)
+
     def test_calls_are_those_of_the_log(self) -> None:
         """The times of calls are those of the log, from the first start on."""
         made = self._calls()

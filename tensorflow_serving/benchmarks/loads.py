@@ -10,17 +10,24 @@ _MAX_CONNECTIONS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A unary gRPC method of a server that runs, and a request for it."""
+    """A unary gRPC method of a server that runs, and a request for it.
+
+    If is_rest, a path that takes POST of JSON instead, over HTTP/1.1; each call
+    in flight then has a connection of its own.
+    """
 
     name: str
     # Host and port.
     address: str
     # Such as "/tensorflow.serving.MnistService/Classify".
     method: str
-    # A file with a request, framed as gRPC sends it.
+    # A file with a request, which has the frame of gRPC if it is of gRPC.
     body_path: str
     # The size of a framed answer; 0 if it is not known.
     framed_answer_bytes: int = 0
+    is_rest: bool = False
+    # A page that is read each second while a load lasts; empty: none.
+    scraped: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 Usage:
   server_comparison --target=NAME,HOST:PORT,/package.Service/Method,BODY_FILE
+  server_comparison --api=rest --target=NAME,HOST:PORT,/path,BODY_FILE
 
-Each target is a server that runs; BODY_FILE holds a request with its gRPC
-frame. Ours serve a softmax and are started here: mnist_inference, and
-tensorflow_model_server without and with batching, asked for Predict with
-tensors in tensor_content and in float_val. h2load makes each load on one server
-after the other, round by round; the table has the medians of the rounds, and of
-the ratios of ours to mnist_inference and to the others in each round.
+Each target is a server that runs; BODY_FILE holds a request, with its frame if
+it is one of gRPC. Ours serve a softmax and are started here: mnist_inference,
+and tensorflow_model_server without and with batching, asked for Predict with
+tensors in tensor_content and in float_val. With --api=rest they are those of
+rest_servers. h2load makes each load on one server after the other, round by
+round; the table has the medians of the rounds, and of the ratios of ours to the
+first one of them and to the others in each round.
 """
 
 import contextlib
@@ -27,12 +29,17 @@ from tensorflow_serving.benchmarks import (
     models,
     predict_workload,
     reference_model,
+    rest_servers,
     served,
+    workload,
 )
 from tensorflow_serving.util import errors, program, progress
 
 _TARGETS = flags.DEFINE_multi_string(
     "target", [], "A server to compare with; see above."
+)
+_API = flags.DEFINE_enum(
+    "api", "grpc", ["grpc", "rest"], "The API that is measured."
 )
 _LOADS = flags.DEFINE_multi_string(
     "load",
@@ -60,7 +67,9 @@ def parse_target(text: str) -> loads.Target:
             f" got {text}"
         )
     name, address, method, body_path = parts
-    return loads.Target(name, address, method, body_path)
+    return loads.Target(
+        name, address, method, body_path, is_rest=_API.value == "rest"
+    )
 
 
 def parse_load(text: str, seconds: float) -> loads.ClosedLoad:
@@ -91,7 +100,8 @@ def _measure(
     bar = progress.bar(str(load), _ROUNDS.value * len(targets), "loads")
     for _ in range(_ROUNDS.value):
         for target, measured in zip(targets, rounds, strict=True):
-            made = h2load.run(target, load)
+            with rest_servers.scraping(target.scraped):
+                made = h2load.run(target, load)
             measured.append(measurement.of(made, load, target.name, "h2load"))
             bar.update()
     bar.close()
@@ -114,17 +124,16 @@ def _ratio(
     )
 
 
-def _ours(folder: str, stack: contextlib.ExitStack) -> list[loads.Target]:
-    """Starts our servers; returns them, mnist_inference first.
+def _ours(
+    path: str, work: workload.Workload, stack: contextlib.ExitStack
+) -> list[loads.Target]:
+    """Starts our servers of gRPC; returns them, mnist_inference first.
 
     Args:
-      folder: The folder for the model.
+      path: The version of the model.
+      work: Its images.
       stack: Ends the servers.
     """
-    base_path = os.path.join(folder, "model")
-    path = models.export("softmax", base_path)
-    with reference_model.ReferenceModel(path) as reference:
-        work = reference.workload()
     command = [served.program("example", "mnist_inference"), path]
     mnist = stack.enter_context(served.Served(command, work))
     targets = [mnist.target_of("mnist_inference", work)]
@@ -138,7 +147,7 @@ def _ours(folder: str, stack: contextlib.ExitStack) -> list[loads.Target]:
                 [
                     served.program("model_servers", "tensorflow_model_server"),
                     "--model_name=mnist",
-                    f"--model_base_path={base_path}",
+                    f"--model_base_path={os.path.dirname(path)}",
                     *batching,
                 ],
                 contents,
@@ -202,7 +211,16 @@ def main(argv: Sequence[str]) -> None:
         tempfile.TemporaryDirectory(prefix="server_comparison_") as folder,
         contextlib.ExitStack() as stack,
     ):
-        _compare(_ours(folder, stack), others, kinds)
+        base_path = os.path.join(folder, "model")
+        path = models.export("softmax", base_path)
+        with reference_model.ReferenceModel(path) as reference:
+            work = reference.workload()
+        if _API.value == "rest":
+            *ours, least = rest_servers.start(base_path, work, stack)
+            others.insert(0, least)
+        else:
+            ours = _ours(path, work, stack)
+        _compare(ours, others, kinds)
 
 
 if __name__ == "__main__":

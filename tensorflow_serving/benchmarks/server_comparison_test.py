@@ -47,6 +47,23 @@ class ServerComparisonTest(absltest.TestCase):
         ):
             self.assertRegex(comparison.stdout, rf"(?m)closed 2 x 2 +{row}")
 
+    @unittest.skipUnless(h2load.is_installed(), "h2load is not installed")
+    def test_servers_of_rest_are_measured_side_by_side(self) -> None:
+        """Every call is answered, by ours and by the application."""
+        comparison = _run(
+            "--api=rest", "--rounds=1", "--seconds=0.2", "--load=2x2"
+        )
+        self.assertEqual(comparison.returncode, 0, comparison.stderr)
+        self.assertRegex(comparison.stdout, r"JSON takes \d+ us of a call")
+        for row in (
+            r"REST +h2load .* 0$",
+            r"REST, scraped +h2load .* 0$",
+            r"constant answer +h2load .* 0$",
+            r"REST, scraped / REST +\d",
+            r"REST / constant answer +\d",
+        ):
+            self.assertRegex(comparison.stdout, rf"(?m)closed 2 x 2 +{row}")
+
     def test_wrong_load_is_an_error(self) -> None:
         """A load that is not two numbers is an error with an example."""
         comparison = _run("--load=8")
