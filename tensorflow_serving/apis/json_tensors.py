@@ -8,6 +8,7 @@ Example:
 input; "inputs" has each tensor as a whole.
 """
 
+import dataclasses
 import enum
 import functools
 import itertools
@@ -131,22 +132,32 @@ def _only(key: str, value: Any, dtypes: Dtypes) -> Tensors:
     return {name: _tensor(name, value, dtype)}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of an input, in the order of a flat array."""
+
+    name: str
+    shape: tuple[int, ...]
+    items: Sequence[Any]
+    kinds: Set[type]
+
+
 def _tensor(name: str, value: Any, dtype: int) -> npt.NDArray[Any]:
     """Returns the array that a value, or a list of lists of values, is."""
-    shape, values = _flattened(name, value)
-    return _array(name, values, dtype).reshape(shape)
+    values = _flattened(name, value)
+    return _array(values, dtype).reshape(values.shape)
 
 
-def _flattened(name: str, value: Any) -> tuple[tuple[int, ...], Sequence[Any]]:
-    """Returns the lengths of lists in lists, and the values in the last ones.
+def _flattened(name: str, value: Any) -> _Values:
+    """Returns the values in the last ones of lists in lists.
 
     Every list of a depth must have the same length, and nothing beside it that
     is not a list.
     """
     shape: list[int] = []
-    values: list[Any] = [value]
-    while list in (kinds := set(map(type, values))):
-        lengths = {0} if len(kinds) > 1 else set(map(len, values))
+    items: list[Any] = [value]
+    while list in (kinds := set(map(type, items))):
+        lengths = {0} if len(kinds) > 1 else set(map(len, items))
         if len(kinds) > 1 or len(lengths) > 1 or len(shape) == _MAX_RANK:
             raise errors.InvalidArgumentError(
                 f"input {name} must be a tensor of at most {_MAX_RANK} "
@@ -154,61 +165,60 @@ def _flattened(name: str, value: Any) -> tuple[tuple[int, ...], Sequence[Any]]:
                 f"nothing beside them; got something else at depth {len(shape)}"
             )
         shape += lengths
-        values = list(itertools.chain.from_iterable(values))
-    return tuple(shape), values
+        items = list(itertools.chain.from_iterable(items))
+    return _Values(name, tuple(shape), items, kinds)
 
 
-def _array(name: str, values: Sequence[Any], dtype: int) -> npt.NDArray[Any]:
+def _array(values: _Values, dtype: int) -> npt.NDArray[Any]:
     """Returns an array of the values if none of them has to be changed."""
     form = data_type.name(dtype)
     if dtype == data_type.STRING:
-        return _texts(name, values)
+        return _texts(values)
     if dtype in _FLOATS:
-        return _floats(name, values, dtype)
+        return _floats(values, dtype)
     found = data_type.of_values(dtype)
     if form in _SHORT_FLOATS:
-        return _floats(name, values, 1).astype(found)
+        return _floats(values, 1).astype(found)
     if form == "bool":
-        _require_kinds(name, values, {bool}, form)
-        return np.array(values, found)
+        _require_kinds(values, {bool}, form)
+        return np.array(values.items, found)
     if form != found.name or found.kind not in "iu":
         raise errors.UnimplementedError(
-            f"input {name} must have a dtype that JSON can express; got {form}"
+            f"input {values.name} must have a dtype that JSON can express; got "
+            f"{form}"
         )
-    _require_kinds(name, values, {int}, form)
+    _require_kinds(values, {int}, form)
     try:
-        return np.array(values, found)
+        return np.array(values.items, found)
     except OverflowError:
-        raise _range_error(name, form) from None
+        raise _range_error(values.name, form) from None
 
 
-def _texts(name: str, values: Sequence[Any]) -> npt.NDArray[Any]:
-    array = np.empty([len(values)], object)
-    array[:] = [*map(json_document.text, values)]
+def _texts(values: _Values) -> npt.NDArray[Any]:
+    array = np.empty([len(values.items)], object)
+    array[:] = [*map(json_document.text, values.items)]
     if None in array:
         raise errors.InvalidArgumentError(
-            f'input {name} must have strings, or objects {{"b64": "..."}} with '
-            "base64; got something else"
+            f"input {values.name} must have strings, or objects "
+            '{"b64": "..."} with base64; got something else'
         )
     return array
 
 
-def _floats(
-    name: str, values: Sequence[Any], dtype: int
-) -> npt.NDArray[np.floating[Any]]:
+def _floats(values: _Values, dtype: int) -> npt.NDArray[np.floating[Any]]:
     letter, max_whole = _FLOATS[dtype]
-    kinds = _require_kinds(name, values, {int, float}, data_type.name(dtype))
-    if int in kinds and any(
+    _require_kinds(values, {int, float}, data_type.name(dtype))
+    if int in values.kinds and any(
         max_whole < abs(each) <= _MAX_UINT64
-        for each in values
+        for each in values.items
         if type(each) is int
     ):
-        raise _range_error(name, data_type.name(dtype))
+        raise _range_error(values.name, data_type.name(dtype))
     try:
         # Faster than numpy with a list.
-        data = _packer(letter, len(values)).pack(*values)
+        data = _packer(letter, len(values.items)).pack(*values.items)
     except (OverflowError, struct.error):
-        raise _range_error(name, data_type.name(dtype)) from None
+        raise _range_error(values.name, data_type.name(dtype)) from None
     return np.frombuffer(data, np.dtype(f"<{letter}"))
 
 
@@ -217,18 +227,13 @@ def _packer(letter: str, num_values: int) -> struct.Struct:
     return struct.Struct(f"<{num_values}{letter}")
 
 
-def _require_kinds(
-    name: str, values: Sequence[Any], allowed: Set[type], form: str
-) -> Set[type]:
-    """Returns the kinds of values, if all are allowed."""
-    kinds = set(map(type, values))
-    if not kinds <= allowed:
-        other = next(each for each in values if type(each) not in allowed)
+def _require_kinds(values: _Values, allowed: Set[type], form: str) -> None:
+    if not values.kinds <= allowed:
+        other = next(each for each in values.items if type(each) not in allowed)
         raise errors.InvalidArgumentError(
-            f"input {name} must have values of {form}; got "
+            f"input {values.name} must have values of {form}; got "
             f"{json_document.kind(other)}"
         )
-    return kinds
 
 
 def _range_error(name: str, form: str) -> errors.InvalidArgumentError:

@@ -177,6 +177,8 @@ class HttpServer:
             lifespan="off",
             log_config=None,
             access_log=False,
+            # Whoever connects could say any address.
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=self._options.limits.keep_alive_seconds,
