@@ -4,6 +4,7 @@ The least is constant_server, which answers with what ours answers.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -27,6 +28,7 @@ from tensorflow_serving.benchmarks import (
 )
 from tensorflow_serving.tensorflow_c.protos import types_pb2
 from tensorflow_serving.test_util import held_port, server_process
+from tensorflow_serving.util import errors
 
 _PATH = "/v1/models/mnist:predict"
 _INPUTS = "inputs"
@@ -48,48 +50,29 @@ def start(
     body_path = os.path.join(folder, "body")
     with open(body_path, "w", encoding="ascii") as file:
         # Decimals as people send them: no more than float32 needs.
-        values = ", ".join(f"{each!s}" for each in work.images[0])
+        values = ", ".join(map(str, work.images[0]))
         file.write(f'{{"instances": [[{values}]]}}')
-    port = stack.enter_context(held_port.hold())
-    server = stack.enter_context(
-        served.Served(
-            [
-                served.program("model_servers", "tensorflow_model_server"),
-                "--model_name=mnist",
-                f"--model_base_path={base_path}",
-                f"--rest_api_port={port}",
-            ],
-            predict_workload.PredictWorkload({"mnist": work}),
-        )
-    )
-    server.wait_for_log("is AVAILABLE")
-    address = f"127.0.0.1:{port}"
+    address = _start_model_server(base_path, work, stack)
+    ours = loads.Target("REST", address, _PATH, body_path, is_rest=True)
     answer_path = os.path.join(folder, "answer")
     with open(answer_path, "wb") as file:
-        file.write(_answer(f"http://{address}{_PATH}", body_path, work))
+        file.write(_answer(ours, work))
     least = stack.enter_context(
         server_process.ServerProcess(
             [served.program("benchmarks", "constant_server"), answer_path]
         )
     )
     print(f"JSON takes {_json_micros(body_path, work):.0f} us of a call")
-    scraped = f"http://{address}/metrics"
     return [
-        loads.Target("REST", address, _PATH, body_path, is_rest=True),
-        loads.Target(
-            "REST, scraped",
-            address,
-            _PATH,
-            body_path,
-            is_rest=True,
-            scraped=scraped,
+        ours,
+        dataclasses.replace(
+            ours, name="REST, scraped", scraped=f"http://{address}/metrics"
         ),
-        loads.Target(
-            "constant answer",
-            f"127.0.0.1:{least.port}",
-            "/",
-            body_path,
-            is_rest=True,
+        dataclasses.replace(
+            ours,
+            name="constant answer",
+            address=f"127.0.0.1:{least.port}",
+            method="/",
         ),
     ]
 
@@ -118,18 +101,37 @@ def scraping(page: str) -> Iterator[None]:
         thread.join()
 
 
-def _answer(url: str, body_path: str, work: workload.Workload) -> bytes:
-    """Returns what a server answers, which must be right."""
-    with (
-        open(body_path, "rb") as file,
-        urllib.request.urlopen(
-            urllib.request.Request(url, file.read())
-        ) as response,
-    ):
+def _start_model_server(
+    base_path: str, work: workload.Workload, stack: contextlib.ExitStack
+) -> str:
+    """Starts the model server; returns the address of its REST API."""
+    port = stack.enter_context(held_port.hold())
+    server = stack.enter_context(
+        served.Served(
+            [
+                served.program("model_servers", "tensorflow_model_server"),
+                "--model_name=mnist",
+                f"--model_base_path={base_path}",
+                f"--rest_api_port={port}",
+            ],
+            predict_workload.PredictWorkload({"mnist": work}),
+        )
+    )
+    server.wait_for_log("is AVAILABLE")
+    return f"127.0.0.1:{port}"
+
+
+def _answer(target: loads.Target, work: workload.Workload) -> bytes:
+    """Returns the answer of a server, which must be right."""
+    with open(target.body_path, "rb") as file:
+        request = urllib.request.Request(
+            f"http://{target.address}{target.method}", file.read()
+        )
+    with urllib.request.urlopen(request) as response:
         answer: bytes = response.read()
     scores = np.array(json.loads(answer)["predictions"], np.float32)
     if not workload.are_close(scores, work.scores[:1]).all():
-        raise ValueError(f"answer must be the scores; got {scores}")
+        raise errors.InternalError("scores must be those of the model")
     return answer
 
 
