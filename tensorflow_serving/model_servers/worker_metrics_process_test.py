@@ -67,6 +67,10 @@ class WorkerMetricsProcessTest(absltest.TestCase):
             address = f"127.0.0.{number + 1}:{self.server.port}"
             with client.Client(options.Options(address)) as own:
                 own.predict(calls.Model("m"), {"x": _X})
+        # Calls and runs are counted soon after answers are sent.
+        for name in (f"{_COUNT}_total", "tensorflow_serving_batch_rows_count"):
+            while sum(self._samples()[name].values()) < self.num_calls:
+                pass
 
     def _samples(self) -> _Samples:
         """Returns what a new connection, to any worker, shows."""
