@@ -14,13 +14,13 @@ import shlex
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tabulate
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.apis import predict_pb2, tensor_codec
 from tensorflow_serving.benchmarks import (
@@ -198,10 +198,8 @@ def _megabytes(path: str) -> float:
     )
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs the program; see the module docstring."""
-    if len(argv) != 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     with tempfile.TemporaryDirectory(prefix="large_model_") as folder:
         path = models.export_resnet(
             os.path.join(folder, _NAME), _IMAGE_SIDE.value
@@ -223,4 +221,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

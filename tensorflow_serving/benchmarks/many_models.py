@@ -8,7 +8,6 @@ With --files, a source looks at the folders of the models once a second.
 """
 
 import tempfile
-from collections.abc import Sequence
 
 from absl import app, flags, logging
 
@@ -31,10 +30,8 @@ _HEADER = (
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1]}")
     if not all(each.isdecimal() and int(each) for each in _NUM_MODELS.value):
         raise app.UsageError(
             "--num_models must be whole numbers from 1 on, such as 10,100; got "
@@ -67,4 +64,4 @@ def _row(costs: manager_costs.Costs) -> str:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

@@ -12,13 +12,11 @@ with 1 if a call failed or an answer was wrong.
 import contextlib
 import os
 import shlex
-import signal
 import statistics
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.benchmarks import (
     loads,
@@ -198,12 +196,8 @@ def _print_ratios(
         )
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs the program; see the module docstring."""
-    if len(argv) != 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
-    # The server and its files must not outlive the program.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with model_server_folder.ModelServerFolder() as folder:
         served_models = _Models(folder)
         with served_models.server as server:
@@ -226,4 +220,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

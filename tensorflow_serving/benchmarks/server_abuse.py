@@ -8,8 +8,6 @@ of the server before and at its peak; what the server did to the abuser, and how
 often.
 """
 
-from collections.abc import Sequence
-
 from absl import app, flags
 
 from tensorflow_serving.benchmarks import abuse_trial
@@ -28,10 +26,8 @@ _HEADER = (
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Prints the table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1]}")
     all_abuses = abuse_trial.all_abuses()
     unknown = set(_ONLY.value) - {each.name for each in all_abuses}
     if unknown:
@@ -47,4 +43,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 import tabulate
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.benchmarks import (
     h2load,
@@ -201,10 +201,8 @@ def _compare(
     print(tabulate.tabulate(ratios, headers, disable_numparse=True))
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Runs the program; see the module docstring."""
-    if len(argv) != 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     others = [parse_target(text) for text in _TARGETS.value]
     kinds = [parse_load(text, _SECONDS.value) for text in _LOADS.value]
     with (
@@ -224,4 +222,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

@@ -13,7 +13,7 @@ import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.benchmarks import (
     calls,
@@ -217,10 +217,8 @@ def _run(folder: str) -> bool:
     return not any(row.num_wrong for row in benchmark.rounds)
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs the program; see the module docstring."""
-    if len(argv) != 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     if 0 < _SOAK_REQUESTS.value <= _FIRST_SOAK_CALLS:
         raise errors.InvalidArgumentError(
             f"--soak_requests must be more than {_FIRST_SOAK_CALLS}, or 0; got "
@@ -231,4 +229,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

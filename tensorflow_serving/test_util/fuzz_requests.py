@@ -11,9 +11,8 @@ clean, or the server ended; the seed of a fault makes the same request again.
 
 import os
 import shlex
-from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.test_util import (
     fuzzed_server,
@@ -43,10 +42,8 @@ _SERVER = os.path.join(
 )
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs the program; see the module docstring."""
-    if len(argv) > 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     seeds = range(_FIRST_SEED.value, _FIRST_SEED.value + _NUM_REQUESTS.value)
     num_faults = 0
     with (
@@ -73,4 +70,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

@@ -55,6 +55,22 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     app.run(guarded_main)
 
 
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Runs main, which takes no arguments but flags; see run().
+
+    SIGTERM raises SystemExit in it, so that processes and files that its with
+    blocks have made do not outlive it.
+    """
+
+    def main_without_arguments(argv: Sequence[str]) -> int | None:
+        if len(argv) > 1:
+            raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        return main()
+
+    run(main_without_arguments)
+
+
 def _go_to_the_callers_folder() -> None:
     """Leaves the folder in which "bazel run" starts programs."""
     folder = os.environ.get("BUILD_WORKING_DIRECTORY", ".")

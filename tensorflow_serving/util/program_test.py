@@ -1,5 +1,6 @@
 """Tests for program: this file is also the program that is run."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,12 +34,26 @@ def _main(argv: Sequence[str]) -> int:
     raise app.UsageError("there must be arguments")
 
 
+def _main_of_tool() -> int:
+    with contextlib.closing(_Resource()):
+        signal.raise_signal(signal.SIGTERM)
+    return 0
+
+
+class _Resource:
+    """Something that must not outlive the program."""
+
+    def close(self) -> None:
+        """Says so."""
+        print("closed", file=sys.stderr)
+
+
 class ProgramTest(parameterized.TestCase):
     """Running a program whose errors are for people."""
 
-    def _run(self, *arguments: str) -> tuple[int, str]:
+    def _run(self, *arguments: str, kind: str = "program") -> tuple[int, str]:
         ended = subprocess.run(
-            [sys.executable, __file__, "program", *arguments],
+            [sys.executable, __file__, kind, *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -111,9 +126,22 @@ class ProgramTest(parameterized.TestCase):
         self.assertNotEqual(code, 0)
         self.assertIn("no_such_flag", text)
 
+    def test_tool_that_is_terminated_leaves_nothing_behind(self) -> None:
+        """SIGTERM ends a tool by its with blocks; shells know the exit code."""
+        self.assertEqual(self._run(kind="tool"), (143, "closed\n"))
+
+    def test_arguments_of_a_tool_are_refused(self) -> None:
+        """A tool has flags only, and names the arguments that it got."""
+        code, text = self._run("--", "one", "two", kind="tool")
+        self.assertNotEqual(code, 0)
+        self.assertIn("must be flags; got ['one', 'two']", text)
+
 
 if __name__ == "__main__":
     if "program" in sys.argv:
         sys.argv.remove("program")
         program.run(_main)
+    if "tool" in sys.argv:
+        sys.argv.remove("tool")
+        program.run_tool(_main_of_tool)
     absltest.main()
