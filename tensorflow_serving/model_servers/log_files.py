@@ -218,8 +218,8 @@ class LogFiles:
                 continue
             with contextlib.suppress(FileNotFoundError):  # another was first
                 os.unlink(each.path)
-                logging.warning(
-                    "Deleted %s: files of this log have more than "
+                logging.info(
+                    "Deleted %s: files of this log would have more than "
                     "--request_log_max_total_bytes=%d",
                     each.path,
                     self._options.max_total_bytes,
