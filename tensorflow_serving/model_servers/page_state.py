@@ -6,8 +6,9 @@ Example:
     state.of_model("mnist")
 
 All numbers of calls and batches are counts since the start, from which the page
-makes rates; they are those of this process. Names of fields are for the page
-alone, and may change.
+makes rates; they are those of this process. Where there are several, the page
+takes the metrics of all. Names of fields are for the page alone, which comes
+with this module.
 """
 
 import collections

@@ -31,6 +31,7 @@ _FILES: Final = (
     "errors_view.js",
     "icon.svg",
     "main.js",
+    "metrics.js",
     "model_view.js",
     "overview.js",
     "rates.js",

@@ -253,6 +253,32 @@ class WebPageBrowserTest(absltest.TestCase):
         for url in found:
             self.assertRegex(url, f"^http://localhost:{self.port}/")
 
+    def test_counts_are_those_of_all_processes(self) -> None:
+        """Calls of two workers come together, whichever answers the page."""
+        port = self.enter_context(held_port.hold())
+        folder = self.enter_context(model_server_folder.ModelServerFolder())
+        folder.write("half")
+        server = folder.start(
+            _SERVER,
+            "--num_workers=2",
+            f"--rest_api_port={port}",
+            "--host=localhost",
+            "--model_name=half",
+            f"--model_base_path={folder.base_path('half')}",
+        )
+        with server:
+            self._open("#/models/half", port)
+            self._wait_for_text("#version", "2 processes")
+            self._wait_for_text("#versions", "available")
+            url = f"http://localhost:{port}/v1/models/half:predict"
+            for _ in range(20):
+                # Each on a connection of its own, to one worker or the other.
+                requests.post(url, json={"instances": [1, 2, 3]})
+            row = "#calls tr td:last-child"
+            self._wait(lambda: self._find(row).text == "20", "20 calls")
+            self._wait_for_text("#batches", "20 batches, 3 rows each")
+            self._wait_for_text("#batches", "3 to 4")
+
     def test_server_may_ask_for_a_key_and_may_end(self) -> None:
         """The page asks for the key, and says when nobody answers."""
         port = self.enter_context(held_port.hold())

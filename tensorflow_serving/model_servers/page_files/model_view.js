@@ -239,11 +239,11 @@ function fillQueue(article, { queue, before }) {
   setText(
     hint,
     `${number.toLocaleString("en")} batches, ${numberText(mean)} rows each ` +
-      `on average, ${queue.padding.toLocaleString("en")} rows of padding; ` +
-      `a run takes about ${timeText(queue.run)}. ` +
+      `on average, ${queue.padding.toLocaleString("en")} rows of padding. ` +
+      (queue.run === null ? "" : `A run takes ${timeText(queue.run)}. `) +
       `${queue.queued.toLocaleString("en")} calls wait now.`,
   );
-  showBars(sizes, grouped(queue.sizes), grouped(before?.sizes ?? []));
+  showBars(sizes, grouped(queue), grouped(before ?? { sizes: [] }));
   const names = Object.keys(REASONS).filter((each) => queue.reasons[each]);
   showBars(
     reasons,
@@ -274,8 +274,8 @@ function showBars(box, counts, before) {
 }
 
 /** Returns counts by size; many sizes are put together by powers of two. */
-function grouped(sizes) {
-  if (sizes.length <= MANY_SIZES) {
+function grouped({ sizes, isGrouped = false }) {
+  if (sizes.length <= MANY_SIZES && !isGrouped) {
     return sizes.map(([size, count]) => [String(size), count]);
   }
   const groups = new Map();

@@ -45,7 +45,7 @@ export class History {
 
   /** Returns a number of things as a rate; null if it cannot be known yet. */
   rate(number) {
-    return this.seconds > 0 ? number / this.seconds : null;
+    return this.seconds > 0 ? Math.max(0, number) / this.seconds : null;
   }
 
   /** Keeps a value for a chart; returns the last ones. */
@@ -74,9 +74,15 @@ export function sum(values) {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** Returns counts less those of before, which may be missing. */
+/**
+ * Returns counts less those of before, which may be missing.
+ *
+ * Counts may go with a process that ends; that is not less than nothing.
+ */
 export function difference(counts, before) {
-  return counts.map((count, index) => count - (before?.[index] ?? 0));
+  return counts.map((count, index) =>
+    Math.max(0, count - (before?.[index] ?? 0)),
+  );
 }
 
 /** Returns the sums of several lists of counts. */

@@ -1,7 +1,13 @@
 // Requests to this server.
 
+import * as metrics from "/page/metrics.js";
+
 const KEY = "api-key";
 const TIMEOUT_MILLIS = 10_000;
+const METRICS = "/metrics";
+
+// How many processes serve: the states of one have its own counts only.
+let numProcesses = 1;
 
 /** An answer of the server that says why it refused a request. */
 export class Refusal extends Error {
@@ -22,13 +28,20 @@ function headers(more = {}) {
 }
 
 /** Returns what the server says of all models. */
-export function state() {
-  return get("/page/state");
+export async function state() {
+  const found = await get("/page/state");
+  numProcesses = found.processes;
+  return numProcesses > 1
+    ? metrics.serverState(found, await getText(METRICS))
+    : found;
 }
 
 /** Returns what the server says of the signatures of a model. */
-export function modelState(name) {
-  return get(`/page/models/${encodeURIComponent(name)}`);
+export async function modelState(name) {
+  const found = await get(`/page/models/${encodeURIComponent(name)}`);
+  return numProcesses > 1
+    ? metrics.modelState(found, await getText(METRICS))
+    : found;
 }
 
 /** Returns the signatures of a version by their names. */
@@ -43,6 +56,10 @@ export function versionPath(name, version) {
 }
 
 async function get(path) {
+  return JSON.parse(await getText(path));
+}
+
+async function getText(path) {
   const response = await fetch(path, {
     headers: headers(),
     signal: AbortSignal.timeout(TIMEOUT_MILLIS),
@@ -51,7 +68,7 @@ async function get(path) {
   if (!response.ok) {
     throw new Refusal(response.status, reason(text));
   }
-  return JSON.parse(text);
+  return text;
 }
 
 /**
