@@ -25,6 +25,8 @@ class PreparedRun:
         graph: graph_lib.Graph,
         fetches: Sequence[str],
         feeds: Sequence[str],
+        *,
+        hides_values: bool = False,
     ) -> None:
         """Looks the names up.
 
@@ -32,12 +34,17 @@ class PreparedRun:
           graph: Must stay open as long as this is called.
           fetches: Names of tensors ("y:0"), or of operations that are run.
           feeds: Names of tensors.
+          hides_values: Whether errors of runs must have no values; see
+            status.to_run_error().
 
         Raises:
           InvalidArgumentError: A name is not in the graph, or arrays cannot
             have the type of the tensor. Permanent.
         """
         functions = library.load().functions
+        self._check = (
+            status.Status.check_run if hides_values else status.Status.check
+        )
         self._session_run = functions.TF_SessionRun
         self._delete_tensor = functions.TF_DeleteTensor
         names = dict.fromkeys(
@@ -126,7 +133,7 @@ class PreparedRun:
                 None,
                 result.pointer,
             )
-            result.check()
+            self._check(result)
         finally:
             status.release(result)
             for index in range(num_inputs):

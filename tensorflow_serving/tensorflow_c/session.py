@@ -125,7 +125,7 @@ class Session:
 
         It takes arrays of the dtypes and shapes of tensor_spec(). It converts
         no dtype and checks no shape; that is for its callers. An aligned_array
-        is not copied.
+        is not copied. Its errors have no values; see status.to_run_error().
 
         Args:
           fetches: Names of tensors, not of operations.
@@ -140,7 +140,12 @@ class Session:
                 self.graph.output(name)
             return Callable(
                 self,
-                prepared_run.PreparedRun(self.graph, fetches, feed_list),
+                prepared_run.PreparedRun(
+                    self.graph,
+                    fetches,
+                    feed_list,
+                    hides_values=True,
+                ),
             )
 
     def tensor_spec(self, name: str) -> tensor_spec.TensorSpec:
@@ -253,10 +258,10 @@ class Session:
         dtype = data_type.to_numpy(info.data_type)
         try:
             array = np.asarray(value, dtype)
-        except (TypeError, ValueError, OverflowError) as error:
-            reason = str(error).partition("\n")[0]
+        except (TypeError, ValueError, OverflowError):
             raise errors.InvalidArgumentError(
-                f"fetches and feeds must fit the graph; got {reason}"
+                f"fetches and feeds must fit the graph; got values for {name} "
+                f"that are no array of {dtype}"
             ) from None
         if not info.fits(array.shape):
             raise errors.InvalidArgumentError(

@@ -173,10 +173,11 @@ class MakeCallableTest(parameterized.TestCase):
             np.testing.assert_array_equal(output, value, strict=True)
 
     def test_error_of_the_graph_keeps_its_code(self) -> None:
-        """An error of the graph keeps its code, and one line of its text."""
+        """An error of the graph keeps its code, and says its cause."""
         for function in self.each_way(["y:0"], ["x:0"]):
             with self.assertRaisesRegex(
-                errors.InvalidArgumentError, "(?i)^integer division by zero$"
+                errors.InvalidArgumentError,
+                "(?i)integer .* by zero",
             ):
                 function(np.array([0], np.int32))
 

@@ -14,6 +14,31 @@ _WRAPPING = re.compile(
 )
 _NUMBERED = re.compile(r"^\(\d+\) (?:[A-Z_]+: )?")
 _MAX_CHARACTERS: Final = 1000
+_SHAPE: Final = r"\[[\d,]*\]"
+# Causes that say nothing but shapes.
+_SHAPES_ONLY: Final = re.compile(
+    r"required broadcastable shapes|"
+    rf"Incompatible shapes: {_SHAPE} vs\. {_SHAPE}|"
+    rf"Matrix size-incompatible: In\[0\]: {_SHAPE}, In\[1\]: {_SHAPE}|"
+    r"ConcatOp : Dimension \d+ in both shapes must be equal: "
+    rf"shape\[\d+\] = {_SHAPE} vs\. shape\[\d+\] = {_SHAPE}"
+)
+# How texts with values begin, and what they say.
+_MEANINGS: Final = {
+    "Could not parse example input": "a serialized Example is not one",
+    "Dimension -": "a dimension is negative",
+    "Input to reshape": "a tensor has too few or too many values",
+    "Integer division by zero": "an integer is divided by zero",
+    "Invalid character found in base64": "a string is not base64",
+    "Invalid pattern": "a regular expression is not valid",
+    "Name: ": "an Example does not have the features of the model",
+    "OOM when allocating": "there is not enough memory for a tensor",
+    "StringToNumberOp": "a string is not a number",
+    "Unknown image file format": "an image has an unknown format",
+    "assertion failed": "an assertion of the model does not hold",
+    "indices": "an index is out of range",
+}
+_UNKNOWN: Final = "TensorFlow's text may hold values, and is left out"
 
 
 class Status:
@@ -44,6 +69,17 @@ class Status:
         if code != errors.StatusCode.OK:
             message = self._functions.TF_Message(self.pointer)
             raise to_error(code, message.decode(errors="replace"))
+
+    def check_run(self) -> None:
+        """Raises the error of a run, unless the status is OK.
+
+        Raises:
+          ServingError: See to_run_error().
+        """
+        code = self._functions.TF_GetCode(self.pointer)
+        if code != errors.StatusCode.OK:
+            message = self._functions.TF_Message(self.pointer)
+            raise to_run_error(code, message.decode(errors="replace"))
 
     def close(self) -> None:
         """Frees it. Idempotent."""
@@ -90,10 +126,39 @@ def to_error(code: int, message: str) -> errors.ServingError:
       code: A canonical code other than OK.
       message: What TensorFlow says, in any number of lines.
     """
+    cause = _cause(message)
+    if cause:
+        return errors.from_code(code, cause)
+    return errors.from_code(code, type(errors.from_code(code, "")).__name__)
+
+
+def to_run_error(code: int, message: str) -> errors.ServingError:
+    """Returns the error of a run on values that are nobody's business.
+
+    TensorFlow writes values into its texts: "StringToNumberOp could not
+    correctly convert string: <the string>". Those of a batch belong to several
+    callers, each of whom would read the values of others. So the text has the
+    cause in words of its own, or as it is if it is about shapes.
+
+    Args:
+      code: A canonical code other than OK.
+      message: What TensorFlow says, in any number of lines.
+    """
+    cause = _cause(message)
+    if not _SHAPES_ONLY.fullmatch(cause):
+        known = [
+            meaning
+            for beginning, meaning in _MEANINGS.items()
+            if cause.startswith(beginning)
+        ]
+        cause = known[0] if known else _UNKNOWN
+    return errors.from_code(code, f"The model failed on this call: {cause}.")
+
+
+def _cause(message: str) -> str:
+    """Returns the line that says what went wrong, or an empty text."""
     for line in message.splitlines():
         text = line.strip()
         if text and not _WRAPPING.search(text):
-            cause = _NUMBERED.sub("", text)[:_MAX_CHARACTERS]
-            return errors.from_code(code, cause)
-    name = type(errors.from_code(code, "")).__name__
-    return errors.from_code(code, name)
+            return _NUMBERED.sub("", text)[:_MAX_CHARACTERS]
+    return ""

@@ -58,6 +58,47 @@ class StatusTest(parameterized.TestCase):
         self.assertIsInstance(error, errors.DataLossError)
         self.assertEqual(str(error), expected)
 
+    @parameterized.named_parameters(
+        (
+            "value",
+            "StringToNumberOp could not correctly convert string: secret\n"
+            "\t [[{{node to_number}}]]",
+            "a string is not a number",
+        ),
+        (
+            "unknown",
+            "secret",
+            "TensorFlow's text may hold values, and is left out",
+        ),
+        (
+            "wrapped",
+            "2 root error(s) found.\n"
+            "  (0) OUT_OF_RANGE: indices[0] = 7 is not in [0, 3)\n"
+            "  (1) OUT_OF_RANGE: secret\n",
+            "an index is out of range",
+        ),
+        (
+            "shapes",
+            "Matrix size-incompatible: In[0]: [1,2], In[1]: [3,4]\n"
+            "\t [[{{node MatMul}}]]",
+            "Matrix size-incompatible: In[0]: [1,2], In[1]: [3,4]",
+        ),
+        (
+            "shapes_and_more",
+            "Incompatible shapes: [2] vs. [3] secret",
+            "TensorFlow's text may hold values, and is left out",
+        ),
+    )
+    def test_error_of_a_run_has_no_values(
+        self, message: str, expected: str
+    ) -> None:
+        """It has the cause in other words, or as it is if that is shapes."""
+        error = status.to_run_error(errors.StatusCode.OUT_OF_RANGE, message)
+        self.assertIsInstance(error, errors.OutOfRangeError)
+        self.assertEqual(
+            str(error), f"The model failed on this call: {expected}."
+        )
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -97,10 +97,12 @@ class TensorSpec:
         if not isinstance(value, np.ndarray):
             try:
                 value = np.asarray(value, dtype=self._dtype_of_values)
-            except (TypeError, ValueError, OverflowError) as error:
+            except (TypeError, ValueError, OverflowError):
+                # numpy's text has values.
                 raise errors.InvalidArgumentError(
                     f"Input tensor {self.name} must be an array of "
-                    f"{self.dtype}; got {error}"
+                    f"{self.dtype}; got other values, or lists of several "
+                    "lengths"
                 ) from None
         if self.dtype.kind == "O":
             value = self._to_texts(value)

@@ -25,6 +25,18 @@ class ProcessTuningTest(absltest.TestCase):
             process_tuning.tune()
             self.assertEqual(os.environ[name], "0")
 
+    def test_tensorflow_logs_errors_only(self) -> None:
+        """The environment can say otherwise."""
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        name = "TF_CPP_MIN_LOG_LEVEL"
+        with mock.patch.dict(os.environ):
+            os.environ.pop(name, None)
+            process_tuning.tune()
+            self.assertEqual(os.environ[name], "2")
+            os.environ[name] = "0"
+            process_tuning.tune()
+            self.assertEqual(os.environ[name], "0")
+
 
 if __name__ == "__main__":
     absltest.main()

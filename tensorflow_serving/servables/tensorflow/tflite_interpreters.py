@@ -1,6 +1,7 @@
 """Interpreters of one TFLite model, each of which runs one call at a time."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
@@ -12,6 +13,7 @@ from tensorflow_serving.util import errors
 
 # The most that is shown of a text of LiteRT, which may hold several.
 _MAX_TEXT: Final = 500
+_FAILED_NODE: Final = re.compile(r"Node number (\d+ \(\w+\)) failed")
 
 Array = npt.NDArray[Any]
 
@@ -223,8 +225,14 @@ def _run_errors_converted() -> Iterator[None]:
     except (ValueError, RuntimeError) as error:
         raise errors.InvalidArgumentError(
             "inputs must have shapes and values that the TFLite model can "
-            f"compute with; got {_text(error)}"
+            f"compute with; got others{_node(error)}"
         ) from None
+
+
+def _node(error: Exception) -> str:
+    """Returns where a run failed. The rest of the text may hold values."""
+    nodes = _FAILED_NODE.findall(str(error))
+    return f", at node {nodes[-1]}" if nodes else ""
 
 
 def _text(error: Exception) -> str:
