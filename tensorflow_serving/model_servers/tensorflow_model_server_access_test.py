@@ -161,7 +161,14 @@ class AccessTest(parameterized.TestCase):
     def test_keys_change_without_a_restart(self, num_workers: int) -> None:
         """A connection that is open needs the new key as well."""
         server = self._start(f"--num_workers={num_workers}")
-        own_options = options.Options(self.folder.address, api_key="first")
+        own_options = options.Options(
+            self.folder.address,
+            api_key="first",
+            # The other worker may still load the model.
+            deadline_seconds=60.0,
+            max_attempts=5,
+            first_pause_seconds=1.0,
+        )
         with client.Client(own_options) as own:
             own.metadata(calls.Model("half"))
             num_lines = len(server.log_lines)
