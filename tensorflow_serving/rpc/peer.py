@@ -353,7 +353,7 @@ class Peer:
         if not self.connection.is_ping_unanswered:
             self._ping_time = math.inf
         elif now >= self._ping_time + limits.keep_alive_timeout_seconds:
-            logging.info("A peer did not answer a PING; closing")
+            logging.warning("A peer did not answer a PING; closing")
             return True
         return False
 

@@ -7,6 +7,8 @@ call fill a disk: see line_limit.
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 from tensorflow_serving.util import line_limit
@@ -20,22 +22,28 @@ _FLUSH_SECONDS: Final = 1.0
 class BackgroundHandler(logging.Handler):
     """Hands records to another handler, on a daemon thread.
 
-    Leaves out warnings and errors that repeat too often, but for their numbers.
+    Leaves out warnings and errors that repeat too often, and writes how many
+    they were ten seconds later.
     Never blocks whoever logs. Thread-safe.
     """
 
     def __init__(
-        self, target: logging.Handler, max_waiting: int = _MAX_WAITING
+        self,
+        target: logging.Handler,
+        max_waiting: int = _MAX_WAITING,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Starts the thread.
 
         Args:
           target: Writes the records.
           max_waiting: How many records may wait.
+          clock: Returns the time of records.
         """
         super().__init__(target.level)
         self._target = target
         self._max_waiting = max_waiting
+        self._clock = clock
         self._lock = threading.Lock()
         # There is a record. Wakes the thread.
         self._news = threading.Condition(self._lock)
@@ -78,14 +86,21 @@ class BackgroundHandler(logging.Handler):
                 self._is_writing = False
                 if not self._waiting:
                     self._done.notify_all()
-                self._news.wait_for(lambda: self._waiting)
+                self._news.wait_for(
+                    lambda: self._waiting,
+                    self._limit.seconds_to_counts(self._clock()),
+                )
                 records, self._waiting = self._waiting, []
+                counts = self._limit.counts(self._clock())
                 num_dropped, self._num_dropped = self._num_dropped, 0
                 self._is_writing = True
-            for record in records:
-                self._target.handle(record)
             if num_dropped:
-                self._target.handle(_record_of(num_dropped))
+                counts.append(
+                    f"{num_dropped} lines were dropped: they came faster than "
+                    "they could be written"
+                )
+            for record in [*records, *map(_warning, counts)]:
+                self._target.handle(record)
             self._target.flush()
 
 
@@ -104,13 +119,7 @@ def flush() -> None:
         handler.flush()
 
 
-def _record_of(num_dropped: int) -> logging.LogRecord:
+def _warning(text: str) -> logging.LogRecord:
     return logging.LogRecord(
-        "log",
-        logging.WARNING,
-        __file__,
-        0,
-        "%d lines were dropped: they came faster than they could be written",
-        (num_dropped,),
-        None,
+        "log", logging.WARNING, __file__, 0, text, None, None
     )

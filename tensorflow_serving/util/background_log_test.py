@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 from absl.testing import absltest
 
@@ -69,6 +70,30 @@ class BackgroundLogTest(absltest.TestCase):
         texts = " ".join(self.target.texts)
         self.assertEqual(texts.count("failed"), 10)
         self.assertEqual(texts.count("ran"), 20)
+
+    def test_number_of_those_left_out_is_written(self) -> None:
+        """It is there although no line of the kind comes again."""
+        self.target.go_on.set()
+        now = [time.time()]
+        handler = background_log.BackgroundHandler(
+            self.target, clock=lambda: now[0]
+        )
+        logger = logging.Logger("test")
+        logger.addHandler(handler)
+        for _ in range(1_000):
+            logger.error("Failed")
+        handler.flush()
+        now[0] += 11
+        logger.info("Something else")
+        handler.flush()
+        self.assertEqual(
+            self.target.texts,
+            [
+                "Failed",
+                "Something else",
+                "Failed (left out since: 999 of this kind)",
+            ],
+        )
 
     def test_root_logger_is_taken_over_once(self) -> None:
         """Each handler of the root logger is wrapped, and only once."""

@@ -16,7 +16,8 @@ class LineLimit:
     """Lets ten lines of a kind pass in ten seconds, and counts the others.
 
     Lines that differ in nothing but numbers are of one kind, such as those
-    about each batch of a model that fails. Not thread-safe.
+    about each batch of a model that fails. A line that is the very same passes
+    once. Not thread-safe.
     """
 
     def __init__(self) -> None:
@@ -38,23 +39,55 @@ class LineLimit:
             num_left_out = window.num_left_out if window else 0
             if window is None and len(self._windows) >= _MAX_KINDS:
                 self._windows.clear()
-            self._windows[kind] = _Window(now)
+            self._windows[kind] = _Window(line, now)
             if num_left_out:
                 return f"{line} (left out before: {num_left_out} of this kind)"
             return line
-        if window.num_lines >= _MAX_LINES:
+        if line in window.lines or len(window.lines) >= _MAX_LINES:
             window.num_left_out += 1
             return None
-        window.num_lines += 1
+        window.lines.add(line)
         return line
+
+    def seconds_to_counts(self, now: float) -> float | None:
+        """Returns how long until counts() has some; None if it will not."""
+        starts = [
+            window.start
+            for window in self._windows.values()
+            if window.num_left_out
+        ]
+        if not starts:
+            return None
+        left = min(starts) + _WINDOW_SECONDS - now
+        return min(max(left, 0.0), _WINDOW_SECONDS)
+
+    def counts(self, now: float) -> list[str]:
+        """Returns a line for each kind whose lines were left out, once.
+
+        Lines of a kind may never come again, and then admit() cannot say it.
+
+        Args:
+          now: See admit().
+        """
+        lines = []
+        for window in self._windows.values():
+            if window.num_left_out and now - window.start >= _WINDOW_SECONDS:
+                lines.append(
+                    f"{window.first_line} (left out since: "
+                    f"{window.num_left_out} of this kind)"
+                )
+                window.num_left_out = 0
+        return lines
 
 
 class _Window:
     """The lines of a kind since a time."""
 
-    __slots__ = ("num_left_out", "num_lines", "start")
+    __slots__ = ("first_line", "lines", "num_left_out", "start")
 
-    def __init__(self, start: float) -> None:
+    def __init__(self, line: str, start: float) -> None:
         self.start = start
-        self.num_lines = 1
+        self.first_line = line
+        # Those that passed.
+        self.lines = {line}
         self.num_left_out = 0

@@ -40,6 +40,28 @@ class LineLimitTest(absltest.TestCase):
         )
         self.assertEqual(lines.count(None), 1)
 
+    def test_the_same_line_passes_once(self) -> None:
+        """One that differs in a number still passes."""
+        lines = ["Model 1 failed", "Model 1 failed", "Model 2 failed"]
+        self.assertEqual(
+            [self.limit.admit(line, 5.0) for line in lines],
+            ["Model 1 failed", None, "Model 2 failed"],
+        )
+
+    def test_number_is_known_if_no_line_comes_again(self) -> None:
+        """It is there once the ten seconds are over, and only once."""
+        self.assertIsNone(self.limit.seconds_to_counts(5.0))
+        self._log(13, 5.0)
+        self.assertEqual(self.limit.seconds_to_counts(6.0), 9.0)
+        self.assertEqual(self.limit.counts(14.9), [])
+        self.assertEqual(
+            self.limit.counts(15.0),
+            ["Batch 0 failed (left out since: 3 of this kind)"],
+        )
+        self.assertEqual(self.limit.counts(15.0), [])
+        self.assertIsNone(self.limit.seconds_to_counts(15.0))
+        self.assertEqual(self._log(1, 15.0), ["Batch 0 failed"])
+
     def test_other_kinds_pass(self) -> None:
         """Each is counted by itself."""
         self._log(100, 5.0)
