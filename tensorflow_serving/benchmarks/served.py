@@ -67,6 +67,11 @@ class Served:
         self.target = self.target_of(OURS, work)
         self._watcher = process_watcher.ProcessWatcher(self._process.pid)
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     def usage(self) -> process_watcher.Usage:
         """Returns what the server and its children took so far."""
         return self._watcher.usage()

@@ -1,0 +1,199 @@
+"""Troubles a model server for a long time, and looks for what is left of it.
+
+Usage: soak [--seconds=1800] [--rate=500] [--broken_connections=10000]
+
+Calls of gRPC are made and checked at a steady rate, first alone for a tenth of
+the time. Then versions of the model replace each other, a scraper reads the
+metrics each second, and connections to the REST API break in every way of
+broken_connections. Prints the latency alone and beside all that, and the
+memory, descriptors and threads of the server before and after. Exits with 1 if
+a call failed, an answer was wrong, or something grew.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+
+import psutil
+from absl import app, flags
+
+from tensorflow_serving.benchmarks import (
+    loads,
+    measurement,
+    models,
+    predict_workload,
+    python_load,
+    reference_model,
+    rest_servers,
+    served,
+    version_cycle,
+)
+from tensorflow_serving.test_util import (
+    broken_connections,
+    held_port,
+    model_server_folder,
+)
+from tensorflow_serving.util import program
+
+_SECONDS = flags.DEFINE_float(
+    "seconds", 1800.0, "How long all of it lasts.", lower_bound=1.0
+)
+_RATE = flags.DEFINE_float("rate", 500.0, "Calls a second.", lower_bound=1.0)
+_BROKEN_CONNECTIONS = flags.DEFINE_integer(
+    "broken_connections", 10_000, "How many there are.", lower_bound=0
+)
+_PATIENCE_SECONDS = flags.DEFINE_float(
+    "patience_seconds", 45.0, "How long they stay at most.", lower_bound=0.1
+)
+_INTERVAL_SECONDS = flags.DEFINE_float(
+    "interval_seconds",
+    2.0,
+    "From one version to the next; 0: no reloads.",
+    lower_bound=0.0,
+)
+_SERVER_FLAGS = flags.DEFINE_string(
+    "server_flags", "", "Of tensorflow_model_server."
+)
+_SERVER_LOG = flags.DEFINE_string(
+    "server_log", None, "The file that the server logs to; by default nowhere."
+)
+
+_NAME = "m0"
+_DEADLINE_SECONDS = 10.0
+_MAX_MEMORY_RATIO = 1.05
+# Connections that are about to close are not left behind.
+_CLOSING_SECONDS = 60.0
+# The clients of a load, the version that loads.
+_MAX_MORE = 4
+
+
+class _Soaked:
+    """The server with its model, and the ways to trouble it."""
+
+    def __init__(
+        self, folder: model_server_folder.ModelServerFolder, rest_port: int
+    ) -> None:
+        """Starts the server."""
+        source = models.export("softmax", os.path.join(folder.path, "source"))
+        with reference_model.ReferenceModel(source) as reference:
+            work = predict_workload.PredictWorkload(
+                {_NAME: reference.workload()}
+            )
+        self._cycle = version_cycle.VersionCycle(
+            _NAME, source, folder.base_path(_NAME)
+        )
+        self._rest_port = rest_port
+        self.server = served.Served(
+            [
+                served.program("model_servers", "tensorflow_model_server"),
+                f"--model_name={_NAME}",
+                f"--model_base_path={folder.base_path(_NAME)}",
+                f"--rest_api_port={rest_port}",
+                "--file_system_poll_wait_seconds=0.25",
+                *shlex.split(_SERVER_FLAGS.value),
+            ],
+            work,
+            _SERVER_LOG.value,
+        )
+        self.server.wait_for_log("is AVAILABLE")
+
+    def measure(self, label: str, share: float) -> measurement.Measurement:
+        """Makes calls in a process of their own, and checks each answer."""
+        load = loads.OpenLoad(_RATE.value, _SECONDS.value * share)
+        made = python_load.make(
+            self.server.target.address,
+            self.server.work,
+            load,
+            _DEADLINE_SECONDS,
+        )
+        return measurement.of(made, load, label, "python_load")
+
+    @contextlib.contextmanager
+    def troubled(self, share: float) -> Iterator[None]:
+        """Troubles the server in the with block, for a share of the time."""
+        page = f"http://127.0.0.1:{self._rest_port}/metrics"
+        with contextlib.ExitStack() as stack:
+            threads = stack.enter_context(futures.ThreadPoolExecutor(1))
+            stack.enter_context(rest_servers.scraping(page))
+            if _INTERVAL_SECONDS.value:
+                stack.enter_context(
+                    self._cycle.swapping(self.server, _INTERVAL_SECONDS.value)
+                )
+            broken = threads.submit(
+                asyncio.run,
+                broken_connections.make(
+                    self._rest_port,
+                    round(_BROKEN_CONNECTIONS.value * share),
+                    seconds=_SECONDS.value * share,
+                    patience_seconds=_PATIENCE_SECONDS.value,
+                ),
+            )
+            yield
+            for end, count in broken.result().items():
+                print(f"{count:6} {end}")
+        print(f"{self._cycle.version - 1} reloads")
+
+
+def _usage(process: psutil.Process) -> tuple[int, int, int]:
+    """Returns resident bytes, descriptors and threads."""
+    with process.oneshot():
+        return (
+            process.memory_info().rss,
+            process.num_fds(),
+            process.num_threads(),
+        )
+
+
+def _settled(
+    process: psutil.Process, before: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """Returns the usage once nothing closes any longer."""
+    deadline = time.monotonic() + _CLOSING_SECONDS
+    while True:
+        now = _usage(process)
+        grown = max(now[1] - before[1], now[2] - before[2])
+        if grown <= _MAX_MORE or time.monotonic() > deadline:
+            return now
+        time.sleep(1.0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; see the module docstring."""
+    if len(argv) != 1:
+        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
+    with (
+        model_server_folder.ModelServerFolder() as folder,
+        held_port.hold() as rest_port,
+    ):
+        soaked = _Soaked(folder, rest_port)
+        with soaked.server as server:
+            process = psutil.Process(server.pid)
+            rows = [soaked.measure("alone", 0.1)]
+            with soaked.troubled(0.1):
+                rows.append(soaked.measure("beside, first", 0.1))
+            before = _settled(process, _usage(process))
+            with soaked.troubled(0.8):
+                rows.append(soaked.measure("beside", 0.8))
+            after = _settled(process, before)
+    print(f"\n{measurement.machine()}\n\n{measurement.table(rows)}\n")
+    assert rows[0].p99_ms is not None and rows[2].p99_ms is not None
+    print(
+        f"p99 beside to alone: {rows[2].p99_ms / rows[0].p99_ms:.2f}\n"
+        f"memory after to before: {after[0] / before[0]:.3f} "
+        f"({before[0] >> 20} to {after[0] >> 20} MB)\n"
+        f"descriptors: {before[1]} to {after[1]}; "
+        f"threads: {before[2]} to {after[2]}"
+    )
+    is_flat = (
+        after[0] <= before[0] * _MAX_MEMORY_RATIO
+        and max(after[1] - before[1], after[2] - before[2]) <= _MAX_MORE
+    )
+    return 0 if is_flat and all(row.is_clean for row in rows) else 1
+
+
+if __name__ == "__main__":
+    program.run(main)
