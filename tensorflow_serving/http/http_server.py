@@ -18,12 +18,11 @@ import asyncio
 import contextlib
 import email.utils
 import functools
-import gzip
 import logging as python_logging
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import uvicorn
@@ -31,19 +30,17 @@ import uvloop
 from absl import logging
 from uvicorn.server import ServerState
 
-from tensorflow_serving.http import connection, messages
+from tensorflow_serving.http import compression, connection, messages
 from tensorflow_serving.http import options as options_lib
 from tensorflow_serving.rpc import listener
 from tensorflow_serving.util import errors
 
-# Compressing less saves nothing.
-_MIN_GZIP_BYTES: Final = 1024
-_GZIP_LEVEL: Final = 1
 # The rest of a refused body that is read before the answer to it, so that the
 # connection can stay.
 _MAX_SKIPPED_BYTES: Final = 64 << 10
-# Compressing more takes longer than a millisecond.
-_MAX_QUICK_GZIP_BYTES: Final = 64 << 10
+# More than that is decompressed on another thread, one body at a time: a few
+# kilobytes can become as many megabytes.
+_MAX_QUICK_PLAIN_BYTES: Final = 1 << 20
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 
@@ -218,6 +215,8 @@ class _Application:
         self._admit = options.admit
         self._on_end = options.on_end
         self.is_draining = False
+        # Held by the request whose body is decompressed on a thread.
+        self._decompressing = asyncio.Lock()
         # Both count the requests that are not answered yet.
         self._num_requests = 0
         self._num_body_bytes = 0
@@ -293,7 +292,7 @@ class _Application:
                     request.method,
                     request.path,
                     headers,
-                    self._plain(headers, body),
+                    await self._plain(headers, body),
                     request.notes,
                 )
             )
@@ -328,7 +327,7 @@ class _Application:
                 "them; try again later"
             )
 
-    def _plain(self, headers: Mapping[str, str], body: "_Body") -> bytes:
+    async def _plain(self, headers: Mapping[str, str], body: "_Body") -> bytes:
         """Returns a body without its compression; nothing is not compressed."""
         if (
             not body.num_bytes
@@ -338,7 +337,16 @@ class _Application:
         reader = zlib.decompressobj(_ANY_HEADER)
         limit = self._limits.max_body_bytes
         try:
-            data = reader.decompress(body.data(), limit)
+            data = reader.decompress(
+                body.data(), min(limit, _MAX_QUICK_PLAIN_BYTES)
+            )
+            if reader.unconsumed_tail and len(data) < limit:
+                async with self._decompressing:
+                    data += await asyncio.to_thread(
+                        reader.decompress,
+                        reader.unconsumed_tail,
+                        limit - len(data),
+                    )
         except zlib.error:
             raise errors.InvalidArgumentError(
                 "body must be compressed by gzip, as Content-Encoding says; "
@@ -375,8 +383,8 @@ class _Application:
             **response.headers,
         }
         data = response.body
-        if len(data) >= _MIN_GZIP_BYTES and _accepts_gzip(scope["headers"]):
-            data = await _compressed(data)
+        if compression.is_wanted(data, scope["headers"]):
+            data = await compression.compressed(data)
             headers["content-encoding"] = "gzip"
             headers["vary"] = "accept-encoding"
         headers["content-length"] = str(len(data))
@@ -471,24 +479,6 @@ def _request_without_body(scope: Any) -> messages.Request:
         },
         b"",
     )
-
-
-async def _compressed(data: bytes) -> bytes:
-    """Returns a compressed body; others do not wait for a large one."""
-    if len(data) <= _MAX_QUICK_GZIP_BYTES:
-        return gzip.compress(data, _GZIP_LEVEL)
-    return await asyncio.to_thread(gzip.compress, data, _GZIP_LEVEL)
-
-
-def _accepts_gzip(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Returns whether a client takes gzip; with a weight of 0 it does not."""
-    for name, value in headers:
-        if name == b"accept-encoding":
-            for coding in value.lower().split(b","):
-                token, _, weight = coding.partition(b";")
-                if token.strip() == b"gzip":
-                    return weight.replace(b" ", b"").rstrip(b"0.") != b"q="
-    return False
 
 
 @functools.lru_cache(maxsize=1)

@@ -96,6 +96,20 @@ class HttpServerTest(server_test_case.ServerTestCase):
         self.assertEqual(found.status_code, status)
         self.assertIn(text, found.text)
 
+    @parameterized.parameters(20_000_000, 20_000_001)
+    def test_large_body_may_be_compressed(self, size: int) -> None:
+        """A body that is decompressed on a thread counts as any other."""
+        server = self.start(max_body_bytes=20_000_000)
+        found = requests.post(
+            self.url(server),
+            gzip.compress(bytes(size), 1),
+            headers={"Content-Encoding": "gzip"},
+        )
+        if size <= 20_000_000:
+            self.assertEqual(found.content, bytes(size))
+        else:
+            self.assertEqual(found.status_code, 413)
+
     @parameterized.named_parameters(
         ("gzip", "gzip", True),
         ("weighed", "br, gzip;q=0.5", True),
