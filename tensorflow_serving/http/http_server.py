@@ -272,7 +272,7 @@ class _Application:
     def _failure(
         self, request: messages.Request, error: errors.ServingError
     ) -> messages.Response:
-        request.notes.error = error
+        request.notes.keep(error)
         return self._error_response(error)
 
     async def _answer(

@@ -76,6 +76,14 @@ class HttpServerTest(server_test_case.ServerTestCase):
         self.assertEqual(found.status_code, 500)
         self.assertNotIn("ZeroDivision", found.text)
 
+    def test_error_keeps_nothing_of_its_request(self) -> None:
+        """A body is freed with its request, not with the next garbage."""
+        found = requests.get(self.url(self.start(), "/error"))
+        self.assertEqual(found.status_code, 404)
+        error = self.handler.requests[0].notes.error
+        assert error is not None
+        self.assertIsNone(error.__traceback__)
+
     @parameterized.named_parameters(
         ("gzip", gzip.compress(b"plain"), 200, "plain"),
         ("zlib", zlib.compress(b"plain"), 200, "plain"),

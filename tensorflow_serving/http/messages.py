@@ -38,6 +38,15 @@ class Notes:
     # Whatever the handler wants to be found.
     call: object = None
 
+    def keep(self, error: errors.ServingError) -> None:
+        """Keeps an error without its traceback.
+
+        The frames of that would keep the body of the request, and each other,
+        until the next collection of garbage.
+        """
+        error.__context__ = None
+        self.error = error.with_traceback(None)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:

@@ -130,7 +130,7 @@ class HttpRestApiHandler:
         try:
             return self._readable(await self._answer(request))
         except errors.ServingError as error:
-            request.notes.error = error
+            request.notes.keep(error)
             return self.error_response(error)
 
     def error_response(self, error: errors.ServingError) -> messages.Response:
