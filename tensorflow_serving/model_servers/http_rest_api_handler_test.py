@@ -301,7 +301,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         )
 
     def test_calls_at_the_same_time_get_their_own_answers(self) -> None:
-        """Thirty calls on one event loop are answered each with its own."""
+        """A hundred calls on one event loop are answered each with its own."""
 
         async def answer_all() -> list[messages.Response]:
             return await asyncio.gather(
@@ -314,7 +314,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
                             json.dumps({"inputs": [number]}).encode(),
                         )
                     )
-                    for number in range(30)
+                    for number in range(100)
                 )
             )
 
@@ -323,7 +323,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
             for each in asyncio.run(answer_all())
         ]
         np.testing.assert_allclose(
-            found, [[number / 2 + 2] for number in range(30)]
+            found, [[number / 2 + 2] for number in range(100)]
         )
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -73,7 +72,6 @@ class RestCaller:
         self._timing = ""
         self._end_time = 0.0
         self._loop = asyncio.get_running_loop()
-        self._thread_id = threading.get_ident()
         self._future: asyncio.Future[inference.Outputs] = (
             self._loop.create_future()
         )
@@ -84,11 +82,7 @@ class RestCaller:
         function: batched_function.BatchedFunction,
         inputs: Sequence[npt.ArrayLike],
     ) -> inference.Outputs:
-        """Returns the outputs, once the task had its turn.
-
-        A quick batch is run here, as one of gRPC is by the thread that reads
-        its calls: to wake a batch thread, and to be woken by it, would take as
-        long.
+        """Returns the outputs, once a batch thread has run the task.
 
         Args:
           queue: The one of the signature.
@@ -103,23 +97,13 @@ class RestCaller:
         task = function.task(
             inputs, self, self._clock.now() + seconds if seconds else math.inf
         )
-        # Refusals come to fail() as well.
+        queue.schedule(task)
         self.has_task = True
-        self._help(queue, [task])
         try:
             return await self._future
         except asyncio.CancelledError:
             queue.cancel(task)
             raise
-
-    def _help(
-        self,
-        queue: served_model.Queue,
-        tasks: Sequence[batched_function.FunctionTask] = (),
-    ) -> None:
-        """Schedules tasks, and comes back after others if more are waiting."""
-        if queue.schedule_all(tasks):
-            self._loop.call_soon(self._help, queue)
 
     def server_timing(self) -> str:
         """Returns where the time of a call went that is about to be answered.
@@ -172,9 +156,6 @@ class RestCaller:
         self._end_time = timing.end_time
 
     def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
-        if threading.get_ident() == self._thread_id:
-            function(value)
-            return
         with contextlib.suppress(RuntimeError):  # the server has ended
             self._loop.call_soon_threadsafe(function, value)
 

@@ -15,13 +15,20 @@ _WRAPPING = re.compile(
 _NUMBERED = re.compile(r"^\(\d+\) (?:[A-Z_]+: )?")
 _MAX_CHARACTERS: Final = 1000
 _SHAPE: Final = r"\[[\d,]*\]"
-# Causes that say nothing but shapes.
-_SHAPES_ONLY: Final = re.compile(
+_NAME: Final = r"[\w./:-]+"
+# Causes that say nothing but shapes, or name parts of the graph.
+_WITHOUT_VALUES: Final = re.compile(
     r"required broadcastable shapes|"
     rf"Incompatible shapes: {_SHAPE} vs\. {_SHAPE}|"
     rf"Matrix size-incompatible: In\[0\]: {_SHAPE}, In\[1\]: {_SHAPE}|"
     r"ConcatOp : Dimension \d+ in both shapes must be equal: "
-    rf"shape\[\d+\] = {_SHAPE} vs\. shape\[\d+\] = {_SHAPE}"
+    rf"shape\[\d+\] = {_SHAPE} vs\. shape\[\d+\] = {_SHAPE}|"
+    rf"You must feed a value for placeholder tensor '{_NAME}' with dtype \w+"
+    r"( and shape \[[\d,?]*\])?|"
+    rf"Error while reading resource variable {_NAME} from Container: "
+    rf"{_NAME}\. This could mean that the variable was uninitialized\. .*|"
+    rf"Attempting to use uninitialized value {_NAME}|"
+    r"Table not initialized\.?"
 )
 # How texts with values begin, and what they say.
 _MEANINGS: Final = {
@@ -138,14 +145,15 @@ def to_run_error(code: int, message: str) -> errors.ServingError:
     TensorFlow writes values into its texts: "StringToNumberOp could not
     correctly convert string: <the string>". Those of a batch belong to several
     callers, each of whom would read the values of others. So the text has the
-    cause in words of its own, or as it is if it is about shapes.
+    cause in words of its own, or as it is if that is about shapes or about
+    the graph.
 
     Args:
       code: A canonical code other than OK.
       message: What TensorFlow says, in any number of lines.
     """
     cause = _cause(message)
-    if not _SHAPES_ONLY.fullmatch(cause):
+    if not _WITHOUT_VALUES.fullmatch(cause):
         known = [
             meaning
             for beginning, meaning in _MEANINGS.items()

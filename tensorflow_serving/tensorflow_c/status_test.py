@@ -84,6 +84,18 @@ class StatusTest(parameterized.TestCase):
             "Matrix size-incompatible: In[0]: [1,2], In[1]: [3,4]",
         ),
         (
+            "placeholder",
+            "You must feed a value for placeholder tensor 'a/keep_prob' with "
+            "dtype float and shape [?,2]\n\t [[{{node a/keep_prob}}]]",
+            "You must feed a value for placeholder tensor 'a/keep_prob' with "
+            "dtype float and shape [?,2]",
+        ),
+        (
+            "variable",
+            "Attempting to use uninitialized value v",
+            "Attempting to use uninitialized value v",
+        ),
+        (
             "shapes_and_more",
             "Incompatible shapes: [2] vs. [3] secret",
             "TensorFlow's text may hold values, and is left out",
@@ -92,7 +104,7 @@ class StatusTest(parameterized.TestCase):
     def test_error_of_a_run_has_no_values(
         self, message: str, expected: str
     ) -> None:
-        """It has the cause in other words, or as it is if that is shapes."""
+        """It has the cause in other words, or as it is if it has no values."""
         error = status.to_run_error(errors.StatusCode.OUT_OF_RANGE, message)
         self.assertIsInstance(error, errors.OutOfRangeError)
         self.assertEqual(
