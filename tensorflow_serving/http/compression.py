@@ -1,15 +1,28 @@
-"""Compression of the responses of a server of HTTP, by gzip."""
+"""Compression of the bodies of a server of HTTP, by gzip."""
 
 import asyncio
 import gzip
-from collections.abc import Iterable
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import Final
+
+from tensorflow_serving.http import messages
+from tensorflow_serving.util import errors
 
 # Compressing less saves nothing.
 _MIN_GZIP_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 1
 # Compressing more takes longer than a millisecond.
 _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
+# Decompressing more takes longer than that.
+_MAX_QUICK_PLAIN_BYTES: Final = 256 << 10
+# To read both what gzip and what zlib wrote.
+_ANY_HEADER: Final = 32 + zlib.MAX_WBITS
+# What is decompressed in one go: little of it, as the interpreter is held while
+# the result is put together.
+_INPUT_BYTES: Final = 16 << 10
+_OUTPUT_BYTES: Final = 64 << 10
 
 
 async def compressed(data: bytes) -> bytes:
@@ -33,3 +46,87 @@ def is_wanted(data: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bool:
                 if token.strip() == b"gzip":
                     return weight.replace(b" ", b"").rstrip(b"0.") != b"q="
     return False
+
+
+class Decompressor:
+    """Decompresses bodies of requests, large ones on a thread, one at a time.
+
+    A large body is decompressed twice, first only to see how large it is: one
+    that is made to fill the memory takes none. One thread may use it, on the
+    event loop.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        """Makes one for bodies of so many bytes, once decompressed."""
+        self._max_bytes = max_bytes
+        self._one_at_a_time = asyncio.Lock()
+
+    async def decompress(self, data: bytes) -> bytes:
+        """Returns a body without its compression, by gzip or zlib.
+
+        Raises:
+          InvalidArgumentError: It is not compressed, or not a whole file.
+            Permanent.
+          BodyTooLargeError: It is larger than the limit. Permanent.
+        """
+        pieces = []
+        for piece in _pieces(data):
+            pieces.append(piece)
+            if len(pieces) * _OUTPUT_BYTES > _MAX_QUICK_PLAIN_BYTES:
+                break
+        else:
+            plain = b"".join(pieces)
+            self._require_room(len(plain))
+            return plain
+        is_left = threading.Event()
+        try:
+            async with self._one_at_a_time:
+                return await asyncio.to_thread(self._read, data, is_left)
+        except asyncio.CancelledError:
+            is_left.set()  # the thread would go on
+            raise
+
+    def _read(self, data: bytes, is_left: threading.Event) -> bytes:
+        """Returns a body; empty if its client left meanwhile."""
+        num_bytes = 0
+        for piece in _pieces(data):
+            num_bytes += len(piece)
+            self._require_room(num_bytes)
+            if is_left.is_set():
+                return b""
+        return b"".join(_pieces(data))
+
+    def _require_room(self, num_bytes: int) -> None:
+        if num_bytes > self._max_bytes:
+            raise messages.BodyTooLargeError(
+                f"body must have at most {self._max_bytes} bytes once "
+                "decompressed, by --rest_api_max_body_bytes; got more"
+            )
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Yields what compressed data holds, in small pieces.
+
+    Raises:
+      InvalidArgumentError: It is not compressed, or not a whole file.
+    """
+    reader = zlib.decompressobj(_ANY_HEADER)
+    start = 0
+    try:
+        while start < len(data) and not reader.eof:
+            part = data[start : start + _INPUT_BYTES]
+            start += len(part)
+            piece = reader.decompress(part, _OUTPUT_BYTES)
+            while piece:
+                yield piece
+                piece = reader.decompress(reader.unconsumed_tail, _OUTPUT_BYTES)
+    except zlib.error:
+        raise errors.InvalidArgumentError(
+            "body must be compressed by gzip, as Content-Encoding says; got "
+            "something else"
+        ) from None
+    if not reader.eof or reader.unused_data or start < len(data):
+        raise errors.InvalidArgumentError(
+            "body must be a whole file of gzip; got "
+            f"{'more' if reader.eof else 'a part'}"
+        )

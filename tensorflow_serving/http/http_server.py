@@ -21,7 +21,6 @@ import functools
 import logging as python_logging
 import threading
 import time
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -38,11 +37,6 @@ from tensorflow_serving.util import errors
 # The rest of a refused body that is read before the answer to it, so that the
 # connection can stay.
 _MAX_SKIPPED_BYTES: Final = 64 << 10
-# More than that is decompressed on another thread, one body at a time: a few
-# kilobytes can become as many megabytes.
-_MAX_QUICK_PLAIN_BYTES: Final = 1 << 20
-# To read both what gzip and what zlib wrote.
-_ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 
 Handler = Callable[[messages.Request], Awaitable[messages.Response]]
 
@@ -215,8 +209,9 @@ class _Application:
         self._admit = options.admit
         self._on_end = options.on_end
         self.is_draining = False
-        # Held by the request whose body is decompressed on a thread.
-        self._decompressing = asyncio.Lock()
+        self._decompressor = compression.Decompressor(
+            options.limits.max_body_bytes
+        )
         # Both count the requests that are not answered yet.
         self._num_requests = 0
         self._num_body_bytes = 0
@@ -334,34 +329,7 @@ class _Application:
             or "gzip" not in headers.get("content-encoding", "").lower()
         ):
             return body.data()
-        reader = zlib.decompressobj(_ANY_HEADER)
-        limit = self._limits.max_body_bytes
-        try:
-            data = reader.decompress(
-                body.data(), min(limit, _MAX_QUICK_PLAIN_BYTES)
-            )
-            if reader.unconsumed_tail and len(data) < limit:
-                async with self._decompressing:
-                    data += await asyncio.to_thread(
-                        reader.decompress,
-                        reader.unconsumed_tail,
-                        limit - len(data),
-                    )
-        except zlib.error:
-            raise errors.InvalidArgumentError(
-                "body must be compressed by gzip, as Content-Encoding says; "
-                "got something else"
-            ) from None
-        if reader.unconsumed_tail:
-            raise messages.BodyTooLargeError(
-                f"body must have at most {limit} bytes once decompressed, by "
-                "--rest_api_max_body_bytes; got more"
-            )
-        if not reader.eof or reader.unused_data:
-            raise errors.InvalidArgumentError(
-                "body must be a whole file of gzip; got "
-                f"{'more' if reader.eof else 'a part'}"
-            )
+        data = await self._decompressor.decompress(body.data())
         self._num_body_bytes += len(data)
         body.num_bytes += len(data)
         return data

@@ -1,0 +1,79 @@
+"""Tests for compression."""
+
+import asyncio
+import gzip
+import random
+import zlib
+from collections.abc import Callable
+
+from absl.testing import absltest, parameterized
+
+from tensorflow_serving.http import compression, messages
+from tensorflow_serving.util import errors
+
+_MAX_BYTES = 3_000_000
+
+
+def _decompress(data: bytes) -> bytes:
+    async def run() -> bytes:
+        return await compression.Decompressor(_MAX_BYTES).decompress(data)
+
+    return asyncio.run(run())
+
+
+class DecompressorTest(parameterized.TestCase):
+    """Bodies of several sizes and kinds."""
+
+    @parameterized.product(
+        size=(0, 1, 65_535, 65_536, 65_537, 300_000, 2_999_999, 3_000_000),
+        kind=("zeros", "noise"),
+    )
+    def test_body_is_that_before_compression(
+        self, size: int, kind: str
+    ) -> None:
+        """It does not matter how it is cut in pieces, or which wrote it."""
+        plain = bytes(size)
+        if kind == "noise":
+            plain = random.Random(size).randbytes(size)
+        self.assertEqual(_decompress(gzip.compress(plain, 1)), plain)
+        self.assertEqual(_decompress(zlib.compress(plain, 1)), plain)
+
+    @parameterized.parameters(3_000_001, 100_000_000)
+    def test_large_body_is_refused(self, size: int) -> None:
+        """A few kilobytes may hold more than there is room for."""
+        with self.assertRaisesRegex(
+            messages.BodyTooLargeError, "at most 3000000 bytes"
+        ):
+            _decompress(gzip.compress(bytes(size), 1))
+
+    @parameterized.named_parameters(
+        ("part", lambda data: data[:-1], "got a part"),
+        ("more", lambda data: data + b"a", "got more"),
+        ("two", lambda data: data + data, "got more"),
+        ("other", lambda data: b"other" + data, "got something else"),
+    )
+    def test_broken_body_is_invalid(
+        self, change: Callable[[bytes], bytes], expected: str
+    ) -> None:
+        """Small and large ones get the same error."""
+        for size in (10, 2_000_000):
+            with self.assertRaisesRegex(errors.InvalidArgumentError, expected):
+                _decompress(change(gzip.compress(bytes(size), 1)))
+
+    def test_client_that_leaves_ends_its_turn(self) -> None:
+        """The next body does not wait behind one that nobody waits for."""
+
+        async def run() -> bytes:
+            decompressor = compression.Decompressor(1 << 40)
+            data = gzip.compress(bytes(1 << 28), 1)
+            left = asyncio.create_task(decompressor.decompress(data))
+            await asyncio.sleep(0)
+            left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
+            return await decompressor.decompress(gzip.compress(b"next"))
+
+        self.assertEqual(asyncio.run(run()), b"next")
+
+
+if __name__ == "__main__":
+    absltest.main()
