@@ -19,7 +19,7 @@ _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
 _MAX_QUICK_PLAIN_BYTES: Final = 256 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
-# What is decompressed in one go: little of it, as the interpreter is held while
+# Decompressed in one go: little, as the interpreter is held while
 # the result is put together.
 _INPUT_BYTES: Final = 16 << 10
 _OUTPUT_BYTES: Final = 64 << 10
