@@ -12,18 +12,12 @@ from tensorflow_serving.servables.tensorflow import process_tuning
 class ProcessTuningTest(absltest.TestCase):
     """Settings of the process."""
 
-    def test_threads_switch_faster_and_onednn_stays_on_its_thread(self) -> None:
-        """The environment can say otherwise about threads and oneDNN."""
+    def test_threads_switch_faster(self) -> None:
+        """A thread that waits for the interpreter gets it within 1 ms."""
         self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
-        name = "TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD"
         with mock.patch.dict(os.environ):
-            os.environ.pop(name, None)
             process_tuning.tune()
-            self.assertEqual(os.environ[name], "1")
-            self.assertLess(sys.getswitchinterval(), 0.001)
-            os.environ[name] = "0"
-            process_tuning.tune()
-            self.assertEqual(os.environ[name], "0")
+        self.assertLess(sys.getswitchinterval(), 0.001)
 
     def test_tensorflow_logs_errors_only(self) -> None:
         """The environment can say otherwise."""
