@@ -120,6 +120,8 @@ class MonitoringTest(absltest.TestCase):
                 "--enable_batching",
                 f"--batching_parameters_file={batching}",
                 "--max_num_load_retries=0",
+                "--access_log=text",
+                f"--access_log_file={folder.path}/calls.log",
             )
         )
         url = f"http://localhost:{port}"
