@@ -181,11 +181,8 @@ class HttpRestApiHandler:
         self, target: http_rest_api_paths.Target, request: messages.Request
     ) -> messages.Response:
         """Returns the response of a signature."""
-        wants_timing = call_timing.KEY in request.headers
         caller = rest_caller.RestCaller(
-            self._clock,
-            self._options.timeout_seconds,
-            wants_timing=wants_timing,
+            self._clock, self._options.timeout_seconds
         )
         try:
             with self._core.call_limits.place(target.spec.name):
@@ -201,7 +198,7 @@ class HttpRestApiHandler:
                 self._listeners.refused(refused, error)
             raise
         headers = {}
-        if wants_timing:
+        if call_timing.KEY in request.headers:
             headers["server-timing"] = caller.server_timing()
             headers["serving-version"] = str(version)
         return messages.Response(200, body, headers=headers)

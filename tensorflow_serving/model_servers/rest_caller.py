@@ -46,19 +46,12 @@ class RestCaller:
     # Set before there is a task.
     reporter: call_events.Reporter
 
-    def __init__(
-        self,
-        clock: clock_lib.Clock,
-        timeout_seconds: float,
-        *,
-        wants_timing: bool = False,
-    ) -> None:
+    def __init__(self, clock: clock_lib.Clock, timeout_seconds: float) -> None:
         """Makes the caller of a task of the running event loop.
 
         Args:
           clock: The one of the batching sessions.
           timeout_seconds: How long the task may wait and run; 0: any time.
-          wants_timing: Whether server_timing() will be called.
         """
         self._clock = clock
         self._begin_time = clock.now()
@@ -67,10 +60,6 @@ class RestCaller:
         self.has_task = False
         # Once the task has run.
         self.run_facts: RunFacts | None = None
-        self._wants_timing = wants_timing
-        # Where the time went until the run had ended, and when that was.
-        self._timing = ""
-        self._end_time = 0.0
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[inference.Outputs] = (
             self._loop.create_future()
@@ -114,8 +103,19 @@ class RestCaller:
 
         The format: https://www.w3.org/TR/server-timing/.
         """
-        write = _stage("write", self._clock.now() - self._end_time)
-        return f"{self._timing}, {write}"
+        facts = self.run_facts
+        assert facts is not None, "the task must have run"
+        stages = {
+            "read": facts.arrival_time - self._begin_time,
+            **call_timing.seconds(facts.arrival_time, facts.timing),
+            "write": self._clock.now() - facts.timing.end_time,
+        }
+        texts = {
+            name: f"{name};dur={seconds * _MILLIS:.3f}"
+            for name, seconds in stages.items()
+        }
+        texts["batch"] += f';desc="{facts.timing.num_rows} rows"'
+        return ", ".join(texts.values())
 
     def succeed(
         self,
@@ -126,8 +126,6 @@ class RestCaller:
         """See batched_function.Caller."""
         ((task, own),) = batched_function.rows_of(tasks, outputs)
         self.run_facts = RunFacts(task.num_rows, task.arrival_time, timing)
-        if self._wants_timing:
-            self._keep_timing(task, timing)
         self._call_soon(self._set_outputs, own)
         self.reporter.succeeded(tasks, timing)
 
@@ -140,21 +138,6 @@ class RestCaller:
         self._call_soon(self._set_error, error)
         self.reporter.failed(tasks, error)
 
-    def _keep_timing(
-        self,
-        task: batched_function.FunctionTask,
-        timing: run_timing.RunTiming,
-    ) -> None:
-        """Keeps texts only: tasks have inputs, and know their caller."""
-        stages = {
-            "read": task.arrival_time - self._begin_time,
-            **call_timing.seconds(task, timing),
-        }
-        texts = {name: _stage(name, each) for name, each in stages.items()}
-        texts["batch"] += f';desc="{timing.num_rows} rows"'
-        self._timing = ", ".join(texts.values())
-        self._end_time = timing.end_time
-
     def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the server has ended
             self._loop.call_soon_threadsafe(function, value)
@@ -166,7 +149,3 @@ class RestCaller:
     def _set_error(self, error: errors.ServingError) -> None:
         if not self._future.done():
             self._future.set_exception(error)
-
-
-def _stage(name: str, seconds: float) -> str:
-    return f"{name};dur={seconds * _MILLIS:.3f}"

@@ -35,11 +35,11 @@ def is_wanted_by_any(metadata: Iterable[_Metadata]) -> bool:
 
 
 def seconds(
-    task: batched_function.FunctionTask, timing: run_timing.RunTiming
+    arrival_time: float, timing: run_timing.RunTiming
 ) -> dict[str, float]:
     """Returns how long a task and its batch waited, and how long they ran."""
     return {
-        "queue": timing.taken_time - task.arrival_time,
+        "queue": timing.taken_time - arrival_time,
         "batch": timing.start_time - timing.taken_time,
         "run": timing.end_time - timing.start_time,
     }
@@ -50,7 +50,7 @@ def trailing_metadata(
 ) -> list[tuple[str, str | bytes]]:
     """Returns the timing of the call whose task is done."""
     stages = {
-        **seconds(task, timing),
+        **seconds(task.arrival_time, timing),
         "total": task.function.clock.now() - task.arrival_time,
     }
     return [
