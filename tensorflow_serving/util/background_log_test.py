@@ -95,6 +95,28 @@ class BackgroundLogTest(absltest.TestCase):
             ],
         )
 
+    def test_number_is_written_though_nothing_is_logged_any_more(self) -> None:
+        """Nothing needs to be logged for it, not even another kind of line."""
+        self.target.go_on.set()
+        # A tenth of a second before the end of the ten.
+        now = [time.time() + 9.9]
+        handler = background_log.BackgroundHandler(
+            self.target, clock=lambda: now[0]
+        )
+        logger = logging.Logger("test")
+        logger.addHandler(handler)
+        logger.error("Failed")
+        handler.flush()
+        self.target.is_writing.clear()
+        logger.error("Failed")
+        now[0] += 2
+        self.target.is_writing.wait()
+        handler.flush()
+        self.assertEqual(
+            self.target.texts,
+            ["Failed", "Failed (left out since: 1 of this kind)"],
+        )
+
     def test_root_logger_is_taken_over_once(self) -> None:
         """Each handler of the root logger is wrapped, and only once."""
         root = logging.getLogger()

@@ -50,11 +50,15 @@ class LineLimit:
         return line
 
     def seconds_to_counts(self, now: float) -> float | None:
-        """Returns how long until counts() has some; None if it will not."""
+        """Returns how long until counts() may have some; None if it will not.
+
+        A window has its time although no line was left out so far: admit()
+        wakes nobody when it leaves one out.
+        """
         starts = [
             window.start
             for window in self._windows.values()
-            if window.num_left_out
+            if window.num_left_out or 0 <= now - window.start < _WINDOW_SECONDS
         ]
         if not starts:
             return None

@@ -62,6 +62,12 @@ class LineLimitTest(absltest.TestCase):
         self.assertIsNone(self.limit.seconds_to_counts(15.0))
         self.assertEqual(self._log(1, 15.0), ["Batch 0 failed"])
 
+    def test_lines_may_be_left_out_until_the_time_is_over(self) -> None:
+        """Whoever waits for their number waits until then."""
+        self._log(1, 5.0)
+        self.assertEqual(self.limit.seconds_to_counts(6.0), 9.0)
+        self.assertIsNone(self.limit.seconds_to_counts(15.0))
+
     def test_other_kinds_pass(self) -> None:
         """Each is counted by itself."""
         self._log(100, 5.0)
