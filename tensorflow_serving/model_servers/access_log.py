@@ -6,14 +6,17 @@ Example:
 """
 
 import dataclasses
-import random
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 from typing_extensions import Self
 
-from tensorflow_serving.model_servers import access_log_lines, metric_families
+from tensorflow_serving.model_servers import (
+    access_log_lines,
+    call_sampler,
+    metric_families,
+)
 from tensorflow_serving.util import appended_file
 
 # How many lines wait to be written; those beyond are dropped, and counted.
@@ -64,6 +67,7 @@ class AccessLog:
           InvalidArgumentError: The file cannot be written. Permanent.
         """
         self._options = options
+        self._sampler = call_sampler.CallSampler(options.sampling_rate)
         self._file = appended_file.AppendedFile(options.path)
         self._lock = threading.Lock()
         # There are calls, or this is closed. Wakes the thread.
@@ -82,10 +86,9 @@ class AccessLog:
 
     def sample(self, calls: Sequence[_Call]) -> Sequence[_Call]:
         """Returns those of some calls that succeeded which get a line."""
-        rate = self._options.sampling_rate
-        if rate >= 1.0:
+        if self._options.sampling_rate >= 1.0:
             return calls
-        return [each for each in calls if random.random() < rate]
+        return [calls[index] for index in self._sampler.choose(len(calls))]
 
     def add(self, calls: access_log_lines.Calls) -> None:
         """Has lines written soon."""
