@@ -42,9 +42,7 @@ class PreparedRun:
             have the type of the tensor. Permanent.
         """
         functions = library.load().functions
-        self._check = (
-            status.Status.check_run if hides_values else status.Status.check
-        )
+        self._hides_values = hides_values
         self._session_run = functions.TF_SessionRun
         self._delete_tensor = functions.TF_DeleteTensor
         names = dict.fromkeys(
@@ -133,7 +131,7 @@ class PreparedRun:
                 None,
                 result.pointer,
             )
-            self._check(result)
+            result.check(hides_values=self._hides_values)
         finally:
             status.release(result)
             for index in range(num_inputs):

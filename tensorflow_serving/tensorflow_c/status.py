@@ -66,8 +66,12 @@ class Status:
         # The pointer that functions of the C API take.
         self.pointer: int | None = self._functions.TF_NewStatus()
 
-    def check(self) -> None:
+    def check(self, *, hides_values: bool = False) -> None:
         """Raises the error with the code of the status, unless it is OK.
+
+        Args:
+          hides_values: Whether its text must have no values; see
+            to_run_error().
 
         Raises:
           ServingError: What went wrong, in one line.
@@ -75,18 +79,8 @@ class Status:
         code = self._functions.TF_GetCode(self.pointer)
         if code != errors.StatusCode.OK:
             message = self._functions.TF_Message(self.pointer)
-            raise to_error(code, message.decode(errors="replace"))
-
-    def check_run(self) -> None:
-        """Raises the error of a run, unless the status is OK.
-
-        Raises:
-          ServingError: See to_run_error().
-        """
-        code = self._functions.TF_GetCode(self.pointer)
-        if code != errors.StatusCode.OK:
-            message = self._functions.TF_Message(self.pointer)
-            raise to_run_error(code, message.decode(errors="replace"))
+            convert = to_run_error if hides_values else to_error
+            raise convert(code, message.decode(errors="replace"))
 
     def close(self) -> None:
         """Frees it. Idempotent."""
