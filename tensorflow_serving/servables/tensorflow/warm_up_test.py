@@ -121,6 +121,16 @@ def _with_signatures(text: str) -> meta_graph_pb2.MetaGraphDef:
     return meta_graph_def
 
 
+def _feeding(*names: str) -> meta_graph_pb2.MetaGraphDef:
+    """Returns a signature of some inputs, whose output is y:0."""
+    meta_graph_def = meta_graph_pb2.MetaGraphDef()
+    signature_def = meta_graph_def.signature_def["a"]
+    for name in names:
+        signature_def.inputs[name].name = name
+    signature_def.outputs["y"].name = "y:0"
+    return meta_graph_def
+
+
 _X = [[[0.0], [0.0]]]
 
 
@@ -173,17 +183,7 @@ class WarmUpTest(absltest.TestCase):
 
     def test_open_number_of_rows_is_that_of_each_batch_size(self) -> None:
         """A dimension that the graph fixes, or that is no batch, stays."""
-        meta_graph_def = text_format.Parse(
-            """
-            signature_def { key: "a" value {
-              inputs { key: "a" value { name: "x:0" } }
-              inputs { key: "b" value { name: "count:0" } }
-              inputs { key: "c" value { name: "text:0" } }
-              outputs { key: "d" value { name: "y:0" } }
-            } }
-            """,
-            meta_graph_pb2.MetaGraphDef(),
-        )
+        meta_graph_def = _feeding("x:0", "count:0", "text:0")
         self.assertEqual(
             [feeds for _, feeds in self._runs(meta_graph_def, (1, 2))],
             [
@@ -316,15 +316,7 @@ class WarmUpTest(absltest.TestCase):
 
     def test_rows_that_the_graph_fixes_are_run_once(self) -> None:
         """Another batch size would be the same run again."""
-        meta_graph_def = text_format.Parse(
-            """
-            signature_def { key: "a" value {
-              inputs { key: "a" value { name: "count:0" } }
-              outputs { key: "d" value { name: "y:0" } }
-            } }
-            """,
-            meta_graph_pb2.MetaGraphDef(),
-        )
+        meta_graph_def = _feeding("count:0")
         self.assertEqual(
             self._runs(meta_graph_def, (1, 2)),
             [(["y:0"], {"count:0": 0})] * 2,
@@ -332,15 +324,7 @@ class WarmUpTest(absltest.TestCase):
 
     def test_large_inputs_are_left_out(self) -> None:
         """A warm-up does not need gigabytes, but the first size is run."""
-        meta_graph_def = text_format.Parse(
-            """
-            signature_def { key: "a" value {
-              inputs { key: "a" value { name: "x:0" } }
-              outputs { key: "d" value { name: "y:0" } }
-            } }
-            """,
-            meta_graph_pb2.MetaGraphDef(),
-        )
+        meta_graph_def = _feeding("x:0")
         for sizes, expected in (
             ((1, 4_194_304), [1, 1, 4_194_304]),
             ((1, 4_194_305), [1, 1]),
@@ -354,15 +338,7 @@ class WarmUpTest(absltest.TestCase):
 
     def test_long_runs_are_left_out(self) -> None:
         """A model for which many rows take long hardly gains from them."""
-        meta_graph_def = text_format.Parse(
-            """
-            signature_def { key: "a" value {
-              inputs { key: "a" value { name: "x:0" } }
-              outputs { key: "d" value { name: "y:0" } }
-            } }
-            """,
-            meta_graph_pb2.MetaGraphDef(),
-        )
+        meta_graph_def = _feeding("x:0")
         for micros, num_runs in ((9_000, 3), (11_000, 2)):
             clock = fake_clock.FakeClock()
             runs = self._runs(
