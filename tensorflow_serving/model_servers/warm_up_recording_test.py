@@ -114,7 +114,7 @@ class WarmUpRecordingTest(absltest.TestCase):
         self.assertEqual(len(self._recorded()), warm_up_requests.MAX_RECORDS)
 
     def test_large_requests_are_left_out(self) -> None:
-        """They count as well, so that recording comes to an end."""
+        """They count as well, so that recording ends."""
         with self.assertLogs(level="WARNING"):
             self._call(num_bytes=1 << 25)
         self._call()
