@@ -165,16 +165,12 @@ class Reporter:
     ) -> None:
         """See Listener."""
         subject = self.subject
-        spec = model_pb2.ModelSpec(
-            name=subject.model, signature_name=subject.signature
-        )
-        spec.version.value = subject.version
         self.listeners.refused(
             Refused(
                 subject.entrypoint,
                 subject.method,
                 subject.model,
-                spec,
+                subject.spec(),
                 metadata,
             ),
             error,
