@@ -32,7 +32,6 @@ from tensorflow_serving.model_servers import (
     rest_caller,
 )
 from tensorflow_serving.rpc import call as call_lib
-from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _GRPC: Final = "GRPC"
@@ -82,19 +81,9 @@ class CallLog:
     of HTTP. An observer of rpc. Thread-safe.
     """
 
-    def __init__(
-        self,
-        log: access_log.AccessLog,
-        clock: clock_lib.Clock = clock_lib.MONOTONIC,
-    ) -> None:
-        """Takes the log, which the caller closes after the servers.
-
-        Args:
-          log: Gets the entries.
-          clock: The one of the batching sessions.
-        """
+    def __init__(self, log: access_log.AccessLog) -> None:
+        """Takes the log, which the caller closes after the servers."""
         self._log = log
-        self._clock = clock
 
     def succeeded(
         self,
@@ -209,7 +198,7 @@ class CallLog:
         """Adds calls that ended together."""
         if not tasks:
             return
-        now = self._clock.now()
+        now = tasks[0].function.clock.now()
         shared = [value for _, value in _of_timing(timing)]
         # Calls that repeat their header fields share one object.
         ids: dict[int, _Ids] = {}
@@ -340,8 +329,10 @@ def _of_path(request: messages.Request) -> _Fields:
 
 def _of_rest_call(caller: object) -> _Fields:
     """Returns the times of a call, if it ran a model."""
-    facts = getattr(caller, "run_facts", None)
-    if not isinstance(facts, rest_caller.RunFacts):
+    if not isinstance(caller, rest_caller.RestCaller):
+        return ()
+    facts = caller.run_facts
+    if facts is None:
         return ()
     return (
         ("rows", facts.num_rows),
