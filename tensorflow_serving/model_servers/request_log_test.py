@@ -16,6 +16,7 @@ from tensorflow_serving.model_servers import (
     record_writer,
     request_log,
 )
+from tensorflow_serving.test_util import fake_clock
 
 _Log = prediction_log_pb2.PredictionLog
 
@@ -33,8 +34,9 @@ class RequestLogTest(absltest.TestCase):
         self.folder = pathlib.Path(self.create_tempdir().full_path)
         self.writer = record_writer.RecordWriter(10_000, starts_thread=False)
         self.addCleanup(self.writer.close)
+        self.clock = fake_clock.FakeClock()
         self.log = request_log.RequestLog(
-            self.writer, log_files.Options(), ["serve"]
+            self.writer, log_files.Options(), ["serve"], self.clock
         )
 
     def _update(self, **rates: float) -> None:
@@ -179,6 +181,15 @@ class RequestLogTest(absltest.TestCase):
             self.log.counts(),
             {("m", "OK"): 2, ("m", "RESOURCE_EXHAUSTED"): 3},
         )
+
+    def test_warning_comes_again_after_a_minute(self) -> None:
+        """Calls that are left out meanwhile are not worth one."""
+        self._update(m=1.0)
+        with self.assertLogs(level="WARNING") as logged:
+            for _ in range(3):
+                self._call("m", b"", num_bytes=20_000)
+                self.clock.advance_micros(30_000_000)
+        self.assertEqual(len(logged.output), 2)
 
     def test_call_whose_messages_cannot_be_made_is_counted(self) -> None:
         """The others are logged."""
