@@ -1,4 +1,4 @@
-"""Runs each signature of a model once, so that no caller waits for the first.
+"""Runs each signature of a model, so that no caller waits for its first run.
 
 TensorFlow prepares what is run at its first run: it prunes and optimises the
 graph, starts threads and allocates memory.
