@@ -51,7 +51,7 @@ class Subject:
         )
 
     def spec(self) -> model_pb2.ModelSpec:
-        """Returns what a response says about who answered."""
+        """Returns the subject as responses and refusals name it."""
         spec = model_pb2.ModelSpec(
             name=self.model, signature_name=self.signature
         )
