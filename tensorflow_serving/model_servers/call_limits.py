@@ -12,9 +12,12 @@ others. All versions of a model, both ports and all signatures count together.
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from tensorflow_serving.model_servers import model_configs
 from tensorflow_serving.util import errors
+
+_UNLIMITED: Final = contextlib.nullcontext()
 
 
 class CallLimit:
@@ -42,6 +45,23 @@ class CallLimit:
         """Ends calls that take() has begun."""
         with self._lock:
             self._num_calls -= num_calls
+
+    @contextlib.contextmanager
+    def place(self, model: str) -> Iterator[None]:
+        """Takes a place for a call while the block runs.
+
+        Args:
+          model: The name of the model, for the error.
+
+        Raises:
+          ResourceExhaustedError: There is none. Transient.
+        """
+        if not self.take(1):
+            raise self.error(model)
+        try:
+            yield
+        finally:
+            self.release(1)
 
     def error(self, model: str) -> errors.ResourceExhaustedError:
         """Returns the error of a call without a place."""
@@ -75,20 +95,10 @@ class CallLimits:
         limit = self._limits.get(model)
         return limit if limit is not None and limit.most else None
 
-    @contextlib.contextmanager
-    def place(self, model: str) -> Iterator[None]:
-        """Takes a place for a call of a model while the block runs.
+    def place(self, model: str) -> contextlib.AbstractContextManager[None]:
+        """Takes a place for a call of a model, if that has a limit.
 
-        Raises:
-          ResourceExhaustedError: There is none. Transient.
+        See CallLimit.place().
         """
         limit = self.find(model)
-        if limit is None:
-            yield
-            return
-        if not limit.take(1):
-            raise limit.error(model)
-        try:
-            yield
-        finally:
-            limit.release(1)
+        return _UNLIMITED if limit is None else limit.place(model)
