@@ -106,11 +106,7 @@ class ConnectionTest(server_test_case.ServerTestCase):
 
     def test_handler_is_cancelled_when_its_client_leaves(self) -> None:
         """Nothing runs for somebody who does not wait any longer."""
-        sock = self.connect(self.start())
-        sock.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        sock = self.begin_to_wait(self.start())
         sock.close()
         self.assertTrue(
             self.handler.was_cancelled.wait(server_test_case.LONG_SECONDS)
@@ -141,12 +137,11 @@ class ConnectionTest(server_test_case.ServerTestCase):
         """The answer to one is never taken for that to another."""
         server = self.start()
         sock = self.connect(server)
-        whole = b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n"
-        sock.sendall(whole * num + b"GET /x HTTP/9\r\nhost: a\r\n\r\n")
+        sock.sendall(
+            server_test_case.WAIT * num + b"GET /x HTTP/9\r\nhost: a\r\n\r\n"
+        )
         if num:
-            self.assertTrue(
-                self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-            )
+            self.wait_for_handler()
             self.handler.release()
         found = self.closes(sock)
         self.assertEqual(found.count(b"HTTP/1.1 200"), num)

@@ -222,11 +222,7 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_connection_stays_after_the_refusal_of_a_small_body(self) -> None:
         """A client need not connect anew each time it is refused."""
         server = self.start(max_concurrent_requests=1)
-        waiting = self.connect(server)
-        waiting.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        self.begin_to_wait(server)
         client = http.client.HTTPConnection("localhost", server.port)
         self.addCleanup(client.close)
         for method, body in (("GET", None), ("POST", b"x" * 10_000)) * 2:
@@ -240,13 +236,10 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_bodies_together_have_a_limit(self) -> None:
         """Half bodies cannot fill the memory."""
         server = self.start(max_body_bytes=1000, max_total_body_bytes=1500)
-        waiting = self.connect(server)
-        waiting.sendall(
+        waiting = self.begin_to_wait(
+            server,
             b"POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: 900\r\n\r\n"
-            + b"x" * 900
-        )
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
+            + b"x" * 900,
         )
         found = requests.post(self.url(server), b"x" * 900)
         self.assertEqual(found.status_code, 503)
@@ -259,11 +252,7 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_requests_without_an_answer_have_a_limit(self) -> None:
         """One more is refused at once."""
         server = self.start(max_concurrent_requests=1)
-        waiting = self.connect(server)
-        waiting.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        waiting = self.begin_to_wait(server)
         found = requests.get(self.url(server))
         self.assertEqual(found.status_code, 429)
         self.assertIn("limit 1", found.text)
@@ -302,11 +291,7 @@ class HttpServerTest(server_test_case.ServerTestCase):
                 raise errors.UnauthenticatedError("who are you?")
 
         server = self.start(admit=admit, max_concurrent_requests=1)
-        waiting = self.connect(server)
-        waiting.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        waiting = self.begin_to_wait(server)
         found = requests.get(self.url(server, "/refused"))
         self.assertEqual(found.status_code, 401)
         self.handler.release()
@@ -315,11 +300,7 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_stop_finishes_what_has_begun(self) -> None:
         """A request that is there is answered; a later one finds nobody."""
         server = self.start()
-        sock = self.connect(server)
-        sock.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        sock = self.begin_to_wait(server)
         server.begin_to_stop(server_test_case.LONG_SECONDS)
         self.handler.release()
         found = self.closes(sock)
@@ -332,11 +313,7 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_stop_cuts_off_what_takes_too_long(self) -> None:
         """Beyond the grace nothing is waited for."""
         server = self.start()
-        sock = self.connect(server)
-        sock.sendall(b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n")
-        self.assertTrue(
-            self.handler.has_begun.wait(server_test_case.LONG_SECONDS)
-        )
+        sock = self.begin_to_wait(server)
         server.begin_to_stop(0.05)
         self.assertFalse(server.join())
         self.assertEqual(self.closes(sock), b"")

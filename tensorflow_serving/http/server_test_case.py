@@ -13,6 +13,8 @@ from tensorflow_serving.util import errors
 
 # Longer than any test takes.
 LONG_SECONDS = 60.0
+# A request that waits until the test says so.
+WAIT = b"GET /wait HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 def error_response(error: errors.ServingError) -> messages.Response:
@@ -96,6 +98,19 @@ class ServerTestCase(parameterized.TestCase):
         )
         self.enter_context(sock)
         return sock
+
+    def begin_to_wait(
+        self, server: http_server.HttpServer, request: bytes = WAIT
+    ) -> socket.socket:
+        """Returns a connection whose request the handler has, and keeps."""
+        sock = self.connect(server)
+        sock.sendall(request)
+        self.wait_for_handler()
+        return sock
+
+    def wait_for_handler(self) -> None:
+        """Waits until the handler has the request that waits."""
+        self.assertTrue(self.handler.has_begun.wait(LONG_SECONDS))
 
     def closes(self, sock: socket.socket) -> bytes:
         """Returns all that comes until the server closes the connection."""
