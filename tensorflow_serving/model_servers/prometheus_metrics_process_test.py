@@ -51,17 +51,15 @@ class PrometheusMetricsProcessTest(absltest.TestCase):
         batching.write_text(_BATCHING, encoding="utf-8")
         port = self.enter_context(held_port.hold())
         self.url = f"http://localhost:{port}"
-        server = self.enter_context(
-            folder.start(
+        self.enter_context(
+            folder.serving(
                 _SERVER,
+                "m",
                 f"--rest_api_port={port}",
-                "--model_name=m",
-                f"--model_base_path={folder.base_path('m')}",
                 "--enable_batching",
                 f"--batching_parameters_file={batching}",
             )
         )
-        server.wait_for_log("version: 1} is AVAILABLE")
         channel = self.enter_context(grpc.insecure_channel(folder.address))
         self.stub: Any = prediction_service_pb2_grpc.PredictionServiceStub(
             channel

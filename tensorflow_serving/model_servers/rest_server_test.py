@@ -31,16 +31,15 @@ class RestServerTest(absltest.TestCase):
         self.port = self.enter_context(held_port.hold())
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = self.folder.start(
-            _SERVER,
-            f"--rest_api_port={self.port}",
-            "--host=localhost",
-            "--model_name=half",
-            f"--model_base_path={self.folder.base_path('half')}",
-            *flags,
+        server: server_process.ServerProcess = self.enter_context(
+            self.folder.serving(
+                _SERVER,
+                "half",
+                f"--rest_api_port={self.port}",
+                "--host=localhost",
+                *flags,
+            )
         )
-        self.enter_context(server)
-        server.wait_for_log("version: 1} is AVAILABLE")
         return server
 
     def _url(self, path: str, scheme: str = "http") -> str:

@@ -104,16 +104,15 @@ class AccessLogTest(absltest.TestCase):
         self.models: Any = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = self.folder.start(
-            _SERVER,
-            f"--rest_api_port={self.port}",
-            "--host=localhost",
-            "--model_name=half",
-            f"--model_base_path={self.folder.base_path('half')}",
-            *flags,
+        server: server_process.ServerProcess = self.enter_context(
+            self.folder.serving(
+                _SERVER,
+                "half",
+                f"--rest_api_port={self.port}",
+                "--host=localhost",
+                *flags,
+            )
         )
-        self.enter_context(server)
-        server.wait_for_log("version: 1} is AVAILABLE")
         return server
 
     def _method(self, name: str) -> Any:

@@ -46,17 +46,16 @@ class AccessTest(parameterized.TestCase):
         os.rename(f"{self.keys}-tmp", self.keys)
 
     def _start(self, *flags: str) -> server_process.ServerProcess:
-        server = self.folder.start(
-            _SERVER,
-            f"--rest_api_port={self.port}",
-            "--host=localhost",
-            "--model_name=half",
-            f"--model_base_path={self.folder.base_path('half')}",
-            f"--api_key_file={self.keys}",
-            *flags,
+        server: server_process.ServerProcess = self.enter_context(
+            self.folder.serving(
+                _SERVER,
+                "half",
+                f"--rest_api_port={self.port}",
+                "--host=localhost",
+                f"--api_key_file={self.keys}",
+                *flags,
+            )
         )
-        self.enter_context(server)
-        server.wait_for_log("version: 1} is AVAILABLE")
         return server
 
     def _code(self, key: str) -> errors.StatusCode:

@@ -21,7 +21,6 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
-    server_process,
 )
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
@@ -134,20 +133,16 @@ class ValuesTest(absltest.TestCase):
         port = self.enter_context(held_port.hold())
         self.url = f"http://localhost:{port}/v1/models/m"
         self.log: list[str] = []
-        command = folder.command(
-            _SERVER,
-            f"--rest_api_port={port}",
-            "--host=localhost",
-            "--model_name=m",
-            f"--model_base_path={folder.base_path('m')}",
-            "--access_log=json",
-        )
         self.server = self.enter_context(
-            server_process.ServerProcess(
-                command, collects_log=True, on_log_line=self.log.append
+            folder.serving(
+                _SERVER,
+                "m",
+                f"--rest_api_port={port}",
+                "--host=localhost",
+                "--access_log=json",
+                on_log_line=self.log.append,
             )
         )
-        self.server.wait_for_log("version: 1} is AVAILABLE")
         channel = grpc.insecure_channel(folder.address)
         self.addCleanup(channel.close)
         self.stub: Any = prediction_service_pb2_grpc.PredictionServiceStub(

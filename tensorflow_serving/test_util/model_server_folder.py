@@ -10,9 +10,10 @@ Example:
         channel = grpc.insecure_channel(folder.address)
 """
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from google.protobuf import text_format
 from typing_extensions import Self
@@ -121,6 +122,25 @@ class ModelServerFolder:
             collects_log=True,
             on_log_line=on_log_line,
         )
+
+    @contextlib.contextmanager
+    def serving(
+        self,
+        program: str,
+        name: str,
+        *flags: str,
+        on_log_line: Callable[[str], object] | None = None,
+    ) -> Iterator[server_process.ServerProcess]:
+        """Runs a server of one model, once it has version 1 of that."""
+        with self.start(
+            program,
+            f"--model_name={name}",
+            f"--model_base_path={self.base_path(name)}",
+            *flags,
+            on_log_line=on_log_line,
+        ) as server:
+            server.wait_for_log(f"{{name: {name} version: 1}} is AVAILABLE")
+            yield server
 
     def __enter__(self) -> Self:
         """Returns itself."""
