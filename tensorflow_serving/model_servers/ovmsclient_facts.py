@@ -23,7 +23,36 @@ _X = np.array([1, 2, 5], np.float32)
 _settings: dict[str, Any] = {}
 
 
-class OvmsclientFacts(unittest.TestCase):
+class _ClientTestCase(unittest.TestCase):
+    """A client, and facts that do not depend on its protocol."""
+
+    client: Any
+
+    def assert_status_is_that_of_each_version(self) -> None:
+        """Asks for all versions with 0, and for the one that there is."""
+        available = {
+            7: {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
+        }
+        for version in (0, 7):
+            status = self.client.get_model_status("small", version)
+            self.assertEqual(status, available)
+
+    def assert_unknown_models_are_not_found(self) -> None:
+        """Asks all that can be asked for models and versions."""
+        for call in (
+            self.client.get_model_status,
+            self.client.get_model_metadata,
+        ):
+            for arguments in (("no",), ("small", 9)):
+                with self.assertRaises(errors.ModelNotFoundError):
+                    call(*arguments)
+        with self.assertRaisesRegex(
+            errors.ModelNotFoundError, "Servable not found"
+        ):
+            self.client.predict({"x": _X}, "no")
+
+
+class OvmsclientFacts(_ClientTestCase):
     """Its three calls over gRPC, its exceptions, and TLS."""
 
     def setUp(self) -> None:
@@ -54,26 +83,11 @@ class OvmsclientFacts(unittest.TestCase):
 
     def test_status_is_that_of_each_version(self) -> None:
         """All of them with version 0."""
-        available = {
-            7: {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
-        }
-        for version in (0, 7):
-            status = self.client.get_model_status("small", version)
-            self.assertEqual(status, available)
+        self.assert_status_is_that_of_each_version()
 
     def test_faults_are_the_exceptions_of_the_package(self) -> None:
         """It makes them of the codes."""
-        for call in (
-            self.client.get_model_status,
-            self.client.get_model_metadata,
-        ):
-            for arguments in (("no",), ("small", 9)):
-                with self.assertRaises(errors.ModelNotFoundError):
-                    call(*arguments)
-        with self.assertRaisesRegex(
-            errors.ModelNotFoundError, "Servable not found"
-        ):
-            self.client.predict({"x": _X}, "no")
+        self.assert_unknown_models_are_not_found()
         with self.assertRaises(errors.InvalidInputError):
             self.client.predict({"no": _X}, "small")
 
@@ -98,7 +112,7 @@ class OvmsclientFacts(unittest.TestCase):
             ).predict({"x": _X}, "small")
 
 
-class HttpClientFacts(unittest.TestCase):
+class HttpClientFacts(_ClientTestCase):
     """Its client of the REST API, which asks with columns."""
 
     def setUp(self) -> None:
@@ -129,26 +143,11 @@ class HttpClientFacts(unittest.TestCase):
 
     def test_status_is_that_of_each_version(self) -> None:
         """All of them with version 0."""
-        available = {
-            7: {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
-        }
-        for version in (0, 7):
-            status = self.client.get_model_status("small", version)
-            self.assertEqual(status, available)
+        self.assert_status_is_that_of_each_version()
 
     def test_faults_are_the_exceptions_of_the_package(self) -> None:
         """It makes them of the codes, with the texts of the server."""
-        for call in (
-            self.client.get_model_status,
-            self.client.get_model_metadata,
-        ):
-            for arguments in (("no",), ("small", 9)):
-                with self.assertRaises(errors.ModelNotFoundError):
-                    call(*arguments)
-        with self.assertRaisesRegex(
-            errors.ModelNotFoundError, "Servable not found"
-        ):
-            self.client.predict({"x": _X}, "no")
+        self.assert_unknown_models_are_not_found()
         with self.assertRaisesRegex(
             errors.InvalidInputError, r"must have the keys \['x'\]"
         ):
