@@ -15,17 +15,15 @@ from typing import Any, NamedTuple
 import requests
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.core import servable
 from tensorflow_serving.http import http_server
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
-    model_batching,
     model_configs,
+    options,
     server_core,
 )
-from tensorflow_serving.servables.tensorflow import batch_threads
 from tensorflow_serving.test_util import (
     model_server_folder,
     small_model,
@@ -39,12 +37,6 @@ _ANSWER = re.compile(r"(\d{3})(?: (.*))?")
 _ERROR = 400
 _MAX_BODY_BYTES = 1_000_000
 _LONG = 60.0
-_WITHOUT_BATCHING = model_batching.Options(
-    batch_threads.Options(
-        batch_queue.QueueOptions(batch_timeout_micros=0, runs_tasks_alone=True),
-        session=batching_session.Options(never_merges=True),
-    )
-)
 # The models, and the versions that are served of each.
 _VERSIONS = {
     "half": (3,),
@@ -257,7 +249,7 @@ def _core(
     core = server_core.ServerCore(
         server_core.Options(
             allows_labels_for_unavailable_models=True,
-            batching=_WITHOUT_BATCHING,
+            batching=options.batching(),
         ),
         model_configs.parse(config),
     )

@@ -10,19 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.batching import batch_queue, batching_session
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.http import http_server
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
-    model_batching,
     model_configs,
     prediction_service,
     server_core,
 )
+from tensorflow_serving.model_servers import options as server_options
 from tensorflow_serving.rpc import server as server_lib
-from tensorflow_serving.servables.tensorflow import batch_threads
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import types_pb2
 from tensorflow_serving.test_util import model_server_folder, small_model
@@ -36,12 +34,6 @@ _NUM_TENSORS = 12
 _MAX_RANK = 5
 _MAX_SIZE = 4
 _MAX_BYTES = 20
-_WITHOUT_BATCHING = model_batching.Options(
-    batch_threads.Options(
-        batch_queue.QueueOptions(batch_timeout_micros=0, runs_tasks_alone=True),
-        session=batching_session.Options(never_merges=True),
-    )
-)
 
 _Array = npt.NDArray[Any]
 
@@ -60,7 +52,7 @@ class TensorsTest(parameterized.TestCase):
         folder = cls.enter_context(model_server_folder.ModelServerFolder())
         folder.write("small", 7, small_model.write)
         cls.core = server_core.ServerCore(
-            server_core.Options(batching=_WITHOUT_BATCHING), ()
+            server_core.Options(batching=server_options.batching()), ()
         )
         cls.addClassCleanup(cls.core.close)
         cls.core.reload(model_configs.parse(folder.config("small")))
