@@ -49,8 +49,8 @@ _CERTIFICATE_CHAIN_FILE = flags.DEFINE_string(
 _API_KEY_FILE = flags.DEFINE_string(
     "api_key_file",
     "",
-    "File with the key that the server asks for, as the first of its lines; "
-    "one on the command line could be seen by all.",
+    "File with the key that the server asks for, before any other key; one on "
+    "the command line could be seen by all.",
 )
 
 
