@@ -1,6 +1,7 @@
 // Small charts, each beside the number that it shows.
 
 import { make, setText } from "/page/elements.js";
+import { HISTORY } from "/page/rates.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 120;
@@ -19,7 +20,8 @@ export function drawLine(box, values) {
   }
   const largest = Math.max(...values, 1e-9);
   const points = values.map((value, index) => {
-    const x = WIDTH - (values.length - 1 - index) * (WIDTH / 59);
+    const age = values.length - 1 - index;
+    const x = WIDTH - age * (WIDTH / (HISTORY - 1));
     const y = HEIGHT - 1.5 - (value / largest) * (HEIGHT - 3);
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   });
@@ -33,7 +35,7 @@ export function makeBar() {
   return make(
     "li",
     {},
-    make("span", { class: "bar-name" }),
+    make("span"),
     bar,
     make("span", { class: "bar-text" }),
   );

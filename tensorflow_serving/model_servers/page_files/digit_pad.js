@@ -80,7 +80,7 @@ export class DigitPad {
   }
 
   right() {
-    return make("div", { class: "guesses" }, this.result, this.note, this.bars);
+    return make("div", {}, this.result, this.note, this.bars);
   }
 
   listen() {

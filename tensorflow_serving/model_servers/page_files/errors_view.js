@@ -1,7 +1,7 @@
 // The newest errors of calls.
 
 import { Rows, fillRow, find, makeRow, show } from "/page/elements.js";
-import { agoText } from "/page/rates.js";
+import { agoText, callText } from "/page/rates.js";
 
 const rows = new Rows(
   find("errors"),
@@ -11,7 +11,7 @@ const rows = new Rows(
       error.code,
       error.text,
       error.model || "–",
-      `${error.method} (${error.entrypoint === "GRPC" ? "gRPC" : error.entrypoint})`,
+      callText(error),
       error.number.toLocaleString("en"),
       agoText(now - error.time),
     ]);

@@ -3,8 +3,16 @@
 import { fillBar, makeBar } from "/page/charts.js";
 import { Rows, fillRow, find, make, makeRow } from "/page/elements.js";
 import { setText, show } from "/page/elements.js";
-import { History, difference, numberText } from "/page/rates.js";
-import { quantile, shareText, sum, timeText } from "/page/rates.js";
+import {
+  History,
+  callText,
+  difference,
+  numberText,
+  quantile,
+  shareText,
+  sum,
+  timeText,
+} from "/page/rates.js";
 import * as serverApi from "/page/server_api.js";
 import { SignatureForm } from "/page/signature_form.js";
 import { chip, why, word } from "/page/versions.js";
@@ -98,7 +106,7 @@ export class ModelView {
           [
             call.signature,
             String(call.version),
-            `${call.method} (${call.entrypoint === "GRPC" ? "gRPC" : "REST"})`,
+            callText(call),
             numberText(this.history.rate(sum(recent))),
             timeText(quantile(recent, bounds, 0.5)),
             timeText(quantile(recent, bounds, 0.99)),
@@ -218,16 +226,19 @@ function makeQueue(key) {
     make("h3", {}, `${signature}, version ${version}`),
     make("p", { class: "hint" }),
   );
-  for (const heading of ["Rows of a batch", "Why it took no more calls"]) {
+  for (const heading of [
+    "Rows of a batch",
+    "Why it took no more calls",
+    "Calls that never ran",
+  ]) {
     article.append(barList(heading));
   }
-  article.append(barList("Calls that never ran"));
   return article;
 }
 
 function barList(heading) {
   const list = make("ul", { class: "bars", "aria-label": heading });
-  const box = make("div", { class: "bar-box" }, make("h4", {}, heading), list);
+  const box = make("div", {}, make("h4", {}, heading), list);
   box.rows = new Rows(list, makeBar, fillBar);
   return box;
 }

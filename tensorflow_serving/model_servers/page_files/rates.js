@@ -1,7 +1,8 @@
 // Rates and times from counters, which the server counts since its start.
 
 const WINDOW_SECONDS = 5;
-const HISTORY = 60;
+// How many values a chart shows.
+export const HISTORY = 60;
 
 /**
  * The last states of a server, and what has changed between them.
@@ -11,7 +12,7 @@ const HISTORY = 60;
 export class History {
   constructor() {
     this.samples = [];
-    // The values of each second that charts show.
+    // The last values of each chart.
     this.charts = new Map();
   }
 
@@ -48,7 +49,7 @@ export class History {
     return this.seconds > 0 ? Math.max(0, number) / this.seconds : null;
   }
 
-  /** Keeps a value for a chart; returns the last ones. */
+  /** Keeps a value for a chart. */
   chart(name, value) {
     const values = this.charts.get(name) ?? [];
     values.push(value ?? 0);
@@ -56,7 +57,6 @@ export class History {
       values.shift();
     }
     this.charts.set(name, values);
-    return values;
   }
 }
 
@@ -144,6 +144,11 @@ export function shareText(share) {
     return "< 0.1 %";
   }
   return `${percent.toFixed(percent > 0 && percent < 99.95 ? 1 : 0)} %`;
+}
+
+/** Returns the method of a call, and the way it came in. */
+export function callText({ method, entrypoint }) {
+  return `${method} (${entrypoint === "GRPC" ? "gRPC" : entrypoint})`;
 }
 
 /** Returns a time in seconds as people read it. */

@@ -1,6 +1,7 @@
 // Requests to this server.
 
 import * as metrics from "/page/metrics.js";
+import { sum } from "/page/rates.js";
 
 const KEY = "api-key";
 const TIMEOUT_MILLIS = 10_000;
@@ -90,7 +91,7 @@ export async function send(path, body) {
   const text = await response.text();
   const millis = performance.now() - begin;
   const stages = parseStages(response.headers.get("server-timing") ?? "");
-  const within = stages.reduce((total, stage) => total + stage.millis, 0);
+  const within = sum(stages.map((stage) => stage.millis));
   if (stages.length) {
     const rest = Math.max(0, millis - within);
     stages.push({ name: "network and browser", millis: rest, note: "" });

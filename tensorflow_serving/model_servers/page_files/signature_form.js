@@ -34,7 +34,7 @@ export class SignatureForm {
     this.fields = new Map();
     this.form = this.makeForm();
     this.answer = new Answer();
-    this.element = make("div", { class: "try" });
+    this.element = make("div");
     const image = imageInput(signature);
     if (image) {
       const pad = new DigitPad(image, (value) => this.sendImage(image, value));

@@ -1,5 +1,7 @@
 // Inputs and outputs of signatures, by what their metadata says.
 
+import { sum } from "/page/rates.js";
+
 const TYPES = {
   DT_HALF: "float16",
   DT_FLOAT: "float32",
@@ -126,13 +128,13 @@ function isNumber(value) {
 }
 
 function probabilities(row) {
-  const total = row.reduce((sum, value) => sum + value, 0);
-  const isDone = row.every((value) => value >= 0) && Math.abs(total - 1) < 0.01;
+  const isDone =
+    row.every((value) => value >= 0) && Math.abs(sum(row) - 1) < 0.01;
   if (isDone) {
     return { shares: row, isSoftmax: false };
   }
   const largest = Math.max(...row);
   const powers = row.map((value) => Math.exp(value - largest));
-  const sum = powers.reduce((all, value) => all + value, 0);
-  return { shares: powers.map((value) => value / sum), isSoftmax: true };
+  const total = sum(powers);
+  return { shares: powers.map((value) => value / total), isSoftmax: true };
 }

@@ -19,7 +19,7 @@ export function word(version) {
 }
 
 /** Returns "good", "busy" or "bad"; empty for a version that is gone. */
-export function kind(version) {
+function kind(version) {
   if (version.code !== "OK") {
     return "bad";
   }
