@@ -278,6 +278,18 @@ class WebPageBrowserTest(absltest.TestCase):
             self._wait(lambda: self._find(row).text == "20", "20 calls")
             self._wait_for_text("#batches", "20 batches, 3 rows each")
             self._wait_for_text("#batches", "3 to 4")
+            self._require_one_page_of_metrics_a_look()
+
+    def _require_one_page_of_metrics_a_look(self) -> None:
+        """Checks that the view of a model asks for no metrics of its own."""
+        paths = self.browser.execute_script(
+            "return performance.getEntriesByType('resource')"
+            ".map(e => new URL(e.name).pathname)"
+        )
+        self.assertIn("/metrics", paths)
+        self.assertLessEqual(
+            paths.count("/metrics"), paths.count("/page/state")
+        )
 
     def test_server_may_ask_for_a_key_and_may_end(self) -> None:
         """The page asks for the key, and says when nobody answers."""

@@ -7,8 +7,8 @@ const KEY = "api-key";
 const TIMEOUT_MILLIS = 10_000;
 const METRICS = "/metrics";
 
-// How many processes serve: the states of one have its own counts only.
-let numProcesses = 1;
+// The metrics of all processes at the last state(); null if there is but one.
+let page = null;
 
 /** An answer of the server that says why it refused a request. */
 export class Refusal extends Error {
@@ -31,18 +31,19 @@ function headers(more = {}) {
 /** Returns what the server says of all models. */
 export async function state() {
   const found = await get("/page/state");
-  numProcesses = found.processes;
-  return numProcesses > 1
-    ? metrics.serverState(found, await getText(METRICS))
-    : found;
+  page = found.processes > 1 ? await getText(METRICS) : null;
+  return page === null ? found : metrics.serverState(found, page);
 }
 
-/** Returns what the server says of the signatures of a model. */
+/**
+ * Returns what the server says of the signatures of a model.
+ *
+ * Where there are several processes, counts are those of the last state(): all
+ * of them work for each page of metrics.
+ */
 export async function modelState(name) {
   const found = await get(`/page/models/${encodeURIComponent(name)}`);
-  return numProcesses > 1
-    ? metrics.modelState(found, await getText(METRICS))
-    : found;
+  return page === null ? found : metrics.modelState(found, page);
 }
 
 /** Returns the signatures of a version by their names. */
