@@ -254,7 +254,9 @@ function fillQueue(article, { queue, before }) {
       (queue.run === null ? "" : `A run takes ${timeText(queue.run)}. `) +
       `${queue.queued.toLocaleString("en")} calls wait now.`,
   );
-  showBars(sizes, grouped(queue), grouped(before ?? { sizes: [] }));
+  const isGrouped = queue.isGrouped || queue.sizes.length > MANY_SIZES;
+  const bySize = isGrouped ? grouped : named;
+  showBars(sizes, bySize(queue.sizes), bySize(before?.sizes ?? []));
   const names = Object.keys(REASONS).filter((each) => queue.reasons[each]);
   showBars(
     reasons,
@@ -284,11 +286,13 @@ function showBars(box, counts, before) {
   );
 }
 
-/** Returns counts by size; many sizes are put together by powers of two. */
-function grouped({ sizes, isGrouped = false }) {
-  if (sizes.length <= MANY_SIZES && !isGrouped) {
-    return sizes.map(([size, count]) => [String(size), count]);
-  }
+/** Returns counts by the name of their size. */
+function named(sizes) {
+  return sizes.map(([size, count]) => [String(size), count]);
+}
+
+/** Returns counts by the name of a group of sizes, up to a power of two. */
+function grouped(sizes) {
   const groups = new Map();
   for (const [size, count] of sizes) {
     const upper = 2 ** Math.ceil(Math.log2(Math.max(1, size)));
