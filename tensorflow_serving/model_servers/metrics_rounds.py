@@ -159,6 +159,7 @@ class MetricsRounds:
 
     def _page(self) -> bytes:
         """Returns the metrics of all workers as they are now."""
+        own = process_metrics.families()
         with self._lock:
             self._round += 1
             self._fresh.clear()
@@ -166,7 +167,7 @@ class MetricsRounds:
                 post(ASK_METRICS, numbered(self._round))
             self._wait(self._posts.keys() - self._slow)
             self._slow = self._posts.keys() - self._fresh
-            self._merged.put(_SUPERVISOR, process_metrics.families())
+            self._merged.put(_SUPERVISOR, own)
             families = self._merged.families({*self._fresh, _SUPERVISOR})
             num_fresh = len(self._fresh)
         return metric_families.text(
