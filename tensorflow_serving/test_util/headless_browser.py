@@ -39,18 +39,16 @@ def start() -> Iterator[Browser]:
     Raises:
       unittest.SkipTest: There is no Chromium, or no driver for it.
     """
-    programs = {
-        name: shutil.which(name) for name in ("chromium", "chromedriver")
-    }
-    driver = programs["chromedriver"]
-    if not all(programs.values()) or driver is None:
+    chromium = shutil.which("chromium")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
         raise unittest.SkipTest(
             "There must be chromium and chromedriver, Debian's packages "
-            f"chromium and chromium-driver; found {programs}"
+            f"chromium and chromium-driver; found {chromium} and {driver}"
         )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         options = options_lib.Options()
-        options.binary_location = programs["chromium"] or ""
+        options.binary_location = chromium
         for argument in (*_ARGUMENTS, f"--user-data-dir={folder}"):
             options.add_argument(argument)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
