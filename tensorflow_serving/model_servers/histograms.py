@@ -41,6 +41,14 @@ class Histogram:
         self.counts[bisect.bisect_left(self.bounds, value)] += number
         self.total += value * number
 
+    def add_all(self, other: "Histogram") -> None:
+        """Counts the values of a histogram with the same bounds."""
+        self.counts = [
+            own + its
+            for own, its in zip(self.counts, other.counts, strict=True)
+        ]
+        self.total += other.total
+
     def copy(self) -> "Histogram":
         """Returns the counts as they are now."""
         copied = Histogram(self.bounds)

@@ -39,6 +39,15 @@ class HistogramsTest(absltest.TestCase):
         self.assertEqual(copies["a"].counts, [1, 0])
         self.assertEqual(counted["b"].counts, [0, 1])
 
+    def test_values_of_another_are_counted(self) -> None:
+        """Counts and sums add up; the other one stays as it is."""
+        one, other = (histograms.Histogram([1, 10]) for _ in range(2))
+        one.add([0.5, 2])
+        other.add([2, 11])
+        one.add_all(other)
+        self.assertEqual((one.counts, one.total), ([1, 2, 1], 15.5))
+        self.assertEqual((other.counts, other.total), ([0, 1, 1], 13))
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -13,7 +13,7 @@ with this module.
 
 import collections
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tensorflow_serving.batching import batching_session
@@ -158,16 +158,9 @@ def _by_model(
     latency: Mapping[request_metrics.ModelCall, histograms.Histogram],
 ) -> Mapping[str, histograms.Histogram]:
     """Returns the sums of the histograms of each model."""
-    found: dict[str, histograms.Histogram] = {}
+    found = histograms.Histograms[str](request_metrics.LATENCY_BOUNDS)
     for call, histogram in latency.items():
-        if total := found.get(call.model):
-            total.total += histogram.total
-            total.counts = [
-                sum(pair)
-                for pair in zip(total.counts, histogram.counts, strict=True)
-            ]
-        else:
-            found[call.model] = histogram
+        found[call.model].add_all(histogram)
     return found
 
 
@@ -199,7 +192,7 @@ def _queue_values(statistics: batching_session.Statistics) -> _Values:
         "queued": queue.num_enqueued_tasks,
         "oldest": queue.oldest_wait_seconds,
         "run": queue.typical_run_seconds,
-        "sizes": _pairs(queue.num_batches_by_size.items()),
+        "sizes": sorted(queue.num_batches_by_size.items()),
         "reasons": {
             reason.value: number
             for reason, number in queue.num_batches_by_reason.items()
@@ -212,7 +205,3 @@ def _queue_values(statistics: batching_session.Statistics) -> _Values:
             "deadline": queue.num_expired,
         },
     }
-
-
-def _pairs(items: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    return sorted(items)
