@@ -14,9 +14,9 @@ long as another worker has the same series; then the series ends, and may begin
 again, which Prometheus understands.
 """
 
+import itertools
 import operator
-import types
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from tensorflow_serving.model_servers import metric_families
@@ -24,9 +24,6 @@ from tensorflow_serving.model_servers import metric_families
 _WORKER: Final = "worker"
 
 _Series = dict[metric_families.Labels, metric_families.Values]
-_NONE: Final[Mapping[metric_families.Labels, metric_families.Values]] = (
-    types.MappingProxyType({})
-)
 
 
 class MergedMetrics:
@@ -78,7 +75,7 @@ class MergedMetrics:
         """Keeps what a worker no longer has of what it has counted."""
         if not _is_count(before):
             return
-        series = after.series if after else _NONE
+        series = after.series if after else {}
         for labels, values in before.series.items():
             found = series.get(labels)
             if found is None or any(map(operator.lt, found, values)):
@@ -101,7 +98,9 @@ class MergedMetrics:
                 for labels, values in series.items():
                     merged.series[(*labels, str(worker))] = values
             return merged
-        for labels, values in _items(by_worker.values()):
+        for labels, values in itertools.chain.from_iterable(
+            series.items() for series in by_worker.values()
+        ):
             merged.series[labels] = _combined(
                 family.combine, merged.series.get(labels), values
             )
@@ -129,13 +128,6 @@ def _is_count(family: metric_families.Family) -> bool:
     return (
         family.kind != "gauge" and family.combine is metric_families.Combine.SUM
     )
-
-
-def _items(
-    all_series: Iterable[_Series],
-) -> Iterator[tuple[metric_families.Labels, metric_families.Values]]:
-    for series in all_series:
-        yield from series.items()
 
 
 def _combined(
