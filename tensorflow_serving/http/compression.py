@@ -19,8 +19,8 @@ _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
 _MAX_QUICK_PLAIN_BYTES: Final = 256 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
-# Decompressed in one go: little, as the interpreter is held while
-# the result is put together.
+# Decompressed in one go: little, as the interpreter is held while the result is
+# put together.
 _INPUT_BYTES: Final = 16 << 10
 _OUTPUT_BYTES: Final = 64 << 10
 
@@ -69,15 +69,14 @@ class Decompressor:
             Permanent.
           BodyTooLargeError: It is larger than the limit. Permanent.
         """
-        pieces = []
+        plain = bytearray()
         for piece in _pieces(data):
-            pieces.append(piece)
-            if len(pieces) * _OUTPUT_BYTES > _MAX_QUICK_PLAIN_BYTES:
+            plain += piece
+            if len(plain) > _MAX_QUICK_PLAIN_BYTES:
                 break
         else:
-            plain = b"".join(pieces)
             self._require_room(len(plain))
-            return plain
+            return bytes(plain)
         is_left = threading.Event()
         try:
             async with self._one_at_a_time:
