@@ -36,7 +36,11 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tensorflow_serving.test_util import markdown_code, server_process
+from tensorflow_serving.test_util import (
+    held_port,
+    markdown_code,
+    server_process,
+)
 from tensorflow_serving.util import errors
 
 _INDENT: Final = "    "
@@ -44,6 +48,7 @@ _PROMPT: Final = "$ "
 _HERE_DOCUMENT: Final = re.compile(r"<<\s*'?(\w+)'?")
 _BUILD: Final = re.compile(r"bazel build (//\S*:\S+(?: //\S*:\S+)*)")
 _PORT_FLAG: Final = re.compile(r"--port=(\d+)")
+_REST_PORT_FLAG: Final = re.compile(r"--rest_api_port=(\d+)")
 _LISTENING: Final = "listening on"
 # Longer than any server takes to load its models.
 _START_SECONDS: Final = 60
@@ -197,6 +202,10 @@ class _Session:
     def _start_server(
         self, command: Command, servers: contextlib.ExitStack
     ) -> None:
+        if match := _REST_PORT_FLAG.search(command.text):
+            port = servers.enter_context(held_port.hold())
+            for place in ("localhost:", "--rest_api_port="):
+                self._meanings[f"{place}{match[1]}"] = f"{place}{port}"
         actual = self._actual(command.text)
         if _MODEL_SERVER in command.text:  # takes port 0 for none
             # The path of a socket has at most 107 bytes.

@@ -146,6 +146,22 @@ class MarkdownSessionTest(parameterized.TestCase):
             f"--port=0 {self.folder}/x",
         )
 
+    def test_port_of_rest_is_a_free_one(self) -> None:
+        """Later commands get the port that the server was given."""
+        self._start()
+        self._run(
+            "    $ bazel-bin/server --rest_api_port=8501 --port=8500 /tmp/x\n"
+            "    listening on 0.0.0.0:8500\n"
+            "    $ echo localhost:8501 > /tmp/address\n"
+        )
+        address = (pathlib.Path(self.folder) / "address").read_text().strip()
+        port = address.removeprefix("localhost:")
+        self.assertNotIn(port, ("8501", address))
+        self.assertEqual(
+            (self.workspace / "flags").read_text().strip(),
+            f"--rest_api_port={port} --port=0 {self.folder}/x",
+        )
+
     def test_texts_of_a_session_can_be_had(self) -> None:
         """Whoever asks gets commands, output and the logs of servers."""
         self._start()
