@@ -1,6 +1,5 @@
 """The counts of a server, and who gets the ends of calls to count them."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -17,7 +16,6 @@ from tensorflow_serving.model_servers import (
     served_models,
     server_core,
 )
-from tensorflow_serving.util import errors
 
 
 class Monitoring:
@@ -95,7 +93,5 @@ class Monitoring:
         )
 
     def _states(self) -> Iterator[servable.ServableState]:
-        for name in self._served.model_names:
-            # Else it is gone in between.
-            with contextlib.suppress(errors.NotFoundError):
-                yield from self._served.states(name).values()
+        for states in served_models.all_states(self._served).values():
+            yield from states.values()

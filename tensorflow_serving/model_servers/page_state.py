@@ -74,7 +74,7 @@ class PageState:
             calls[model][status] = number
         micros = _by_model(counts.latency)
         queues = _queues_by_model(self._statistics())
-        names = sorted(self._served.model_names)
+        states = served_models.all_states(self._served)
         return {
             "version": server_version.VERSION,
             "started": self._start_time,
@@ -85,12 +85,12 @@ class PageState:
             "models": [
                 {
                     "name": name,
-                    "versions": self._versions(name),
+                    "versions": _versions(states[name]),
                     "calls": calls.get(name, _NO_CALLS),
                     **_values(micros.get(name)),
                     **queues.get(name, {}),
                 }
-                for name in names
+                for name in sorted(states)
             ],
             "unnamed": calls.get("", _NO_CALLS),
             "errors": self._recent.newest(),
@@ -102,7 +102,7 @@ class PageState:
         Raises:
           NotFoundError: There is no such model. Permanent.
         """
-        versions = self._versions(name)
+        versions = _versions(self._served.states(name))
         counts = self._requests.snapshot()
         return {
             "name": name,
@@ -131,21 +131,20 @@ class PageState:
             ],
         }
 
-    def _versions(self, name: str) -> list[_Values]:
-        """Returns the versions of a model; of one that just went there is none.
 
-        Raises:
-          NotFoundError: There is no such model. Permanent.
-        """
-        return [
-            {
-                "version": number,
-                "state": state.manager_state.name,
-                "code": state.error.code.name if state.error else "OK",
-                "text": _reason(state),
-            }
-            for number, state in self._served.states(name).items()
-        ]
+def _versions(
+    states: Mapping[int, servable.ServableState],
+) -> list[_Values]:
+    """Returns the versions of a model, and why they are as they are."""
+    return [
+        {
+            "version": number,
+            "state": state.manager_state.name,
+            "code": state.error.code.name if state.error else "OK",
+            "text": _reason(state),
+        }
+        for number, state in states.items()
+    ]
 
 
 def _reason(state: servable.ServableState) -> str:

@@ -1,11 +1,12 @@
 """The models of a server, for all that shows what became of them."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs
-from tensorflow_serving.util import event_bus
+from tensorflow_serving.util import errors, event_bus
 
 
 class ServedModels(Protocol):
@@ -64,3 +65,17 @@ class ServedModels(Protocol):
         That is the state of a version, or that the configuration has a model
         from now on, or no longer.
         """
+
+
+def all_states(
+    served: ServedModels,
+) -> Mapping[str, Mapping[int, servable.ServableState]]:
+    """Returns the states of the versions of all models, by name and version.
+
+    A model that leaves the configuration meanwhile may be missing.
+    """
+    found = {}
+    for name in served.model_names:
+        with contextlib.suppress(errors.NotFoundError):
+            found[name] = served.states(name)
+    return found

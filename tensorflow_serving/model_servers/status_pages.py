@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import get_model_status, served_models
@@ -54,29 +53,25 @@ class StatusPages:
         return _of_values(
             {
                 "models": [
-                    {"name": name, **self._states(name)}
-                    for name in sorted(self._served.model_names)
+                    {"name": name, **values}
+                    for name, values in sorted(self._values().items())
                 ]
             }
         )
 
     def _config(self) -> messages.Response:
         """Lists the models as OpenVINO Model Server does."""
-        return _of_values(
-            {name: self._states(name) for name in self._served.model_names}
-        )
+        return _of_values(self._values())
 
-    def _states(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json_format.MessageToDict(
-            get_model_status.get_model_status(
-                self._served,
-                get_model_status_pb2.GetModelStatusRequest(
-                    model_spec=model_pb2.ModelSpec(name=name)
-                ),
-            ),
-            always_print_fields_with_no_presence=True,
-        )
-        return found
+    def _values(self) -> Mapping[str, Mapping[str, Any]]:
+        """Returns the status of each model as JSON."""
+        return {
+            name: json_format.MessageToDict(
+                get_model_status.response(states),
+                always_print_fields_with_no_presence=True,
+            )
+            for name, states in served_models.all_states(self._served).items()
+        }
 
     def _alive(self) -> messages.Response:
         return messages.Response(200, b"ok\n", messages.TEXT)
