@@ -87,7 +87,7 @@ class PageState:
                     "name": name,
                     "versions": _versions(states[name]),
                     "calls": calls.get(name, _NO_CALLS),
-                    **_values(micros.get(name)),
+                    **_counts(micros.get(name)),
                     **queues.get(name, {}),
                 }
                 for name in sorted(states)
@@ -114,7 +114,7 @@ class PageState:
                     "signature": subject.signature,
                     "method": subject.method,
                     "entrypoint": subject.entrypoint,
-                    **_values(histogram),
+                    **_counts(histogram),
                 }
                 for subject, histogram in counts.seconds.items()
                 if subject.model == name
@@ -163,10 +163,8 @@ def _by_model(
     return found
 
 
-def _values(histogram: histograms.Histogram | None) -> _Values:
-    if histogram is None:
-        return {}
-    return {"counts": histogram.counts, "sum": histogram.total}
+def _counts(histogram: histograms.Histogram | None) -> _Values:
+    return {} if histogram is None else {"counts": histogram.counts}
 
 
 def _queues_by_model(statistics: Statistics) -> Mapping[str, _Values]:
@@ -189,7 +187,6 @@ def _queue_values(statistics: batching_session.Statistics) -> _Values:
     queue = statistics.scheduler
     return {
         "queued": queue.num_enqueued_tasks,
-        "oldest": queue.oldest_wait_seconds,
         "run": queue.typical_run_seconds,
         "sizes": sorted(queue.num_batches_by_size.items()),
         "reasons": {

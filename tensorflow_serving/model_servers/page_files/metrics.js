@@ -95,7 +95,7 @@ export function modelState(state, text) {
         signature,
         version: Number(version),
         isGrouped: true,
-        ...{ queued: 0, oldest: 0, run: null, rows: 0, padding: 0 },
+        ...{ queued: 0, run: null, rows: 0, padding: 0 },
         ...{ sizes: [], reasons: {}, dropped: {} },
       });
     }
