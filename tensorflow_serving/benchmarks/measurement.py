@@ -12,11 +12,11 @@ import tabulate
 from tensorflow_serving.benchmarks import (
     calls,
     loads,
-    process_watcher,
     python_load,
     served,
     server_timing,
 )
+from tensorflow_serving.test_util import process_watcher
 
 _UNKNOWN = "-"
 _PERCENTILES = [50.0, 90.0, 99.0, 99.9]

@@ -5,13 +5,13 @@ import os
 import tempfile
 from collections.abc import Sequence
 
-from tensorflow_serving.benchmarks import (
-    loads,
-    process_watcher,
-    workload,
-)
+from tensorflow_serving.benchmarks import loads, workload
 from tensorflow_serving.rpc import message_frame
-from tensorflow_serving.test_util import held_port, server_process
+from tensorflow_serving.test_util import (
+    held_port,
+    process_watcher,
+    server_process,
+)
 
 # The name of our server in tables.
 OURS = "ours"

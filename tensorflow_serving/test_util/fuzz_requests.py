@@ -3,10 +3,10 @@
 Usage: fuzz_requests [--num_requests=100000] [--method=Predict]
            [--server_flags=--enable_batching]
 
-for each of its seven methods of gRPC and for the REST API, which is the method
-REST, or for some of them. Prints what became of them, and the
-memory of the server. Exits with 1 if an answer was wrong, an error was not
-clean, or the server ended; the seed of a fault makes the same request again.
+Sends them for each of its seven methods of gRPC and for the REST API, which is
+the method REST, or for some of them. Prints what became of them, and the memory
+of the server. Exits with 1 if an answer was wrong, an error was not clean, or
+the server ended; the seed of a fault makes the same request again.
 """
 
 import os

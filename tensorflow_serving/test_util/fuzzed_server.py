@@ -7,17 +7,19 @@ Example:
         print(fuzzed.usage(), fuzzed.tracebacks())
 """
 
+import collections
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import psutil
 from typing_extensions import Self
 
 from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
+    process_watcher,
     request_cases,
     small_model,
 )
@@ -40,15 +42,6 @@ class Outcome:
     last_resident_bytes: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Usage:
-    """The resources that a server takes at a time."""
-
-    resident_bytes: int
-    num_descriptors: int
-    num_threads: int
-
-
 class FuzzedServer:
     """A server process with small_model, on both of its ports.
 
@@ -63,22 +56,27 @@ class FuzzedServer:
           *flags: More flags for it.
         """
         name = request_cases.NAME
-        self._folder = model_server_folder.ModelServerFolder()
-        self._folder.write(name, request_cases.VERSION, small_model.write)
-        self.base_path = self._folder.base_path(name)
-        self._rest_port = held_port.hold()
-        self.rest_port = self._rest_port.__enter__()
-        self._server = self._folder.start(
-            server,
-            f"--model_name={name}",
-            f"--model_base_path={self.base_path}",
-            f"--rest_api_port={self.rest_port}",
-            "--file_system_poll_wait_seconds=0.05",
-            *flags,
-            on_log_line=len,
-        )
-        self._server.wait_for_log("is AVAILABLE")
-        self._process = psutil.Process(self._server.pid)
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(
+                model_server_folder.ModelServerFolder()
+            )
+            folder.write(name, request_cases.VERSION, small_model.write)
+            self.base_path = folder.base_path(name)
+            self.rest_port = stack.enter_context(held_port.hold())
+            self._server = stack.enter_context(
+                folder.start(
+                    server,
+                    f"--model_name={name}",
+                    f"--model_base_path={self.base_path}",
+                    f"--rest_api_port={self.rest_port}",
+                    "--file_system_poll_wait_seconds=0.05",
+                    *flags,
+                    on_log_line=len,
+                )
+            )
+            self._server.wait_for_log("is AVAILABLE")
+            self._stack = stack.pop_all()
+        self._watcher = process_watcher.ProcessWatcher(self._server.pid)
 
     @property
     def address(self) -> str:
@@ -99,18 +97,9 @@ class FuzzedServer:
         lines = self._server.log_lines[start:]
         return [line for line in lines if "Traceback" in line][:_MAX_FAULTS]
 
-    def usage(self) -> Usage:
+    def usage(self) -> process_watcher.Usage:
         """Returns what the server takes now."""
-        with self._process.oneshot():
-            return Usage(
-                self._process.memory_info().rss,
-                self._process.num_fds(),
-                self._process.num_threads(),
-            )
-
-    def resident_bytes(self) -> int:
-        """Returns the memory that the server takes."""
-        return self.usage().resident_bytes
+        return self._watcher.usage()
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -118,9 +107,48 @@ class FuzzedServer:
 
     def __exit__(self, *exc_info: object) -> None:
         """Kills the server."""
-        self._server.__exit__()
-        self._rest_port.__exit__(None, None, None)
-        self._folder.__exit__()
+        self._stack.close()
+
+
+class Record:
+    """The ends of broken requests of a kind, as they come."""
+
+    def __init__(self, server: FuzzedServer, num_requests: int) -> None:
+        """Starts without an end.
+
+        Args:
+          server: The server that gets the requests, from now on.
+          num_requests: How many are to be sent, about.
+        """
+        self._server = server
+        self._num_log_lines = server.num_log_lines
+        self._tenth = num_requests // 10
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._faults: list[str] = []
+        self._first_resident_bytes = 0
+
+    def add(self, seed: int, status: str, fault: str) -> None:
+        """Counts an answer.
+
+        Args:
+          seed: The number that broke the request.
+          status: The name of what became of it.
+          fault: The fault in the answer; empty if it is as it should be.
+        """
+        if self._counts.total() == self._tenth:
+            self._first_resident_bytes = self._server.usage().resident_bytes
+        self._counts[status] += 1
+        if fault and len(self._faults) < _MAX_FAULTS:
+            self._faults.append(f"seed {seed}: {fault}")
+
+    def outcome(self) -> Outcome:
+        """Returns what became of all of them, with bugs that were logged."""
+        return Outcome(
+            self._counts,
+            [*self._faults, *self._server.tracebacks(self._num_log_lines)],
+            self._first_resident_bytes,
+            self._server.usage().resident_bytes,
+        )
 
 
 def text_fault(text: str, *, is_private: bool) -> str:

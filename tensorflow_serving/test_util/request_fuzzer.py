@@ -33,7 +33,6 @@ _CLEAN: Final = frozenset(
 # How many broken requests there are to a whole one. A whole reload takes time.
 _WHOLE_EVERY: Final = 5
 _RELOAD_EVERY: Final = 25
-_MAX_FAULTS: Final = 20
 _NUM_IN_FLIGHT: Final = 64
 _SECONDS: Final = 60.0
 
@@ -74,21 +73,10 @@ class RequestFuzzer:
           name: One of the methods.
           seeds: Each of them breaks a request in its own way.
         """
-        counts: collections.Counter[str] = collections.Counter()
-        faults: list[str] = []
-        num_log_lines = self._fuzzed.num_log_lines
-        first_resident_bytes = 0
-        for number, sent in enumerate(self._in_flight(name, seeds)):
-            code, fault = _end(sent)
-            counts[code] += 1
-            if fault and len(faults) < _MAX_FAULTS:
-                faults.append(f"seed {sent.seed}: {fault}")
-            if number == len(seeds) // 10:
-                first_resident_bytes = self._fuzzed.resident_bytes()
-        faults += self._fuzzed.tracebacks(num_log_lines)
-        return fuzzed_server.Outcome(
-            counts, faults, first_resident_bytes, self._fuzzed.resident_bytes()
-        )
+        record = fuzzed_server.Record(self._fuzzed, len(seeds))
+        for sent in self._in_flight(name, seeds):
+            record.add(sent.seed, *_end(sent))
+        return record.outcome()
 
     def whole(self, name: str, number: int) -> tuple[bytes, bytes]:
         """Returns a whole request for a method, and its response."""

@@ -45,7 +45,7 @@ class RequestFuzzerTest(parameterized.TestCase):
             fuzzed_server.FuzzedServer(_SERVER, *flags) as fuzzed,
             request_fuzzer.RequestFuzzer(fuzzed) as fuzzer,
         ):
-            first_bytes = fuzzed.resident_bytes()
+            first_bytes = fuzzed.usage().resident_bytes
             # Batching does not matter to the last one, which takes its time.
             for name in [*fuzzer.methods][: 6 if is_batched else 7]:
                 with self.subTest(name):
@@ -57,7 +57,7 @@ class RequestFuzzerTest(parameterized.TestCase):
                         outcome.counts["INVALID_ARGUMENT"], _NUM_REQUESTS // 5
                     )
 
-            grown_bytes = fuzzed.resident_bytes() - first_bytes
+            grown_bytes = fuzzed.usage().resident_bytes - first_bytes
             self.assertLess(grown_bytes, _MAX_GROWTH_BYTES)
 
     def test_answer_to_another_request_is_a_fault(self) -> None:

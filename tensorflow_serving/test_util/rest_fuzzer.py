@@ -8,7 +8,6 @@ Example:
         print(fuzzer.run(range(1000)))
 """
 
-import collections
 import contextlib
 import gzip
 import json
@@ -29,7 +28,6 @@ _CLEAN: Final = frozenset({400, 404, 413, 414, 431, 501})
 # HTTP, which needs a connection of its own.
 _WHOLE_EVERY: Final = 5
 _HTTP_EVERY: Final = 8
-_MAX_FAULTS: Final = 20
 _SECONDS: Final = 60.0
 # How long a client waits for an answer to half a request before it leaves.
 _HALF_SECONDS: Final = 0.2
@@ -44,6 +42,8 @@ _LEFT: Final = "left"
 
 # A status and a body.
 _Answer = tuple[int, bytes]
+# The name of what became of a request, and the fault in it, empty if none.
+_End = tuple[str, str]
 
 
 class RestFuzzer:
@@ -56,8 +56,6 @@ class RestFuzzer:
         """Takes the server, which its owner ends later."""
         self._fuzzed = fuzzed
         self._connection: _Connection | None = None
-        self._counts: collections.Counter[str] = collections.Counter()
-        self._faults: list[str] = []
 
     def run(self, seeds: range) -> fuzzed_server.Outcome:
         """Sends a broken request for each seed, and whole ones among them.
@@ -65,31 +63,24 @@ class RestFuzzer:
         Args:
           seeds: Each of them breaks a request in its own way.
         """
-        self._counts.clear()
-        self._faults.clear()
-        num_log_lines = self._fuzzed.num_log_lines
-        first_resident_bytes = 0
-        for number, seed in enumerate(seeds):
+        record = fuzzed_server.Record(self._fuzzed, len(seeds))
+        for seed in seeds:
             request = rest_cases.whole(seed // 4)
             if seed % _HTTP_EVERY == _HTTP_EVERY - 1:
-                self._break_http(seed, request)
+                sent = rest_mutations.mutate_http(request, seed)
+                for end in self._ends_of_http(sent):
+                    record.add(seed, *end)
             else:
-                self._ask(seed, rest_mutations.mutate(request, seed))
+                broken = rest_mutations.mutate(request, seed)
+                record.add(seed, *self._end(seed, broken))
             if seed % _WHOLE_EVERY == 0:
-                self._ask(seed, rest_cases.whole(seed // 5), is_whole=True)
-            if number == len(seeds) // 10:
-                first_resident_bytes = self._fuzzed.resident_bytes()
-        self._faults += self._fuzzed.tracebacks(num_log_lines)
-        return fuzzed_server.Outcome(
-            dict(self._counts),
-            self._faults[:_MAX_FAULTS],
-            first_resident_bytes,
-            self._fuzzed.resident_bytes(),
-        )
+                whole = rest_cases.whole(seed // 5)
+                record.add(seed, *self._end(seed, whole, is_whole=True))
+        return record.outcome()
 
-    def _ask(
+    def _end(
         self, seed: int, request: rest_cases.Request, *, is_whole: bool = False
-    ) -> None:
+    ) -> _End:
         """Sends a request on the connection that stays, and takes an answer."""
         if self._connection is None or self._connection.is_over:
             self.__exit__()
@@ -98,36 +89,29 @@ class RestFuzzer:
         try:
             answer = self._connection.answer()
         except (OSError, ValueError) as error:
-            self._end(seed, f"{_NO_ANSWER}: {error!r}", _NO_ANSWER)
             self.__exit__()
-            return
+            return _NO_ANSWER, f"{_NO_ANSWER}: {error!r}"
         is_private = seed % 4 != 2  # paths may be in texts
         fault = _fault(request.body, answer, is_private=is_private)
         if is_whole and answer[0] != 200:
             fault = f"whole request got {answer}"
-        self._end(seed, fault, str(answer[0]))
+        return str(answer[0]), fault
 
-    def _break_http(self, seed: int, request: rest_cases.Request) -> None:
+    def _ends_of_http(self, sent: bytes) -> Iterator[_End]:
         """Sends what is no request on a connection of its own."""
-        sent = rest_mutations.mutate_http(request, seed)
         with contextlib.closing(_Connection(self._fuzzed.rest_port)) as own:
             own.send(sent + _LAST)
             try:
                 for status, body in own.answers(_HALF_SECONDS):
                     is_clean = status == 200 or not _fault(b"", (status, body))
                     fault = "" if is_clean else f"{status}: {body[:200]!r}"
-                    self._end(seed, fault, str(status))
+                    yield str(status), fault
             except TimeoutError:
-                self._end(seed, "", _LEFT)
+                yield _LEFT, ""
             except ConnectionError:
-                self._end(seed, "", _NO_ANSWER)
+                yield _NO_ANSWER, ""
             except ValueError as error:
-                self._end(seed, repr(error), _NO_ANSWER)
-
-    def _end(self, seed: int, fault: str, status: str) -> None:
-        self._counts[status] += 1
-        if fault and len(self._faults) < _MAX_FAULTS:
-            self._faults.append(f"seed {seed}: {fault}")
+                yield _NO_ANSWER, repr(error)
 
     def __enter__(self) -> Self:
         """Returns itself."""

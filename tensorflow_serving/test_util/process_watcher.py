@@ -1,4 +1,4 @@
-"""The CPU time and the memory of a process and its children."""
+"""The resources that a process and its children take."""
 
 import contextlib
 import dataclasses
@@ -8,12 +8,14 @@ import psutil
 
 @dataclasses.dataclass(frozen=True)
 class Usage:
-    """The CPU time and the memory of a tree of processes."""
+    """The resources that a tree of processes takes."""
 
     # Since its start, of users and of the system.
     cpu_seconds: float
     # Now. Pages that processes share count in each of them.
     resident_bytes: int
+    num_descriptors: int
+    num_threads: int
 
 
 class ProcessWatcher:
@@ -43,6 +45,8 @@ class ProcessWatcher:
         return Usage(
             cpu_seconds=sum(usage.cpu_seconds for usage in usages),
             resident_bytes=sum(usage.resident_bytes for usage in usages),
+            num_descriptors=sum(usage.num_descriptors for usage in usages),
+            num_threads=sum(usage.num_threads for usage in usages),
         )
 
 
@@ -55,4 +59,6 @@ def _usage(process: psutil.Process) -> Usage:
         + times.children_user
         + times.children_system,
         resident_bytes=process.memory_info().rss,
+        num_descriptors=process.num_fds(),
+        num_threads=process.num_threads(),
     )

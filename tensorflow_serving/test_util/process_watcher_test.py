@@ -6,7 +6,7 @@ import sys
 import psutil
 from absl.testing import absltest
 
-from tensorflow_serving.benchmarks import process_watcher
+from tensorflow_serving.test_util import process_watcher
 
 # Takes 0.2 s of the CPU and prints a line; ends when its input does.
 _BUSY = """
@@ -45,6 +45,9 @@ class ProcessWatcherTest(absltest.TestCase):
         usage = process_watcher.ProcessWatcher(self._start(_BUSY).pid).usage()
         self.assertGreaterEqual(usage.cpu_seconds, 0.15)
         self.assertGreater(usage.resident_bytes, 2**20)
+        # Its standard streams, at least.
+        self.assertGreaterEqual(usage.num_descriptors, 3)
+        self.assertEqual(usage.num_threads, 1)
 
     def test_child_counts(self) -> None:
         """A child that runs counts with its memory."""
@@ -53,6 +56,8 @@ class ProcessWatcherTest(absltest.TestCase):
         self.assertGreaterEqual(usage.cpu_seconds, 0.15)
         alone = psutil.Process(process.pid).memory_info().rss
         self.assertGreater(usage.resident_bytes, alone + 2**20)
+        self.assertGreaterEqual(usage.num_descriptors, 6)
+        self.assertEqual(usage.num_threads, 2)
 
     def test_child_that_has_ended_counts(self) -> None:
         """The CPU time of a child that has ended still counts."""
