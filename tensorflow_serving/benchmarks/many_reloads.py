@@ -23,7 +23,6 @@ from tensorflow_serving.benchmarks import (
     measurement,
     models,
     predict_workload,
-    python_load,
     reference_model,
     served,
     version_cycle,
@@ -165,21 +164,14 @@ def _write_broken(path: str) -> None:
 def _measure(
     server: served.Served, label: str
 ) -> list[measurement.Measurement]:
-    """Makes the loads in a process of its own, which checks every answer."""
+    """Makes the loads."""
     kinds: list[loads.Load] = [
         loads.ClosedLoad(_CONCURRENCY.value, _SECONDS.value)
     ]
     if _RATE.value:
         kinds.append(loads.OpenLoad(_RATE.value, _SECONDS.value))
     return [
-        measurement.of(
-            python_load.make(
-                server.target.address, server.work, load, _DEADLINE_SECONDS
-            ),
-            load,
-            label,
-            "python_load",
-        )
+        measurement.checked(server, load, label, _DEADLINE_SECONDS)
         for load in kinds
     ]
 
@@ -189,10 +181,10 @@ def _print_ratios(
     during: Sequence[measurement.Measurement],
 ) -> None:
     for before, after in zip(without, during, strict=True):
-        assert before.p99_ms is not None and after.p99_ms is not None
+        ratio = measurement.p99_ratio(after, before)
         print(
             f"p99 of {before.load} with changes to without: "
-            f"{after.p99_ms / before.p99_ms:.2f}"
+            f"{measurement.number(ratio, '.2f')}"
         )
 
 

@@ -100,6 +100,33 @@ def of(
     )
 
 
+def checked(
+    server: served.Served,
+    load: loads.Load,
+    label: str,
+    deadline_seconds: float,
+) -> Measurement:
+    """Makes a load in a process of its own, which checks every answer.
+
+    Args:
+      server: The server that gets it.
+      load: The load.
+      label: The name of the server in the table, or of what happens to it.
+      deadline_seconds: How long a call may take.
+    """
+    made = python_load.make(
+        server.target.address, server.work, load, deadline_seconds
+    )
+    return of(made, load, label, "python_load")
+
+
+def p99_ratio(row: Measurement, other: Measurement) -> float | None:
+    """Returns the 99th percentile of latency to that of another load."""
+    if row.p99_ms is None or other.p99_ms is None:
+        return None
+    return row.p99_ms / other.p99_ms
+
+
 @dataclasses.dataclass(frozen=True)
 class Measurer:
     """Makes loads on a server of ours, while it is checked and watched."""

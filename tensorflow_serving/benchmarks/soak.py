@@ -2,31 +2,31 @@
 
 Usage: soak [--seconds=1800] [--rate=500] [--broken_connections=10000]
 
-Calls of gRPC are made and checked at a steady rate, first alone for a tenth of
-the time. Then versions of the model replace each other, a scraper reads the
-metrics each second, and connections to the REST API break in every way of
-broken_connections. Prints the latency alone and beside all that, and the
-memory, descriptors and threads of the server before and after. Exits with 1 if
-a call failed, an answer was wrong, or something grew.
+Calls of gRPC are made and checked at a steady rate, and one in ten is logged to
+a file; first alone for a tenth of the time. Then versions of the model replace
+each other, a scraper reads the metrics each second, and connections to the REST
+API break in every way of broken_connections. Prints the latency alone and
+beside all that, and the memory, descriptors and threads of the server before
+and after. Exits with 1 if a call failed, an answer was wrong, or something
+grew.
 """
 
 import asyncio
 import contextlib
+import glob
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent import futures
 
-import psutil
-from absl import app, flags
+from absl import flags
 
 from tensorflow_serving.benchmarks import (
     loads,
     measurement,
     models,
     predict_workload,
-    python_load,
     reference_model,
     rest_servers,
     served,
@@ -36,6 +36,7 @@ from tensorflow_serving.test_util import (
     broken_connections,
     held_port,
     model_server_folder,
+    process_watcher,
 )
 from tensorflow_serving.util import program
 
@@ -55,6 +56,12 @@ _INTERVAL_SECONDS = flags.DEFINE_float(
     "From one version to the next; 0: no reloads.",
     lower_bound=0.0,
 )
+_MAX_MEMORY_RATIO = flags.DEFINE_float(
+    "max_memory_ratio",
+    1.05,
+    "The memory of the server after all of it to before, at most.",
+    lower_bound=1.0,
+)
 _SERVER_FLAGS = flags.DEFINE_string(
     "server_flags", "", "Of tensorflow_model_server."
 )
@@ -62,9 +69,14 @@ _SERVER_LOG = flags.DEFINE_string(
     "server_log", None, "The file that the server logs to; by default nowhere."
 )
 
-_NAME = "m0"
+_NAME = broken_connections.MODEL
 _DEADLINE_SECONDS = 10.0
-_MAX_MEMORY_RATIO = 1.05
+_LOGGING = """
+logging_config {{
+  log_collector_config {{ type: "file" filename_prefix: "{}" }}
+  sampling_config {{ sampling_rate: 0.1 }}
+}}
+"""
 # Connections that are about to close are not left behind.
 _CLOSING_SECONDS = 60.0
 # The clients of a load, the version that loads.
@@ -87,11 +99,14 @@ class _Soaked:
             _NAME, source, folder.base_path(_NAME)
         )
         self._rest_port = rest_port
+        self._log_prefix = os.path.join(folder.path, "calls")
+        config = folder.write_config(
+            _NAME, more=_LOGGING.format(self._log_prefix)
+        )
         self.server = served.Served(
             [
                 served.program("model_servers", "tensorflow_model_server"),
-                f"--model_name={_NAME}",
-                f"--model_base_path={folder.base_path(_NAME)}",
+                f"--model_config_file={config}",
                 f"--rest_api_port={rest_port}",
                 "--file_system_poll_wait_seconds=0.25",
                 *shlex.split(_SERVER_FLAGS.value),
@@ -102,15 +117,9 @@ class _Soaked:
         self.server.wait_for_log("is AVAILABLE")
 
     def measure(self, label: str, share: float) -> measurement.Measurement:
-        """Makes calls in a process of their own, and checks each answer."""
+        """Makes calls for a share of the time, and checks each answer."""
         load = loads.OpenLoad(_RATE.value, _SECONDS.value * share)
-        made = python_load.make(
-            self.server.target.address,
-            self.server.work,
-            load,
-            _DEADLINE_SECONDS,
-        )
-        return measurement.of(made, load, label, "python_load")
+        return measurement.checked(self.server, load, label, _DEADLINE_SECONDS)
 
     @contextlib.contextmanager
     def troubled(self, share: float) -> Iterator[None]:
@@ -135,65 +144,69 @@ class _Soaked:
             yield
             for end, count in broken.result().items():
                 print(f"{count:6} {end}")
-        print(f"{self._cycle.version - 1} reloads")
-
-
-def _usage(process: psutil.Process) -> tuple[int, int, int]:
-    """Returns resident bytes, descriptors and threads."""
-    with process.oneshot():
-        return (
-            process.memory_info().rss,
-            process.num_fds(),
-            process.num_threads(),
+        num_files = len(glob.glob(f"{self._log_prefix}-*"))
+        print(
+            f"{self._cycle.version - 1} reloads\n"
+            f"{num_files} files of logged calls"
         )
 
 
 def _settled(
-    process: psutil.Process, before: tuple[int, int, int]
-) -> tuple[int, int, int]:
+    server: served.Served, before: process_watcher.Usage
+) -> process_watcher.Usage:
     """Returns the usage once nothing closes any longer."""
     deadline = time.monotonic() + _CLOSING_SECONDS
     while True:
-        now = _usage(process)
-        grown = max(now[1] - before[1], now[2] - before[2])
-        if grown <= _MAX_MORE or time.monotonic() > deadline:
+        now = server.usage()
+        if not _has_more(now, before) or time.monotonic() > deadline:
             return now
         time.sleep(1.0)
 
 
-def main(argv: Sequence[str]) -> int:
+def _has_more(
+    now: process_watcher.Usage, before: process_watcher.Usage
+) -> bool:
+    """Returns whether there are more descriptors or threads than before."""
+    return (
+        max(
+            now.num_descriptors - before.num_descriptors,
+            now.num_threads - before.num_threads,
+        )
+        > _MAX_MORE
+    )
+
+
+def main() -> int:
     """Runs the program; see the module docstring."""
-    if len(argv) != 1:
-        raise app.UsageError(f"arguments must be flags; got {argv[1:]}")
     with (
         model_server_folder.ModelServerFolder() as folder,
         held_port.hold() as rest_port,
     ):
         soaked = _Soaked(folder, rest_port)
         with soaked.server as server:
-            process = psutil.Process(server.pid)
-            rows = [soaked.measure("alone", 0.1)]
+            alone = soaked.measure("alone", 0.1)
             with soaked.troubled(0.1):
-                rows.append(soaked.measure("beside, first", 0.1))
-            before = _settled(process, _usage(process))
+                first = soaked.measure("beside, first", 0.1)
+            before = server.usage()
             with soaked.troubled(0.8):
-                rows.append(soaked.measure("beside", 0.8))
-            after = _settled(process, before)
+                beside = soaked.measure("beside", 0.8)
+            after = _settled(server, before)
+    rows = [alone, first, beside]
     print(f"\n{measurement.machine()}\n\n{measurement.table(rows)}\n")
-    assert rows[0].p99_ms is not None and rows[2].p99_ms is not None
+    memory_ratio = after.resident_bytes / before.resident_bytes
+    p99_ratio = measurement.p99_ratio(beside, alone)
     print(
-        f"p99 beside to alone: {rows[2].p99_ms / rows[0].p99_ms:.2f}\n"
-        f"memory after to before: {after[0] / before[0]:.3f} "
-        f"({before[0] >> 20} to {after[0] >> 20} MB)\n"
-        f"descriptors: {before[1]} to {after[1]}; "
-        f"threads: {before[2]} to {after[2]}"
+        f"p99 beside to alone: {measurement.number(p99_ratio, '.2f')}\n"
+        f"memory after to before: {memory_ratio:.3f} "
+        f"({before.resident_bytes >> 20} to {after.resident_bytes >> 20} MB)\n"
+        f"descriptors: {before.num_descriptors} to {after.num_descriptors}; "
+        f"threads: {before.num_threads} to {after.num_threads}"
     )
-    is_flat = (
-        after[0] <= before[0] * _MAX_MEMORY_RATIO
-        and max(after[1] - before[1], after[2] - before[2]) <= _MAX_MORE
+    is_flat = memory_ratio <= _MAX_MEMORY_RATIO.value and not _has_more(
+        after, before
     )
     return 0 if is_flat and all(row.is_clean for row in rows) else 1
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_tool(main)

@@ -16,7 +16,12 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-_PREDICT: Final = b"POST /v1/models/m0:predict HTTP/1.1\r\nhost: a\r\n"
+# The model that whole requests are for.
+MODEL: Final = "m0"
+
+_PREDICT: Final = (
+    b"POST /v1/models/%s:predict HTTP/1.1\r\nhost: a\r\n" % MODEL.encode()
+)
 _CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 _MANY: Final = 200
 _SHORT_SECONDS: Final = 3.0
