@@ -1,4 +1,4 @@
-"""Loads made by h2load, a C program that takes little of the CPU.
+"""Closed loads made by h2load, a C program that takes little of the CPU.
 
 It comes with nghttp2: Debian package nghttp2-client.
 https://nghttp2.org/documentation/h2load.1.html
@@ -27,22 +27,14 @@ _HTTP_OK = 200
 _GRPC = ("-Hcontent-type: application/grpc", "-Hte: trailers")
 _REST = ("-Hcontent-type: application/json", "--h1")
 
-# Each connection of an open load sends its calls at even distances, whatever
-# becomes of them, up to so many in flight.
-_OPEN_LOAD_CONNECTIONS = 4
-_OPEN_LOAD_STREAMS = 100
-
 
 def is_installed() -> bool:
     """Returns whether h2load is on the PATH."""
     return shutil.which("h2load") is not None
 
 
-def run(target: loads.Target, load: loads.Load) -> calls.Calls:
+def run(target: loads.Target, load: loads.ClosedLoad) -> calls.Calls:
     """Makes a load; returns once every call has ended.
-
-    The calls of an open load start at even distances. Their latency counts from
-    when they did start; how late that was is not known.
 
     Raises:
       InternalError: h2load fails.
@@ -69,29 +61,20 @@ def run(target: loads.Target, load: loads.Load) -> calls.Calls:
     return to_calls(rows, h2load.stdout, target, load)
 
 
-def command(target: loads.Target, load: loads.Load, log: str) -> list[str]:
+def command(
+    target: loads.Target, load: loads.ClosedLoad, log: str
+) -> list[str]:
     """Returns the command for a load."""
-    length = f"-D{round(load.seconds * 1000)}ms"
-    if isinstance(load, loads.OpenLoad):
-        kind = [
-            f"-c{_OPEN_LOAD_CONNECTIONS}",
-            f"-m{_OPEN_LOAD_STREAMS}",
-            f"--rps={load.rate / _OPEN_LOAD_CONNECTIONS}",
-        ]
-    else:
-        num_connections = (
-            load.concurrency if target.is_rest else load.num_connections
-        )
-        kind = [
-            f"-c{num_connections}",
-            f"-m{load.concurrency // num_connections}",
-        ]
-        if not load.seconds:
-            length = f"-n{load.num_calls}"
+    num_connections = (
+        load.concurrency if target.is_rest else load.num_connections
+    )
     return [
         "h2load",
-        length,
-        *kind,
+        f"-D{round(load.seconds * 1000)}ms"
+        if load.seconds
+        else f"-n{load.num_calls}",
+        f"-c{num_connections}",
+        f"-m{load.concurrency // num_connections}",
         f"-d{target.body_path}",
         *(_REST if target.is_rest else _GRPC),
         f"--log-file={log}",
@@ -124,7 +107,7 @@ def to_calls(
     rows: npt.NDArray[Any],
     summary: str,
     target: loads.Target,
-    load: loads.Load,
+    load: loads.ClosedLoad,
 ) -> calls.Calls:
     """Returns the calls of a log.
 

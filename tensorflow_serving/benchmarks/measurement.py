@@ -81,7 +81,7 @@ def of(
 ) -> Measurement:
     """Returns the figures of a load that nobody watched."""
     p50_ms, p90_ms, p99_ms, p999_ms = made.latency_percentiles_ms(_PERCENTILES)
-    is_open = isinstance(load, loads.OpenLoad) and generator != "h2load"
+    is_open = isinstance(load, loads.OpenLoad)
     return Measurement(
         load=str(load),
         server=server,
@@ -132,8 +132,8 @@ class Measurer:
     """Makes loads on a server of ours, while it is checked and watched."""
 
     server: served.Served
-    # Makes a load of the given kind.
-    make: Callable[[loads.Load], calls.Calls]
+    # Makes the load.
+    make: Callable[[], calls.Calls]
     # The name of the program that makes it.
     generator: str
     deadline_seconds: float
@@ -142,7 +142,7 @@ class Measurer:
     checks_per_second: float
 
     def measure(self, load: loads.Load) -> Measurement:
-        """Makes the load.
+        """Has the load made, which is of this kind.
 
         Raises:
           UnavailableError: The server cannot be reached.
@@ -155,7 +155,7 @@ class Measurer:
             self.deadline_seconds,
             asks_timing=True,
         ) as checks:
-            made = self.make(load)
+            made = self.make()
             checked = checks.stop()
         after = self.server.usage()
         return _watched(

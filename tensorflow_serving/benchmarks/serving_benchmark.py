@@ -7,6 +7,7 @@ README.md says what each number means. Exits with 1 if an answer was wrong.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import shlex
@@ -145,17 +146,19 @@ class _Benchmark:
         )
 
     def _measure(self, load: loads.Load) -> measurement.Measurement:
-        uses_h2load = (
+        generator = "python_load"
+        make = functools.partial(self._make, load)
+        if (
             isinstance(load, loads.ClosedLoad)
             and _H2LOAD.value
             and h2load.is_installed()
-        )
+        ):
+            generator = "h2load"
+            make = functools.partial(h2load.run, self._server.target, load)
         measured = measurement.Measurer(
             self._server,
-            (lambda load: h2load.run(self._server.target, load))
-            if uses_h2load
-            else self._make,
-            "h2load" if uses_h2load else "python_load",
+            make,
+            generator,
             _DEADLINE_SECONDS.value,
             _CHECKS_PER_SECOND.value,
         ).measure(load)
