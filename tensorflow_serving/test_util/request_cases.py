@@ -41,8 +41,9 @@ NAME: Final = "small"
 VERSION: Final = 7
 # A pattern of numbers and texts of requests, which no error may repeat.
 PRIVATE: Final = r"\b85\d{5}\b|secret"
+# Inputs that are private begin here.
+FIRST_NUMBER: Final = 8_500_000
 
-_FIRST_NUMBER: Final = 8_500_000
 _DEFAULT: Final = "serving_default"
 _TYPES: Final = {
     name: tensor_codec.encoding(
@@ -116,7 +117,7 @@ def _is_right(
 
 
 def _predict(number: int) -> predict_pb2.PredictRequest:
-    arrays = {"x": np.array([_FIRST_NUMBER + number, number], np.float32)}
+    arrays = {"x": np.array([FIRST_NUMBER + number, number], np.float32)}
     signature = ""
     if number % 2:
         signature = "types"
@@ -203,13 +204,13 @@ def _is_right_prediction(
         key: tensor_codec.to_array(tensor)
         for key, tensor in request.inputs.items()
     }
-    outputs = _outputs(response.model_spec.signature_name, inputs)
-    keys = request.output_filter or outputs
+    expected = outputs(response.model_spec.signature_name, inputs)
+    keys = request.output_filter or expected
     return (
         _is_right_spec(request.model_spec, response.model_spec)
         and response.outputs.keys() == {*keys}
         and all(
-            _are_same(tensor_codec.to_array(tensor), outputs[key])
+            _are_same(tensor_codec.to_array(tensor), expected[key])
             for key, tensor in response.outputs.items()
         )
     )
@@ -226,7 +227,7 @@ def _are_same(array: _Array, expected: _Array) -> bool:
     )
 
 
-def _outputs(signature: str, inputs: Mapping[str, _Array]) -> Any:
+def outputs(signature: str, inputs: Mapping[str, _Array]) -> Any:
     """Returns what a signature of small_model makes of its inputs."""
     if signature == "types":
         return inputs
@@ -269,13 +270,13 @@ def _is_result(
         return [each.value for each in result.regressions] == [
             len(each) for each in examples
         ]
-    outputs = _outputs(
+    expected = outputs(
         spec.signature_name, {"inputs": np.array(examples, object)}
     )
     classes = [each for row in result.classifications for each in row.classes]
     return len(classes) == len(examples) and all(
-        _is_label(each.label, text if "classes" in outputs else b"")
-        and each.score == (len(text) if "scores" in outputs else 0)
+        _is_label(each.label, text if "classes" in expected else b"")
+        and each.score == (len(text) if "scores" in expected else 0)
         for each, text in zip(classes, examples, strict=True)
     )
 

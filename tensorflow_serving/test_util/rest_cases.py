@@ -21,12 +21,10 @@ import numpy.typing as npt
 from tensorflow_serving.test_util import request_cases
 
 _MODEL: Final = f"/v1/models/{request_cases.NAME}"
-_FIRST_NUMBER: Final = 8_500_000
 _ROW: Final = "instances"
 _GZIP: Final = b"\x1f\x8b"
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
-# A factor and a summand: outputs of the default signature from x.
-_OUTPUTS: Final = {"y": (0.5, 2.0), "z": (2.0, 0.0)}
+_DEFAULT: Final = "serving_default"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Request:
 
 def whole(number: int) -> Request:
     """Returns a request with a number of its own; they are of seven kinds."""
-    x = [float(_FIRST_NUMBER + number), number % 1000 / 8]
+    x = [float(request_cases.FIRST_NUMBER + number), number % 1000 / 8]
     text = f"secret {number}"
     posts: Mapping[str, Any] = {
         "predict": {_ROW: [{"x": each} for each in x]},
@@ -92,22 +90,20 @@ def is_right(request: bytes, response: bytes) -> bool:
     asked = _parsed(request)
     if not isinstance(asked, dict):
         return False  # nothing can answer this
-    if asked.get("signature_name", "") not in ("", "serving_default"):
+    if asked.get("signature_name", "") not in ("", _DEFAULT):
         return True
     outputs: Any = document.get("predictions", document.get("outputs"))
+    expected = request_cases.outputs(_DEFAULT, {"x": _x(asked)})
     if _ROW in asked:
-        columns = {name: [row[name] for row in outputs] for name in _OUTPUTS}
+        columns = {name: [row[name] for row in outputs] for name in expected}
     else:
         columns = outputs
-    x = _x(asked)
     with np.errstate(all="ignore"):
         return all(
             np.array_equal(
-                np.array(columns[name], np.float32),
-                x * np.float32(scale) + np.float32(shift),
-                equal_nan=True,
+                np.array(columns[name], np.float32), values, equal_nan=True
             )
-            for name, (scale, shift) in _OUTPUTS.items()
+            for name, values in expected.items()
         )
 
 
