@@ -240,6 +240,7 @@ class RecordingTest(absltest.TestCase):
         )
         for _ in range(4):
             self._call_everything()
+        server.wait_for_log("Recorded 8 requests for a warm-up")
         recorded = self.records / "m" / "1"
         self.assertEqual(server.stop(), 0)
         logs = [*warm_up_requests.read(str(recorded))]

@@ -61,8 +61,8 @@ class Options:
 class WarmUpRecording:
     """Records the first requests of each signature. Thread-safe.
 
-    The file of a version is written when a signature has all of its requests,
-    and when the version ends. It never takes the place of one with more
+    The file of a version is written soon after a signature has all of its
+    requests, and when the version ends. It never takes the place of one with more
     requests, which another process or an earlier one has written.
     """
 
@@ -153,7 +153,7 @@ class WarmUpRecording:
                 subject.model,
             )
         if is_last:
-            self._writer.put(file, 0, file.close)
+            self._writer.put(file, 0, file.write_soon)
         return True
 
 
@@ -187,13 +187,14 @@ class _Recorder:
 class _File:
     """The file of a version; a record_writer.Sink."""
 
-    # It is written when it is closed.
+    # It is written after the calls that make it complete, or when it is closed.
     end_time: Final = math.inf
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._content = io.BytesIO()
         self._num_records = 0
+        self._is_due = False
         self._is_written = True
 
     def add(self, record: call_records.Record) -> None:
@@ -207,11 +208,18 @@ class _File:
         self._num_records += 1
         self._is_written = False
 
+    def write_soon(self) -> None:
+        """Has settle() write the file, for all who ask for it until then."""
+        self._is_due = True
+
     def settle(self) -> None:
-        """Does nothing: others may come soon."""
+        """Writes the requests that there are so far, if that is due."""
+        if self._is_due:
+            self.close()
 
     def close(self) -> None:
         """Writes the requests that there are so far."""
+        self._is_due = False
         if self._is_written:
             return
         try:

@@ -84,6 +84,15 @@ class WarmUpRecordingTest(absltest.TestCase):
         self._call(2, signature="b")
         self.assertEqual(len(self._recorded()), 4)
 
+    def test_file_is_written_once_for_signatures_of_one_moment(self) -> None:
+        """Slow storage would not finish one writing for each in time."""
+        for signature in "abcdefgh":
+            self._call(2, signature=signature)
+        with self.assertLogs(level="INFO") as logged:
+            self.assertEqual(len(self._recorded()), 16)
+        self.assertEqual(len(logged.output), 1)
+        self.assertIn("Recorded 16 requests", logged.output[0])
+
     def test_each_version_has_a_file(self) -> None:
         """One that ends has its file, with what there is."""
         self._call(version=1)
