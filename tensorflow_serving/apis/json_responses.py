@@ -37,6 +37,7 @@ _INDENT: Final = "    "
 _BYTES_SUFFIX: Final = "_bytes"
 _FLOATS: Final = {"float16", "bfloat16", "float32", "float64"}
 _SPECIAL: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 _CONTROL: Final = re.compile(r"(?<!\\)((?:\\\\)*\\u)(00[0-9a-f]{2})")
 
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -215,13 +216,12 @@ def _floats(values: npt.NDArray[Any]) -> list[str]:
     exact = values if is_double else values.astype(np.float32)
     texts = _formatted(exact, "%.6g ")
     short = np.array([*map(float, texts)], exact.dtype)
-    inexact = np.flatnonzero(short != exact)
+    (inexact,) = (short != exact).nonzero()
     longer = _formatted(exact[inexact], "%.17g " if is_double else "%.9g ")
     for index, text in zip(inexact.tolist(), longer, strict=True):
         texts[index] = text
-    for index in np.flatnonzero(
-        (exact == np.rint(exact)) | ~np.isfinite(exact)
-    ).tolist():
+    (whole,) = ((exact == np.rint(exact)) | ~np.isfinite(exact)).nonzero()
+    for index in whole.tolist():
         text = texts[index]
         if text in _SPECIAL:
             texts[index] = _SPECIAL[text]
@@ -248,7 +248,7 @@ def _text(value: bytes | str, as_bytes: bool, level: int) -> str:
 
 
 def _string(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = _ENCODER.encode(text)
     if "\\u00" not in quoted:
         return quoted
     return _CONTROL.sub(lambda match: match[1] + match[2].upper(), quoted)

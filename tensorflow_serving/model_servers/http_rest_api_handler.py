@@ -6,7 +6,7 @@ the pages of status_pages.
 
 import dataclasses
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from google.protobuf import json_format, message
@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
     model_pb2,
     regression_pb2,
 )
+from tensorflow_serving.batching import batched_function
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     call_events,
@@ -30,6 +31,7 @@ from tensorflow_serving.model_servers import (
     http_rest_api_paths,
     rest_caller,
     rest_records,
+    rest_rounds,
     served_models,
     server_core,
     status_pages,
@@ -40,6 +42,7 @@ from tensorflow_serving.servables.tensorflow import (
     get_model_metadata,
     inference,
     regress,
+    served_model,
 )
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -91,6 +94,7 @@ class HttpRestApiHandler:
     def __init__(
         self,
         core: server_core.ServerCore,
+        rounds: rest_rounds.RestRounds,
         options: Options = Options(),
         listeners: call_events.Listeners = call_events.NO_LISTENERS,
         find_page: FindPage = lambda path: None,
@@ -102,6 +106,7 @@ class HttpRestApiHandler:
 
         Args:
           core: The models to run; the caller closes it after the server.
+          rounds: Take the tasks of calls from the event loop to queues.
           options: See Options.
           listeners: Get the ends of calls.
           find_page: Finds more of what can be got.
@@ -109,6 +114,7 @@ class HttpRestApiHandler:
           served: The models of all processes; None if this one is alone.
         """
         self._core = core
+        self._rounds = rounds
         self._listeners = listeners
         self._served = core if served is None else served
         self._options = options
@@ -182,7 +188,7 @@ class HttpRestApiHandler:
     ) -> messages.Response:
         """Returns the response of a signature."""
         caller = rest_caller.RestCaller(
-            self._clock, self._options.timeout_seconds
+            self._rounds, self._clock, self._options.timeout_seconds
         )
         try:
             with self._core.call_limits.place(target.spec.name):
@@ -225,20 +231,12 @@ class HttpRestApiHandler:
             return version.number, await self._methods[target.method](call)
 
     async def _predict(self, call: "_Call") -> bytes:
-        version = call.version
-        name = inference.signature_name(call.spec.signature_name)
-        definition = version.signature_def(name)
-        form, tensors = json_tensors.tensors(
-            call.document,
-            {key: info.dtype for key, info in definition.inputs.items()},
-        )
-        keys = sorted(definition.outputs)
+        plan = _plan_of(call.version, call.spec.signature_name)
+        form, tensors = json_tensors.tensors(call.document, plan.inputs)
         outputs = await call.caller.run(
-            version.model.queue(name),
-            version.model.function(name, keys),
-            [tensors[key] for key in sorted(definition.inputs)],
+            plan.queue, plan.function, [tensors[key] for key in plan.inputs]
         )
-        found = dict(zip(keys, outputs, strict=True))
+        found = dict(zip(plan.outputs, outputs, strict=True))
         body = json_responses.predictions(found, form)
         call.record(
             lambda subject: rest_records.of_predict(
@@ -330,6 +328,41 @@ class _Call:
         if self.recorder is not None:
             subject = self.caller.reporter.subject
             self.recorder.succeeded(1, lambda _: make(subject))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Plan:
+    """All that calls of Predict have in common which name one signature."""
+
+    queue: served_model.Queue
+    function: batched_function.BatchedFunction
+    # The numbers of the types of the inputs, by ascending key.
+    inputs: Mapping[str, int]
+    # The keys of the outputs of the function.
+    outputs: Sequence[str]
+
+
+def _plan_of(version: inference.Version, name: str) -> _Plan:
+    """Returns the plan of calls that name a signature of a version."""
+    name = inference.signature_name(name)
+    found: _Plan = version.model.cached(
+        (_Plan, name), lambda: _make_plan(version, name)
+    )
+    return found
+
+
+def _make_plan(version: inference.Version, name: str) -> _Plan:
+    definition = version.signature_def(name)
+    outputs = sorted(definition.outputs)
+    return _Plan(
+        version.model.queue(name),
+        version.model.function(name, outputs),
+        {
+            key: definition.inputs[key].dtype
+            for key in sorted(definition.inputs)
+        },
+        outputs,
+    )
 
 
 def _preflight(request: messages.Request) -> messages.Response:

@@ -22,6 +22,7 @@ from tensorflow_serving.model_servers import (
     http_rest_api_handler,
     model_configs,
     options,
+    rest_rounds,
     server_core,
 )
 from tensorflow_serving.test_util import (
@@ -104,7 +105,9 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
         folder = cls.enter_context(model_server_folder.ModelServerFolder())
         core = _core(folder)
         cls.addClassCleanup(core.close)
-        handler = http_rest_api_handler.HttpRestApiHandler(core)
+        handler = http_rest_api_handler.HttpRestApiHandler(
+            core, cls.enter_context(rest_rounds.RestRounds())
+        )
         server = http_server.HttpServer(
             "localhost:0",
             handler.answer,

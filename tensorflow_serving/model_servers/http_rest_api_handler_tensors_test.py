@@ -17,6 +17,7 @@ from tensorflow_serving.model_servers import (
     http_rest_api_handler,
     model_configs,
     prediction_service,
+    rest_rounds,
     server_core,
 )
 from tensorflow_serving.model_servers import options as server_options
@@ -65,7 +66,9 @@ class TensorsTest(parameterized.TestCase):
     @classmethod
     def _start_rest(cls) -> int:
         """Starts the server of REST; returns its port."""
-        handler = http_rest_api_handler.HttpRestApiHandler(cls.core)
+        handler = http_rest_api_handler.HttpRestApiHandler(
+            cls.core, cls.enter_context(rest_rounds.RestRounds())
+        )
         server = http_server.HttpServer(
             "localhost:0",
             handler.answer,

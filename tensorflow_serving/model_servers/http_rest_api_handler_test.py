@@ -12,6 +12,7 @@ from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     http_rest_api_handler,
     model_configs,
+    rest_rounds,
     server_core,
 )
 from tensorflow_serving.test_util import model_server_folder
@@ -46,7 +47,10 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         super().setUp()
         with self.assertRaises(errors.ServingError):
             self._reload("half", "broken")
-        self.handler = http_rest_api_handler.HttpRestApiHandler(self.core)
+        self.rounds = self.enter_context(rest_rounds.RestRounds())
+        self.loop = asyncio.new_event_loop()
+        self.addCleanup(self.loop.close)
+        self.handler = self._handler()
 
     def tearDown(self) -> None:
         """Serves one model only, so that the other one is new again."""
@@ -57,12 +61,23 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
     def _reload(cls, *names: str) -> None:
         cls.core.reload(model_configs.parse(cls.folder.config(*names)))
 
+    def _handler(
+        self,
+        core: server_core.ServerCore | None = None,
+        **options: Any,
+    ) -> http_rest_api_handler.HttpRestApiHandler:
+        return http_rest_api_handler.HttpRestApiHandler(
+            core or self.core,
+            self.rounds,
+            http_rest_api_handler.Options(**options),
+        )
+
     def _answer(
         self, method: str, path: str, body: Any = b"", **headers: str
     ) -> messages.Response:
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        return asyncio.run(
+        return self.loop.run_until_complete(
             self.handler.answer(messages.Request(method, path, headers, body))
         )
 
@@ -244,9 +259,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         origin = {"origin": "http://example.com"}
         response = self._answer("OPTIONS", "/v1/models/half", **origin)
         self.assertEqual((response.status, dict(response.headers)), (200, {}))
-        self.handler = http_rest_api_handler.HttpRestApiHandler(
-            self.core, http_rest_api_handler.Options(enables_cors=True)
-        )
+        self.handler = self._handler(enables_cors=True)
         for response in (
             self._answer("GET", "/v1/models/half"),
             self._answer("GET", "/v1/models/no"),
@@ -264,7 +277,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         os.makedirs(self.folder.base_path("late"), exist_ok=True)
         models = model_configs.parse(self.folder.config("late"))
         with server_core.ServerCore(server_core.Options(), models) as core:
-            self.handler = http_rest_api_handler.HttpRestApiHandler(core)
+            self.handler = self._handler(core)
             for name in ("late", "no"):
                 response = self._answer(
                     "POST", f"/v1/models/{name}:predict", {"instances": [1]}
@@ -281,9 +294,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
 
     def test_call_that_takes_too_long_ends_with_its_deadline(self) -> None:
         """A call is not run when its time is over."""
-        self.handler = http_rest_api_handler.HttpRestApiHandler(
-            self.core, http_rest_api_handler.Options(timeout_seconds=-1.0)
-        )
+        self.handler = self._handler(timeout_seconds=-1.0)
         response = self._answer("POST", _PREDICT, {"instances": [1]})
         self.assertEqual(response.status, 504)
 
@@ -320,7 +331,7 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
 
         found = [
             json.loads(each.body)["outputs"]
-            for each in asyncio.run(answer_all())
+            for each in self.loop.run_until_complete(answer_all())
         ]
         np.testing.assert_allclose(
             found, [[number / 2 + 2] for number in range(100)]

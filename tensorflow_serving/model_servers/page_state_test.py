@@ -22,6 +22,7 @@ from tensorflow_serving.model_servers import (
     page_state,
     recent_errors,
     request_metrics,
+    rest_rounds,
     server_core,
 )
 from tensorflow_serving.test_util import model_server_folder, written_models
@@ -107,19 +108,17 @@ class PageStateTest(absltest.TestCase):
         self.assertEqual(self._model("empty")["versions"], [])
 
     def _call(self, model: str, instances: list[Any]) -> None:
-        handler = http_rest_api_handler.HttpRestApiHandler(
-            self.core, listeners=self.listeners
+        request = messages.Request(
+            "POST",
+            f"/v1/models/{model}:predict",
+            {},
+            json.dumps({"instances": instances}).encode(),
         )
-        asyncio.run(
-            handler.answer(
-                messages.Request(
-                    "POST",
-                    f"/v1/models/{model}:predict",
-                    {},
-                    json.dumps({"instances": instances}).encode(),
-                )
+        with rest_rounds.RestRounds() as rounds:
+            handler = http_rest_api_handler.HttpRestApiHandler(
+                self.core, rounds, listeners=self.listeners
             )
-        )
+            asyncio.run(handler.answer(request))
         self.ends.wait_for_one()
 
     def test_calls_are_counted_by_how_they_ended(self) -> None:

@@ -1,22 +1,21 @@
 """A call of the REST API that waits for its turn in the queue of a signature.
 
 Example:
-    caller = rest_caller.RestCaller(clock, timeout_seconds=30.0)
+    caller = rest_caller.RestCaller(rounds, clock, timeout_seconds=30.0)
     caller.reporter = call_events.Reporter(listeners, subject)
     outputs = await caller.run(queue, function, inputs)
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy.typing as npt
 
 from tensorflow_serving.batching import batched_function, run_timing
-from tensorflow_serving.model_servers import call_events
+from tensorflow_serving.model_servers import call_events, rest_rounds
 from tensorflow_serving.servables.tensorflow import (
     call_timing,
     inference,
@@ -46,23 +45,31 @@ class RestCaller:
     # Set before there is a task.
     reporter: call_events.Reporter
 
-    def __init__(self, clock: clock_lib.Clock, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        rounds: rest_rounds.RestRounds,
+        clock: clock_lib.Clock,
+        timeout_seconds: float,
+    ) -> None:
         """Makes the caller of a task of the running event loop.
 
         Args:
+          rounds: Take the task to its queue.
           clock: The one of the batching sessions.
           timeout_seconds: How long the task may wait and run; 0: any time.
         """
+        self._rounds = rounds
         self._clock = clock
         self._begin_time = clock.now()
         self._timeout_seconds = timeout_seconds
-        # Whether a queue has taken the task, and its end will come here.
+        # Whether there is a task, whose end will come here.
         self.has_task = False
+        # Whether the client has left; then the task need not run.
+        self.has_left = False
         # Once the task has run.
         self.run_facts: RunFacts | None = None
-        self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[inference.Outputs] = (
-            self._loop.create_future()
+            asyncio.get_running_loop().create_future()
         )
 
     async def run(
@@ -71,7 +78,7 @@ class RestCaller:
         function: batched_function.BatchedFunction,
         inputs: Sequence[npt.ArrayLike],
     ) -> inference.Outputs:
-        """Returns the outputs, once a batch thread has run the task.
+        """Returns the outputs, once the task has run on another thread.
 
         Args:
           queue: The one of the signature.
@@ -83,14 +90,14 @@ class RestCaller:
           CancelledError: The client left; the task leaves the queue.
         """
         seconds = self._timeout_seconds
-        task = function.task(
-            inputs, self, self._clock.now() + seconds if seconds else math.inf
-        )
-        queue.schedule(task)
+        deadline = self._clock.now() + seconds if seconds else math.inf
+        task = function.task(inputs, self, deadline, self)
+        self._rounds.schedule(queue, task)
         self.has_task = True
         try:
             return await self._future
         except asyncio.CancelledError:
+            self.has_left = True
             queue.cancel(task)
             raise
 
@@ -126,7 +133,7 @@ class RestCaller:
         """See batched_function.Caller."""
         ((task, own),) = batched_function.rows_of(tasks, outputs)
         self.run_facts = RunFacts(task.num_rows, task.arrival_time, timing)
-        self._call_soon(self._set_outputs, own)
+        self._rounds.call_soon(self._set_outputs, own)
         self.reporter.succeeded(tasks, timing)
 
     def fail(
@@ -135,12 +142,8 @@ class RestCaller:
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""
-        self._call_soon(self._set_error, error)
+        self._rounds.call_soon(self._set_error, error)
         self.reporter.failed(tasks, error)
-
-    def _call_soon(self, function: Callable[[Any], None], value: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # the server has ended
-            self._loop.call_soon_threadsafe(function, value)
 
     def _set_outputs(self, outputs: inference.Outputs) -> None:
         if not self._future.done():

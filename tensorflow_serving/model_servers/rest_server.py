@@ -26,6 +26,7 @@ from tensorflow_serving.model_servers import (
     call_log,
     http_rest_api_handler,
     metric_families,
+    rest_rounds,
     served_models,
     server_core,
     ssl_files,
@@ -100,8 +101,10 @@ class RestServer:
         self._web_page = page
         # One page at a time: however many ask, calls have the other CPUs.
         self._pages = concurrent.futures.ThreadPoolExecutor(1, "metrics")
+        self._rounds = rest_rounds.RestRounds()
         self._handler = http_rest_api_handler.HttpRestApiHandler(
             core,
+            self._rounds,
             options.api,
             listeners,
             self._find_page,
@@ -127,6 +130,7 @@ class RestServer:
 
     def start(self) -> None:
         """Answers requests from now on."""
+        self._rounds.start()
         self._server.start()
 
     def stop(self, grace_seconds: float, *, drain_delay_seconds: float) -> bool:
@@ -141,6 +145,7 @@ class RestServer:
             grace_seconds, drain_delay_seconds=drain_delay_seconds
         )
         is_clean = self._server.join() and is_clean
+        self._rounds.close()
         self._pages.shutdown(cancel_futures=True)
         return is_clean
 
@@ -151,6 +156,7 @@ class RestServer:
     def __exit__(self, *exc_info: object) -> None:
         """Stops without grace, if it has not been stopped."""
         self._server.__exit__(*exc_info)
+        self._rounds.close()
         self._pages.shutdown(cancel_futures=True)
 
     def _find_page(self, path: str) -> http_rest_api_handler.Page | None:

@@ -62,8 +62,8 @@ class WarmUpRecording:
     """Records the first requests of each signature. Thread-safe.
 
     The file of a version is written soon after a signature has all of its
-    requests, and when the version ends. It never takes the place of one with more
-    requests, which another process or an earlier one has written.
+    requests, and when the version ends. It never takes the place of one with
+    more requests, which another process or an earlier one has written.
     """
 
     def __init__(

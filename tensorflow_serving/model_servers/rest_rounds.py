@@ -1,0 +1,301 @@
+"""The way of tasks from the event loop of the REST API to queues, and back.
+
+Example:
+    with RestRounds() as rounds:
+        rounds.schedule(queue, task)  # on the event loop
+        ...
+        rounds.call_soon(function, outputs)  # on any thread, at the task's end
+
+Threads that take turns for every call spend more on that than on the call. So
+the event loop and the thread that runs tasks change places once for many: the
+calls that came together go on together, and are answered together.
+"""
+
+import asyncio
+import collections
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from typing_extensions import Self
+
+from tensorflow_serving.batching import batched_function
+from tensorflow_serving.servables.tensorflow import served_model
+from tensorflow_serving.util import errors
+
+# How long a task waits for others that come; and for room in its queue, if
+# there are others; and its end for other ends.
+_COLLECT_SECONDS: Final = 0.01
+# How soon to look again whether there is room.
+_ROOM_SECONDS: Final = 0.001
+# Runs that the thread takes on are shorter, unless something holds them up.
+_WATCH_SECONDS: Final = 0.02
+
+_Queue = served_model.Queue
+_Tasks = list[batched_function.FunctionTask]
+
+
+class RestRounds:
+    """Schedules the tasks of an event loop, a round of them at a time.
+
+    A round ends when nothing more has come. A thread schedules its tasks, and
+    runs quick batches itself: see BatchScheduler.schedule_all(). If a run holds
+    it up, the event loop notices, and leaves what comes to the batch threads
+    until the thread is back.
+
+    A context manager that starts the thread and ends it. schedule() is for one
+    event loop, call_soon() for any thread.
+    """
+
+    def __init__(self) -> None:
+        """Has no thread yet."""
+        self._thread = threading.Thread(target=self._run, name="rest_rounds")
+        self._lock = threading.Lock()
+        # There is something for the thread to do.
+        self._news = threading.Condition(self._lock)
+        # All below are guarded by _lock. The tasks that the thread has not
+        # given to their queues, and whether it waits for some.
+        self._waiting: dict[_Queue, _Waiting] = {}
+        self._is_idle = True
+        self._is_closed = False
+        # Only for the event loop: the round that it collects, and how many
+        # tasks there were when it last looked.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._round: dict[_Queue, _Tasks] = {}
+        self._num_tasks = 0
+        self._num_seen = 0
+        self._begin_time = 0.0
+        # The same, about how the thread gets on.
+        self._is_watched = False
+        self._is_held_up = False
+        self._last_progress = 0
+        # Ends of tasks that the event loop has not handled, and whether it has
+        # been woken for them.
+        self._ended: collections.deque[tuple[Callable[[Any], None], Any]] = (
+            collections.deque()
+        )
+        self._is_woken = False
+        # Written by the thread only: how many calls of schedule_all() have
+        # returned, and when it last woke the loop, or began to be busy.
+        self._progress = 0
+        self._wake_time = 0.0
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        Raises:
+          RuntimeError: The system has no more threads.
+        """
+        self._thread.start()
+
+    def schedule(
+        self, queue: served_model.Queue, task: batched_function.FunctionTask
+    ) -> None:
+        """Has a task wait in a queue, once no more tasks come.
+
+        The task ends there, also if it is refused.
+
+        Args:
+          queue: The queue.
+          task: Its context says with has_left whether its caller has left, so
+            that it need not run.
+        """
+        if not self._num_tasks:
+            self._loop = asyncio.get_running_loop()
+            self._begin_time = time.monotonic()
+            self._num_seen = 0
+            self._loop.call_soon(self._hand_over_or_wait)
+        self._num_tasks += 1
+        self._round.setdefault(queue, []).append(task)
+
+    def call_soon(self, function: Callable[[Any], None], value: Any) -> None:
+        """Has the event loop call a function, with others of this moment."""
+        self._ended.append((function, value))
+        # The thread wakes it when it has ended more.
+        if threading.current_thread() is not self._thread:
+            self._wake()
+
+    def close(self) -> None:
+        """Has the thread end once it has nothing to do; does not wait."""
+        with self._lock:
+            self._is_closed = True
+            self._news.notify()
+
+    def __enter__(self) -> Self:
+        """Starts the thread, and returns itself."""
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes itself."""
+        self.close()
+
+    def _hand_over_or_wait(self) -> None:
+        """Hands the round over if the event loop brought no more tasks.
+
+        What has been read since the last look has its turn after this one; so
+        there are two looks at least.
+        """
+        assert self._loop is not None
+        waits = time.monotonic() < self._begin_time + _COLLECT_SECONDS
+        if waits and self._num_seen < self._num_tasks:
+            self._num_seen = self._num_tasks
+            self._loop.call_soon(self._hand_over_or_wait)
+            return
+        tasks_of, self._round, self._num_tasks = self._round, {}, 0
+        if self._is_held_up:
+            _leave_to_batch_threads(tasks_of)
+            return
+        with self._lock:
+            for queue, tasks in tasks_of.items():
+                self._waiting.setdefault(queue, _Waiting()).tasks.extend(tasks)
+            if self._is_idle:
+                self._is_idle = False
+                self._news.notify()
+        if not self._is_watched:
+            self._watch_later()
+
+    def _watch_later(self) -> None:
+        assert self._loop is not None
+        self._is_watched = True
+        self._last_progress = self._progress
+        self._loop.call_later(_WATCH_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        """Looks after the thread, on the event loop, as long as it is busy."""
+        self._is_watched = False
+        with self._lock:
+            is_held_up = (
+                not self._is_idle and self._progress == self._last_progress
+            )
+            waiting = self._waiting if is_held_up else {}
+            if is_held_up:
+                self._waiting = {}
+            is_idle = self._is_idle
+        self._is_held_up = is_held_up
+        if is_held_up:
+            _leave_to_batch_threads(
+                {queue: [*each.tasks] for queue, each in waiting.items()}
+            )
+            self._call_ended()
+        if not is_idle:
+            self._watch_later()
+
+    def _wake(self) -> None:
+        if not self._is_woken and self._loop is not None:
+            self._is_woken = True
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                self._loop.call_soon_threadsafe(self._call_ended)
+
+    def _call_ended(self) -> None:
+        self._is_woken = False
+        while self._ended:
+            function, value = self._ended.popleft()
+            function(value)
+
+    def _run(self) -> None:
+        """Runs on the thread."""
+        busy: set[_Queue] = set()
+        while (queues := self._wait(busy)) is not None:
+            busy = {queue for queue in queues if self._go_on(queue)}
+
+    def _wait(self, busy: set[_Queue]) -> set[_Queue] | None:
+        """Waits for tasks, or room; returns their queues, None at the end.
+
+        Args:
+          busy: The queues that have more to do, so that there is no waiting.
+        """
+        with self._lock:
+            if not busy and not self._waiting:
+                self._wake_if_ended()
+                self._is_idle = not self._is_closed
+                while self._is_idle and not self._is_closed:
+                    self._news.wait()
+                self._wake_time = time.monotonic()
+                if not self._waiting:
+                    return None
+            elif not busy and not any(
+                each.is_new for each in self._waiting.values()
+            ):
+                self._news.wait(_ROOM_SECONDS)
+            return busy.union(self._waiting)
+
+    def _go_on(self, queue: _Queue) -> bool:
+        """Runs a batch of a queue; returns whether there is more to do."""
+        room = queue.scheduling_capacity()
+        with self._lock:
+            waiting = self._waiting.get(queue)
+            tasks = waiting.take(room) if waiting is not None else []
+            if waiting is not None and not waiting.tasks:
+                del self._waiting[queue]
+        has_more = queue.schedule_all(_of_present(tasks))
+        self._progress += 1
+        if time.monotonic() >= self._wake_time + _COLLECT_SECONDS:
+            self._wake_if_ended()
+        return has_more
+
+    def _wake_if_ended(self) -> None:
+        if self._ended:
+            self._wake_time = time.monotonic()
+            self._wake()
+
+
+class _Waiting:
+    """The tasks of a queue that wait until there is room for them.
+
+    A round may have more of them than the queue takes at once, though it would
+    have taken them as they came.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: collections.deque[batched_function.FunctionTask] = (
+            collections.deque()
+        )
+        # Until then they wait for room.
+        self._end_time: float | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nobody has looked for room yet."""
+        return self._end_time is None
+
+    def take(self, room: int) -> _Tasks:
+        """Returns the tasks to schedule, all of them once they waited enough.
+
+        Args:
+          room: How many rows the queue is sure to accept.
+        """
+        now = time.monotonic()
+        if self._end_time is None:
+            self._end_time = now + _COLLECT_SECONDS
+            if len(self.tasks) == 1:
+                self._end_time = now  # nothing has held it up
+        taken = []
+        while self.tasks and (
+            now >= self._end_time or self.tasks[0].size <= room
+        ):
+            room -= self.tasks[0].size
+            taken.append(self.tasks.popleft())
+        return taken
+
+
+def _of_present(tasks: _Tasks) -> _Tasks:
+    """Returns the tasks whose callers wait for them; ends the others."""
+    present = []
+    for task in tasks:
+        if task.context.has_left:
+            task.fail(errors.CancelledError("the caller is gone already"))
+        else:
+            present.append(task)
+    return present
+
+
+def _leave_to_batch_threads(tasks_of: Mapping[_Queue, _Tasks]) -> None:
+    for queue, tasks in tasks_of.items():
+        for task in _of_present(tasks):
+            try:
+                queue.schedule(task)
+            except errors.ServingError as error:
+                task.fail(error)

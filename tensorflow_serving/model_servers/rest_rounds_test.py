@@ -1,0 +1,210 @@
+"""Tests for rest_rounds, with queues that note what they are asked for."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+from unittest import mock
+
+from absl.testing import absltest
+
+from tensorflow_serving.model_servers import rest_rounds
+from tensorflow_serving.util import errors
+
+_LONG = 30.0
+
+
+class _Task:
+    """A task and its context in one."""
+
+    def __init__(self, *, has_left: bool = False) -> None:
+        self.has_left = has_left
+        self.size = 1
+        self.error: errors.ServingError | None = None
+
+    @property
+    def context(self) -> "_Task":
+        return self
+
+    def fail(self, error: errors.ServingError) -> None:
+        self.error = error
+
+
+class _Queue:
+    """A queue whose tasks run at once, by whoever hands them over."""
+
+    def __init__(self, rounds: rest_rounds.RestRounds) -> None:
+        self._rounds = rounds
+        # The tasks of schedule_all(), and its thread; those of schedule().
+        self.together: list[Sequence[_Task]] = []
+        self.threads: set[str] = set()
+        self.apart: list[_Task] = []
+        # How often there is still more to do; what a run does; the tasks that
+        # have ended on the event loop.
+        self.num_more = 0
+        self.run: Callable[[], object] = lambda: None
+        self.ended: list[_Task] = []
+        self.refuses = False
+        self.room = 1000
+
+    def scheduling_capacity(self) -> int:
+        return self.room
+
+    def schedule_all(self, tasks: Iterable[_Task]) -> bool:
+        tasks = [*tasks]
+        self.together.append(tasks)
+        self.threads.add(threading.current_thread().name)
+        for task in tasks:
+            self._rounds.call_soon(self.ended.append, task)
+        self.run()
+        self.num_more -= 1
+        return self.num_more >= 0
+
+    def schedule(self, task: _Task) -> None:
+        if self.refuses:
+            raise errors.UnavailableError("no room")
+        self.apart.append(task)
+        self._rounds.call_soon(self.ended.append, task)
+
+
+async def _wait_until(is_over: Callable[[], bool]) -> None:
+    while not is_over():
+        await asyncio.sleep(0.001)
+
+
+class RestRoundsTest(absltest.TestCase):
+    """Each test runs on an event loop of its own."""
+
+    def setUp(self) -> None:
+        """Makes rounds and a queue."""
+        super().setUp()
+        self.rounds = self.enter_context(rest_rounds.RestRounds())
+        self.queue: Any = _Queue(self.rounds)
+
+    def _run(self, test: Awaitable[None]) -> None:
+        asyncio.run(asyncio.wait_for(test, _LONG))
+
+    def _schedule(self, number: int = 1) -> list[_Task]:
+        tasks: list[Any] = [_Task() for _ in range(number)]
+        for task in tasks:
+            self.rounds.schedule(self.queue, task)
+        return tasks
+
+    async def _wait_for_ends(self, number: int) -> None:
+        await _wait_until(lambda: len(self.queue.ended) == number)
+
+    def test_tasks_of_a_round_go_together(self) -> None:
+        """Their ends come back; none of it happens on the event loop."""
+
+        async def test() -> None:
+            tasks = self._schedule(3)
+            await self._wait_for_ends(3)
+            self.assertEqual(self.queue.together, [tasks])
+            self.assertEqual(self.queue.threads, {"rest_rounds"})
+
+        self._run(test())
+
+    def test_queue_with_more_to_do_is_asked_again(self) -> None:
+        """Others have their turn in between."""
+        self.queue.num_more = 3
+        other: Any = _Queue(self.rounds)
+
+        async def test() -> None:
+            tasks = self._schedule(2)
+            task: Any = _Task()
+            self.rounds.schedule(other, task)
+            await _wait_until(lambda: len(self.queue.together) == 4)
+            self.assertEqual(self.queue.together, [tasks, [], [], []])
+            self.assertEqual(other.together, [[task]])
+
+        self._run(test())
+
+    def test_tasks_of_a_round_wait_for_room(self) -> None:
+        """They would have found it, had they not waited for each other."""
+        self.queue.room = 2
+
+        async def test() -> None:
+            tasks = self._schedule(7)
+            await self._wait_for_ends(7)
+            self.assertEqual(
+                self.queue.together,
+                [tasks[:2], tasks[2:4], tasks[4:6], tasks[6:]],
+            )
+
+        self._run(test())
+
+    def test_queue_without_room_decides_about_tasks(self) -> None:
+        """A single task does not wait, nor do others for long."""
+        self.queue.room = 0
+
+        async def test() -> None:
+            for number in (1, 3):
+                self.queue.together.clear()
+                self.queue.ended.clear()
+                tasks = self._schedule(number)
+                await self._wait_for_ends(number)
+                self.assertEqual(self.queue.together[-1], tasks)
+                self.assertLess(len(self.queue.together), 30)
+
+        self._run(test())
+
+    def test_task_of_a_client_that_left_is_not_run(self) -> None:
+        """It ends like one that left a queue."""
+        tasks: list[Any] = [_Task(has_left=True), _Task()]
+
+        async def test() -> None:
+            for task in tasks:
+                self.rounds.schedule(self.queue, task)
+            await self._wait_for_ends(1)
+            self.assertEqual(self.queue.together, [tasks[1:]])
+            self.assertIsInstance(tasks[0].error, errors.CancelledError)
+
+        self._run(test())
+
+    def test_run_that_hangs_holds_up_no_other_task(self) -> None:
+        """Tasks that ran before it have ended; afterwards all is as it was."""
+        goes_on = threading.Event()
+        self.addCleanup(goes_on.set)
+        self.queue.run = goes_on.wait
+
+        async def test() -> None:
+            first = self._schedule()
+            await self._wait_for_ends(1)
+            # A round that comes before anybody can know, and one that is later.
+            second = self._schedule()
+            await self._wait_for_ends(2)
+            third = self._schedule(2)
+            await self._wait_for_ends(4)
+            self.assertEqual(self.queue.together, [first])
+            self.assertEqual(self.queue.apart, second + third)
+            self.queue.refuses = True
+            (refused,) = self._schedule()
+            await _wait_until(lambda: refused.error is not None)
+            self.assertIsInstance(refused.error, errors.UnavailableError)
+            goes_on.set()
+            self.queue.refuses = False
+            while len(self.queue.together) < 2:
+                self._schedule()
+                await asyncio.sleep(0.01)
+
+        self._run(test())
+
+    def test_nothing_happens_while_there_are_no_tasks(self) -> None:
+        """The thread is watched only as long as it is busy."""
+
+        async def test() -> None:
+            loop = asyncio.get_running_loop()
+            self._schedule()
+            await self._wait_for_ends(1)
+            await asyncio.sleep(0.1)
+            with mock.patch.object(loop, "call_later") as call_later:
+                is_over = loop.create_future()
+                loop.call_at(loop.time() + 0.1, is_over.set_result, None)
+                await is_over
+            call_later.assert_not_called()
+
+        self._run(test())
+
+
+if __name__ == "__main__":
+    absltest.main()
