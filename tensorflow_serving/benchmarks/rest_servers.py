@@ -1,4 +1,4 @@
-"""Servers of REST to compare: ours, ours while it is scraped, and the least.
+"""Servers of REST to compare: ours, with some flags, and the least of all.
 
 The least is constant_server, which answers with what ours answers.
 """
@@ -33,6 +33,15 @@ from tensorflow_serving.util import errors
 _PATH = "/v1/models/mnist:predict"
 _INPUTS = "inputs"
 _INTERVAL_SECONDS = 1.0
+# The flags of ours, by name.
+_SERVERS = {
+    "REST": (),
+    "REST, batching": ("--enable_batching",),
+    "REST, batching, a worker per CPU": (
+        "--enable_batching",
+        f"--num_workers={os.cpu_count()}",
+    ),
+}
 _NUM_TIMED = 1000
 
 
@@ -52,8 +61,17 @@ def start(
         # Decimals as people send them: no more than float32 needs.
         values = ", ".join(map(str, work.images[0]))
         file.write(f'{{"instances": [[{values}]]}}')
-    address = _start_model_server(base_path, work, stack)
-    ours = loads.Target("REST", address, _PATH, body_path, is_rest=True)
+    all_ours = [
+        loads.Target(
+            name,
+            _start_model_server(base_path, work, stack, *flags),
+            _PATH,
+            body_path,
+            is_rest=True,
+        )
+        for name, flags in _SERVERS.items()
+    ]
+    ours = all_ours[0]
     answer_path = os.path.join(folder, "answer")
     with open(answer_path, "wb") as file:
         file.write(_answer(ours, work))
@@ -64,9 +82,11 @@ def start(
     )
     print(f"JSON takes {_json_micros(body_path, work):.0f} us of a call")
     return [
-        ours,
+        *all_ours,
         dataclasses.replace(
-            ours, name="REST, scraped", scraped=f"http://{address}/metrics"
+            ours,
+            name="REST, scraped",
+            scraped=f"http://{ours.address}/metrics",
         ),
         dataclasses.replace(
             ours,
@@ -102,7 +122,10 @@ def scraping(page: str) -> Iterator[None]:
 
 
 def _start_model_server(
-    base_path: str, work: workload.Workload, stack: contextlib.ExitStack
+    base_path: str,
+    work: workload.Workload,
+    stack: contextlib.ExitStack,
+    *flags: str,
 ) -> str:
     """Starts the model server; returns the address of its REST API."""
     port = stack.enter_context(held_port.hold())
@@ -113,6 +136,7 @@ def _start_model_server(
                 "--model_name=mnist",
                 f"--model_base_path={base_path}",
                 f"--rest_api_port={port}",
+                *flags,
             ],
             predict_workload.PredictWorkload({"mnist": work}),
         )

@@ -19,6 +19,9 @@ _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
 _MAX_QUICK_PLAIN_BYTES: Final = 256 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+# No byte of deflate stands for more (https://zlib.net/zlib_tech.html).
+_MAX_RATIO: Final = 1032
 # Decompressed in one go: little, as the interpreter is held while the result is
 # put together.
 _INPUT_BYTES: Final = 16 << 10
@@ -69,6 +72,7 @@ class Decompressor:
             Permanent.
           BodyTooLargeError: It is larger than the limit. Permanent.
         """
+        self._require_room(_named_size(data))
         plain = bytearray()
         for piece in _pieces(data):
             plain += piece
@@ -101,6 +105,19 @@ class Decompressor:
                 f"body must have at most {self._max_bytes} bytes once "
                 "decompressed, by --rest_api_max_body_bytes; got more"
             )
+
+
+def _named_size(data: bytes) -> int:
+    """Returns the size that a file of gzip names, once decompressed.
+
+    It is the last field of the file, modulo 2 ** 32 (RFC 1952, section 2.3.1).
+    A file of another size is broken: to refuse it for the name is never wrong,
+    and takes no time. 0 for what only zlib wrote, which names no size, and if
+    it is more than there can be, so that the file must be broken.
+    """
+    size = int.from_bytes(data[-4:], "little")
+    is_possible = size <= _MAX_RATIO * len(data)
+    return size if data.startswith(_GZIP_MAGIC) and is_possible else 0
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import gzip
 import random
 import zlib
 from collections.abc import Callable
+from unittest import mock
 
 from absl.testing import absltest, parameterized
 
@@ -45,6 +46,22 @@ class DecompressorTest(parameterized.TestCase):
             messages.BodyTooLargeError, "at most 3000000 bytes"
         ):
             _decompress(gzip.compress(bytes(size), 1))
+
+    def test_large_body_that_names_another_size_is_refused(self) -> None:
+        """It is counted, however small it says that it is."""
+        data = gzip.compress(bytes(100_000_000), 1)
+        with self.assertRaises(messages.BodyTooLargeError):
+            _decompress(data[:-4] + bytes(4))
+        with self.assertRaises(messages.BodyTooLargeError):
+            _decompress(zlib.compress(bytes(100_000_000), 1))
+
+    def test_size_that_a_body_names_is_believed(self) -> None:
+        """Nobody waits until all of it has been counted."""
+        data = gzip.compress(bytes(1 << 30), 1)
+        with mock.patch.object(zlib, "decompressobj") as decompress:
+            with self.assertRaises(messages.BodyTooLargeError):
+                _decompress(data)
+            decompress.assert_not_called()
 
     @parameterized.named_parameters(
         ("part", lambda data: data[:-1], "got a part"),
