@@ -56,11 +56,7 @@ def start(
       stack: Ends the servers.
     """
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    body_path = os.path.join(folder, "body")
-    with open(body_path, "w", encoding="ascii") as file:
-        # Decimals as people send them: no more than float32 needs.
-        values = ", ".join(map(str, work.images[0]))
-        file.write(f'{{"instances": [[{values}]]}}')
+    body_path = _write_body(folder, work)
     all_ours = [
         loads.Target(
             name,
@@ -95,6 +91,16 @@ def start(
             method="/",
         ),
     ]
+
+
+def _write_body(folder: str, work: workload.Workload) -> str:
+    """Writes the body of all requests; returns its path."""
+    path = os.path.join(folder, "body")
+    with open(path, "w", encoding="ascii") as file:
+        # Decimals as people send them: no more than float32 needs.
+        values = ", ".join(map(str, work.images[0]))
+        file.write(f'{{"instances": [[{values}]]}}')
+    return path
 
 
 @contextlib.contextmanager

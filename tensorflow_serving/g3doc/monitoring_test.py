@@ -161,6 +161,7 @@ class MonitoringTest(absltest.TestCase):
                 {"signature_name": "regress", "examples": [{"a": 1}]},
             ),
         )
+        requests.get(f"{url}/v1/models/m").raise_for_status()
         for method, body in bodies:
             requests.post(
                 f"{url}/v1/models/m:{method}", json=body

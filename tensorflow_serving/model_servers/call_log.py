@@ -3,8 +3,7 @@
 Example:
     log = call_log.CallLog(access_log.AccessLog(options))
     listeners = call_events.Listeners([metrics, log])
-    rpc.options.Options(observer=log)
-    http.options.Options(on_end=log.of_http)
+    observers = call_observers.Observers([log])
 
 All fields, and their meaning: g3doc/serving_with_model_server.md.
 """
@@ -28,7 +27,7 @@ from tensorflow_serving.model_servers import (
     access_log,
     access_log_lines,
     call_events,
-    http_rest_api_paths,
+    call_observers,
     rest_caller,
 )
 from tensorflow_serving.rpc import call as call_lib
@@ -38,7 +37,6 @@ _GRPC: Final = "GRPC"
 _REST: Final = "REST"
 _MICROS: Final = 1e6
 _NUM_ID_CHARACTERS: Final = 128
-_HTTP_ERROR: Final = 400
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACEPARENT: Final = re.compile(
     r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
@@ -54,10 +52,6 @@ _BLOCKING: Final[Mapping[str, type[message.Message]]] = {
     f"{_PREFIX}ModelService/HandleReloadConfigRequest": (
         model_management_pb2.ReloadConfigRequest
     ),
-}
-_REST_METHODS: Final = {
-    http_rest_api_paths.STATUS: "GetModelStatus",
-    http_rest_api_paths.METADATA: "GetModelMetadata",
 }
 _TIMING_NAMES: Final = ("batch_micros", "run_micros", "batch_rows")
 # The fields of one call of those that ran together.
@@ -77,8 +71,8 @@ _Ids = tuple[str | None, str | None]
 class CallLog:
     """Has a line written for each call.
 
-    A listener of call_events, for gRPC; calls of the REST API come as requests
-    of HTTP. An observer of rpc. Thread-safe.
+    A listener of call_events, for gRPC, and a call_observers.Observer, which
+    gets calls of the REST API as requests of HTTP. Thread-safe.
     """
 
     def __init__(self, log: access_log.AccessLog) -> None:
@@ -123,7 +117,7 @@ class CallLog:
     def call_refused(
         self, path: str, metadata: call_lib.Metadata, error: errors.ServingError
     ) -> None:
-        """See rpc.observer.Observer."""
+        """See call_observers.Observer."""
         is_ours = path.startswith(_PREFIX)
         method = path.rpartition("/")[2] if is_ours else None
         self._add_one(
@@ -143,7 +137,7 @@ class CallLog:
         seconds: float,
         error: errors.ServingError | None,
     ) -> None:
-        """See rpc.observer.Observer; methods of other services get no line."""
+        """See call_observers.Observer; other services get no lines."""
         request_class = _BLOCKING.get(path)
         if request_class is None:
             return
@@ -166,8 +160,8 @@ class CallLog:
         response: messages.Response | None,
         seconds: float,
     ) -> None:
-        """See http.options.Options.on_end."""
-        status = _http_status(request, response)
+        """See call_observers.Observer."""
+        status = call_observers.http_status(request, response)
         if status == "OK" and not self._log.sample([status]):
             return
         self._add_one(
@@ -301,28 +295,16 @@ def _status(error: errors.ServingError | None) -> str:
     return "OK" if error is None else error.code.name
 
 
-def _http_status(
-    request: messages.Request, response: messages.Response | None
-) -> str | None:
-    """Returns the status of a request; None if HTTP's is all there is."""
-    if response is None:
-        return errors.StatusCode.CANCELLED.name
-    if request.notes.error is None and response.status >= _HTTP_ERROR:
-        return None
-    return _status(request.notes.error)
-
-
 def _of_path(request: messages.Request) -> _Fields:
     """Returns what a request asks for, as far as that can be read."""
     sent = ("http_method", request.method), ("path", request.path)
-    try:
-        target = http_rest_api_paths.parse(request.method, request.path)
-    except errors.InvalidArgumentError:
+    named = call_observers.rest_target(request)
+    if named is None:
         return sent
-    method = _REST_METHODS.get(target.method, target.method.capitalize())
+    method, target = named
     caller = request.notes.call
     found = _of_spec(target.spec)
-    if isinstance(caller, rest_caller.RestCaller):
+    if isinstance(caller, rest_caller.RestCaller) and caller.reporter:
         found = _of_subject(caller.reporter.subject)
     return (("method", method), *found, *sent)
 

@@ -190,6 +190,7 @@ class HttpRestApiHandler:
         caller = rest_caller.RestCaller(
             self._rounds, self._clock, self._options.timeout_seconds
         )
+        request.notes.call = caller
         try:
             with self._core.call_limits.place(target.spec.name):
                 version, body = await self._answer_call(target, request, caller)
@@ -225,9 +226,8 @@ class HttpRestApiHandler:
                 _REST, target.method.capitalize(), version, spec
             )
             caller.reporter = call_events.Reporter(self._listeners, subject)
-            request.notes.call = caller
             recorder = self._core.recording.recorders.find(subject)
-            call = _Call(version, spec, document, caller, recorder)
+            call = _Call(version, spec, document, caller, subject, recorder)
             return version.number, await self._methods[target.method](call)
 
     async def _predict(self, call: "_Call") -> bytes:
@@ -318,6 +318,7 @@ class _Call:
     spec: model_pb2.ModelSpec
     document: json_document.Document
     caller: rest_caller.RestCaller
+    subject: call_events.Subject
     # Takes a record of the call, if anybody does.
     recorder: call_records.Recorder | None
 
@@ -326,8 +327,7 @@ class _Call:
     ) -> None:
         """Has a record taken of the call, which has succeeded."""
         if self.recorder is not None:
-            subject = self.caller.reporter.subject
-            self.recorder.succeeded(1, lambda _: make(subject))
+            self.recorder.succeeded(1, lambda _: make(self.subject))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

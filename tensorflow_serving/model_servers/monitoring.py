@@ -8,7 +8,9 @@ from tensorflow_serving.model_servers import (
     access_log,
     call_events,
     call_log,
+    call_observers,
     metric_families,
+    other_calls,
     page_state,
     prometheus_metrics,
     recent_errors,
@@ -42,21 +44,25 @@ class Monitoring:
         self._core = core
         self._served = served
         self._log = log
-        # None: no line for each call.
-        self.call_log: Final = None if log is None else call_log.CallLog(log)
         self._requests = request_metrics.RequestMetrics()
         self._errors = recent_errors.RecentErrors()
+        self._other_calls = other_calls.OtherCalls()
         listeners: list[call_events.Listener] = []
+        observers: list[call_observers.Observer] = []
         if counts_calls:
             listeners.append(self._requests)
+            observers.append(self._other_calls)
         if keeps_errors:
             listeners.append(self._errors)
-        if self.call_log is not None:
-            listeners.append(self.call_log)
+        if log is not None:
+            listeners.append(lines := call_log.CallLog(log))
+            observers.append(lines)
         self.listeners: Final = call_events.Listeners(listeners)
+        self.observer: Final = call_observers.Observers(observers)
         self._metrics = prometheus_metrics.PrometheusMetrics(
             prometheus_metrics.Sources(
                 self._requests,
+                self._other_calls,
                 core.loads,
                 core.warm_ups,
                 core.statistics,

@@ -21,6 +21,7 @@ from tensorflow_serving.model_servers import (
     load_metrics,
     metric_families,
     original_metrics,
+    other_calls,
     process_metrics,
     request_metrics,
     server_version,
@@ -42,6 +43,7 @@ class Sources:
     """Whatever counts; it is read each time anew."""
 
     requests: request_metrics.RequestMetrics
+    other_calls: other_calls.OtherCalls
     loads: load_metrics.LoadMetrics
     warm_ups: warm_up_metrics.WarmUpMetrics
     # Returns the statistics of the queue of each signature, by its version and
@@ -78,6 +80,7 @@ class PrometheusMetrics:
             *original_metrics.of_warm_ups(sources.warm_ups.snapshot()),
             original_metrics.of_log(sources.num_logged()),
             *_of_requests(requests),
+            _of_other_calls(sources.other_calls.snapshot()),
             *_of_queues(sources.statistics()),
             _of_loads(sources.loads.snapshot()),
             _of_states(sources.states()),
@@ -106,6 +109,20 @@ def _of_requests(requests: request_metrics.Snapshot) -> _Families:
     for subject, histogram in requests.seconds.items():
         seconds.add_histogram(_labels(subject), histogram)
     yield seconds
+
+
+def _of_other_calls(
+    num_calls: Mapping[other_calls.Key, int],
+) -> metric_families.Family:
+    family = metric_families.Family(
+        "tensorflow_serving_other_calls_total",
+        "counter",
+        "Calls that do not run a model, or were refused before they could.",
+        ("entrypoint", "method", "status"),
+    )
+    for labels, number in num_calls.items():
+        family.add(labels, number)
+    return family
 
 
 def _of_queues(statistics: Statistics) -> _Families:

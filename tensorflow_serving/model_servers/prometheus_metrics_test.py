@@ -18,6 +18,7 @@ from tensorflow_serving.model_servers import (
     call_events,
     load_metrics,
     metric_families,
+    other_calls,
     prometheus_metrics,
     request_metrics,
     warm_up_metrics,
@@ -30,6 +31,13 @@ _VERSION = servable.ServableId("m", 3)
 _SUBJECT = call_events.Subject("GRPC", "Predict", "m", 3, "s")
 _QUEUE = {"model": "m", "version": "3", "signature": "s"}
 _RUNS = {run_size.RunSize(1, 0): 2, run_size.RunSize(60, 4): 1_000_000}
+
+
+def _other_calls() -> other_calls.OtherCalls:
+    found = other_calls.OtherCalls()
+    for _ in range(3):
+        found.call_refused("/no/method", (), errors.UnauthenticatedError("key"))
+    return found
 
 
 def _warm_ups() -> warm_up_metrics.WarmUpMetrics:
@@ -88,6 +96,7 @@ class PrometheusMetricsTest(absltest.TestCase):
             prometheus_metrics.PrometheusMetrics(
                 prometheus_metrics.Sources(
                     requests,
+                    _other_calls(),
                     loads,
                     _warm_ups(),
                     _statistics,
@@ -105,6 +114,17 @@ class PrometheusMetricsTest(absltest.TestCase):
             )
             for sample in family.samples
         }
+
+    def test_calls_that_run_no_model_are_counted(self) -> None:
+        """A method that there is not has no name."""
+        labels = {
+            "entrypoint": "GRPC",
+            "method": "",
+            "status": "UNAUTHENTICATED",
+        }
+        self.assertEqual(
+            self._value("tensorflow_serving_other_calls_total", **labels), 3
+        )
 
     def _value(self, name: str, **labels: str) -> float:
         return self.samples[name, tuple(sorted(labels.items()))]

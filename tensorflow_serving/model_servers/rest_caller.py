@@ -42,9 +42,6 @@ class RestCaller:
     Tasks may end on any thread; all else is for the thread of the loop.
     """
 
-    # Set before there is a task.
-    reporter: call_events.Reporter
-
     def __init__(
         self,
         rounds: rest_rounds.RestRounds,
@@ -62,6 +59,8 @@ class RestCaller:
         self._clock = clock
         self._begin_time = clock.now()
         self._timeout_seconds = timeout_seconds
+        # Set before there is a task.
+        self.reporter: call_events.Reporter | None = None
         # Whether there is a task, whose end will come here.
         self.has_task = False
         # Whether the client has left; then the task need not run.
@@ -134,7 +133,7 @@ class RestCaller:
         ((task, own),) = batched_function.rows_of(tasks, outputs)
         self.run_facts = RunFacts(task.num_rows, task.arrival_time, timing)
         self._rounds.call_soon(self._set_outputs, own)
-        self.reporter.succeeded(tasks, timing)
+        self._report.succeeded(tasks, timing)
 
     def fail(
         self,
@@ -143,7 +142,12 @@ class RestCaller:
     ) -> None:
         """See batched_function.Caller."""
         self._rounds.call_soon(self._set_error, error)
-        self.reporter.failed(tasks, error)
+        self._report.failed(tasks, error)
+
+    @property
+    def _report(self) -> call_events.Reporter:
+        assert self.reporter is not None, "it is set before there is a task"
+        return self.reporter
 
     def _set_outputs(self, outputs: inference.Outputs) -> None:
         if not self._future.done():

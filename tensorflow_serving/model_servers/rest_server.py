@@ -23,7 +23,7 @@ from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     api_keys,
     call_events,
-    call_log,
+    call_observers,
     http_rest_api_handler,
     metric_families,
     rest_rounds,
@@ -76,7 +76,7 @@ class RestServer:
         page: web_page.WebPage | None = None,
         served: served_models.ServedModels | None = None,
         keys: api_keys.ApiKeys | None = None,
-        log: call_log.CallLog | None = None,
+        observer: call_observers.Observer | None = None,
     ) -> None:
         """Takes an address; requests are answered from start() on.
 
@@ -89,7 +89,7 @@ class RestServer:
           page: The page for people, if there is one.
           served: The models of all processes; None if this one is alone.
           keys: Callers must have one of them; None if they need none.
-          log: Has a line for each request; None: there is no such log.
+          observer: Gets all requests; None: nobody wants them.
 
         Raises:
           UnavailableError: The address cannot be taken.
@@ -119,7 +119,7 @@ class RestServer:
                 _tls(options.ssl),
                 options.reuse_port,
                 keys.admit if keys is not None else None,
-                log.of_http if log is not None else None,
+                observer.of_http if observer is not None else None,
             ),
         )
 

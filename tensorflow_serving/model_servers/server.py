@@ -114,7 +114,7 @@ def serve(
                 listeners=watched.listeners,
                 page=_page(watched, options.rest),
                 served=models,
-                log=watched.call_log,
+                observer=watched.observer,
             )
             stoppable = stack.enter_context(rest)
             rest.start()
@@ -232,7 +232,7 @@ def _rpc_options(
             max_request_bytes=options.max_request_bytes,
             tls=tls,
             access=keys,
-            observer=watched.call_log,
+            observer=watched.observer,
             starts_serving=False,
             reuse_port=options.reuse_port,
             heartbeat=options.heartbeat,
