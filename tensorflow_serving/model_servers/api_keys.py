@@ -89,11 +89,8 @@ class ApiKeys:
         """See rpc.access.Access."""
         if path.startswith(_OPEN_SERVICE):
             return None
-        return self._refusal(
-            next(
-                (str(value) for name, value in metadata if name == _HEADER), ""
-            )
-        )
+        # The last of several, as in a request of HTTP.
+        return self._refusal(str(dict(metadata).get(_HEADER, "")))
 
     def admit(self, request: messages.Request) -> None:
         """Admits a request of HTTP.

@@ -81,6 +81,12 @@ class ApiKeysTest(parameterized.TestCase):
         with self.assertRaises(errors.UnauthenticatedError):
             self.keys.admit(messages.Request("GET", "/v1/models", {}, b""))
 
+    def test_last_of_several_fields_counts(self) -> None:
+        """A request of HTTP has no other."""
+        fields = [("authorization", f"Bearer {key}") for key in ("a", "first")]
+        self.assertIsNone(self.keys.refusal(_PREDICT, fields))
+        self.assertIsNotNone(self.keys.refusal(_PREDICT, fields[::-1]))
+
     @parameterized.parameters(
         "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
     )

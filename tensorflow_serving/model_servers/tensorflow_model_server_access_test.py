@@ -1,8 +1,11 @@
 """Tests of the model server as a process, with and without API keys."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +15,10 @@ from absl.testing import absltest, parameterized
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+)
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
     held_port,
@@ -109,6 +116,34 @@ class AccessTest(parameterized.TestCase):
         self.assertEqual(server.stop(), 0)
         for word in ("first", "second", "third", "Bearer"):
             self.assertNotIn(word, "".join(server.log_lines).split())
+
+    @parameterized.parameters(
+        (["third", "first"], 200, grpc.StatusCode.OK),
+        (["first", "third"], 401, grpc.StatusCode.UNAUTHENTICATED),
+    )
+    def test_last_of_several_keys_counts(
+        self, sent: Sequence[str], status: int, code: grpc.StatusCode
+    ) -> None:
+        """Both ports look at the same one."""
+        self._start()
+        fields = tuple(("authorization", f"Bearer {key}") for key in sent)
+        connection = http.client.HTTPConnection("localhost", self.port)
+        with contextlib.closing(connection):
+            connection.putrequest("GET", "/v1/models/half")
+            for field in fields:
+                connection.putheader(*field)
+            connection.endheaders()
+            self.assertEqual(connection.getresponse().status, status)
+        with grpc.insecure_channel(self.folder.address) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            request = get_model_status_pb2.GetModelStatusRequest()
+            request.model_spec.name = "half"
+            try:
+                stub.GetModelStatus(request, metadata=fields)
+            except grpc.RpcError as error:
+                self.assertEqual(error.code(), code)
+            else:
+                self.assertEqual(code, grpc.StatusCode.OK)
 
     def test_large_body_without_a_key_gets_the_answer(self) -> None:
         """A client that is not done with sending learns why, too."""
