@@ -7,7 +7,7 @@ Example:
     metrics.snapshot()
 
 Counts of a model stay until somebody says that it is gone; counts of a version
-go when many others of the model have been called after it.
+go when many others of the model have been called since its last call.
 """
 
 import collections
@@ -103,7 +103,7 @@ class RequestMetrics:
             SECONDS_BOUNDS
         )
         # The subjects with counts, by model and version; versions in the order
-        # of their first calls.
+        # of their last calls.
         self._subjects: dict[str, dict[int, set[call_events.Subject]]] = {}
 
     def succeeded(
@@ -146,6 +146,7 @@ class RequestMetrics:
         """See call_events.Listener."""
         with self._lock:
             self._count(subject, error.code.name, len(tasks))
+            self._forget_old_versions(subject.model)
 
     def refused(
         self, call: call_events.Refused, error: errors.ServingError
@@ -192,12 +193,15 @@ class RequestMetrics:
 
     def _count_pending(self) -> None:
         """Counts the calls that have succeeded; needs the lock."""
+        pending = [self._pending.popleft() for _ in range(len(self._pending))]
+        # Backwards twice: the subjects come in the order of their last calls.
         by_subject = collections.defaultdict(list)
-        for _ in range(len(self._pending)):
-            subject, *values = self._pending.popleft()
+        for subject, *values in reversed(pending):
             by_subject[subject].append(values)
-        for subject, calls in by_subject.items():
+        for subject, calls in reversed(by_subject.items()):
             self._count_calls(subject, [*map(list, zip(*calls, strict=True))])
+        for model in {subject.model for subject in by_subject}:
+            self._forget_old_versions(model)
 
     def _count_calls(
         self, subject: call_events.Subject, values: Sequence[list[float]]
@@ -218,19 +222,20 @@ class RequestMetrics:
         self, subject: call_events.Subject, status: str, num_calls: int
     ) -> None:
         """Counts calls of a subject; needs the lock."""
+        versions = self._subjects.setdefault(subject.model, {})
+        subjects = versions.pop(subject.version, set())
+        versions[subject.version] = subjects
         if subject not in self._seconds:
             self._seconds[subject]
-            self._forget_old_versions(subject)
+            subjects.add(subject)
         self._num_calls_by_model[subject.model, status] += num_calls
         self._num_calls[subject, status] += num_calls
 
-    def _forget_old_versions(self, subject: call_events.Subject) -> None:
-        """Makes room for the counts of a subject; needs the lock."""
-        versions = self._subjects.setdefault(subject.model, {})
-        versions.setdefault(subject.version, set()).add(subject)
-        if len(versions) <= _MAX_VERSIONS:
-            return
-        self._forget(versions.pop(next(iter(versions))))
+    def _forget_old_versions(self, model: str) -> None:
+        """Forgets those called longest ago, if many are; needs the lock."""
+        versions = self._subjects[model]
+        while len(versions) > _MAX_VERSIONS:
+            self._forget(versions.pop(next(iter(versions))))
 
     def _forget(self, subjects: Collection[call_events.Subject]) -> None:
         """Forgets the counts of subjects; needs the lock."""

@@ -152,6 +152,26 @@ class RequestMetricsTest(absltest.TestCase):
         self.assertEqual(len(found.num_calls), 8)
         self.assertEqual(found.num_calls_by_model, {("m", "OK"): 1000})
 
+    def test_counts_of_the_version_called_longest_ago_go(self) -> None:
+        """A version that is called again and again keeps its counts."""
+        for version in range(1, 1001):
+            for each in (version, 1):
+                self.metrics.succeeded(_subject(each), [_task(9)], _TIMING)
+        found = self.metrics.snapshot()
+        self.assertEqual(
+            sorted(subject.version for subject in found.seconds),
+            [1, *range(994, 1001)],
+        )
+        self.assertEqual(found.num_calls[_subject(1), "OK"], 1001)
+        self.metrics.failed(
+            _subject(994), [_task(9)], errors.InternalError("bad")
+        )
+        self.metrics.succeeded(_subject(2000), [_task(9)], _TIMING)
+        self.assertEqual(
+            {subject.version for subject in self.metrics.snapshot().seconds},
+            {1, 994, *range(996, 1001), 2000},
+        )
+
     def test_counts_of_a_version_that_is_called_again_go_too(self) -> None:
         """A version below all others has counts, and loses them in turn."""
         for version in [*range(100, 108), 1, *range(200, 207)]:
