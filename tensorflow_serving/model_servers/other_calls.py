@@ -71,8 +71,9 @@ class OtherCalls:
         if found is not None:
             method, _ = found
             self._count((_REST, method, status or _UNKNOWN))
-        elif status != _OK:
-            self._count((_REST, "", status or _UNKNOWN))
+        elif request.notes.error is not None:
+            # Readiness is a page, and has a status without an error.
+            self._count((_REST, "", request.notes.error.code.name))
 
     def snapshot(self) -> Mapping[Key, int]:
         """Returns how many calls there were."""

@@ -70,7 +70,13 @@ class OtherCallsTest(parameterized.TestCase):
             "",
             "UNAUTHENTICATED",
         ),
-        ("page_of_another_status", _http("GET", "/x"), 404, "", "UNKNOWN"),
+        (
+            "no_such_page",
+            _http("GET", "/x", errors.NotFoundError("x")),
+            404,
+            "",
+            "NOT_FOUND",
+        ),
     )
     def test_request_of_rest_counts(
         self,
@@ -85,10 +91,16 @@ class OtherCallsTest(parameterized.TestCase):
         self.assertEqual(self.calls.snapshot(), {("REST", method, status): 1})
 
     def test_request_that_others_count_does_not(self) -> None:
-        """Pages are no calls, and a call of a model has listeners."""
+        """Pages are no calls, and a call of a model has listeners.
+
+        Nor is a probe while models load, or one that leaves.
+        """
         response = messages.Response(200, b"")
         for path in ("/metrics", "/healthz", "/"):
             self.calls.of_http(_http("GET", path), response, 0.1)
+        not_ready = messages.Response(503, b"")
+        self.calls.of_http(_http("GET", "/readyz"), not_ready, 0.1)
+        self.calls.of_http(_http("GET", "/metrics"), None, 0.1)
         request = _http(*_PREDICT)
         request.notes.call = object()
         self.calls.of_http(request, response, 0.1)
