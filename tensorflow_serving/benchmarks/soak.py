@@ -11,14 +11,13 @@ and after. Exits with 1 if a call failed, an answer was wrong, or something
 grew.
 """
 
-import asyncio
 import contextlib
 import glob
 import os
 import shlex
+import subprocess
 import time
 from collections.abc import Iterator
-from concurrent import futures
 
 from absl import flags
 
@@ -38,7 +37,7 @@ from tensorflow_serving.test_util import (
     model_server_folder,
     process_watcher,
 )
-from tensorflow_serving.util import program
+from tensorflow_serving.util import errors, program
 
 _SECONDS = flags.DEFINE_float(
     "seconds", 1800.0, "How long all of it lasts.", lower_bound=1.0
@@ -126,29 +125,44 @@ class _Soaked:
         """Troubles the server in the with block, for a share of the time."""
         page = f"http://127.0.0.1:{self._rest_port}/metrics"
         with contextlib.ExitStack() as stack:
-            threads = stack.enter_context(futures.ThreadPoolExecutor(1))
             stack.enter_context(rest_servers.scraping(page))
             if _INTERVAL_SECONDS.value:
                 stack.enter_context(
                     self._cycle.swapping(self.server, _INTERVAL_SECONDS.value)
                 )
-            broken = threads.submit(
-                asyncio.run,
-                broken_connections.make(
-                    self._rest_port,
-                    round(_BROKEN_CONNECTIONS.value * share),
-                    seconds=_SECONDS.value * share,
-                    patience_seconds=_PATIENCE_SECONDS.value,
-                ),
-            )
+            stack.enter_context(self._broken_connections(share))
             yield
-            for end, count in broken.result().items():
-                print(f"{count:6} {end}")
         num_files = len(glob.glob(f"{self._log_prefix}-*"))
         print(
             f"{self._cycle.version - 1} reloads\n"
             f"{num_files} files of logged calls"
         )
+
+    @contextlib.contextmanager
+    def _broken_connections(self, share: float) -> Iterator[None]:
+        """Breaks connections during the with block; prints how they ended.
+
+        In a process of its own, which does not hold up the calls of this one.
+        """
+        number = round(_BROKEN_CONNECTIONS.value * share)
+        if not number:
+            yield
+            return
+        breaking = subprocess.Popen(
+            [
+                served.program("test_util", "break_connections"),
+                f"--port={self._rest_port}",
+                f"--number={number}",
+                f"--seconds={_SECONDS.value * share}",
+                f"--patience_seconds={_PATIENCE_SECONDS.value}",
+            ]
+        )
+        try:
+            yield
+            if breaking.wait():
+                raise errors.InternalError("break_connections failed")
+        finally:
+            breaking.kill()
 
 
 def _settled(

@@ -1,7 +1,11 @@
 """Connections to a server of HTTP as nobody should make them.
 
 Example:
-    ends = asyncio.run(broken_connections.make(port, 10_000, seconds=60.0))
+    ends = asyncio.run(
+        broken_connections.make(
+            port, 10_000, seconds=60.0, patience_seconds=45.0
+        )
+    )
 
 Each is of one of the KINDS, in turn: slow, half, too large, not HTTP, or left
 in the middle of something.
@@ -77,7 +81,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 
 
 async def make(
-    port: int, num: int, *, seconds: float, patience_seconds: float = 45.0
+    port: int, num: int, *, seconds: float, patience_seconds: float
 ) -> dict[str, int]:
     """Makes connections at even distances; returns how they ended.
 
@@ -85,8 +89,7 @@ async def make(
       port: Where the server listens on this machine.
       num: How many connections.
       seconds: How long from the first one to the last one.
-      patience_seconds: How long clients stay at most. By default it is longer
-        than a server waits for a head or a body.
+      patience_seconds: How long clients stay at most.
     """
     ends: collections.Counter[str] = collections.Counter()
     kinds = [*KINDS.items()]
