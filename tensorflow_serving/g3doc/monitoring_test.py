@@ -16,6 +16,7 @@ from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
     promql,
+    readiness,
     server_process,
     small_model,
     written_models,
@@ -125,8 +126,7 @@ class MonitoringTest(absltest.TestCase):
             )
         )
         url = f"http://localhost:{port}"
-        while requests.get(f"{url}/readyz/m").status_code != 200:
-            pass
+        readiness.wait_until_ready(f"{url}/readyz/m")
         cls._wait_for_failure(server)
         cls._call(folder.address, url)
         # Calls are logged soon after they are answered.

@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
+    readiness,
     server_process,
 )
 
@@ -127,10 +128,6 @@ class AccessLogTest(absltest.TestCase):
             code: grpc.StatusCode = error.code()
             return code
         return grpc.StatusCode.OK
-
-    def _wait_for_all_workers(self) -> None:
-        while requests.get(f"{self.url}/readyz").status_code != 200:
-            pass
 
     def _lines(self) -> list[_Line]:
         with open(self.path, encoding="ascii") as file:
@@ -273,7 +270,7 @@ class AccessLogTest(absltest.TestCase):
             "--access_log=json",
             self.file_flag,
         )
-        self._wait_for_all_workers()
+        readiness.wait_until_ready(f"{self.url}/readyz")
         num_requests = 60
         for _ in range(num_requests):
             requests.post(

@@ -25,6 +25,7 @@ from tensorflow_serving.servables.tensorflow import warm_up_requests
 from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
+    readiness,
     server_process,
     small_model,
 )
@@ -218,8 +219,7 @@ class RecordingTest(absltest.TestCase):
     def test_workers_have_files_of_their_own(self) -> None:
         """Together they have all calls."""
         server = self._start_logging("--num_workers=2")
-        while '"ready": true' not in self._get("/readyz"):
-            pass
+        readiness.wait_until_ready(f"http://localhost:{self.port}/readyz")
         pids = server.child_pids()
         for _ in range(40):
             self._post("predict", instances=[1, 2])

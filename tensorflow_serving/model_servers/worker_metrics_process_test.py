@@ -12,7 +12,11 @@ from absl.testing import absltest
 from prometheus_client import parser
 
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.test_util import held_port, model_server_folder
+from tensorflow_serving.test_util import (
+    held_port,
+    model_server_folder,
+    readiness,
+)
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([[1.0], [2.0]], np.float32)
@@ -47,10 +51,7 @@ class WorkerMetricsProcessTest(absltest.TestCase):
         num_lines = self.server.wait_for_log("version: 1} is AVAILABLE")
         self.server.wait_for_log("version: 1} is AVAILABLE", num_lines)
         # Both have the version in the eyes of both once each says so.
-        num_ready = 0
-        while num_ready < _NUM_CONNECTIONS:
-            is_ready = requests.get(self._url("/readyz")).status_code == 200
-            num_ready = num_ready + 1 if is_ready else 0
+        readiness.wait_until_ready(self._url("/readyz"), _NUM_CONNECTIONS)
         self.num_calls = 0
 
     def _url(self, path: str) -> str:
