@@ -221,13 +221,21 @@ class BatchScheduler(abc.ABC, Generic[TaskT]):
           DeadlineExceededError: The deadline of the task has passed. Transient.
         """
 
-    def schedule_all(self, tasks: Iterable[TaskT]) -> bool:
+    def schedule_all(
+        self, tasks: Iterable[TaskT], *, runs_here: bool = True
+    ) -> bool:
         """Schedules tasks from a thread that has time to run a batch itself.
 
         A task that is refused gets the error with fail(). Does not block, but
-        may process a batch on the calling thread, if batches are quick; returns
-        whether there is more to do: then call it again soon, with or without
-        tasks.
+        may process a batch on the calling thread, if batches are quick.
+
+        Args:
+          tasks: Perhaps none.
+          runs_here: Whether that may be. If not, other threads see to all that
+            waits, also to what the caller would have come back for.
+
+        Returns:
+          Whether there is more to do: then call it again soon.
         """
         for task in tasks:
             try:

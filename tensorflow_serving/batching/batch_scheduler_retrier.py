@@ -71,9 +71,14 @@ class BatchSchedulerRetrier(
             seconds = min(self._delay_seconds, task.deadline - now)
             self._clock.sleep(max(0.0, seconds))
 
-    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
+    def schedule_all(
+        self,
+        tasks: Iterable[batch_scheduler.TaskT],
+        *,
+        runs_here: bool = True,
+    ) -> bool:
         """See BatchScheduler; does not try again."""
-        return self._wrapped.schedule_all(tasks)
+        return self._wrapped.schedule_all(tasks, runs_here=runs_here)
 
     @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:

@@ -54,10 +54,12 @@ class _Failing(batch_scheduler.BatchScheduler[_Task]):
             raise self._error
         self.scheduled.append(task)
 
-    def schedule_all(self, tasks: Iterable[_Task]) -> bool:
-        """Always has more to do."""
+    def schedule_all(
+        self, tasks: Iterable[_Task], *, runs_here: bool = True
+    ) -> bool:
+        """Always has more to do, if the caller comes back."""
         super().schedule_all(tasks)
-        return True
+        return runs_here
 
     def cancel(self, task: _Task) -> None:
         """Records it."""
@@ -178,6 +180,7 @@ class BatchSchedulerRetrierTest(parameterized.TestCase):
             self.assertEqual(retrier.scheduling_capacity(), 42)
             self.assertEqual(retrier.statistics().num_refused, 99)
             self.assertTrue(retrier.schedule_all([task]))
+            self.assertFalse(retrier.schedule_all([], runs_here=False))
             self.assertEqual(wrapped.scheduled, [task])
             retrier.cancel(task)
             self.assertEqual(wrapped.cancelled, [task])

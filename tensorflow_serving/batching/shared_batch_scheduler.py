@@ -186,7 +186,10 @@ class SharedBatchScheduler:
             self._wake_threads(queue)
 
     def _schedule_all(
-        self, queue: _Queue, tasks: Iterable[batch_scheduler.BatchTask]
+        self,
+        queue: _Queue,
+        tasks: Iterable[batch_scheduler.BatchTask],
+        runs_here: bool,
     ) -> bool:
         """See BatchScheduler.schedule_all.
 
@@ -204,7 +207,9 @@ class SharedBatchScheduler:
             now = self._clock.now()
             refusals = queue.batches.add_all(tasks, now)
             batch = None
-            if self._num_callers < self._options.num_batch_threads:
+            if runs_here and (
+                self._num_callers < self._options.num_batch_threads
+            ):
                 batch = self._take(queue, now, idle=True, here=True)
             self._watch(queue)
             if batch is None:
@@ -431,8 +436,13 @@ class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
         self._scheduler._schedule(self._queue, task)
 
     @override
-    def schedule_all(self, tasks: Iterable[batch_scheduler.TaskT]) -> bool:
-        return self._scheduler._schedule_all(self._queue, tasks)
+    def schedule_all(
+        self,
+        tasks: Iterable[batch_scheduler.TaskT],
+        *,
+        runs_here: bool = True,
+    ) -> bool:
+        return self._scheduler._schedule_all(self._queue, tasks, runs_here)
 
     @override
     def cancel(self, task: batch_scheduler.TaskT) -> None:

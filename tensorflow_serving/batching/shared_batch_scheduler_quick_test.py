@@ -270,6 +270,19 @@ class WakeUpTest(parameterized.TestCase):
             runs = [fixture.model.next_run() for _ in range(2)]
             self.assertEqual(runs, [([2], True), ([1], False)])
 
+    def test_thread_looks_after_what_the_caller_does_not_come_for(self) -> None:
+        """A caller that may run nothing leaves threads all that is due."""
+        with _fixture() as fixture:
+            self.assertTrue(fixture.queue.schedule_all([_Task(2), _Task(2)]))
+            self.assertEqual(fixture.model.next_run(), ([2], True))
+            task = _Task(2)
+            self.assertFalse(fixture.queue.schedule_all([], runs_here=False))
+            self.assertEqual(fixture.model.next_run(), ([2], False))
+            fixture.clock.wait_for_waiters(None)
+            more = fixture.queue.schedule_all([task], runs_here=False)
+            self.assertFalse(more)
+            self.assertEqual(fixture.model.next_run(), ([2], False))
+
     def test_nobody_is_woken_twice_for_one_batch(self) -> None:
         """A caller that looks again and again wakes no thread."""
         with _fixture() as fixture:

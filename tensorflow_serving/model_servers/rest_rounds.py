@@ -56,8 +56,10 @@ class RestRounds:
         # There is something for the thread to do.
         self._news = threading.Condition(self._lock)
         # All below are guarded by _lock. The tasks that the thread has not
-        # given to their queues, and whether it waits for some.
+        # given to their queues; the queues that it sees to, and no others, as
+        # one keeps its model; and whether it waits for tasks.
         self._waiting: dict[_Queue, _Waiting] = {}
+        self._in_hand: set[_Queue] = set()
         self._is_idle = True
         self._is_closed = False
         # Only for the event loop: the round that it collects, and how many
@@ -166,19 +168,21 @@ class RestRounds:
     def _watch(self) -> None:
         """Looks after the thread, on the event loop, as long as it is busy."""
         self._is_watched = False
+        left: dict[_Queue, _Tasks] = {}
         with self._lock:
             is_held_up = (
                 not self._is_idle and self._progress == self._last_progress
             )
-            waiting = self._waiting if is_held_up else {}
-            if is_held_up:
+            if is_held_up and not self._is_held_up:
+                # Some may have more to do, which only the thread knows.
+                left = {queue: [] for queue in self._in_hand}
+                for queue, waiting in self._waiting.items():
+                    left[queue] = [*waiting.tasks]
                 self._waiting = {}
             is_idle = self._is_idle
         self._is_held_up = is_held_up
+        _leave_to_batch_threads(left)
         if is_held_up:
-            _leave_to_batch_threads(
-                {queue: [*each.tasks] for queue, each in waiting.items()}
-            )
             self._call_ended()
         if not is_idle:
             self._watch_later()
@@ -198,16 +202,17 @@ class RestRounds:
     def _run(self) -> None:
         """Runs on the thread."""
         busy: set[_Queue] = set()
-        while (queues := self._wait(busy)) is not None:
-            busy = {queue for queue in queues if self._go_on(queue)}
+        while self._wait(busy):
+            busy = {queue for queue in self._in_hand if self._go_on(queue)}
 
-    def _wait(self, busy: set[_Queue]) -> set[_Queue] | None:
-        """Waits for tasks, or room; returns their queues, None at the end.
+    def _wait(self, busy: set[_Queue]) -> bool:
+        """Waits for tasks, or room; returns False at the end.
 
         Args:
           busy: The queues that have more to do, so that there is no waiting.
         """
         with self._lock:
+            self._in_hand = busy
             if not busy and not self._waiting:
                 self._wake_if_ended()
                 self._is_idle = not self._is_closed
@@ -215,12 +220,13 @@ class RestRounds:
                     self._news.wait()
                 self._wake_time = time.monotonic()
                 if not self._waiting:
-                    return None
+                    return False
             elif not busy and not any(
                 each.is_new for each in self._waiting.values()
             ):
                 self._news.wait(_ROOM_SECONDS)
-            return busy.union(self._waiting)
+            self._in_hand = busy.union(self._waiting)
+        return True
 
     def _go_on(self, queue: _Queue) -> bool:
         """Runs a batch of a queue; returns whether there is more to do."""
@@ -294,8 +300,4 @@ def _of_present(tasks: _Tasks) -> _Tasks:
 
 def _leave_to_batch_threads(tasks_of: Mapping[_Queue, _Tasks]) -> None:
     for queue, tasks in tasks_of.items():
-        for task in _of_present(tasks):
-            try:
-                queue.schedule(task)
-            except errors.ServingError as error:
-                task.fail(error)
+        queue.schedule_all(_of_present(tasks), runs_here=False)

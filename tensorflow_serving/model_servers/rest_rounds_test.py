@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 from unittest import mock
@@ -35,23 +36,29 @@ class _Queue:
 
     def __init__(self, rounds: rest_rounds.RestRounds) -> None:
         self._rounds = rounds
-        # The tasks of schedule_all(), and its thread; those of schedule().
+        # The tasks of schedule_all(), and its thread; those that are left to
+        # batch threads, and how often.
         self.together: list[Sequence[_Task]] = []
         self.threads: set[str] = set()
         self.apart: list[_Task] = []
+        self.num_left = 0
         # How often there is still more to do; what a run does; the tasks that
         # have ended on the event loop.
         self.num_more = 0
         self.run: Callable[[], object] = lambda: None
         self.ended: list[_Task] = []
-        self.refuses = False
         self.room = 1000
 
     def scheduling_capacity(self) -> int:
         return self.room
 
-    def schedule_all(self, tasks: Iterable[_Task]) -> bool:
+    def schedule_all(
+        self, tasks: Iterable[_Task], *, runs_here: bool = True
+    ) -> bool:
         tasks = [*tasks]
+        if not runs_here:
+            self._leave(tasks)
+            return False
         self.together.append(tasks)
         self.threads.add(threading.current_thread().name)
         for task in tasks:
@@ -60,11 +67,11 @@ class _Queue:
         self.num_more -= 1
         return self.num_more >= 0
 
-    def schedule(self, task: _Task) -> None:
-        if self.refuses:
-            raise errors.UnavailableError("no room")
-        self.apart.append(task)
-        self._rounds.call_soon(self.ended.append, task)
+    def _leave(self, tasks: Sequence[_Task]) -> None:
+        self.num_left += 1
+        self.apart += tasks
+        for task in tasks:
+            self._rounds.call_soon(self.ended.append, task)
 
 
 async def _wait_until(is_over: Callable[[], bool]) -> None:
@@ -177,15 +184,45 @@ class RestRoundsTest(absltest.TestCase):
             await self._wait_for_ends(4)
             self.assertEqual(self.queue.together, [first])
             self.assertEqual(self.queue.apart, second + third)
-            self.queue.refuses = True
-            (refused,) = self._schedule()
-            await _wait_until(lambda: refused.error is not None)
-            self.assertIsInstance(refused.error, errors.UnavailableError)
             goes_on.set()
-            self.queue.refuses = False
             while len(self.queue.together) < 2:
                 self._schedule()
                 await asyncio.sleep(0.01)
+
+        self._run(test())
+
+    def test_queue_with_more_to_do_is_left_to_others_while_a_run_hangs(
+        self,
+    ) -> None:
+        """Nobody else knows that there is more."""
+        goes_on = threading.Event()
+        self.addCleanup(goes_on.set)
+        self.queue.num_more = 1 << 30
+        other: Any = _Queue(self.rounds)
+        other.run = goes_on.wait
+
+        async def test() -> None:
+            self._schedule()
+            await self._wait_for_ends(1)
+            task: Any = _Task()
+            self.rounds.schedule(other, task)
+            await _wait_until(lambda: self.queue.num_left > 0)
+            self.assertEqual(self.queue.apart, [])
+            self.queue.num_more = 0
+
+        self._run(test())
+
+    def test_queue_that_is_no_longer_called_is_forgotten(self) -> None:
+        """It would keep a model that is unloaded."""
+
+        async def test() -> None:
+            queues: list[Any] = [_Queue(self.rounds)]
+            gone = weakref.ref(queues[0])
+            task: Any = _Task()
+            self.rounds.schedule(queues[0], task)
+            await _wait_until(lambda: queues[0].ended == [task])
+            queues.clear()
+            await _wait_until(lambda: gone() is None)
 
         self._run(test())
 
