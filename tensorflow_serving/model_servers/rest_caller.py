@@ -9,6 +9,7 @@ Example:
 import asyncio
 import dataclasses
 import math
+import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -67,9 +68,13 @@ class RestCaller:
         self.has_left = False
         # Once the task has run.
         self.run_facts: RunFacts | None = None
+        self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[inference.Outputs] = (
-            asyncio.get_running_loop().create_future()
+            self._loop.create_future()
         )
+        self._lock = threading.Lock()
+        # Whether the end of the task is reported. Guarded by _lock.
+        self._is_reported = False
 
     async def run(
         self,
@@ -79,6 +84,8 @@ class RestCaller:
     ) -> inference.Outputs:
         """Returns the outputs, once the task has run on another thread.
 
+        A run that takes too long goes on without a caller.
+
         Args:
           queue: The one of the signature.
           function: Runs the task with others.
@@ -86,6 +93,7 @@ class RestCaller:
 
         Raises:
           ServingError: The task was refused, or its run failed.
+          DeadlineExceededError: It did not end in time.
           CancelledError: The client left; the task leaves the queue.
         """
         seconds = self._timeout_seconds
@@ -93,12 +101,18 @@ class RestCaller:
         task = function.task(inputs, self, deadline, self)
         self._rounds.schedule(queue, task)
         self.has_task = True
+        timer = None
+        if seconds:
+            timer = self._loop.call_later(seconds, self._expire, task)
         try:
             return await self._future
         except asyncio.CancelledError:
             self.has_left = True
             queue.cancel(task)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def server_timing(self) -> str:
         """Returns where the time of a call went that is about to be answered.
@@ -133,7 +147,8 @@ class RestCaller:
         ((task, own),) = batched_function.rows_of(tasks, outputs)
         self.run_facts = RunFacts(task.num_rows, task.arrival_time, timing)
         self._rounds.call_soon(self._set_outputs, own)
-        self._report.succeeded(tasks, timing)
+        if reporter := self._first_reporter():
+            reporter.succeeded(tasks, timing)
 
     def fail(
         self,
@@ -142,12 +157,23 @@ class RestCaller:
     ) -> None:
         """See batched_function.Caller."""
         self._rounds.call_soon(self._set_error, error)
-        self._report.failed(tasks, error)
+        if reporter := self._first_reporter():
+            reporter.failed(tasks, error)
 
-    @property
-    def _report(self) -> call_events.Reporter:
-        assert self.reporter is not None, "it is set before there is a task"
-        return self.reporter
+    def _expire(self, task: batched_function.FunctionTask) -> None:
+        """Ends a task that its queue did not drop, as it runs by now."""
+        self.fail(
+            [task],
+            errors.DeadlineExceededError(
+                "The deadline passed before there was a reply."
+            ),
+        )
+
+    def _first_reporter(self) -> call_events.Reporter | None:
+        """Returns the reporter for the first end of the task, and no other."""
+        with self._lock:
+            is_reported, self._is_reported = self._is_reported, True
+        return None if is_reported else self.reporter
 
     def _set_outputs(self, outputs: inference.Outputs) -> None:
         if not self._future.done():
