@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import requests
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 from selenium.webdriver.common import action_chains, by, keys
 from selenium.webdriver.remote import webelement
 from selenium.webdriver.support import wait
@@ -17,6 +17,7 @@ from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
     server_process,
+    small_model,
     written_models,
 )
 
@@ -32,7 +33,7 @@ _FOCUSABLE: Final = "a[href], button, input, select, textarea, summary, canvas"
 _Found = TypeVar("_Found")
 
 
-class WebPageBrowserTest(absltest.TestCase):
+class WebPageBrowserTest(parameterized.TestCase):
     """One browser for all tests, and a server with models of each kind."""
 
     browser: headless_browser.Browser
@@ -49,8 +50,9 @@ class WebPageBrowserTest(absltest.TestCase):
         subprocess.run([_EXPORT, "--dataset=digits", mnist], check=True)
         for name in ("half", "swapped", "spoiled", "hostile"):
             cls.folder.write(name)
+        cls.folder.write("small", write=small_model.write)
         config = cls.folder.config(
-            "mnist", "half", "swapped", "spoiled", "hostile"
+            "mnist", "half", "swapped", "spoiled", "small", "hostile"
         )
         config.model_config_list.config[-1].name = _HOSTILE
         path = os.path.join(cls.folder.path, "models.config")
@@ -179,6 +181,36 @@ class WebPageBrowserTest(absltest.TestCase):
         self.assertEqual(names[:5], ["read", "queue", "batch", "run", "write"])
         self._wait_for_text("#calls", "serving_default")
         self._wait_for_text("#batches", "Rows of a batch")
+
+    @parameterized.parameters(
+        ("classify", "classify", "examples a list of features", "[{}]"),
+        ("regress", "regress", "examples a list of features", "[{}]"),
+        ("regress_column", "regress", "examples a list of features", "[{}]"),
+        ("regress_of_tf2", "predict", "inputs string of any shape", '""'),
+    )
+    def test_form_sends_to_the_method_of_a_signature(
+        self, signature: str, method: str, label: str, value: str
+    ) -> None:
+        """Classify and Regress take lists of features, others take tensors."""
+        self._open("#/models/small")
+        self._find(f"#try-signature option[value={signature}]").click()
+        self._wait_for_text("#try button[type=submit]", f"Send to :{method}")
+        self._wait_for_text("#try-form label", label)
+        field = self._find("#try-form textarea")
+        self.assertEqual(field.get_attribute("value"), value)
+        field.clear()
+        # A signature for tensors takes an Example that is serialized already.
+        typed = '["12345678901234"]' if value == '""' else '[{"x": [1]}]'
+        field.send_keys(typed)
+        self._find("#try button[type=submit]").click()
+        self._wait_for_text(".status", "200 OK by version 1 in")
+        # The length of the Example; see small_model.
+        self._wait_for_text(".answer pre", "14.0")
+        command = self._find(".answer details pre")
+        self.assertIn(
+            f"/v1/models/small/versions/1:{method}",
+            command.get_attribute("textContent") or "",
+        )
 
     def test_refused_request_says_why(self) -> None:
         """The form shows the error, and the list of errors has it too."""
