@@ -27,9 +27,6 @@ from tensorflow_serving.model_servers import (
 )
 from tensorflow_serving.util import errors
 
-Statistics = Mapping[
-    servable.ServableId, Mapping[str, batching_session.Statistics]
-]
 _Values = dict[str, Any]
 _NO_CALLS: Final[Mapping[str, int]] = {}
 
@@ -41,7 +38,7 @@ class PageState:
         self,
         served: served_models.ServedModels,
         requests: request_metrics.RequestMetrics,
-        statistics: Callable[[], Statistics],
+        statistics: Callable[[], served_models.Statistics],
         recent: recent_errors.RecentErrors,
         *,
         num_processes: int = 1,
@@ -167,7 +164,9 @@ def _counts(histogram: histograms.Histogram | None) -> _Values:
     return {} if histogram is None else {"counts": histogram.counts}
 
 
-def _queues_by_model(statistics: Statistics) -> Mapping[str, _Values]:
+def _queues_by_model(
+    statistics: served_models.Statistics,
+) -> Mapping[str, _Values]:
     """Returns how many calls of a model wait, and how long the first one."""
     found: dict[str, _Values] = {}
     for version, by_signature in statistics.items():

@@ -24,6 +24,7 @@ from tensorflow_serving.model_servers import (
     other_calls,
     process_metrics,
     request_metrics,
+    served_models,
     server_version,
     warm_up_metrics,
 )
@@ -31,9 +32,6 @@ from tensorflow_serving.model_servers import (
 _OF_SUBJECT: Final = ("model", "version", "signature", "method", "entrypoint")
 _OF_QUEUE: Final = ("model", "version", "signature")
 
-Statistics = Mapping[
-    servable.ServableId, Mapping[str, batching_session.Statistics]
-]
 _ByLabels = Mapping[tuple[str, str, str], batching_session.Statistics]
 _Families = Iterator[metric_families.Family]
 
@@ -48,7 +46,7 @@ class Sources:
     warm_ups: warm_up_metrics.WarmUpMetrics
     # Returns the statistics of the queue of each signature, by its version and
     # its name.
-    statistics: Callable[[], Statistics]
+    statistics: Callable[[], served_models.Statistics]
     # Returns how many runs of all versions there ever were.
     num_runs: Callable[[], Mapping[run_size.RunSize, int]]
     # Returns the states of versions.
@@ -125,7 +123,7 @@ def _of_other_calls(
     return family
 
 
-def _of_queues(statistics: Statistics) -> _Families:
+def _of_queues(statistics: served_models.Statistics) -> _Families:
     """Yields what queues have counted; they go with their version."""
     by_labels = {
         (version.name, str(version.version), signature): found

@@ -21,6 +21,7 @@ from tensorflow_serving.model_servers import (
     other_calls,
     prometheus_metrics,
     request_metrics,
+    served_models,
     warm_up_metrics,
 )
 from tensorflow_serving.servables.tensorflow import model_warm_up
@@ -47,7 +48,7 @@ def _warm_ups() -> warm_up_metrics.WarmUpMetrics:
     return metrics
 
 
-def _statistics() -> prometheus_metrics.Statistics:
+def _statistics() -> served_models.Statistics:
     scheduler = batch_scheduler.Statistics(
         num_enqueued_tasks=5,
         oldest_wait_seconds=0.25,

@@ -4,9 +4,15 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from tensorflow_serving.batching import batching_session
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs
 from tensorflow_serving.util import errors, event_bus
+
+# The counts of the queues of versions, by the name of the signature.
+Statistics = Mapping[
+    servable.ServableId, Mapping[str, batching_session.Statistics]
+]
 
 
 class ServedModels(Protocol):

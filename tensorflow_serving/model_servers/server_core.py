@@ -17,7 +17,7 @@ from typing import Final
 from absl import logging
 
 from tensorflow_serving.apis import model_pb2
-from tensorflow_serving.batching import batching_session, run_size
+from tensorflow_serving.batching import run_size
 from tensorflow_serving.core import (
     aspired_version_policy,
     aspired_versions_manager,
@@ -33,6 +33,7 @@ from tensorflow_serving.model_servers import (
     model_configs,
     model_news,
     reload_config,
+    served_models,
     version_labels,
     warm_up_metrics,
 )
@@ -230,11 +231,7 @@ class ServerCore:
                 f"Servable not found for request: {text}"
             ) from None
 
-    def statistics(
-        self,
-    ) -> Mapping[
-        servable.ServableId, Mapping[str, batching_session.Statistics]
-    ]:
+    def statistics(self) -> served_models.Statistics:
         """Returns the counts of the queues of versions, by signature."""
         manager = self._versions.manager
         found = {}
