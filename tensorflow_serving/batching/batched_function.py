@@ -23,6 +23,9 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.util import bugs, errors, tensor_spec
 from tensorflow_serving.util import clock as clock_lib
 
+# Tasks that run or end together.
+Tasks = Sequence["FunctionTask"]
+
 
 class WrappedSession(Protocol):
     """The part of a session that batching uses to run it in batches."""
@@ -60,7 +63,7 @@ class Caller(Protocol):
 
     def succeed(
         self,
-        tasks: Sequence["FunctionTask"],
+        tasks: Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -77,9 +80,7 @@ class Caller(Protocol):
           timing: The times of the run, of these tasks and perhaps of others.
         """
 
-    def fail(
-        self, tasks: Sequence["FunctionTask"], error: errors.ServingError
-    ) -> None:
+    def fail(self, tasks: Tasks, error: errors.ServingError) -> None:
         """Ends tasks with an error that they share; at least one.
 
         It has no effect on a task that has ended already.
@@ -188,7 +189,7 @@ class _Whole:
 
     def succeed(
         self,
-        tasks: Sequence[FunctionTask],
+        tasks: Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -219,9 +220,7 @@ class _Whole:
                 task.caller, [task], outputs, run_timing.overall(self._timings)
             )
 
-    def fail(
-        self, tasks: Sequence[FunctionTask], error: errors.ServingError
-    ) -> None:
+    def fail(self, tasks: Tasks, error: errors.ServingError) -> None:
         """Ends the whole task with the error of parts."""
         if (task := self.end()) is not None:
             _fail(task.caller, [task], error)
@@ -352,7 +351,7 @@ class BatchedFunction:
 
     def execute(
         self,
-        tasks: Sequence[FunctionTask],
+        tasks: Tasks,
         taken_time: float,
         padding: Sequence[int],
     ) -> run_timing.RunTiming | None:
@@ -418,7 +417,7 @@ class BatchedFunction:
 
 
 def rows_of(
-    tasks: Sequence[FunctionTask], outputs: Sequence[npt.NDArray[Any]]
+    tasks: Tasks, outputs: Sequence[npt.NDArray[Any]]
 ) -> Iterator[tuple[FunctionTask, Sequence[npt.NDArray[Any]]]]:
     """Yields each task with its rows of the outputs; see Caller.succeed."""
     if len(tasks) == 1:
@@ -431,16 +430,14 @@ def rows_of(
         start = end
 
 
-def fail_all(tasks: Sequence[FunctionTask], error: BaseException) -> None:
+def fail_all(tasks: Tasks, error: BaseException) -> None:
     """Ends tasks with what made their run fail."""
     shown = bugs.as_serving_error("running a batch", error)
     for caller, own_tasks in _by_caller(tasks):
         _fail(caller, own_tasks, shown)
 
 
-def _merged_inputs(
-    tasks: Sequence[FunctionTask], num_rows: int
-) -> Sequence[npt.NDArray[Any]]:
+def _merged_inputs(tasks: Tasks, num_rows: int) -> Sequence[npt.NDArray[Any]]:
     """Returns the rows of all tasks and the padding, for each of the feeds."""
     if len(tasks[0].inputs) == 1:
         arrays = [task.inputs[0] for task in tasks]
@@ -452,8 +449,8 @@ def _merged_inputs(
 
 
 def _by_caller(
-    tasks: Sequence[FunctionTask],
-) -> Sequence[tuple[Caller, Sequence[FunctionTask]]]:
+    tasks: Tasks,
+) -> Sequence[tuple[Caller, Tasks]]:
     """Returns the tasks in order, grouped where neighbours have one caller."""
     caller = tasks[0].caller
     if all(task.caller is caller for task in tasks):
@@ -467,7 +464,7 @@ def _by_caller(
 
 def _succeed(
     caller: Caller,
-    tasks: Sequence[FunctionTask],
+    tasks: Tasks,
     outputs: Sequence[npt.NDArray[Any]],
     timing: run_timing.RunTiming,
 ) -> None:
@@ -480,9 +477,7 @@ def _succeed(
         _fail(caller, tasks, error)
 
 
-def _fail(
-    caller: Caller, tasks: Sequence[FunctionTask], error: errors.ServingError
-) -> None:
+def _fail(caller: Caller, tasks: Tasks, error: errors.ServingError) -> None:
     try:
         caller.fail(tasks, error)
     except Exception:

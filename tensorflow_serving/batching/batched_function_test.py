@@ -23,7 +23,7 @@ class _BadCaller(task_recorder.TaskRecorder):
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -36,7 +36,7 @@ class _WorseCaller(_BadCaller):
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """Raises."""

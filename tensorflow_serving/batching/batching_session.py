@@ -92,7 +92,7 @@ class _Futures:
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -103,7 +103,7 @@ class _Futures:
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See Caller; each exception is raised once, with its own trace."""
@@ -401,7 +401,7 @@ class BatchingSession:
         return _to_run([tasks[:middle], tasks[middle:]], is_half=True)
 
     def _record_rerun(
-        self, tasks: Sequence[batched_function.FunctionTask], error: Exception
+        self, tasks: batched_function.Tasks, error: Exception
     ) -> None:
         logging.warning(
             "Running %d calls again in halves; together they failed: %s",
@@ -448,13 +448,13 @@ class BatchingSession:
 class _Group:
     """Calls to run as one."""
 
-    tasks: Sequence[batched_function.FunctionTask]
+    tasks: batched_function.Tasks
     # Whether they failed in a larger group.
     is_half: bool = False
 
 
 def _to_run(
-    groups: Sequence[Sequence[batched_function.FunctionTask]],
+    groups: Sequence[batched_function.Tasks],
     is_half: bool = False,
 ) -> list[_Group]:
     """Returns groups, the first one at the end, where pop() takes it."""

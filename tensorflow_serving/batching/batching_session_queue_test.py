@@ -251,7 +251,7 @@ class _SlowCaller:
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -260,7 +260,7 @@ class _SlowCaller:
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """Moves the clock."""

@@ -10,10 +10,8 @@ from tensorflow_serving.batching import batched_function
 # long row among short ones must not take the memory of the server.
 _MAX_GROWTH: Final = 64
 
-_Tasks = Sequence[batched_function.FunctionTask]
 
-
-def groups(tasks: _Tasks) -> Sequence[_Tasks]:
+def groups(tasks: batched_function.Tasks) -> Sequence[batched_function.Tasks]:
     """Returns the tasks in groups of those that can be run as one.
 
     Parts of a task that has to run alone are replaced by the whole task.
@@ -28,7 +26,7 @@ def groups(tasks: _Tasks) -> Sequence[_Tasks]:
             by_key.setdefault(key, []).append(task)
         elif (whole := task.unsplit()) is not None:
             by_key[id(whole)] = [whole]
-    found: list[_Tasks] = []
+    found: list[batched_function.Tasks] = []
     for alike in by_key.values():
         if len(alike) > 1 and alike[0].function.pads_inputs:
             found += _limited(alike)
@@ -37,7 +35,7 @@ def groups(tasks: _Tasks) -> Sequence[_Tasks]:
     return found
 
 
-def _are_alike(tasks: _Tasks) -> bool:
+def _are_alike(tasks: batched_function.Tasks) -> bool:
     """Returns whether tasks can be merged as they are, as most can."""
     function = tasks[0].function
     if function.runs_alone or len({task.function for task in tasks}) > 1:
@@ -52,7 +50,7 @@ def _are_alike(tasks: _Tasks) -> bool:
     return len(shapes) == 1
 
 
-def _limited(tasks: _Tasks) -> Sequence[_Tasks]:
+def _limited(tasks: batched_function.Tasks) -> Sequence[batched_function.Tasks]:
     """Returns tasks in groups that padding does not make too large."""
     found = [_PaddedGroup()]
     for task in tasks:

@@ -18,8 +18,6 @@ from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.util import errors
 
-Tasks = Sequence[batched_function.FunctionTask]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
@@ -98,12 +96,18 @@ class Listener(Protocol):
     """
 
     def succeeded(
-        self, subject: Subject, tasks: Tasks, timing: run_timing.RunTiming
+        self,
+        subject: Subject,
+        tasks: batched_function.Tasks,
+        timing: run_timing.RunTiming,
     ) -> None:
         """Gets calls that ran together, once they are answered."""
 
     def failed(
-        self, subject: Subject, tasks: Tasks, error: errors.ServingError
+        self,
+        subject: Subject,
+        tasks: batched_function.Tasks,
+        error: errors.ServingError,
     ) -> None:
         """Gets calls that ended with an error, alone or together."""
 
@@ -119,13 +123,19 @@ class Listeners:
         self._listeners = tuple(listeners)
 
     def succeeded(
-        self, subject: Subject, tasks: Tasks, timing: run_timing.RunTiming
+        self,
+        subject: Subject,
+        tasks: batched_function.Tasks,
+        timing: run_timing.RunTiming,
     ) -> None:
         """See Listener."""
         self._call(lambda each: each.succeeded(subject, tasks, timing))
 
     def failed(
-        self, subject: Subject, tasks: Tasks, error: errors.ServingError
+        self,
+        subject: Subject,
+        tasks: batched_function.Tasks,
+        error: errors.ServingError,
     ) -> None:
         """See Listener."""
         self._call(lambda each: each.failed(subject, tasks, error))
@@ -152,11 +162,15 @@ class Reporter:
     listeners: Listeners
     subject: Subject
 
-    def succeeded(self, tasks: Tasks, timing: run_timing.RunTiming) -> None:
+    def succeeded(
+        self, tasks: batched_function.Tasks, timing: run_timing.RunTiming
+    ) -> None:
         """See Listener."""
         self.listeners.succeeded(self.subject, tasks, timing)
 
-    def failed(self, tasks: Tasks, error: errors.ServingError) -> None:
+    def failed(
+        self, tasks: batched_function.Tasks, error: errors.ServingError
+    ) -> None:
         """See Listener."""
         self.listeners.failed(self.subject, tasks, error)
 

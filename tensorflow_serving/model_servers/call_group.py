@@ -33,7 +33,7 @@ _Tasks = list[batched_function.FunctionTask]
 class _Run:
     """Tasks that ran together, and their outputs."""
 
-    tasks: Sequence[batched_function.FunctionTask]
+    tasks: batched_function.Tasks
     outputs: inference.Outputs
     timing: run_timing.RunTiming
 
@@ -159,7 +159,7 @@ class CallGroup:
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
@@ -189,7 +189,7 @@ class CallGroup:
 
     def _answer(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: inference.Outputs,
         runs: Sequence[_Run],
     ) -> None:
@@ -227,7 +227,7 @@ class CallGroup:
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""

@@ -82,7 +82,7 @@ class _Ends:
     def succeeded(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         timing: run_timing.RunTiming,
     ) -> None:
         """Counts tasks that ran together."""
@@ -91,7 +91,7 @@ class _Ends:
     def failed(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """Counts tasks that failed together."""

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
     model_management_pb2,
     model_pb2,
 )
-from tensorflow_serving.batching import run_timing
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
     access_log,
@@ -82,7 +82,7 @@ class CallLog:
     def succeeded(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         timing: run_timing.RunTiming,
     ) -> None:
         """See call_events.Listener."""
@@ -92,7 +92,7 @@ class CallLog:
     def failed(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See call_events.Listener."""
@@ -185,7 +185,7 @@ class CallLog:
     def _add_tasks(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         timing: run_timing.RunTiming | None,
         status: str,
     ) -> None:

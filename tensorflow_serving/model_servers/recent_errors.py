@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tensorflow_serving.batching import run_timing
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.model_servers import call_events
 from tensorflow_serving.util import errors
 
@@ -66,7 +66,7 @@ class RecentErrors:
     def succeeded(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         timing: run_timing.RunTiming,
     ) -> None:
         """See call_events.Listener."""
@@ -74,7 +74,7 @@ class RecentErrors:
     def failed(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See call_events.Listener."""

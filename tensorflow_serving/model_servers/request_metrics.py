@@ -16,7 +16,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from tensorflow_serving.batching import run_timing
+from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.model_servers import call_events, histograms
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
@@ -109,7 +109,7 @@ class RequestMetrics:
     def succeeded(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         timing: run_timing.RunTiming,
     ) -> None:
         """See call_events.Listener."""
@@ -140,7 +140,7 @@ class RequestMetrics:
     def failed(
         self,
         subject: call_events.Subject,
-        tasks: call_events.Tasks,
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See call_events.Listener."""

@@ -139,7 +139,7 @@ class RestCaller:
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: inference.Outputs,
         timing: run_timing.RunTiming,
     ) -> None:
@@ -152,7 +152,7 @@ class RestCaller:
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""

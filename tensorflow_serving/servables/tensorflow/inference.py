@@ -109,7 +109,7 @@ class _Future:
 
     def succeed(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         outputs: Outputs,
         timing: run_timing.RunTiming,
     ) -> None:
@@ -118,7 +118,7 @@ class _Future:
 
     def fail(
         self,
-        tasks: Sequence[batched_function.FunctionTask],
+        tasks: batched_function.Tasks,
         error: errors.ServingError,
     ) -> None:
         """See batched_function.Caller."""
