@@ -11,7 +11,6 @@ with 1 if a call failed or an answer was wrong.
 
 import contextlib
 import os
-import shlex
 import statistics
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from absl import flags
 from tensorflow_serving.benchmarks import (
     loads,
     measurement,
+    model_server,
     models,
     predict_workload,
     reference_model,
@@ -51,14 +51,7 @@ _LOAD_SECONDS = flags.DEFINE_float(
 _INTERVAL_SECONDS = flags.DEFINE_float(
     "interval_seconds", 1.0, "From one version to the next.", lower_bound=0.1
 )
-_SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags",
-    "",
-    "Flags of tensorflow_model_server, such as --enable_batching.",
-)
-_SERVER_LOG = flags.DEFINE_string(
-    "server_log", None, "The file that the server logs to; by default nowhere."
-)
+flags.adopt_module_key_flags(model_server)
 
 _NUM_HEALTHY = 8
 _DEADLINE_SECONDS = 10.0
@@ -93,15 +86,8 @@ class _Models:
             os.path.join(folder.path, "1"), self._gate
         )
         config = folder.write_config(*self._names, "broken", "slow")
-        self.server = served.Served(
-            [
-                served.program("model_servers", "tensorflow_model_server"),
-                f"--model_config_file={config}",
-                "--file_system_poll_wait_seconds=0.25",
-                *shlex.split(_SERVER_FLAGS.value),
-            ],
-            predict_workload.PredictWorkload(works),
-            _SERVER_LOG.value,
+        self.server = model_server.start(
+            config, predict_workload.PredictWorkload(works)
         )
 
     def _large_cycle(self) -> version_cycle.VersionCycle | None:

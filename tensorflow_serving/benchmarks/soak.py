@@ -14,7 +14,6 @@ grew.
 import contextlib
 import glob
 import os
-import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from absl import flags
 from tensorflow_serving.benchmarks import (
     loads,
     measurement,
+    model_server,
     models,
     predict_workload,
     reference_model,
@@ -61,12 +61,7 @@ _MAX_MEMORY_RATIO = flags.DEFINE_float(
     "The memory of the server after all of it to before, at most.",
     lower_bound=1.0,
 )
-_SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Of tensorflow_model_server."
-)
-_SERVER_LOG = flags.DEFINE_string(
-    "server_log", None, "The file that the server logs to; by default nowhere."
-)
+flags.adopt_module_key_flags(model_server)
 
 _NAME = broken_connections.MODEL
 _DEADLINE_SECONDS = 10.0
@@ -102,16 +97,8 @@ class _Soaked:
         config = folder.write_config(
             _NAME, more=_LOGGING.format(self._log_prefix)
         )
-        self.server = served.Served(
-            [
-                served.program("model_servers", "tensorflow_model_server"),
-                f"--model_config_file={config}",
-                f"--rest_api_port={rest_port}",
-                "--file_system_poll_wait_seconds=0.25",
-                *shlex.split(_SERVER_FLAGS.value),
-            ],
-            work,
-            _SERVER_LOG.value,
+        self.server = model_server.start(
+            config, work, f"--rest_api_port={rest_port}"
         )
         self.server.wait_for_log("is AVAILABLE")
 
