@@ -44,8 +44,8 @@ from tensorflow_serving.servables.tensorflow import (
     regress,
     served_model,
 )
+from tensorflow_serving.util import bugs, errors
 from tensorflow_serving.util import clock as clock_lib
-from tensorflow_serving.util import errors
 
 _CORS_HEADERS: Final = {
     "access-control-allow-origin": "*",
@@ -194,7 +194,8 @@ class HttpRestApiHandler:
         try:
             with self._core.call_limits.place(target.spec.name):
                 version, body = await self._answer_call(target, request, caller)
-        except errors.ServingError as error:
+        except Exception as error:
+            shown = bugs.as_serving_error("answering a call", error)
             if not caller.has_task:
                 refused = call_events.Refused.of_call(
                     _REST,
@@ -202,8 +203,10 @@ class HttpRestApiHandler:
                     target.spec,
                     self._core.model_names,
                 )
-                self._listeners.refused(refused, error)
-            raise
+                self._listeners.refused(refused, shown)
+            if shown is error:
+                raise
+            raise shown from None
         headers = {}
         if call_timing.KEY in request.headers:
             headers["server-timing"] = caller.server_timing()

@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from tensorflow_serving.apis import json_document
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import (
+    call_events,
     http_rest_api_handler,
     model_configs,
     rest_rounds,
@@ -297,6 +300,32 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         self.handler = self._handler(timeout_seconds=-1.0)
         response = self._answer("POST", _PREDICT, {"instances": [1]})
         self.assertEqual(response.status, 504)
+
+    def test_fault_of_ours_before_a_call_has_a_turn_is_reported(self) -> None:
+        """There is one end, as of any other call, and the log has the rest."""
+        listener = mock.Mock()
+        self.handler = http_rest_api_handler.HttpRestApiHandler(
+            self.core,
+            self.rounds,
+            listeners=call_events.Listeners([listener]),
+        )
+        for fault, status, code in (
+            (ValueError("bug"), 500, errors.StatusCode.INTERNAL),
+            (MemoryError(), 429, errors.StatusCode.RESOURCE_EXHAUSTED),
+        ):
+            with (
+                self.subTest(code),
+                mock.patch.object(json_document, "parse", side_effect=fault),
+                self.assertLogs(level="ERROR"),
+            ):
+                listener.reset_mock()
+                response = self._answer("POST", _PREDICT, {"instances": [1]})
+                self.assertEqual(response.status, status)
+                ((call, error),) = [
+                    each.args for each in listener.refused.call_args_list
+                ]
+                self.assertEqual(call.model, "half")
+                self.assertIs(error.code, code)
 
     def test_answer_says_where_the_time_went_if_asked(self) -> None:
         """The stages are in the header that browsers show, in milliseconds."""
