@@ -1,5 +1,8 @@
-"""Tests of the model server as a process, with a model whose load hangs."""
+"""Tests of the model server as a process, with a load or a run that hangs."""
 
+import concurrent.futures
+import http.client
+import json
 import os
 
 import numpy as np
@@ -7,7 +10,7 @@ import tensorflow as tf
 from absl.testing import absltest
 
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.test_util import model_server_folder
+from tensorflow_serving.test_util import held_port, model_server_folder
 from tensorflow_serving.util import errors
 
 tf1 = tf.compat.v1
@@ -30,6 +33,25 @@ def _save_hanging(path: str) -> None:
             ["serve"],
             {"serving_default": signature},
             main_op=tf.group(loop),
+        )
+        builder.save()
+
+
+def _save_hanging_below_0(path: str) -> None:
+    """Writes a SavedModel whose run has no end if an input is below 0."""
+    with tf.Graph().as_default(), tf1.Session() as session:
+        x = tf1.placeholder(tf.float32, [None])
+        (count,) = tf.while_loop(
+            lambda count: (tf.reduce_min(x) < 0) & (tf.timestamp() > 0),
+            lambda count: (count,),
+            [tf.constant(0.0)],
+        )
+        signature = tf1.saved_model.predict_signature_def(
+            {"x": x}, {"y": count - x}
+        )
+        builder = tf1.saved_model.Builder(path)
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"serving_default": signature}
         )
         builder.save()
 
@@ -73,6 +95,51 @@ class ServerHangsTest(absltest.TestCase):
         np.testing.assert_array_equal(prediction.outputs["y"], [2.5])
         # Without calls there is nothing to lose, and no reason to wait an hour.
         self.assertEqual(self.server.stop(), 0)
+
+
+class RunHangsTest(absltest.TestCase):
+    """Tests of a server with a model some of whose runs never end."""
+
+    def test_run_that_hangs_holds_up_no_call_of_rest(self) -> None:
+        """It ends by its deadline; others go on, also those of its model."""
+        folder = self.enter_context(model_server_folder.ModelServerFolder())
+        folder.write("good")
+        folder.write("hanging", write=_save_hanging_below_0)
+        config = folder.write_config("good", "hanging")
+        self.port = self.enter_context(held_port.hold())
+        server = folder.start(
+            _SERVER,
+            f"--model_config_file={config}",
+            f"--rest_api_port={self.port}",
+            "--rest_api_timeout_in_ms=2000",
+        )
+        self.enter_context(server)
+        server.wait_for_log("All models have been loaded")
+        for _ in range(20):  # from now on a run of it counts as quick
+            self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
+            self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            hanging = threads.submit(self._predict, "hanging", -1.0)
+            while not hanging.done():
+                self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
+                self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+            self.assertEqual(hanging.result(), (504, None))
+        self.assertEqual(server.stop(), 0)
+
+    def _predict(self, model: str, x: float) -> tuple[int, object]:
+        """Returns the status of a call, and its predictions."""
+        connection = http.client.HTTPConnection("localhost", self.port)
+        try:
+            connection.request(
+                "POST",
+                f"/v1/models/{model}:predict",
+                json.dumps({"instances": [x]}),
+            )
+            response = connection.getresponse()
+            body = json.loads(response.read())
+        finally:
+            connection.close()
+        return response.status, body.get("predictions")
 
 
 if __name__ == "__main__":
