@@ -6,7 +6,8 @@
 3. A client must read what it is sent.
 4. When a client leaves, what runs for it is cancelled. One that only ends its
    side looks like one that leaves.
-5. An offer to go on with another protocol, such as that of HTTP/2 with which
+5. A client that sends requests without waiting for answers has pauses.
+6. An offer to go on with another protocol, such as that of HTTP/2 with which
    the clients of Java begin, is ignored, and the request is answered. httptools
    would take its body for the other protocol.
 
@@ -31,6 +32,10 @@ from tensorflow_serving.util import errors
 
 # Closing resets the connection, also if there is data to be sent.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+# After so many requests of one connection, others have their turn.
+_MAX_IN_A_ROW: Final = 8
+_PAUSE_SECONDS: Final = 0.002
 
 _CONNECT: Final = b"CONNECT"
 _HEADERS_OF_OFFERS: Final = {b"connection", b"upgrade", b"http2-settings"}
@@ -66,6 +71,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         # As many came of a head, or between two chunks or after the last one.
         self._num_head_bytes = 0
         self._num_body_bytes = 0
+        # Requests that were answered one after the other, as they came.
+        self._num_in_a_row = 0
         # The head of a request that offers another protocol, without the offer.
         self._plain_head: bytes | None = None
 
@@ -156,6 +163,18 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._stop_reading_timer()
         self._num_head_bytes = 0
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """See HttpToolsProtocol, which goes on with the next request here.
+
+        Requests that came all at once leave some of the time to others.
+        """
+        self._num_in_a_row = self._num_in_a_row + 1 if self.pipeline else 0
+        if self._num_in_a_row < _MAX_IN_A_ROW:
+            super().on_response_complete()
+            return
+        self._num_in_a_row = 0
+        self.loop.call_later(_PAUSE_SECONDS, super().on_response_complete)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import http.client
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -55,6 +56,18 @@ class HttpServerTest(server_test_case.ServerTestCase):
         )
         self.assertEqual(self.closes(sock).count(b"HTTP/1.1 200"), 2)
         self.assertEqual([r.path for r in self.handler.requests], ["/1", "/2"])
+
+    def test_many_pipelined_requests_leave_time_to_others(self) -> None:
+        """All are answered, with pauses in between."""
+        sock = self.connect(self.start())
+        start = time.monotonic()
+        sock.sendall(
+            b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n" * 200
+            + b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )
+        self.assertEqual(self.closes(sock).count(b"HTTP/1.1 200"), 201)
+        self.assertEqual(self.handler.requests[-1].path, "/last")
+        self.assertGreater(time.monotonic() - start, 0.04)
 
     def test_body_may_come_in_chunks(self) -> None:
         """A body without an announced length is read to its end."""
