@@ -55,9 +55,9 @@ class RestRounds:
         self._lock = threading.Lock()
         # There is something for the thread to do.
         self._news = threading.Condition(self._lock)
-        # All below are guarded by _lock. The tasks that the thread has not
-        # given to their queues; the queues that it sees to, and no others, as
-        # one keeps its model; and whether it waits for tasks.
+        # Guarded by _lock: the tasks that the thread has not given to their
+        # queues; the queues that it sees to, and no others, as one keeps its
+        # model; whether it waits for tasks; and whether it is to end.
         self._waiting: dict[_Queue, _Waiting] = {}
         self._in_hand: set[_Queue] = set()
         self._is_idle = True
@@ -69,7 +69,8 @@ class RestRounds:
         self._num_tasks = 0
         self._num_seen = 0
         self._begin_time = 0.0
-        # The same, about how the thread gets on.
+        # Only for the event loop, too: whether a timer looks after the thread,
+        # whether a run holds that up, and its progress at the last look.
         self._is_watched = False
         self._is_held_up = False
         self._last_progress = 0
