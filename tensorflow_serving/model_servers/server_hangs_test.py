@@ -1,9 +1,10 @@
 """Tests of the model server as a process, with a load or a run that hangs."""
 
-import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
+import select
 
 import numpy as np
 import tensorflow as tf
@@ -118,28 +119,36 @@ class RunHangsTest(absltest.TestCase):
         for _ in range(20):  # from now on a run of it counts as quick
             self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
             self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
-        with concurrent.futures.ThreadPoolExecutor() as threads:
-            hanging = threads.submit(self._predict, "hanging", -1.0)
-            while not hanging.done():
-                self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
-                self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
-            self.assertEqual(hanging.result(), (504, None))
+        hanging = self._send("hanging", -1.0)
+        # Its answer comes when the other call has been read, and runs.
+        self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+        while not select.select([hanging.sock], [], [], 0)[0]:
+            self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
+            self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+        self.assertEqual(_receive(hanging), (504, None))
         self.assertEqual(server.stop(), 0)
 
     def _predict(self, model: str, x: float) -> tuple[int, object]:
         """Returns the status of a call, and its predictions."""
+        return _receive(self._send(model, x))
+
+    def _send(self, model: str, x: float) -> http.client.HTTPConnection:
+        """Returns a connection that waits for the answer to a call."""
         connection = http.client.HTTPConnection("localhost", self.port)
-        try:
-            connection.request(
-                "POST",
-                f"/v1/models/{model}:predict",
-                json.dumps({"instances": [x]}),
-            )
-            response = connection.getresponse()
-            body = json.loads(response.read())
-        finally:
-            connection.close()
-        return response.status, body.get("predictions")
+        connection.request(
+            "POST",
+            f"/v1/models/{model}:predict",
+            json.dumps({"instances": [x]}),
+        )
+        return connection
+
+
+def _receive(connection: http.client.HTTPConnection) -> tuple[int, object]:
+    """Returns the status of an answer, and its predictions."""
+    with contextlib.closing(connection):
+        response = connection.getresponse()
+        body = json.loads(response.read())
+    return response.status, body.get("predictions")
 
 
 if __name__ == "__main__":
