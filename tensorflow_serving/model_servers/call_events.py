@@ -6,8 +6,8 @@ Example:
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from absl import logging
 from typing_extensions import Self
@@ -17,6 +17,8 @@ from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
 from tensorflow_serving.util import errors
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,6 +117,15 @@ class Listener(Protocol):
         """Gets a call that never had a turn."""
 
 
+def report_to_each(receivers: Iterable[T], report: Callable[[T], None]) -> None:
+    """Reports calls to several receivers, whose faults harm no call."""
+    for each in receivers:
+        try:
+            report(each)
+        except Exception:
+            logging.exception("Recording calls failed; going on")
+
+
 class Listeners:
     """Several listeners as one, whose faults harm no call. Thread-safe."""
 
@@ -129,7 +140,9 @@ class Listeners:
         timing: run_timing.RunTiming,
     ) -> None:
         """See Listener."""
-        self._call(lambda each: each.succeeded(subject, tasks, timing))
+        report_to_each(
+            self._listeners, lambda each: each.succeeded(subject, tasks, timing)
+        )
 
     def failed(
         self,
@@ -138,18 +151,13 @@ class Listeners:
         error: errors.ServingError,
     ) -> None:
         """See Listener."""
-        self._call(lambda each: each.failed(subject, tasks, error))
+        report_to_each(
+            self._listeners, lambda each: each.failed(subject, tasks, error)
+        )
 
     def refused(self, call: Refused, error: errors.ServingError) -> None:
         """See Listener."""
-        self._call(lambda each: each.refused(call, error))
-
-    def _call(self, report: Callable[[Listener], None]) -> None:
-        for each in self._listeners:
-            try:
-                report(each)
-            except Exception:
-                logging.exception("Recording calls failed; going on")
+        report_to_each(self._listeners, lambda each: each.refused(call, error))
 
 
 NO_LISTENERS: Final = Listeners()

@@ -8,17 +8,15 @@ Example:
 The ends of calls that run a model come to the listeners of call_events.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
-
-from absl import logging
 
 from tensorflow_serving.apis import (
     model_service_pb2,
     prediction_service_pb2,
 )
 from tensorflow_serving.http import messages
-from tensorflow_serving.model_servers import http_rest_api_paths
+from tensorflow_serving.model_servers import call_events, http_rest_api_paths
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import observer
 from tensorflow_serving.util import errors
@@ -59,7 +57,10 @@ class Observers:
         self, path: str, metadata: call_lib.Metadata, error: errors.ServingError
     ) -> None:
         """See Observer."""
-        self._call(lambda each: each.call_refused(path, metadata, error))
+        call_events.report_to_each(
+            self._observers,
+            lambda each: each.call_refused(path, metadata, error),
+        )
 
     def call_answered(
         self,
@@ -69,7 +70,10 @@ class Observers:
         error: errors.ServingError | None,
     ) -> None:
         """See Observer."""
-        self._call(lambda each: each.call_answered(path, call, seconds, error))
+        call_events.report_to_each(
+            self._observers,
+            lambda each: each.call_answered(path, call, seconds, error),
+        )
 
     def of_http(
         self,
@@ -78,14 +82,10 @@ class Observers:
         seconds: float,
     ) -> None:
         """See Observer."""
-        self._call(lambda each: each.of_http(request, response, seconds))
-
-    def _call(self, report: Callable[[Observer], None]) -> None:
-        for each in self._observers:
-            try:
-                report(each)
-            except Exception:
-                logging.exception("Recording calls failed; going on")
+        call_events.report_to_each(
+            self._observers,
+            lambda each: each.of_http(request, response, seconds),
+        )
 
 
 def grpc_method(path: str) -> str | None:

@@ -22,7 +22,7 @@ from tensorflow_serving.util import errors
 _GRPC: Final = "GRPC"
 _REST: Final = "REST"
 _OK: Final = errors.StatusCode.OK.name
-# HTTP has a status, and there is none of ours.
+# An answer of HTTP whose status stands for no error of this project.
 _UNKNOWN: Final = errors.StatusCode.UNKNOWN.name
 
 # The entrypoint, the method, empty for one that there is not, and the status.
