@@ -108,6 +108,17 @@ class ServableStateMonitor:
             }
         return {name: versions for name, versions in live.items() if versions}
 
+    def forget_failures(self, name: str) -> None:
+        """Forgets the versions of a servable that ended with an error.
+
+        Whoever waits for the servable from now on learns of later ones only.
+        """
+        with self._lock:
+            versions = self._states.get(name, {})
+            for version, each in [*versions.items()]:
+                if each.event.has_failed:
+                    del versions[version]
+
     def log(self) -> Sequence[_StateAndTime]:
         """Returns the last events, oldest first."""
         with self._lock:

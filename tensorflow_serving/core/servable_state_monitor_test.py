@@ -130,6 +130,21 @@ class ServableStateMonitorTest(absltest.TestCase):
             list(monitor.version_states("name")), [0, *range(2, 33)]
         )
 
+    def test_failures_of_a_servable_can_be_forgotten(self) -> None:
+        """Versions that serve, or ended without an error, stay known."""
+        monitor = self._monitor()
+        for state in (
+            _state(1, _ManagerState.END),
+            _state(2, _ManagerState.END, _BROKEN),
+            _state(3, _ManagerState.LOADING, _BROKEN),
+            _state(2, _ManagerState.END, _BROKEN, name="other"),
+        ):
+            self.bus.publish(state)
+        monitor.forget_failures("name")
+        monitor.forget_failures("unknown")
+        self.assertEqual([*monitor.version_states("name")], [1, 3])
+        self.assertEqual([*monitor.version_states("other")], [2])
+
     def test_log_keeps_the_last_events(self) -> None:
         """The log keeps the last events, oldest first."""
         monitor = self._monitor(max_count_log_events=2)

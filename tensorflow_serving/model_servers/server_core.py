@@ -267,13 +267,17 @@ class ServerCore:
                 self._starting.intersection_update(model_configs.names(models))
                 self._models = models
                 self._labels = labels
+            new = [model for model in models if model.name not in known]
+            for model in new:
+                # It may have been served before, and may be whole by now.
+                self._versions.monitor.forget_failures(model.name)
             self.call_limits.update(models)
             self.recording.update(models)
             self._versions.update_config(self._source_config(models))
             self._news.publish(
                 known.symmetric_difference(model_configs.names(models))
             )
-        return [model for model in models if model.name not in known]
+        return new
 
     def reload(self, models: model_configs.Models) -> None:
         """See reload_config.reload(), with the time that the options allow."""
@@ -379,15 +383,12 @@ class ServerCore:
 
     def _request(self, spec: model_pb2.ModelSpec) -> servable.ServableRequest:
         choice = spec.WhichOneof("version_choice")
-        if choice == "version":
-            if spec.version.value < 0:
-                raise errors.InvalidArgumentError(
-                    f"version must be at least 0; got {spec.version.value}"
-                )
-            if spec.version.value or self._is_available(spec.name, 0):
-                return servable.ServableRequest.specific(
-                    spec.name, spec.version.value
-                )
+        if choice == "version" and (
+            spec.version.value or self._is_available(spec.name, 0)
+        ):
+            return servable.ServableRequest.specific(
+                spec.name, spec.version.value
+            )
         if choice == "version_label":
             with self._lock:
                 labels = self._labels

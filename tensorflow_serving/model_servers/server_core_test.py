@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Sequence
 
 from absl.testing import absltest, parameterized
@@ -154,7 +155,7 @@ class HandleTest(_CoreTestCase):
         ),
         (_spec("q"), errors.NotFoundError, r"^Servable not .*Latest\(q\)$"),
         (_spec(""), errors.InvalidArgumentError, "has no name"),
-        (_spec("m", -1), errors.InvalidArgumentError, "at least 0; got -1"),
+        (_spec("m", -1), errors.NotFoundError, r"Specific\(m, -1\)$"),
         (
             _spec("m", label="q"),
             errors.InvalidArgumentError,
@@ -365,6 +366,18 @@ class ReloadTest(_CoreTestCase):
         ):
             core.reload(self.models("broken", "healthy"))
         self.wait_for(core, "healthy", _State.AVAILABLE)
+
+    def test_failure_of_before_does_not_count_for_a_model_again(self) -> None:
+        """A model that was removed, mended and added anew is waited for."""
+        self.write_broken("mended")
+        core = self.start()
+        with self.assertRaises(errors.FailedPreconditionError):
+            core.reload(self.models("mended"))
+        core.reload(())
+        shutil.rmtree(os.path.join(self.folder, "mended"))
+        self.write("mended")
+        core.reload(self.models("mended"))
+        self.assertEqual(self.version_of(core, _spec("mended")), 1)
 
     def test_model_without_a_version_is_named(self) -> None:
         """A model whose base path is missing is not waited for."""

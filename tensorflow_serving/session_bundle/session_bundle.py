@@ -222,7 +222,8 @@ def _find_assets(
             raise errors.NotFoundError(
                 f"Expected asset file missing: Not found: {path}"
             )
-        assets[asset.tensor_binding.tensor_name] = path
+        name = graph_lib.tensor_name(asset.tensor_binding.tensor_name)
+        assets[name] = path
     return assets
 
 

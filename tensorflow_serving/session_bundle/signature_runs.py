@@ -1,10 +1,11 @@
 """The runs of a graph that the signatures of a model stand for."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from absl import logging
+from typing_extensions import Self
 
 from tensorflow_serving.session_bundle import (
     constants,
@@ -65,9 +66,20 @@ class SignatureRun:
 
     # Names the signature in the log.
     name: str
-    # Names of tensors.
+    # Whole names of tensors.
     fetches: tuple[str, ...]
     feeds: tuple[str, ...]
+
+    @classmethod
+    def of_tensors(
+        cls, name: str, fetches: Iterable[str], feeds: Iterable[str]
+    ) -> Self:
+        """Returns the run of a signature, with the names that it gives."""
+        return cls(
+            name,
+            tuple(map(graph_lib.tensor_name, fetches)),
+            tuple(map(graph_lib.tensor_name, feeds)),
+        )
 
     def effects(self, graph: graph_lib.Graph) -> Sequence[str]:
         """Returns the types of operations that may change the model.
@@ -98,7 +110,7 @@ def signature_runs(
     """
     for name, definition in sorted(meta_graph_def.signature_def.items()):
         if not name.startswith(INTERNAL_PREFIX):
-            yield SignatureRun(
+            yield SignatureRun.of_tensors(
                 f"signature {name}",
                 _tensor_names(definition.outputs),
                 _tensor_names(definition.inputs),
@@ -160,7 +172,7 @@ def _classify_or_regress(
         inputs = classification.input
     else:
         return
-    yield SignatureRun(
+    yield SignatureRun.of_tensors(
         name,
         tuple(each.tensor_name for each in outputs if each.tensor_name),
         (inputs.tensor_name,),
@@ -183,7 +195,7 @@ def _generic_calls(
         if found.HasField("generic_signature")
     }
     if _INPUTS in generic and _OUTPUTS in generic:
-        yield SignatureRun(
+        yield SignatureRun.of_tensors(
             f"signatures {_INPUTS} and {_OUTPUTS}",
             tuple(generic.pop(_OUTPUTS)),
             tuple(generic.pop(_INPUTS)),
@@ -192,7 +204,7 @@ def _generic_calls(
         feeds = tuple(each for each in tensors if _is_placeholder(graph, each))
         fetches = tuple(each for each in tensors if each not in feeds)
         if feeds and fetches:
-            yield SignatureRun(f"signature {name}", fetches, feeds)
+            yield SignatureRun.of_tensors(f"signature {name}", fetches, feeds)
 
 
 def _is_placeholder(graph: graph_lib.Graph | None, tensor: str) -> bool:

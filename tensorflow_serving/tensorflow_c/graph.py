@@ -31,6 +31,11 @@ _OPS_WITH_MAX_NUMBERS: Final = {
 }
 
 
+def tensor_name(name: str) -> str:
+    """Returns the whole name of a tensor: TensorFlow takes "y" for "y:0"."""
+    return name if ":" in name else f"{name}:0"
+
+
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
     """Name, type and shape of a tensor of a graph."""

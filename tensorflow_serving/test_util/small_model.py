@@ -6,12 +6,15 @@ Its signatures, on tensors x: float32 [n] and examples: string [n]:
     classify         examples -> classes [n, 1], the examples; scores [n, 1],
                      their lengths
     labels, scores   the same with one of the two outputs
+    scores_and_more  the same with the scores, and lengths [n]
     regress          examples -> outputs [n], their lengths
     regress_column   the same with outputs [n, 1]
     defaults         predict: x, and a bias of 1 by default -> sum
     broken_classify  scores [n], without classes
     broken_regress   outputs [n, 1, 1]
     echo             predict: x, floats of any shape -> y, the same
+    short_names      predict: x -> y, whose tensors are named without their ":0"
+    no_outputs       predict: x -> nothing
     no_rows          predict: x -> y, and a constant total without a dimension
     types            predict: a tensor of any shape for each of TYPES, by its
                      name -> the same
@@ -67,6 +70,11 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
     ),
     "labels": ("classify", {"inputs": "examples"}, {"classes": "classes"}),
     "scores": ("classify", {"inputs": "examples"}, {"scores": "scores"}),
+    "scores_and_more": (
+        "classify",
+        {"inputs": "examples"},
+        {"scores": "scores", "lengths": "lengths"},
+    ),
     "regress": ("regress", {"inputs": "examples"}, {"outputs": "lengths"}),
     "regress_of_tf2": (
         "predict",
@@ -80,6 +88,8 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
     ),
     "defaults": ("predict", {"x": "x", "bias": "bias"}, {"sum": "sum"}),
     "echo": ("predict", {"x": "fed_float"}, {"y": "same_float"}),
+    "short_names": ("predict", {"x": "x"}, {"y": "y"}),
+    "no_outputs": ("predict", {"x": "x"}, {}),
     "no_rows": ("predict", {"x": "x"}, {"y": "y", "total": "two"}),
     "broken_classify": (
         "classify",
@@ -217,7 +227,7 @@ def _meta_graph_def() -> meta_graph_pb2.MetaGraphDef:
         ):
             for key, tensor in tensors.items():
                 info = infos[key]
-                info.name = f"{tensor}:0"
+                info.name = tensor if name == "short_names" else f"{tensor}:0"
                 info.dtype = _type(tensor)
                 info.tensor_shape.unknown_rank = True
     bias = meta_graph_def.signature_def["defaults"].defaults["bias"]

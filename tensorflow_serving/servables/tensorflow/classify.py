@@ -74,11 +74,11 @@ def output_keys(definition: meta_graph_pb2.SignatureDef) -> list[str]:
     """
     require_examples(definition)
     outputs = [key for key in _OUTPUTS if key in definition.outputs]
-    if not outputs or len(outputs) != len(definition.outputs):
+    if not outputs or len(definition.outputs) > len(_OUTPUTS):
         raise errors.InvalidArgumentError(
             "signature to classify with must have the outputs "
-            f"{' and '.join(_OUTPUTS)}, or one of them; got "
-            f"{sorted(definition.outputs)}"
+            f"{' and '.join(_OUTPUTS)}, or one of them and at most one other; "
+            f"got {sorted(definition.outputs)}"
         )
     return outputs
 

@@ -67,6 +67,16 @@ class ClassifyTest(parameterized.TestCase):
         self.assertEqual(bool(found.label), has_label)
         self.assertEqual(bool(found.score), has_score)
 
+    def test_output_beside_the_scores_is_left_alone(self) -> None:
+        """TensorFlow Serving takes such signatures as well."""
+        response = classify.classify(
+            self.small.version, _request("scores_and_more", 1)
+        )
+        self.assertEqual(
+            response.result,
+            classify.classify(self.small.version, _request("scores", 1)).result,
+        )
+
     def test_signature_of_tensorflow_2_is_taken_by_its_form(self) -> None:
         """TensorFlow 2 names Predict as the method of every signature."""
         response = classify.classify(

@@ -143,6 +143,10 @@ def _outputs(
     definition: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]
 ) -> list[str]:
     """Returns the keys of the outputs to return."""
+    if not definition.outputs:
+        raise errors.InvalidArgumentError(
+            "signature must have an output, for which it is run; got none"
+        )
     for key in output_filter:
         if key not in definition.outputs:
             raise errors.InvalidArgumentError(

@@ -130,6 +130,18 @@ class PredictTest(parameterized.TestCase):
         request = _request({"inputs": _TEXTS}, "regress")
         self.assertEqual(self._predict(request), {"outputs": [3, 5]})
 
+    def test_names_of_tensors_may_lack_their_number(self) -> None:
+        """TensorFlow takes "y" for "y:0", in what is fed and fetched."""
+        request = _request({"x": _X}, "short_names")
+        self.assertEqual(self._predict(request), {"y": [2.5, 3, 4.5]})
+
+    def test_signature_without_outputs_is_refused(self) -> None:
+        """A caller does not take it for one that was run."""
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "^signature must have an output"
+        ):
+            self._predict(_request({"x": _X}, "no_outputs"))
+
     @parameterized.named_parameters(
         ("missing", {}, "missing \\['x'\\]"),
         ("unknown", {"x": _X, "q": _X}, "unknown \\['q'\\]"),

@@ -20,7 +20,7 @@ from tensorflow_serving.session_bundle import (
     model_folder,
     session_bundle,
 )
-from tensorflow_serving.tensorflow_c import session, wire_format
+from tensorflow_serving.tensorflow_c import graph, session, wire_format
 from tensorflow_serving.tensorflow_c.protos import (
     config_pb2,
     meta_graph_pb2,
@@ -224,7 +224,7 @@ def _find_assets(
             raise errors.NotFoundError(
                 f"Expected asset file missing: Not found: {path}"
             )
-        assets[asset.tensor_info.name] = path
+        assets[graph.tensor_name(asset.tensor_info.name)] = path
     return assets
 
 

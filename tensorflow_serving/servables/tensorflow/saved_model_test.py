@@ -61,6 +61,11 @@ def _set_version(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
     meta_graph_def.meta_info_def.tensorflow_version = "0.12.head"
 
 
+def _shorten_assets(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
+    for asset in meta_graph_def.asset_file_def:
+        asset.tensor_info.name = asset.tensor_info.name.removesuffix(":0")
+
+
 def _add_unknown_op(meta_graph_def: tf.compat.v1.MetaGraphDef) -> None:
     meta_graph_def.graph_def.node.add(name="alien", op="NoSuchOperation")
 
@@ -127,7 +132,12 @@ class SavedModelTest(parameterized.TestCase):
 
     @parameterized.product(
         name=("tf1", "tf2"),
-        change=(lambda path: None, _to_text, _edit(_set_version)),
+        change=(
+            lambda path: None,
+            _to_text,
+            _edit(_set_version),
+            _edit(_shorten_assets),
+        ),
     )
     def test_saved_model_loads(
         self, name: str, change: Callable[[str], None]

@@ -148,8 +148,10 @@ class _Converter:
     ) -> dict[str, meta_graph_pb2.TensorInfo]:
         infos = {}
         for key, name in names.items():
-            tensor = self._graph.tensor_info(name)
-            infos[key] = tensor_info(name, tensor.data_type, tensor.shape)
+            tensor = self._graph.tensor_info(graph_lib.tensor_name(name))
+            infos[key] = tensor_info(
+                tensor.name, tensor.data_type, tensor.shape
+            )
         return infos
 
     def _is_placeholder(self, tensor: str) -> bool:
@@ -217,5 +219,5 @@ def tensor_names(
                 "signatures with sparse or ragged tensors cannot be called; "
                 "export one with dense tensors"
             )
-        names.append(info.name)
+        names.append(graph_lib.tensor_name(info.name))
     return names
