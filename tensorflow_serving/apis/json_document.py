@@ -37,7 +37,8 @@ _KINDS: Final = {
     list: "a list",
     dict: "an object",
 }
-_SPACE: Final = str.maketrans("", "", " \t\r\n")
+_SPACES: Final = b" \t\r\n"
+_NO_SPACES: Final = str.maketrans("", "", _SPACES.decode())
 
 Document = Mapping[str, Any]
 
@@ -48,10 +49,6 @@ def parse(body: bytes) -> Document:
     Raises:
       InvalidArgumentError: The text is not JSON, or not an object. Permanent.
     """
-    if not body:
-        raise errors.InvalidArgumentError(
-            "JSON Parse error: The document is empty"
-        )
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
         document = orjson.loads(body)
@@ -73,7 +70,7 @@ def signature_name(document: Document) -> str:
     name = document.get(SIGNATURE_NAME, "")
     if not isinstance(name, str):
         raise errors.InvalidArgumentError(
-            f"'{SIGNATURE_NAME}' must be a string; got {kind(name)}"
+            f"'{SIGNATURE_NAME}' key must be a string value; got {kind(name)}"
         )
     return name
 
@@ -99,7 +96,7 @@ def text(value: Any) -> bytes | None:
         if isinstance(value, str):
             return value.encode()
         if isinstance(value, dict) and _is_b64(value):
-            digits = value[B64].translate(_SPACE).rstrip("=")
+            digits = value[B64].translate(_NO_SPACES).rstrip("=")
             padding = "=" * (-len(digits) % 4)
             return base64.b64decode(digits + padding, validate=True)
     except (UnicodeEncodeError, binascii.Error, ValueError):
@@ -126,9 +123,10 @@ def _parse_more(body: bytes, error: orjson.JSONDecodeError) -> Any:
             return document
         except (ValueError, TypeError, OverflowError, RecursionError):
             pass
-    raise errors.InvalidArgumentError(
-        f"JSON Parse error: {error.msg} at offset: {error.pos}"
-    ) from None
+    reason = f"{error.msg} at offset: {error.pos}"
+    if not body.strip(_SPACES):
+        reason = "The document is empty"
+    raise errors.InvalidArgumentError(f"JSON Parse error: {reason}") from None
 
 
 def _decimal(digits: str) -> float:

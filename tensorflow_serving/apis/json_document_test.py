@@ -82,6 +82,7 @@ class JsonDocumentTest(parameterized.TestCase):
         ("deep", b"[" * 100_000, "JSON Parse error"),
         ("deep_with_nan", b"NaN" + b"[" * 100_000, "JSON Parse error"),
         ("too_large_for_a_double", b'{"a": 1e400}', "JSON Parse error"),
+        ("spaces", b" \r\n", "JSON Parse error: The document is empty"),
         ("python", b"{'a': 1}", "JSON Parse error"),
         ("nan_of_c", b'{"a": nan}', "JSON Parse error"),
         ("list", b"[1]", "must be a JSON object; got a list"),
@@ -100,7 +101,7 @@ class JsonDocumentTest(parameterized.TestCase):
             json_document.signature_name({"signature_name": "a"}), "a"
         )
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "must be a string; got null"
+            errors.InvalidArgumentError, "must be a string value; got null"
         ):
             json_document.signature_name({"signature_name": None})
 

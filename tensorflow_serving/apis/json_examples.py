@@ -5,14 +5,13 @@ Example:
     request.input.CopyFrom(json_examples.examples(document))
 
 Whole numbers and bools are int64 features, decimal numbers (1.0 too) are float
-ones, strings and objects {"b64": "..."} are bytes.
+ones, strings and objects {"b64": "..."} are bytes. See json_arrays about error
+texts.
 """
 
-import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-
-import numpy as np
 
 from tensorflow_serving.apis import input_pb2, json_document
 from tensorflow_serving.tensorflow_c.protos import example_pb2, feature_pb2
@@ -21,9 +20,7 @@ from tensorflow_serving.util import errors
 _EXAMPLES: Final = "examples"
 _CONTEXT: Final = "context"
 
-_Add = Callable[[feature_pb2.Feature, Sequence[Any]], None]
-
-_MAX_FLOAT: Final = float(np.finfo(np.float32).max)
+_Add = Callable[[str, Sequence[Any], feature_pb2.Feature], None]
 
 
 def examples(document: json_document.Document) -> input_pb2.Input:
@@ -37,7 +34,8 @@ def examples(document: json_document.Document) -> input_pb2.Input:
     if not isinstance(found, list) or not found:
         got = json_document.kind(found) if found else "none"
         raise errors.InvalidArgumentError(
-            f"'{_EXAMPLES}' must be a list with at least one example; got {got}"
+            f"'{_EXAMPLES}' must be a list/array with at least one example; "
+            f"got {got}"
         )
     made = [_example(each) for each in found]
     result = input_pb2.Input()
@@ -53,7 +51,7 @@ def examples(document: json_document.Document) -> input_pb2.Input:
 def _example(value: Any) -> example_pb2.Example:
     if not isinstance(value, dict):
         raise errors.InvalidArgumentError(
-            f"example must be an object; got {json_document.kind(value)}"
+            f"Example must be JSON object; got {json_document.kind(value)}"
         )
     example = example_pb2.Example()
     for name, values in value.items():
@@ -67,46 +65,85 @@ def _fill(
     name: str, values: Sequence[Any], feature: feature_pb2.Feature
 ) -> None:
     """Adds values to a feature, which has one kind of them or none at all."""
-    if not values:
-        return
-    add, *others = {_KINDS.get(type(each)) for each in values}
-    if add is None or others:
-        raise errors.InvalidArgumentError(
-            f'feature "{name}" must be a value, or a list of values, of one '
-            "kind: whole numbers and bools, decimal numbers, or strings; got "
-            "something else"
+    kinds = {_KINDS.get(each) for each in set(map(type, values))}
+    for kind in kinds:
+        if kind is None or len(kinds) > 1:
+            raise _misfit(name, values)
+        _ADD[kind](name, values, feature)
+
+
+def _misfit(name: str, values: Sequence[Any]) -> errors.InvalidArgumentError:
+    """Returns the error that the first value is which a feature cannot have."""
+    expected = _KINDS.get(type(values[0]))
+    other = next(
+        each
+        for each in values
+        if _KINDS.get(type(each)) != expected or _is_of_no_kind(each)
+    )
+    if _is_of_no_kind(other):
+        return errors.InvalidArgumentError(
+            f"Feature: {name} has element with unexpected JSON type: "
+            f"{_JSON_TYPES[type(other)]}"
         )
+    return errors.InvalidArgumentError(
+        f"Unexpected element type in feature: {name} expecting type: "
+        f"{expected}; got {json_document.kind(other)}"
+    )
+
+
+def _is_of_no_kind(value: Any) -> bool:
+    return type(value) not in _KINDS or json_document.is_object(value)
+
+
+def _add_whole(
+    name: str, values: Sequence[Any], feature: feature_pb2.Feature
+) -> None:
     try:
-        add(feature, values)
-    except (OverflowError, TypeError, ValueError):
+        feature.int64_list.value.extend(map(int, values))
+    except ValueError:
         raise errors.InvalidArgumentError(
-            f'feature "{name}" must have values that it can hold: int64, '
-            "float32, or base64; got others"
+            f"Feature: {name} has uint64 element. Only int64 is supported."
         ) from None
 
 
-def _add_whole(feature: feature_pb2.Feature, values: Sequence[Any]) -> None:
-    feature.int64_list.value.extend(map(int, values))
-
-
-def _add_decimal(feature: feature_pb2.Feature, values: Sequence[Any]) -> None:
-    if any(_MAX_FLOAT < abs(each) < math.inf for each in values):
-        raise OverflowError("beyond float32")
+def _add_decimals(
+    name: str, values: Sequence[Any], feature: feature_pb2.Feature
+) -> None:
+    try:
+        struct.pack(f"<{len(values)}f", *values)
+    except OverflowError:
+        raise errors.InvalidArgumentError(
+            f"Feature: {name} has a number that cannot be converted to float32 "
+            "without loss of precision"
+        ) from None
     feature.float_list.value.extend(values)
 
 
-def _add_texts(feature: feature_pb2.Feature, values: Sequence[Any]) -> None:
+def _add_texts(
+    name: str, values: Sequence[Any], feature: feature_pb2.Feature
+) -> None:
     for each in values:
         text = json_document.text(each)
         if text is None:
-            raise ValueError("not a text")
+            if json_document.is_object(each):
+                raise _misfit(name, values)
+            raise errors.InvalidArgumentError(
+                f"Feature: {name} has an object that is not formatted "
+                'correctly for base64 data, {"b64": "..."}'
+            )
         feature.bytes_list.value.append(text)
 
 
-_KINDS: Final[Mapping[type, _Add]] = {
-    bool: _add_whole,
-    int: _add_whole,
-    float: _add_decimal,
-    str: _add_texts,
-    dict: _add_texts,
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "int64",
+    int: "int64",
+    float: "float",
+    str: "bytes",
+    dict: "bytes",
 }
+_ADD: Final[Mapping[str, _Add]] = {
+    "int64": _add_whole,
+    "float": _add_decimals,
+    "bytes": _add_texts,
+}
+_JSON_TYPES: Final = {type(None): "Null", list: "Array", dict: "Object"}

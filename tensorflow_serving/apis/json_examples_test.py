@@ -28,6 +28,7 @@ class JsonExamplesTest(parameterized.TestCase):
             r'bytes_list { value: ["a", "\377"] }',
         ),
         ("none", "[]", ""),
+        ("largest_float", "3.4028235e38", "float_list { value: 3.4028235e38 }"),
         (
             "largest",
             "9223372036854775807",
@@ -75,21 +76,29 @@ class JsonExamplesTest(parameterized.TestCase):
             _examples(text)
 
     @parameterized.named_parameters(
-        ("null", "null", "of one kind"),
-        ("nested", "[[1]]", "of one kind"),
-        ("object", '{"a": 1}', "that it can hold"),
-        ("bad_base64", '{"b64": "A"}', "that it can hold"),
-        ("whole_and_decimal", "[1, 1.5]", "of one kind"),
-        ("string_and_whole", '["a", 1]', "of one kind"),
-        ("beyond_int64", "9223372036854775808", "that it can hold"),
-        ("beyond_float32", "1e39", "that it can hold"),
+        ("null", "null", "has element with unexpected JSON type: Null"),
+        ("nested", "[[1], 2]", "has element with unexpected JSON type: Array"),
+        ("object", '{"a": 1}', "has element with unexpected JSON type: Object"),
+        ("objects", '["a", {}]', "unexpected JSON type: Object"),
+        ("number_and_object", '[1, {"a": 1}]', "unexpected JSON type: Object"),
+        ("whole_and_null", "[1, null]", "unexpected JSON type: Null"),
+        ("bad_base64", '["a", {"b64": "A"}]', "formatted correctly for base64"),
+        ("whole_and_decimal", "[1, 1.5]", "expecting type: int64; got a dec"),
+        (
+            "decimal_and_bool",
+            "[1.5, true]",
+            "type: float; got a bool",
+        ),
+        ("string_and_whole", '["a", 1]', "expecting type: bytes; got a whole"),
+        ("beyond_int64", "9223372036854775808", "Only int64 is supported"),
+        ("beyond_float32", "[1.5, 1e39]", "without loss of precision"),
     )
     def test_value_that_no_feature_has_is_refused(
         self, value: str, error: str
     ) -> None:
         """The error names the feature, and no value."""
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, f'feature "x" .*{error}'
+            errors.InvalidArgumentError, f"(?i)feature: x .*{error}"
         ):
             _examples(f'{{"examples": [{{"x": {value}}}]}}')
 

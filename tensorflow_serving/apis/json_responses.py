@@ -98,13 +98,23 @@ def error(text: str) -> bytes:
 
 
 def _require_rows(outputs: Outputs) -> None:
-    sizes = {array.shape[:1] for array in outputs.values()}
-    if len(sizes) > 1 or () in sizes:
-        shapes = {name: list(outputs[name].shape) for name in sorted(outputs)}
-        raise errors.InvalidArgumentError(
-            "outputs must have one number of rows for 'instances'; got the "
-            f"shapes {shapes}. Ask with 'inputs' instead"
-        )
+    """Requires that all outputs have as many rows as the first one has."""
+    num_rows = None
+    for name, array in sorted(outputs.items()):
+        if not array.shape:
+            raise _without_rows(f"Tensor name: {name} has no shape information")
+        if num_rows not in (None, len(array)):
+            raise _without_rows(
+                f"Tensor name: {name} has inconsistent batch size: "
+                f"{len(array)} expecting: {num_rows}"
+            )
+        num_rows = len(array)
+
+
+def _without_rows(reason: str) -> errors.InvalidArgumentError:
+    return errors.InvalidArgumentError(
+        f"{reason}; ask with 'inputs' instead of 'instances'"
+    )
 
 
 def _rows(names: Sequence[str], outputs: Outputs) -> str:
@@ -202,7 +212,7 @@ def _texts(name: str, array: npt.NDArray[Any], level: int) -> list[str]:
     if form in _FLOATS:
         return _floats(array.ravel())
     raise errors.UnimplementedError(
-        f"output {name} must have a dtype that JSON can express; got {form}"
+        f"Failed to write JSON value for tensor type: {form} of output {name}"
     )
 
 

@@ -175,13 +175,28 @@ class JsonResponsesTest(parameterized.TestCase):
         )
 
     @parameterized.named_parameters(
-        ("scalar", {"y": np.array(1.0)}),
-        ("other_rows", {"y": np.zeros([2]), "z": np.zeros([3])}),
+        (
+            "scalar",
+            {"x": np.zeros([2]), "y": np.array(1.0)},
+            "Tensor name: y has no shape information",
+        ),
+        (
+            "other_rows",
+            {"y": np.zeros([2]), "z": np.zeros([3])},
+            "Tensor name: z has inconsistent batch size: 3 expecting: 2",
+        ),
+        (
+            "no_rows",
+            {"y": np.zeros([0]), "z": np.zeros([1])},
+            "Tensor name: z has inconsistent batch size: 1 expecting: 0",
+        ),
     )
-    def test_rows_need_outputs_that_have_them(self, outputs: Any) -> None:
+    def test_rows_need_outputs_that_have_them(
+        self, outputs: Any, error: str
+    ) -> None:
         """The error says how to ask for such outputs."""
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, "Ask with 'inputs' instead"
+            errors.InvalidArgumentError, f"{error}; ask with 'inputs' instead"
         ):
             _predictions(
                 _ROW,
@@ -191,7 +206,7 @@ class JsonResponsesTest(parameterized.TestCase):
     def test_type_without_a_form_is_unimplemented(self) -> None:
         """Complex numbers have no form in JSON."""
         with self.assertRaisesRegex(
-            errors.UnimplementedError, "output y .* got complex64"
+            errors.UnimplementedError, "tensor type: complex64 of output y"
         ):
             _predictions(_ROW, y=_array(np.complex64, [1j]))
 

@@ -165,7 +165,11 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         ("no_json", b"x", "JSON Parse error"),
         ("no_body", b"", "The document is empty"),
         ("no_inputs", {}, "Missing 'inputs' or 'instances' key"),
-        ("kind", {"instances": ["a"]}, "must have values of float32"),
+        (
+            "kind",
+            {"instances": ["a"]},
+            "not of expected type: float32",
+        ),
         (
             "signature",
             {"signature_name": "no", "instances": [1]},

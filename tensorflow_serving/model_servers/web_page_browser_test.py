@@ -219,9 +219,9 @@ class WebPageBrowserTest(parameterized.TestCase):
         field.clear()
         field.send_keys('["x"]', keys.Keys.TAB, keys.Keys.ENTER)
         self._wait_for_text(".status", "400")
-        self._wait_for_text(".answer pre", "must have values of float32")
+        self._wait_for_text(".answer pre", "is not of expected type: float32")
         self._find("nav a").click()
-        self._wait_for_text("#errors", "must have values of float32")
+        self._wait_for_text("#errors", "is not of expected type: float32")
         self._wait_for_text("#errors", "INVALID_ARGUMENT")
 
     def test_rates_are_those_of_the_last_seconds(self) -> None:
