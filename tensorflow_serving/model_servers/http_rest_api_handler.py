@@ -308,8 +308,8 @@ class HttpRestApiHandler:
         response.metadata[_SIGNATURE_DEF].Unpack(signatures)
         # The layout of the original, which puts texts together.
         return (
-            f'{{\n"model_spec":{_json(response.model_spec)},\n'
-            f'"metadata": {{"{_SIGNATURE_DEF}": {_json(signatures)}}}\n}}\n'
+            f'{{\n"model_spec":{_json(response.model_spec)}\n,\n'
+            f'"metadata": {{"{_SIGNATURE_DEF}": {_json(signatures)}\n}}\n}}\n'
         ).encode()
 
 

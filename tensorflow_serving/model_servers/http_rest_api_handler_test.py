@@ -220,6 +220,10 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         """The layout is that of the original."""
         response = self._answer("GET", "/v1/models/half/metadata")
         self.assertTrue(response.body.startswith(b'{\n"model_spec":{\n'))
+        self.assertIn(
+            b'\n}\n,\n"metadata": {"signature_def": {\n', response.body
+        )
+        self.assertTrue(response.body.endswith(b"\n}\n}\n}\n"))
         found = json.loads(response.body)
         self.assertEqual(
             found["model_spec"],
