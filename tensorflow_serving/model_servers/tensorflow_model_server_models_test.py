@@ -205,17 +205,24 @@ class ModelServerModelsTest(parameterized.TestCase):
             self.assertEqual(prediction.model.version.value, 123)
 
     @parameterized.parameters(
-        ("exports/half_plus_two", ""),
-        ("saved_models/saved_model_half_plus_two_cpu", "regress_x_to_y"),
+        ("exports/half_plus_two", "", 2),
+        ("saved_models/saved_model_half_plus_two_cpu", "regress_x_to_y", 2),
+        (
+            "saved_models/saved_model_half_plus_three",
+            "tensorflow/serving/regress",
+            3,
+        ),
     )
-    def test_real_models_take_examples(self, name: str, signature: str) -> None:
+    def test_real_models_take_examples(
+        self, name: str, signature: str, bias: float
+    ) -> None:
         """Models that others have written answer Regress."""
         shared_data.path_or_skip(self, name)
         values = self.client.regress(
             calls.Model(name.replace("/", "-"), signature=signature),
             [{"x": [float(x)]} for x in range(3)],
         )
-        self.assertEqual(values.values.tolist(), [2, 2.5, 3])
+        self.assertEqual(values.values.tolist(), [bias, bias + 0.5, bias + 1])
 
 
 class ModelServerBatchedModelsTest(ModelServerModelsTest):

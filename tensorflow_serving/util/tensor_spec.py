@@ -143,9 +143,12 @@ class TensorSpec:
         return encoded.reshape(value.shape)
 
     def _wrong_dtype(self, dtype: object) -> errors.InvalidArgumentError:
-        expected = "string" if self.dtype.kind == "O" else self._dtype_of_values
+        expected, got = (
+            "string" if str(each) == "object" else each
+            for each in (self._dtype_of_values, dtype)
+        )
         return errors.InvalidArgumentError(
-            f"Input tensor {self.name} must have dtype {expected}; got {dtype}"
+            f"Input tensor {self.name} must have dtype {expected}; got {got}"
         )
 
 

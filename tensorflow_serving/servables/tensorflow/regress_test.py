@@ -4,6 +4,7 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import regression_pb2
 from tensorflow_serving.servables.tensorflow import regress
+from tensorflow_serving.tensorflow_c.protos import types_pb2
 from tensorflow_serving.test_util import small_model
 from tensorflow_serving.util import errors
 
@@ -53,6 +54,19 @@ class RegressTest(parameterized.TestCase):
         """The caller chose the wrong one."""
         with self.assertRaisesRegex(errors.InvalidArgumentError, text):
             regress.regress(self.small.version, _request(name))
+
+    def test_tensor_decides_whether_examples_are_taken(self) -> None:
+        """The dtype in the signature may be wrong."""
+        definition = self.small.model.signature_defs["regress"]
+        info = definition.inputs["inputs"]
+        info.dtype = types_pb2.DT_FLOAT
+        response = regress.regress(self.small.version, _request("regress"))
+        self.assertEqual(len(response.result.regressions), 2)
+        info.name, info.dtype = "x:0", types_pb2.DT_STRING
+        with self.assertRaisesRegex(
+            errors.InvalidArgumentError, "must have dtype float32; got string"
+        ):
+            regress.regress(self.small.version, _request("regress"))
 
     def test_output_of_another_shape_is_the_fault_of_the_model(self) -> None:
         """It is not the caller's INVALID_ARGUMENT."""

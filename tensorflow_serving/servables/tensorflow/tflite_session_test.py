@@ -81,7 +81,7 @@ class TfLiteSessionTest(parameterized.TestCase):
         (np.ones([4], np.float32), r"shape \[\?, 2\]; got \[4\]"),
         (np.ones([0, 2], np.float32), r"an element; got shape \[0, 2\]"),
         (np.ones([1, 2], np.float64), "dtype float32; got float64"),
-        (np.array([[b"a", b"b"]], object), "dtype float32; got object"),
+        (np.array([[b"a", b"b"]], object), "dtype float32; got string"),
         (np.ones([1, 2], ">f4"), "dtype float32; got >f4"),
     )
     def test_value_that_does_not_fit_is_refused(
