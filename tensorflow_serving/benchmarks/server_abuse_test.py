@@ -11,29 +11,38 @@ _PROGRAM = os.path.join(
 
 
 class ServerAbuseTest(absltest.TestCase):
-    """The flags, and the table."""
-
-    def _run(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [_PROGRAM, *flags], capture_output=True, text=True, check=False
-        )
+    """The flags, and the table of short trials."""
 
     def test_table_has_a_line_for_each_abuse(self) -> None:
-        """The table has a line for each abuse that a flag names."""
-        ran = self._run("--seconds=0.2", "--only=settings_flood,malformed")
-        self.assertEqual(ran.returncode, 0, ran.stderr)
-        lines = ran.stdout.splitlines()
-        self.assertEqual(
-            [line.split()[0] for line in lines],
-            ["abuse", "settings_flood", "malformed"],
+        """A line has both clients, the server and what that did."""
+        table = subprocess.check_output(
+            [_PROGRAM, "--seconds=0.3", "--only=half_tls,ping_flood"],
+            text=True,
         )
+        header, _, flood, tls = table.splitlines()
+        self.assertEqual(header.split()[0], "abuse")
+        self.assertRegex(
+            flood,
+            r"^ping_flood( +\d+\.\d+){4}( +\d+){2} +\d.* ENHANCE_YOUR_CALM",
+        )
+        self.assertRegex(tls, r"^half_tls .* 1000 open$")
+        _, alone, beside, _, p99, before, peak, *_ = flood.split()
+        self.assertGreater(float(alone), 0)
+        self.assertGreaterEqual(float(p99), round(float(beside), 1))
+        self.assertGreaterEqual(int(peak), int(before))
 
     def test_unknown_abuse_is_an_error(self) -> None:
-        """An unknown name is an error that lists the known ones."""
-        ran = self._run("--only=politeness")
+        """An unknown name is an error that lists the known ones, in order."""
+        ran = subprocess.run(
+            [_PROGRAM, "--only=politeness"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertNotEqual(ran.returncode, 0)
         self.assertRegex(
-            ran.stdout + ran.stderr, r"--only must be of \[.*'ping_flood'"
+            ran.stdout + ran.stderr,
+            r"--only must be of \['ordinary_calls', .*'ping_flood'",
         )
 
 
