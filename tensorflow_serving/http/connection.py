@@ -10,6 +10,7 @@
 6. An offer to go on with another protocol, such as that of HTTP/2 with which
    the clients of Java begin, is ignored, and the request is answered. httptools
    would take its body for the other protocol.
+7. A client of HTTP/1.0 may ask for the connection to stay, as ab -k does.
 
 What breaks the rules of HTTP gets an error of the application, after the
 answers to all requests before it, and ends the connection.
@@ -141,6 +142,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._plain_head = self._head_without_offer()
             return
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            self._stay_if_asked()
         self._is_in_body = True
         self._num_head_bytes = 0
         self._num_body_bytes = 0
@@ -187,6 +190,14 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().resume_writing()
         self._stop_writing_timer()
+
+    def _stay_if_asked(self) -> None:
+        """Lets the connection of an old client stay, if it asks for that."""
+        cycle = self.cycle
+        if self.parser.should_keep_alive():
+            cycle.keep_alive = True
+            stays = (b"connection", b"keep-alive")
+            cycle.default_headers = [*cycle.default_headers, stays]
 
     def _refuse(self, error: errors.ServingError) -> None:
         """Answers what cannot be read, and ends the connection."""

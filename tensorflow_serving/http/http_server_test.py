@@ -47,6 +47,22 @@ class HttpServerTest(server_test_case.ServerTestCase):
             self.assertEqual(connection.getresponse().read(), b"%d" % number)
         connection.close()
 
+    @parameterized.parameters((b"keep-alive", 2), (b"close", 1), (b"x", 1))
+    def test_client_of_http_1_0_may_ask_to_stay(
+        self, asked: bytes, num_answers: int
+    ) -> None:
+        """A connection of HTTP/1.0 ends after an answer, if it is not asked."""
+        sock = self.connect(self.start())
+        request = b"GET /x HTTP/1.0\r\nconnection: %b\r\n\r\n"
+        sock.sendall(request % asked)
+        sock.sendall(request % b"close")
+        found = self.closes(sock)
+        self.assertEqual(found.count(b"HTTP/1.1 200"), num_answers)
+        self.assertEqual(found.count(b"connection: close"), 1)
+        self.assertEqual(
+            found.count(b"connection: keep-alive"), num_answers - 1
+        )
+
     def test_pipelined_requests_are_answered_in_order(self) -> None:
         """A client may send the next request before it has an answer."""
         sock = self.connect(self.start())
