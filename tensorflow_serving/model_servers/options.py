@@ -150,7 +150,7 @@ def core_options() -> server_core.Options:
     interval = model_server_flags.LOAD_RETRY_INTERVAL_MICROS.value
     return server_core.Options(
         session=_session_config(requested),
-        tags=tuple(requested.saved_model_tags),
+        tags=tuple(requested.saved_model_tags) or server_core.Options.tags,
         batching=_batching(requested),
         manager=basic_manager.Options(
             num_load_threads=model_server_flags.NUM_LOAD_THREADS.value

@@ -197,6 +197,12 @@ class CoreOptionsTest(parameterized.TestCase):
             rewriters.auto_mixed_precision_onednn_bfloat16, rewriters.ON
         )
 
+    def test_file_of_a_platform_may_leave_out_the_tags(self) -> None:
+        """Graphs for serving are loaded then, as by default."""
+        file = self.create_tempfile(content=_PLATFORM % "")
+        with flagsaver.flagsaver(platform_config_file=file.full_path):
+            self.assertEqual(options.core_options().tags, ("serve",))
+
     def test_op_libraries_may_be_packages(self) -> None:
         """One that is not there is named with its flag."""
         with (
