@@ -5,13 +5,11 @@ import dataclasses
 import time
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from tensorflow_serving.benchmarks import arrivals as arrivals_lib
-from tensorflow_serving.benchmarks import calls
+from tensorflow_serving.benchmarks import calls, loads, workload
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
@@ -40,24 +38,6 @@ class Transport(Protocol):
         """Returns calls that have ended; waits for the first, or so long."""
 
 
-class Questions(Protocol):
-    """Requests and their right answers, such as a Workload."""
-
-    @property
-    def requests(self) -> Sequence[bytes]:
-        """The messages, which calls take in turn."""
-
-    def are_right(
-        self, images: Sequence[int], answers: Sequence[bytes]
-    ) -> npt.NDArray[Any]:
-        """Returns which answers are the right ones: bool [answers].
-
-        Args:
-          images: The index of the request that each answer is for.
-          answers: The messages.
-        """
-
-
 class CallDriver:
     """Starts calls as they are due, and gives them up at their deadline.
 
@@ -65,20 +45,22 @@ class CallDriver:
     it did: a driver that is late makes a server look slow, never fast. How late
     it was is in the result. Nothing is refused: any number of calls may wait.
 
-    To be used once. Not thread-safe.
+    To be used once. Not thread-safe, but for stop().
     """
 
     def __init__(
         self,
         transport: Transport,
-        questions: Questions,
+        work: workload.Work,
+        arrivals: loads.Arrivals,
         deadline_seconds: float,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
     ) -> None:
-        """Takes the way to the server, and what to ask it."""
+        """Takes the way to the server, what to ask it, and when."""
         self._transport = transport
-        self._questions = questions
-        self._requests = questions.requests
+        self._work = work
+        self._requests = work.requests
+        self._arrivals = arrivals
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         # By the number of the call; NaN and -1 until it ended.
@@ -89,31 +71,35 @@ class CallDriver:
         self._answers: list[bytes] = []
         # In order of their start, and so of their deadlines. Some have ended.
         self._in_flight: collections.deque[int] = collections.deque()
+        self._is_stopped = False
 
-    def run(
-        self, arrivals: arrivals_lib.Arrivals, seconds: float | None = None
-    ) -> calls.Calls:
+    def run(self, seconds: float | None = None) -> calls.Calls:
         """Makes all calls; returns when each has ended.
 
         Args:
-          arrivals: When to start calls.
-          seconds: How long that goes on; None if it is until the last call.
+          seconds: How long calls are started; None until the last one ended.
         """
         begin_time = time.time()
         begin = self._clock.now()
         while True:
-            for meant in arrivals.due(self._clock.now() - begin):
-                self._start(meant, self._clock.now() - begin)
+            next_time = None
+            if not self._is_stopped:
+                for meant in self._arrivals.due(self._clock.now() - begin):
+                    self._start(meant, self._clock.now() - begin)
+                next_time = self._arrivals.next_time()
             # Starting many takes a while.
-            now = self._clock.now() - begin
-            wait = self._wait_seconds(arrivals.next_time(), now)
+            wait = self._wait_seconds(next_time, self._clock.now() - begin)
             if wait is None:
                 return self._result(begin_time, seconds)
             ended = self._transport.poll(wait)
             now = self._clock.now() - begin
             for each in ended:
-                self._end(each, now, arrivals)
-            self._give_up(now, arrivals)
+                self._end(each, now)
+            self._give_up(now)
+
+    def stop(self) -> None:
+        """Ends the load: no further calls start. Idempotent, thread-safe."""
+        self._is_stopped = True
 
     def _start(self, meant: float, now: float) -> None:
         call = len(self._meant)
@@ -137,18 +123,13 @@ class CallDriver:
             times.append(started + self._deadline_seconds)
         return max(0.0, min(times) - now) if times else None
 
-    def _end(
-        self,
-        ended: Ended,
-        now: float,
-        arrivals: arrivals_lib.Arrivals,
-    ) -> None:
+    def _end(self, ended: Ended, now: float) -> None:
         self._codes[ended.call] = ended.code
         self._done[ended.call] = now
         self._answers[ended.call] = ended.message
-        arrivals.ended()
+        self._arrivals.ended()
 
-    def _give_up(self, now: float, arrivals: arrivals_lib.Arrivals) -> None:
+    def _give_up(self, now: float) -> None:
         """Ends the calls that have reached their deadline."""
         while self._in_flight:
             call = self._in_flight[0]
@@ -157,9 +138,7 @@ class CallDriver:
                     return
                 self._transport.cancel(call)
                 self._end(
-                    Ended(call, errors.StatusCode.DEADLINE_EXCEEDED, b""),
-                    now,
-                    arrivals,
+                    Ended(call, errors.StatusCode.DEADLINE_EXCEEDED, b""), now
                 )
             self._in_flight.popleft()
 
@@ -172,7 +151,7 @@ class CallDriver:
         ok_calls: Sequence[int] = np.flatnonzero(
             codes == errors.StatusCode.OK
         ).tolist()
-        are_right = self._questions.are_right(
+        are_right = self._work.are_right(
             [self._image(call) for call in ok_calls],
             [self._answers[call] for call in ok_calls],
         )

@@ -6,9 +6,9 @@ import numpy as np
 from absl.testing import absltest
 
 from tensorflow_serving.benchmarks import (
-    arrivals,
     call_driver,
     calls,
+    loads,
     workload,
 )
 from tensorflow_serving.example import mnist_inference_pb2
@@ -90,16 +90,16 @@ class _ScriptedTransport:
 
 def _run(
     replies: list[_Reply],
-    when: arrivals.Arrivals,
+    when: loads.Arrivals,
     seconds: float | None = None,
     stall_micros: dict[int, int] | None = None,
 ) -> tuple[calls.Calls, _ScriptedTransport]:
     clock = fake_clock.FakeClock()
     transport = _ScriptedTransport(clock, replies, stall_micros)
     driver = call_driver.CallDriver(
-        transport, _workload(), _DEADLINE_SECONDS, clock
+        transport, _workload(), when, _DEADLINE_SECONDS, clock
     )
-    return driver.run(when, seconds), transport
+    return driver.run(seconds), transport
 
 
 class OpenLoadTest(absltest.TestCase):
@@ -109,7 +109,7 @@ class OpenLoadTest(absltest.TestCase):
         """The latency of a call that starts in time is what the server took."""
         made, _ = _run(
             [_Reply(1000), _Reply(5000), _Reply(2000)],
-            arrivals.Open(iter([0.010, 0.020, 0.021])),
+            loads.Open(iter([0.010, 0.020, 0.021])),
         )
         np.testing.assert_allclose(
             made.latency_seconds, [0.001, 0.005, 0.002], atol=1e-9
@@ -119,9 +119,7 @@ class OpenLoadTest(absltest.TestCase):
     def test_calls_start_while_others_wait(self) -> None:
         """Any number of calls wait for a slow server at the same time."""
         times = [number / 1000 for number in range(100)]
-        made, transport = _run(
-            [_Reply(500_000)] * 100, arrivals.Open(iter(times))
-        )
+        made, transport = _run([_Reply(500_000)] * 100, loads.Open(iter(times)))
         self.assertEqual(transport.most_in_flight, 100)
         np.testing.assert_allclose(made.latency_seconds, 0.5, atol=1e-9)
 
@@ -129,7 +127,7 @@ class OpenLoadTest(absltest.TestCase):
         """Calls that start late have been waiting since they were due."""
         made, _ = _run(
             [_Reply(1000)] * 4,
-            arrivals.Open(iter([0.010, 0.020, 0.030, 0.100])),
+            loads.Open(iter([0.010, 0.020, 0.030, 0.100])),
             stall_micros={0: 50_000},
         )
         np.testing.assert_allclose(
@@ -143,7 +141,7 @@ class OpenLoadTest(absltest.TestCase):
         """A call that is given up is an error, and the others go on."""
         made, transport = _run(
             [_Reply(10_000_000), _Reply(1000), _Reply(1000)],
-            arrivals.Open(iter([0.0, 0.5, 2.0])),
+            loads.Open(iter([0.0, 0.5, 2.0])),
         )
         self.assertEqual(transport.cancelled, [0])
         self.assertEqual(dict(made.errors()), {"DEADLINE_EXCEEDED": 1})
@@ -159,7 +157,7 @@ class OpenLoadTest(absltest.TestCase):
                 _Reply(1000, errors.StatusCode.UNAVAILABLE),
                 _Reply(500_000),
             ],
-            arrivals.Open(iter([0.1, 0.2, 0.9])),
+            loads.Open(iter([0.1, 0.2, 0.9])),
             seconds=1.0,
         )
         self.assertEqual(made.answers_per_second, 1.0)
@@ -171,7 +169,7 @@ class OpenLoadTest(absltest.TestCase):
         answers = [_answer(0), _answer(1), _answer(1), b"", _answer(0)]
         made, _ = _run(
             [_Reply(1, answer=answer) for answer in answers],
-            arrivals.Open(iter([0.1, 0.2, 0.3, 0.4, 0.5])),
+            loads.Open(iter([0.1, 0.2, 0.3, 0.4, 0.5])),
         )
         self.assertEqual(made.num_calls, 5)
         self.assertEqual(made.num_wrong, 2)
@@ -183,7 +181,7 @@ class ClosedLoadTest(absltest.TestCase):
     def test_calls_in_flight_are_kept(self) -> None:
         """Two calls of 10 ms in flight for 100 ms are twenty calls."""
         made, transport = _run(
-            [_Reply(10_000)] * 22, arrivals.Closed(2, seconds=0.1), 0.1
+            [_Reply(10_000)] * 22, loads.Closed(2, seconds=0.1), 0.1
         )
         self.assertEqual(made.num_calls, 20)
         self.assertEqual(transport.most_in_flight, 2)
@@ -193,7 +191,7 @@ class ClosedLoadTest(absltest.TestCase):
         """The next call starts when one before it is given up."""
         made, _ = _run(
             [_Reply(10_000_000), _Reply(1000)],
-            arrivals.Closed(1, num_calls=2),
+            loads.Closed(1, seconds=1.0005),
         )
         np.testing.assert_allclose(made.done_seconds, [1.0, 1.001], atol=1e-9)
         self.assertAlmostEqual(made.seconds, 1.001)

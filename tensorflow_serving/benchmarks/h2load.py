@@ -70,9 +70,7 @@ def command(
     )
     return [
         "h2load",
-        f"-D{round(load.seconds * 1000)}ms"
-        if load.seconds
-        else f"-n{load.num_calls}",
+        f"-D{round(load.seconds * 1000)}ms",
         f"-c{num_connections}",
         f"-m{load.concurrency // num_connections}",
         f"-d{target.body_path}",
@@ -124,7 +122,7 @@ def to_calls(
     codes[status == -1] = errors.StatusCode.UNAVAILABLE
     return calls.Calls(
         begin_time=start.min() / 1e6,
-        seconds=load.seconds or float(done_seconds.max()),
+        seconds=load.seconds,
         latency_seconds=micros / 1e6,
         late_seconds=np.zeros(len(rows)),
         done_seconds=done_seconds,

@@ -110,16 +110,10 @@ class H2LoadTest(parameterized.TestCase):
                 self._rows(_LOG), "", _TARGET, loads.ClosedLoad(2, 2.0)
             )
 
-    @parameterized.parameters(
-        (loads.ClosedLoad(64, 0.5), "-D500ms", "-c4", "-m16"),
-        (loads.ClosedLoad(1, num_calls=1000), "-n1000", "-c1", "-m1"),
-    )
-    def test_command_has_the_shape_of_the_load(
-        self, load: loads.ClosedLoad, *flags: str
-    ) -> None:
+    def test_command_has_the_shape_of_the_load(self) -> None:
         """The command has the length, the connections and their streams."""
-        command = h2load.command(_TARGET, load, "log")
-        self.assertLessEqual({*flags}, {*command})
+        command = h2load.command(_TARGET, loads.ClosedLoad(64, 0.5), "log")
+        self.assertLessEqual({"-D500ms", "-c4", "-m16"}, {*command})
         self.assertEqual(command[-1], "http://localhost:9000/a.B/C")
 
 

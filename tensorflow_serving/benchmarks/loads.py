@@ -1,8 +1,10 @@
-"""Kinds of loads, and what they go to."""
+"""Kinds of loads, what they go to, and when their calls start."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Protocol
 
-from tensorflow_serving.benchmarks import arrivals
+import numpy as np
 
 _CALLS_PER_CONNECTION = 16
 _MAX_CONNECTIONS = 8
@@ -30,14 +32,100 @@ class Target:
     scraped: str = ""
 
 
+class Arrivals(Protocol):
+    """Says when to start calls, in seconds since the beginning of the load.
+
+    Not thread-safe.
+    """
+
+    def due(self, now: float) -> list[float]:
+        """Returns when the calls to start now were meant to; once each."""
+
+    def next_time(self) -> float | None:
+        """Returns when a call is due that waits for no other; None if none."""
+
+    def ended(self) -> None:
+        """Records the end of a call."""
+
+
+class Closed:
+    """Implements Arrivals: a fixed number of calls in flight.
+
+    A call is meant to start when one before it has ended, so that a server
+    that stops answering gets no further ones.
+    """
+
+    def __init__(self, concurrency: int, seconds: float = float("inf")) -> None:
+        """Takes how long calls are made."""
+        self._num_free = concurrency
+        self._seconds = seconds
+
+    def due(self, now: float) -> list[float]:
+        """See Arrivals."""
+        if now >= self._seconds:
+            return []
+        number, self._num_free = self._num_free, 0
+        return [now] * number
+
+    def next_time(self) -> float | None:
+        """See Arrivals."""
+        return None
+
+    def ended(self) -> None:
+        """See Arrivals."""
+        self._num_free += 1
+
+
+class Open:
+    """Implements Arrivals: times that nothing can move.
+
+    What starts late has been waiting since the time when it was meant to start,
+    as a user would who came at that time.
+    """
+
+    def __init__(self, times: Iterator[float]) -> None:
+        """Takes the times, in order."""
+        self._times = times
+        self._next = next(times, None)
+
+    def due(self, now: float) -> list[float]:
+        """See Arrivals."""
+        due: list[float] = []
+        while self._next is not None and self._next <= now:
+            due.append(self._next)
+            self._next = next(self._times, None)
+        return due
+
+    def next_time(self) -> float | None:
+        """See Arrivals."""
+        return self._next
+
+    def ended(self) -> None:
+        """See Arrivals."""
+
+
+def poisson_times(rate: float, seconds: float, seed: int) -> Iterator[float]:
+    """Yields times at random, as of many users who know nothing of each other.
+
+    Args:
+      rate: How many a second, on average.
+      seconds: When they end.
+      seed: The same seed gives the same times.
+    """
+    rng = np.random.default_rng(seed)
+    time = float(rng.exponential(1 / rate))
+    while time < seconds:
+        yield time
+        time += float(rng.exponential(1 / rate))
+
+
 @dataclasses.dataclass(frozen=True)
 class ClosedLoad:
     """Calls in flight, each followed by the next one as soon as it ends."""
 
     concurrency: int
-    # The length of the load; 0 for one that ends after num_calls.
-    seconds: float = 0.0
-    num_calls: int = 0
+    # The length of the load.
+    seconds: float
     # The number of connections; 0 leaves it to num_connections.
     connections: int = 0
 
@@ -64,13 +152,9 @@ class ClosedLoad:
             )
         )
 
-    def arrivals(self) -> arrivals.Arrivals:
+    def arrivals(self) -> Arrivals:
         """Returns when the calls start."""
-        return arrivals.Closed(
-            self.concurrency,
-            self.seconds or float("inf"),
-            self.num_calls or None,
-        )
+        return Closed(self.concurrency, self.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +176,9 @@ class OpenLoad:
         """As many as the largest closed load has."""
         return _MAX_CONNECTIONS
 
-    def arrivals(self) -> arrivals.Arrivals:
+    def arrivals(self) -> Arrivals:
         """Returns when the calls start."""
-        times = arrivals.poisson_times(self.rate, self.seconds, self.seed)
-        return arrivals.Open(times)
+        return Open(poisson_times(self.rate, self.seconds, self.seed))
 
 
 Load = ClosedLoad | OpenLoad

@@ -1,12 +1,13 @@
 """Tests for loads."""
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import loads
 
 
-class LoadsTest(parameterized.TestCase):
-    """Connections and arrivals of loads."""
+class ClosedLoadTest(parameterized.TestCase):
+    """A fixed number of calls in flight."""
 
     @parameterized.parameters(
         (1, 1), (8, 1), (16, 1), (32, 2), (64, 4), (127, 1), (256, 8), (1000, 8)
@@ -15,29 +16,75 @@ class LoadsTest(parameterized.TestCase):
         self, concurrency: int, num_connections: int
     ) -> None:
         """Each connection has 16 calls in flight, or more if there are 8."""
-        load = loads.ClosedLoad(concurrency)
+        load = loads.ClosedLoad(concurrency, 1.0)
         self.assertEqual(load.num_connections, num_connections)
 
     def test_connections_may_be_given(self) -> None:
         """The label has the calls in flight on each of them."""
-        load = loads.ClosedLoad(256, connections=64)
+        load = loads.ClosedLoad(256, 1.0, connections=64)
         self.assertEqual(load.num_connections, 64)
         self.assertEqual(str(load), "closed 64 x 4")
 
-    def test_closed_load_ends_after_its_calls_or_its_time(self) -> None:
-        """A load without a length goes on until its calls are made."""
-        by_number = loads.ClosedLoad(8, num_calls=3).arrivals()
-        self.assertEqual(len(by_number.due(1e9)), 3)
-        self.assertEqual(by_number.due(2e9), [])
-        by_time = loads.ClosedLoad(8, seconds=2.0).arrivals()
-        self.assertEqual(len(by_time.due(1.0)), 8)
-        by_time.ended()
-        self.assertEqual(by_time.due(2.0), [])
+    def test_call_that_ended_is_followed_by_another(self) -> None:
+        """All start at once, then one for each that has ended, and no other."""
+        closed = loads.Closed(3)
+        self.assertEqual(closed.due(0.5), [0.5] * 3)
+        self.assertEqual(closed.due(0.6), [])
+        self.assertIsNone(closed.next_time())
+        closed.ended()
+        closed.ended()
+        self.assertEqual(closed.due(1.5), [1.5] * 2)
 
-    def test_open_load_has_its_rate(self) -> None:
-        """As many calls are due as the rate says, give or take chance."""
-        due = loads.OpenLoad(1000.0, seconds=2.0).arrivals().due(2.0)
-        self.assertAlmostEqual(len(due), 2000, delta=200)
+    def test_no_call_starts_after_the_end(self) -> None:
+        """No call starts after the time; the last ones may end later."""
+        closed = loads.ClosedLoad(1, seconds=2.0).arrivals()
+        self.assertEqual(closed.due(1.9), [1.9])
+        closed.ended()
+        self.assertEqual(closed.due(2.0), [])
+
+
+class OpenLoadTest(absltest.TestCase):
+    """Calls with times of their own."""
+
+    def test_calls_are_due_at_their_times(self) -> None:
+        """Each time is due once, whether other calls have ended or not."""
+        each = loads.Open(iter([0.1, 0.2, 0.3]))
+        self.assertEqual(each.due(0.0), [])
+        self.assertEqual(each.next_time(), 0.1)
+        self.assertEqual(each.due(0.1), [0.1])
+        self.assertEqual(each.due(0.25), [0.2])
+        self.assertEqual(each.next_time(), 0.3)
+        self.assertEqual(each.due(9.0), [0.3])
+        self.assertIsNone(each.next_time())
+
+    def test_late_calls_keep_the_time_that_they_were_meant_for(self) -> None:
+        """Times that have passed are all due at once."""
+        each = loads.Open(iter([0.1, 0.2, 0.3]))
+        self.assertEqual(each.due(5.0), [0.1, 0.2, 0.3])
+
+    def test_no_times_are_no_calls(self) -> None:
+        """A load that is too short for a call has no times."""
+        each = loads.Open(iter([]))
+        self.assertEqual(each.due(1.0), [])
+        self.assertIsNone(each.next_time())
+
+    def test_seed_decides_the_times(self) -> None:
+        """The same seed gives the same times."""
+        one, same, other = (
+            loads.OpenLoad(100.0, 1.0, seed).arrivals().due(1.0)
+            for seed in (1, 1, 2)
+        )
+        self.assertEqual(one, same)
+        self.assertNotEqual(one, other)
+
+    def test_times_have_the_rate(self) -> None:
+        """Times are in order, and exponential from one to the next."""
+        times = loads.OpenLoad(1000.0, 10.0).arrivals().due(99.0)
+        self.assertAlmostEqual(len(times), 10_000, delta=300)
+        self.assertLess(times[-1], 10.0)
+        between = np.diff(times)
+        self.assertGreaterEqual(between.min(), 0.0)
+        self.assertAlmostEqual(between.std() / between.mean(), 1.0, delta=0.05)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """A load that was measured: a row of a table."""
 
+import collections
 import dataclasses
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import tabulate
 
@@ -14,9 +16,7 @@ from tensorflow_serving.benchmarks import (
     loads,
     python_load,
     served,
-    server_timing,
 )
-from tensorflow_serving.test_util import process_watcher
 
 _UNKNOWN = "-"
 _PERCENTILES = [50.0, 90.0, 99.0, 99.9]
@@ -36,7 +36,7 @@ class Measurement:
     # Answers that were not those of the model.
     num_wrong: int
     # Calls that failed, by name of the status.
-    errors: Mapping[str, int]
+    errors: collections.Counter[str]
     calls_per_second: float
     answers_per_second: float
     p50_ms: float | None
@@ -127,59 +127,48 @@ def p99_ratio(row: Measurement, other: Measurement) -> float | None:
     return row.p99_ms / other.p99_ms
 
 
-@dataclasses.dataclass(frozen=True)
-class Measurer:
-    """Makes loads on a server of ours, while it is checked and watched."""
-
-    server: served.Served
-    # Makes the load.
-    make: Callable[[], calls.Calls]
-    # The name of the program that makes it.
-    generator: str
-    deadline_seconds: float
-    # The rate of further calls, by an ordinary gRPC client. Their answers are
-    # checked, and they ask the server for its timing.
-    checks_per_second: float
-
-    def measure(self, load: loads.Load) -> Measurement:
-        """Has the load made, which is of this kind.
-
-        Raises:
-          UnavailableError: The server cannot be reached.
-        """
-        before = self.server.usage()
-        with python_load.BackgroundLoad(
-            self.server.target.address,
-            self.server.work,
-            loads.OpenLoad(self.checks_per_second, float("inf")),
-            self.deadline_seconds,
-            asks_timing=True,
-        ) as checks:
-            made = self.make()
-            checked = checks.stop()
-        after = self.server.usage()
-        return _watched(
-            of(made, load, self.server.target.name, self.generator),
-            checked,
-            checks.timings(made.begin_time, made.end_time),
-            before,
-            after,
-        )
-
-
-def _watched(
-    row: Measurement,
-    checked: calls.Calls,
-    timings: Sequence[server_timing.ServerTiming],
-    before: process_watcher.Usage,
-    after: process_watcher.Usage,
+def watched(
+    server: served.Served,
+    load: loads.Load,
+    generator: str,
+    make: Callable[[], calls.Calls],
+    *,
+    deadline_seconds: float,
+    checks_per_second: float,
 ) -> Measurement:
+    """Makes a load on a server of ours, while it is checked and watched.
+
+    Args:
+      server: The server.
+      load: The kind of the load.
+      generator: The name of the program that makes it.
+      make: Has it made.
+      deadline_seconds: How long a call beside it may take.
+      checks_per_second: The rate of those calls, by an ordinary gRPC client.
+        Their answers are checked, and they ask the server for its timing.
+
+    Raises:
+      UnavailableError: The server cannot be reached.
+    """
+    before = server.usage()
+    with python_load.BackgroundLoad(
+        server.target.address,
+        server.work,
+        loads.OpenLoad(checks_per_second, math.inf),
+        deadline_seconds,
+        asks_timing=True,
+    ) as checks:
+        made = make()
+        checked = checks.stop()
+    after = server.usage()
+    row = of(made, load, server.target.name, generator)
+    timings = checks.timings(made.begin_time, made.end_time)
     cpu_seconds = after.cpu_seconds - before.cpu_seconds
     return dataclasses.replace(
         row,
         num_checked=checked.num_calls,
         num_wrong=row.num_wrong + checked.num_wrong,
-        errors=_sum([row.errors, checked.errors()]),
+        errors=row.errors + checked.errors(),
         batch_size=_mean([each.batch_size for each in timings]),
         queue_ms=_mean([each.queue_micros / 1e3 for each in timings]),
         run_ms=_mean([each.run_micros / 1e3 for each in timings]),
@@ -204,8 +193,8 @@ def over_rounds(rounds: Sequence[Measurement]) -> Measurement:
         ]
         if not values or isinstance(values[0], str):
             merged[field.name] = values[0] if values else None
-        elif isinstance(values[0], Mapping):
-            merged[field.name] = _sum(values)
+        elif isinstance(values[0], collections.Counter):
+            merged[field.name] = sum(values, collections.Counter())
         elif isinstance(values[0], int):
             merged[field.name] = sum(values)
         else:
@@ -257,17 +246,10 @@ def machine() -> str:
     )
 
 
-def _sum(errors: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    names = {name for each in errors for name in each}
-    return {
-        name: sum(each.get(name, 0) for each in errors)
-        for name in sorted(names)
-    }
-
-
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _errors(errors: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in errors.items()) or "0"
+def _errors(errors: collections.Counter[str]) -> str:
+    counts = sorted(errors.items())
+    return ", ".join(f"{name} {count}" for name, count in counts) or "0"

@@ -20,7 +20,7 @@ def _measurement(
         codes=np.array(codes, np.int16),
         num_wrong=num_wrong,
     )
-    return measurement.of(made, loads.ClosedLoad(8), "ours", "h2load")
+    return measurement.of(made, loads.ClosedLoad(8, 2.0), "ours", "h2load")
 
 
 class MeasurementTest(absltest.TestCase):

@@ -72,10 +72,12 @@ def answer_parent() -> None:
         num_connections=load.num_connections,
         deadline_seconds=deadline_seconds,
     ) as transport:
-        driver = call_driver.CallDriver(transport, work, deadline_seconds)
+        driver = call_driver.CallDriver(
+            transport, work, load.arrivals(), deadline_seconds
+        )
         # No object here is in a cycle, and pauses would count as latency.
         gc.disable()
-        made = driver.run(load.arrivals(), load.seconds or None)
+        made = driver.run(load.seconds)
     sys.stdout.buffer.write(pickle.dumps(made))
 
 
@@ -111,9 +113,8 @@ class BackgroundLoad:
             asks_timing=asks_timing,
         )
         self._driver = call_driver.CallDriver(
-            self._transport, work, deadline_seconds
+            self._transport, work, load.arrivals(), deadline_seconds
         )
-        self._arrivals = load.arrivals()
         # Written only by the thread until it is joined.
         self._calls: calls.Calls | None = None
         self._error: Exception | None = None
@@ -144,13 +145,13 @@ class BackgroundLoad:
 
     def __exit__(self, *exc_info: object) -> None:
         """Stops, whether or not the calls succeeded."""
-        self._arrivals.stop()
+        self._driver.stop()
         self._thread.join()
         self._transport.close()
 
     def _run(self) -> None:
         """Runs on the thread."""
         try:
-            self._calls = self._driver.run(self._arrivals)
+            self._calls = self._driver.run()
         except Exception as error:
             self._error = error

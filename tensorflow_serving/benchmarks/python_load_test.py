@@ -1,9 +1,10 @@
 """Tests for python_load, with a server that is made up here."""
 
+import math
 import threading
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import loads, python_load, workload
 from tensorflow_serving.example import mnist_inference_pb2
@@ -35,7 +36,7 @@ class _Classifier:
         return mnist_inference_pb2.MnistResponse(value=request.image_data[:10])
 
 
-class PythonLoadTest(absltest.TestCase):
+class PythonLoadTest(parameterized.TestCase):
     """Loads on a server in this process."""
 
     def setUp(self) -> None:
@@ -57,10 +58,15 @@ class PythonLoadTest(absltest.TestCase):
         server.start()
         self.address = f"127.0.0.1:{server.port}"
 
-    def test_background_load_goes_on_until_it_is_stopped(self) -> None:
+    @parameterized.parameters(
+        loads.ClosedLoad(4, math.inf), loads.OpenLoad(1000.0, math.inf)
+    )
+    def test_background_load_goes_on_until_it_is_stopped(
+        self, endless: loads.Load
+    ) -> None:
         """All calls until stop() are there, and each answer is checked."""
         with python_load.BackgroundLoad(
-            self.address, self.work, loads.ClosedLoad(4), _DEADLINE_SECONDS
+            self.address, self.work, endless, _DEADLINE_SECONDS
         ) as load:
             self.classifier.is_busy.wait()
             made = load.stop()
@@ -75,11 +81,11 @@ class PythonLoadTest(absltest.TestCase):
         made = python_load.make(
             self.address,
             wrong,
-            loads.ClosedLoad(2, num_calls=10),
+            loads.ClosedLoad(2, seconds=0.1),
             _DEADLINE_SECONDS,
         )
-        self.assertEqual(made.num_calls, 10)
-        self.assertEqual(made.num_wrong, 10)
+        self.assertGreater(made.num_wrong, 0)
+        self.assertEqual(made.num_wrong, made.num_calls)
 
     def test_open_load_is_made_in_another_process(self) -> None:
         """The calls come back with the times of each."""

@@ -1,6 +1,6 @@
 """Measures mnist_inference: throughput, latency, errors, CPU and memory.
 
-Usage: serving_benchmark --model=softmax|cnn [--output_json=FILE]
+Usage: serving_benchmark --model=softmax|cnn
 
 Exports a model with random weights, serves it, loads it, and prints a table;
 README.md says what each number means. Exits with 1 if an answer was wrong.
@@ -8,11 +8,10 @@ README.md says what each number means. Exits with 1 if an answer was wrong.
 
 import dataclasses
 import functools
-import json
 import os
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -26,7 +25,7 @@ from tensorflow_serving.benchmarks import (
     reference_model,
     served,
 )
-from tensorflow_serving.util import errors, program, progress
+from tensorflow_serving.util import program, progress
 
 _MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "Model to serve.")
 _SERVER_FLAGS = flags.DEFINE_string(
@@ -53,12 +52,6 @@ _OPEN_FRACTIONS = flags.DEFINE_multi_float(
     "Rate of an open load, as a fraction of the capacity.",
     lower_bound=0.001,
 )
-_SOAK_REQUESTS = flags.DEFINE_integer(
-    "soak_requests",
-    0,
-    "After how many calls to look at the memory, such as 1000000; 0: never.",
-    lower_bound=0,
-)
 _DEADLINE_SECONDS = flags.DEFINE_float(
     "deadline_seconds", 1.0, "How long a call may take.", lower_bound=0.001
 )
@@ -71,99 +64,65 @@ _CHECKS_PER_SECOND = flags.DEFINE_float(
 _H2LOAD = flags.DEFINE_bool(
     "h2load", True, "Whether h2load makes the closed loads, where installed."
 )
-_OUTPUT_JSON = flags.DEFINE_string(
-    "output_json", None, "Where to write every round; by default nowhere."
-)
-
-_SOAK_CONCURRENCY = 64
-# Enough that everything that grows at first has grown.
-_FIRST_SOAK_CALLS = 10_000
 
 
-class _Benchmark:
-    """Makes loads on a server."""
+def _make(server: served.Served, load: loads.Load) -> calls.Calls:
+    """Makes a load with python_load."""
+    return python_load.make(
+        server.target.address, server.work, load, _DEADLINE_SECONDS.value
+    )
 
-    def __init__(self, server: served.Served) -> None:
-        self._server = server
-        # Each load that was made, in order.
-        self.rounds: list[measurement.Measurement] = []
 
-    def capacity(self) -> float:
-        """Returns the most answers a second that the Python client gets.
+def _capacity(server: served.Served) -> float:
+    """Returns the most answers a second that the Python client gets.
 
-        Open loads are fractions of it, because their client shares the machine
-        with the server as well. This also warms the server up.
-        """
-        return max(
-            self._make(
-                loads.ClosedLoad(concurrency, _SECONDS.value)
-            ).answers_per_second
-            for concurrency in _CONCURRENCIES.value
-        )
+    Open loads are fractions of it, because their client shares the machine with
+    the server as well. This also warms the server up.
+    """
+    return max(
+        _make(
+            server, loads.ClosedLoad(concurrency, _SECONDS.value)
+        ).answers_per_second
+        for concurrency in _CONCURRENCIES.value
+    )
 
-    def run(self, kinds: Sequence[loads.Load]) -> None:
-        """Makes each load in each round."""
-        bar = progress.bar("Measuring", _ROUNDS.value * len(kinds), "loads")
-        for number in range(_ROUNDS.value):
-            for load in kinds:
-                if isinstance(load, loads.OpenLoad):
-                    load = dataclasses.replace(load, seed=number)
-                self._measure(load)
-                bar.update()
-        bar.close()
 
-    def soak(self) -> str:
-        """Makes many calls; returns a line on the memory of the server."""
-        first, last = (
-            self._measure(
-                loads.ClosedLoad(_SOAK_CONCURRENCY, num_calls=num_calls)
-            ).resident_mb
-            for num_calls in (
-                _FIRST_SOAK_CALLS,
-                _SOAK_REQUESTS.value - _FIRST_SOAK_CALLS,
-            )
-        )
-        assert first is not None and last is not None
-        return (
-            f"Memory after {_FIRST_SOAK_CALLS:,} further calls: {first:.0f} MB;"
-            f" after {_SOAK_REQUESTS.value:,}: {last:.0f} MB; ratio: "
-            f"{last / first:.3f}"
-        )
+def _measure(
+    server: served.Served, load: loads.Load
+) -> measurement.Measurement:
+    """Makes a load, watched and checked."""
+    generator, make = "python_load", functools.partial(_make, server, load)
+    if (
+        isinstance(load, loads.ClosedLoad)
+        and _H2LOAD.value
+        and h2load.is_installed()
+    ):
+        generator = "h2load"
+        make = functools.partial(h2load.run, server.target, load)
+    return measurement.watched(
+        server,
+        load,
+        generator,
+        make,
+        deadline_seconds=_DEADLINE_SECONDS.value,
+        checks_per_second=_CHECKS_PER_SECOND.value,
+    )
 
-    def overall(self) -> list[measurement.Measurement]:
-        """Returns the medians of the rounds of each load."""
-        rows: dict[tuple[str, str], list[measurement.Measurement]] = {}
-        for each in self.rounds:
-            rows.setdefault((each.load, each.generator), []).append(each)
-        return [measurement.over_rounds(rounds) for rounds in rows.values()]
 
-    def _make(self, load: loads.Load) -> calls.Calls:
-        return python_load.make(
-            self._server.target.address,
-            self._server.work,
-            load,
-            _DEADLINE_SECONDS.value,
-        )
-
-    def _measure(self, load: loads.Load) -> measurement.Measurement:
-        generator = "python_load"
-        make = functools.partial(self._make, load)
-        if (
-            isinstance(load, loads.ClosedLoad)
-            and _H2LOAD.value
-            and h2load.is_installed()
-        ):
-            generator = "h2load"
-            make = functools.partial(h2load.run, self._server.target, load)
-        measured = measurement.Measurer(
-            self._server,
-            make,
-            generator,
-            _DEADLINE_SECONDS.value,
-            _CHECKS_PER_SECOND.value,
-        ).measure(load)
-        self.rounds.append(measured)
-        return measured
+def _rounds(
+    server: served.Served, kinds: Sequence[loads.Load]
+) -> list[list[measurement.Measurement]]:
+    """Makes each load in each round; returns the rounds of each."""
+    rounds: list[list[measurement.Measurement]] = [[] for _ in kinds]
+    bar = progress.bar("Measuring", _ROUNDS.value * len(kinds), "loads")
+    for number in range(_ROUNDS.value):
+        for load, measured in zip(kinds, rounds, strict=True):
+            if isinstance(load, loads.OpenLoad):
+                load = dataclasses.replace(load, seed=number)
+            measured.append(_measure(server, load))
+            bar.update()
+    bar.close()
+    return rounds
 
 
 def _kinds(capacity: float) -> list[loads.Load]:
@@ -179,14 +138,6 @@ def _kinds(capacity: float) -> list[loads.Load]:
     ]
 
 
-def _in_process_limit(throughputs: Mapping[int, float]) -> str:
-    size = max(throughputs, key=lambda size: throughputs[size])
-    return (
-        f"In-process limit: {throughputs[size]:.0f} images/s by session.run at "
-        f"batch size {size}"
-    )
-
-
 def _run(folder: str) -> bool:
     """Measures and prints; returns whether no answer was wrong."""
     version_dir = models.export(_MODEL.value, os.path.join(folder, "model"))
@@ -199,34 +150,22 @@ def _run(folder: str) -> bool:
         version_dir,
     ]
     with served.Served(command, work) as server:
-        benchmark = _Benchmark(server)
-        capacity = benchmark.capacity()
-        benchmark.run(_kinds(capacity))
-        rows = benchmark.overall()
-        print(
-            f"{_MODEL.value} {_SERVER_FLAGS.value}\n{measurement.machine()}\n"
-        )
-        print(measurement.table(rows))
-        print(f"\nCapacity: {capacity:.0f} answers/s, by python_load")
-        print(_in_process_limit(limits))
-        if _SOAK_REQUESTS.value:
-            print(benchmark.soak())
-    if _OUTPUT_JSON.value:
-        with open(_OUTPUT_JSON.value, "w", encoding="utf-8") as file:
-            rounds = [dataclasses.asdict(each) for each in benchmark.rounds]
-            json.dump(
-                {"machine": measurement.machine(), "rounds": rounds}, file
-            )
-    return not any(row.num_wrong for row in benchmark.rounds)
+        capacity = _capacity(server)
+        rounds = _rounds(server, _kinds(capacity))
+    rows = [measurement.over_rounds(each) for each in rounds]
+    size = max(limits, key=lambda size: limits[size])
+    print(
+        f"{_MODEL.value} {_SERVER_FLAGS.value}\n{measurement.machine()}\n\n"
+        f"{measurement.table(rows)}\n\n"
+        f"Capacity: {capacity:.0f} answers/s, by python_load\n"
+        f"In-process limit: {limits[size]:.0f} images/s by session.run at "
+        f"batch size {size}"
+    )
+    return not any(row.num_wrong for row in rows)
 
 
 def main() -> int:
     """Runs the program; see the module docstring."""
-    if 0 < _SOAK_REQUESTS.value <= _FIRST_SOAK_CALLS:
-        raise errors.InvalidArgumentError(
-            f"--soak_requests must be more than {_FIRST_SOAK_CALLS}, or 0; got "
-            f"{_SOAK_REQUESTS.value}"
-        )
     with tempfile.TemporaryDirectory(prefix="serving_benchmark_") as folder:
         return 0 if _run(folder) else 1
 

@@ -86,7 +86,12 @@ class Work(Protocol):
     def are_right(
         self, images: Sequence[int], answers: Sequence[bytes]
     ) -> npt.NDArray[Any]:
-        """See call_driver.Questions."""
+        """Returns which answers are the right ones: bool [answers].
+
+        Args:
+          images: The index of the request that each answer is for.
+          answers: The messages. Other bytes are wrong.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
