@@ -158,6 +158,11 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
         """How many batches hold a task."""
         return len(self._full) + (self._open.num_tasks > 0)
 
+    @property
+    def typical_run_seconds(self) -> float:
+        """How long the last batches took, on average; 0 before the first."""
+        return self._run_times.typical_seconds
+
     def record_run(self, size: int, seconds: float, now: float) -> None:
         """Records how long the model ran for a batch of that size."""
         if self._options.runs_tasks_alone:
@@ -206,6 +211,14 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
             except errors.ServingError as error:
                 refusals.append(Refusal(task, error))
         return refusals
+
+    def put_back(
+        self, tasks: Iterable[batch_scheduler.TaskT], now: float
+    ) -> None:
+        """Adds tasks of a batch that was taken; there is room for them."""
+        for task in tasks:
+            task.ticket = None
+            self._append(task, now)
 
     def pop_wakeups(self) -> int:
         """Returns how many threads must look again, since the last call.
@@ -317,7 +330,7 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
             oldest_wait_seconds=max(0.0, now - self._first_batch().first_time)
             if self._num_tasks
             else 0.0,
-            typical_run_seconds=self._run_times.typical_seconds,
+            typical_run_seconds=self.typical_run_seconds,
             num_batches_by_size=dict(self._num_by_size),
             num_batches_by_reason=dict(self._num_by_reason),
             num_refused=self._num_refused,
@@ -399,7 +412,7 @@ class BatchQueue(Generic[batch_scheduler.TaskT]):
 
     def _last_start_of_open(self) -> float:
         """Returns when a batch must start to be in time for all its tasks."""
-        lead_seconds = max(_MIN_LEAD_SECONDS, self._run_times.typical_seconds)
+        lead_seconds = max(_MIN_LEAD_SECONDS, self.typical_run_seconds)
         return self._open.earliest_deadline - lead_seconds
 
     def _watch_new_tasks(self) -> None:

@@ -80,7 +80,7 @@ class Batch(Generic[TaskT]):
     Any thread may read and wait; only one at a time may add tasks.
     """
 
-    __slots__ = ("_close_reason", "_closed", "_size", "_tasks")
+    __slots__ = ("_close_reason", "_closed", "_size", "_take_rest", "_tasks")
 
     def __init__(self) -> None:
         """Makes an open batch without tasks."""
@@ -88,6 +88,7 @@ class Batch(Generic[TaskT]):
         self._size = 0
         self._closed = threading.Event()
         self._close_reason: CloseReason | None = None
+        self._take_rest: Callable[[], Sequence[TaskT]] | None = None
 
     @classmethod
     def of(
@@ -105,6 +106,7 @@ class Batch(Generic[TaskT]):
         batch._size = size
         batch._closed = _CLOSED
         batch._close_reason = reason
+        batch._take_rest = None
         return batch
 
     def __repr__(self) -> str:
@@ -159,6 +161,23 @@ class Batch(Generic[TaskT]):
         if not self._closed.is_set():
             self._close_reason = reason
             self._closed.set()
+
+    def let_go_with(self, take_rest: Callable[[], Sequence[TaskT]]) -> None:
+        """Sets how tasks leave the batch while it is processed.
+
+        Args:
+          take_rest: Returns the tasks whose processing has not begun, and
+            keeps it from beginning. Must be quick and call nobody.
+        """
+        self._take_rest = take_rest
+
+    def let_go(self) -> Sequence[TaskT]:
+        """Removes and returns the tasks whose processing has not begun.
+
+        The batch still counts them. None leave a batch before whoever processes
+        it calls let_go_with().
+        """
+        return () if self._take_rest is None else self._take_rest()
 
 
 # Returns how many seconds of the scheduler's clock the model ran, without what

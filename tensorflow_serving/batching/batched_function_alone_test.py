@@ -13,6 +13,8 @@ from tensorflow_serving.test_util import (
 )
 from tensorflow_serving.util import errors
 
+_Group = task_groups.Group
+
 
 class RunsAloneTest(parameterized.TestCase):
     """Functions whose tasks must not be merged, split or padded."""
@@ -43,7 +45,9 @@ class RunsAloneTest(parameterized.TestCase):
         """Each task is a group, whatever comes with it."""
         fixture = task_recorder.RecordedFunction(shape=(1, 2))
         tasks = [fixture.task(np.zeros([1, 2])) for _ in range(3)]
-        self.assertEqual(task_groups.groups(tasks), [[task] for task in tasks])
+        self.assertEqual(
+            task_groups.groups(tasks), [_Group([task]) for task in tasks]
+        )
 
     def test_inputs_of_any_shape_are_taken_if_the_caller_says_so(self) -> None:
         """TensorFlow itself does not compare shapes with the graph either."""
@@ -62,7 +66,8 @@ class RunsAloneTest(parameterized.TestCase):
             for shape in ([3], [2, 1], [1])
         ]
         self.assertEqual(
-            task_groups.groups(tasks), [[tasks[0], tasks[2]], [tasks[1]]]
+            task_groups.groups(tasks),
+            [_Group([tasks[0], tasks[2]]), _Group([tasks[1]])],
         )
 
     def test_call_is_not_padded(self) -> None:
@@ -113,7 +118,7 @@ class RunsAloneTest(parameterized.TestCase):
         others = [fixture.task([5.0]) for _ in range(num_others)]
         self.assertIsNone(fixture.run(parts[0], *others))
         for group in task_groups.groups([parts[0], *others]):
-            fixture.run(*group)
+            fixture.run(*group.tasks)
         self.assertEqual(fixture.done, [whole, *others])
         self.assertEqual(fixture.outputs[0], [6.0])
         self.assertEqual(task_groups.groups([parts[1]]), [])

@@ -156,7 +156,7 @@ class RunTest(parameterized.TestCase):
         self.assertTrue(fixture.function.runs_alone)
 
         for group in task_groups.groups(tasks):
-            fixture.function.execute(group, 0.0, padding)
+            fixture.function.execute(group.tasks, 0.0, padding)
         self.assertEqual(fixture.done, tasks)
         np.testing.assert_array_equal(fixture.outputs[0][1], 3)
 

@@ -366,23 +366,22 @@ class BatchingSession:
         if batch.empty:
             return seconds
         taken_time = self._clock.now()
-        # The groups that are still to run, the last one first.
-        groups = _to_run(task_groups.groups(batch.tasks))
-        while groups:
-            group = groups.pop()
+        groups = task_groups.GroupsToRun(task_groups.groups(batch.tasks))
+        batch.let_go_with(groups.pop_tasks)
+        while (group := groups.pop()) is not None:
             try:
                 run_seconds, again = self._run(group, taken_time)
             except BaseException as error:
-                for lost in [group, *groups]:
-                    batched_function.fail_all(lost.tasks, error)
+                lost = [*group.tasks, *groups.pop_tasks()]
+                batched_function.fail_all(lost, error)
                 raise
             seconds += run_seconds
-            groups += again
+            groups.push(again)
         return seconds
 
     def _after_failure(
-        self, group: "_Group", error: Exception
-    ) -> "list[_Group]":
+        self, group: task_groups.Group, error: Exception
+    ) -> list[task_groups.Group]:
         """Fails the tasks of a group, or returns its halves to run again."""
         tasks = group.tasks
         is_transient = isinstance(
@@ -398,7 +397,10 @@ class BatchingSession:
         if not group.is_half:
             self._record_rerun(tasks, error)
         middle = len(tasks) // 2
-        return _to_run([tasks[:middle], tasks[middle:]], is_half=True)
+        return [
+            task_groups.Group(half, is_half=True)
+            for half in (tasks[:middle], tasks[middle:])
+        ]
 
     def _record_rerun(
         self, tasks: batched_function.Tasks, error: Exception
@@ -412,8 +414,8 @@ class BatchingSession:
             self._num_rerun_calls += len(tasks)
 
     def _run(
-        self, group: "_Group", taken_time: float
-    ) -> "tuple[float, list[_Group]]":
+        self, group: task_groups.Group, taken_time: float
+    ) -> tuple[float, list[task_groups.Group]]:
         """Runs tasks as one.
 
         Returns:
@@ -430,7 +432,7 @@ class BatchingSession:
             again = self._after_failure(group, error)
             return self._clock.now() - start_time, again
         if timing is None:
-            again = _to_run(task_groups.groups(tasks))
+            again = task_groups.groups(tasks)
             return self._clock.now() - start_time, again
         if sizes and timing.num_rows > sizes[-1]:
             logging.error(
@@ -442,23 +444,6 @@ class BatchingSession:
         with self._lock:
             self._runs.add(timing.num_rows, timing.num_padding_rows)
         return timing.end_time - timing.start_time, []
-
-
-@dataclasses.dataclass(frozen=True)
-class _Group:
-    """Calls to run as one."""
-
-    tasks: batched_function.Tasks
-    # Whether they failed in a larger group.
-    is_half: bool = False
-
-
-def _to_run(
-    groups: Sequence[batched_function.Tasks],
-    is_half: bool = False,
-) -> list[_Group]:
-    """Returns groups, the first one at the end, where pop() takes it."""
-    return [_Group(tasks, is_half) for tasks in reversed(groups)]
 
 
 def _require_tensors(fetches: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
-"""Tests of batching_session: batches that fail, and are run again."""
+"""Tests of batching_session: batches that fail, or are left, and run again."""
 
 import concurrent.futures
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,71 @@ class RerunTest(parameterized.TestCase):
             fixture.process()
         for call in calls:
             self.assertIsInstance(call.exception(60), errors.InternalError)
+
+
+class _LeavingSession(fake_session.FakeSession):
+    """Has the tasks that wait for the first run leave their batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[batched_function.FunctionTask] = []
+        self._batches: list[
+            batch_scheduler.Batch[batched_function.FunctionTask]
+        ] = []
+
+    def make_callable(
+        self, fetches: Sequence[str], feed_list: Sequence[str]
+    ) -> Any:
+        """Returns a function that has tasks leave, and runs."""
+        run = super().make_callable(fetches, feed_list)
+
+        def run_first(*feeds: Any) -> Any:
+            self.left += self._batches[0].let_go()
+            return run(*feeds)
+
+        return run_first
+
+    def create_scheduler(
+        self,
+        process: batch_scheduler.ProcessBatch[batched_function.FunctionTask],
+    ) -> _Puppet:
+        """Returns a scheduler whose batches the session knows."""
+
+        def record(
+            batch: batch_scheduler.Batch[batched_function.FunctionTask],
+        ) -> float | None:
+            self._batches.append(batch)
+            return process(batch)
+
+        return _Puppet(record)
+
+
+class LetGoTest(absltest.TestCase):
+    """Batches that tasks leave while the first of them runs."""
+
+    def test_tasks_that_have_not_begun_can_leave_a_batch(self) -> None:
+        """They run when they are processed again; no task runs twice."""
+        wrapped = _LeavingSession()
+        session = batching_session.BatchingSession(
+            batching_session.Options(never_merges=True),
+            wrapped,
+            wrapped.create_scheduler,
+        )
+        calls = [session.run_async(["y:0"], {"x:0": [x]}) for x in (0, 2, 4)]
+        puppet: Any = session.scheduler
+        puppet.process_tasks(3)
+        self.assertEqual([call.done() for call in calls], [True, False, False])
+        self.assertEqual(len(wrapped.left), 2)
+        for task in [*wrapped.left]:
+            puppet.schedule(task)
+        puppet.process_tasks(2)
+        self.assertEqual([call.result()[0][0] for call in calls], [2, 3, 4])
+        self.assertEqual([x.tolist() for x in wrapped.inputs], [[0], [2], [4]])
+
+    def test_batch_lets_nothing_go_before_it_is_processed(self) -> None:
+        """Its tasks are still those of whoever took it."""
+        batch = batch_scheduler.Batch[batched_function.FunctionTask]()
+        self.assertEqual(batch.let_go(), ())
 
 
 if __name__ == "__main__":

@@ -18,9 +18,15 @@ from typing import Any
 from absl import logging
 from typing_extensions import override
 
-from tensorflow_serving.batching import batch_queue, batch_scheduler
+from tensorflow_serving.batching import (
+    batch_queue,
+    batch_scheduler,
+    batches_in_hand,
+)
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
+
+_Queue = batches_in_hand.Queue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,26 +48,6 @@ class Options:
         errors.require_at_least(1, num_batch_threads=self.num_batch_threads)
 
 
-@dataclasses.dataclass(eq=False)
-class _Queue:
-    """A queue and what its scheduler knows of it; guarded by its lock."""
-
-    # Any: the tasks of different queues have different types.
-    batches: batch_queue.BatchQueue[Any]
-    process_batch: batch_scheduler.ProcessBatch[Any]
-    # Batches that are processed, and dropped tasks whose fail() is not done.
-    num_in_hand: int = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether the queue is closed and all its tasks are answered."""
-        return (
-            self.batches.is_closed
-            and self.batches.empty
-            and not self.num_in_hand
-        )
-
-
 class SharedBatchScheduler:
     """Processes the batches of many queues on a fixed set of threads.
 
@@ -72,7 +58,8 @@ class SharedBatchScheduler:
     on; telling whoever waits for a task is the callback's business.
 
     A task whose deadline comes while it waits is dropped at that moment, by a
-    thread that watches deadlines and does nothing else.
+    thread that watches deadlines and does nothing else. A thread whose batch
+    hangs is replaced; see ThreadBatches.
 
     close() is the end of adding queues. Those that are still open keep the
     threads; closing the last one ends them.
@@ -104,8 +91,12 @@ class SharedBatchScheduler:
         # All below are guarded by _lock.
         # The next one to visit first.
         self._queues: collections.deque[_Queue] = collections.deque()
-        # Callers of schedule_all() that process a batch.
-        self._num_callers = 0
+        self._thread_batches = batches_in_hand.ThreadBatches(
+            options.num_batch_threads
+        )
+        self._caller_batches = batches_in_hand.CallerBatches(
+            options.num_batch_threads
+        )
         # When the watching thread looks again, at the latest.
         self._watched_deadline = math.inf
         # Dropped tasks, for the watching thread to fail.
@@ -181,9 +172,10 @@ class SharedBatchScheduler:
     def _schedule(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
         """See BatchScheduler.schedule."""
         with self._lock:
-            queue.batches.add(task, self._clock.now())
+            now = self._clock.now()
+            queue.batches.add(task, now)
             self._watch(queue)
-            self._wake_threads(queue)
+            self._wake_threads(queue, now)
 
     def _schedule_all(
         self,
@@ -201,21 +193,23 @@ class SharedBatchScheduler:
            interpreter, and find nothing.
         3. If not, or when the caller has come back and there is no such batch,
            threads are woken for what is left.
+        4. If the caller must not run anything, perhaps another one hangs in
+           here: what that has not begun waits again, for the threads.
         """
         tasks = tuple(tasks)  # an iterator is the caller's code
         with self._lock:
             now = self._clock.now()
+            if not runs_here:
+                self._caller_batches.leave(queue, now)
             refusals = queue.batches.add_all(tasks, now)
             batch = None
-            if runs_here and (
-                self._num_callers < self._options.num_batch_threads
-            ):
+            if runs_here and self._caller_batches.may_begin(queue):
                 batch = self._take(queue, now, idle=True, here=True)
             self._watch(queue)
             if batch is None:
-                self._wake_threads(queue)
+                self._wake_threads(queue, now)
             else:
-                self._num_callers += 1
+                self._caller_batches.begin(batch, queue)
         for refusal in refusals:
             _fail(refusal.task, refusal.error)
         if batch is None:
@@ -223,10 +217,35 @@ class SharedBatchScheduler:
         self._process(queue, batch, here=True)
         return True
 
-    def _wake_threads(self, queue: _Queue) -> None:
+    def _wake_threads(self, queue: _Queue, now: float) -> None:
         """Wakes batch threads that must look again; needs the lock."""
         if num_wakeups := queue.batches.pop_wakeups():
             self._news.notify(num_wakeups)
+        hanging = self._thread_batches.find_hanging(now)
+        if hanging is not None:
+            self._start_replacement(hanging)
+
+    def _start_replacement(self, batch: batch_scheduler.Batch[Any]) -> None:
+        """Starts a thread in place of one that hangs; needs the lock."""
+        name = self._options.thread_pool_name
+        thread = threading.Thread(
+            target=self._replace, args=(batch,), name=f"{name}_replacing"
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            logging.warning("No thread can process batches: %s", error)
+        else:
+            logging.warning("A batch hangs; another thread was started")
+            self._threads.append(thread)
+
+    def _replace(self, batch: batch_scheduler.Batch[Any]) -> None:
+        """Runs on a thread that processes batches in place of another one."""
+        with self._lock:
+            is_needed = self._thread_batches.replace(batch)
+        del batch
+        if is_needed:
+            self._process_batches()
 
     def _watch(self, queue: _Queue) -> None:
         """Has the earliest deadline of a queue watched; needs the lock."""
@@ -272,14 +291,18 @@ class SharedBatchScheduler:
 
     def _process_batches(self) -> None:
         """Runs on each batch thread until the last queue is closed."""
-        while (work := self._next_batch()) is not None:
+        is_needed = True
+        while is_needed and (work := self._next_batch()) is not None:
+            queue, batch = work
             try:
-                self._process(*work)
+                self._process(queue, batch)
             except BaseException:
                 # It is the end of a thread or a program elsewhere. Here tasks
                 # would wait for a thread that is gone.
                 logging.exception("Processing a batch failed")
-            del work  # else the tasks live until there is more
+            with self._lock:
+                is_needed = self._thread_batches.end(batch)
+            del work, batch  # else the tasks live until there is more
 
     def _process(
         self,
@@ -303,7 +326,8 @@ class SharedBatchScheduler:
                 seconds = now - start
             with self._lock:
                 queue.batches.record_run(batch.size, seconds, now)
-                self._num_callers -= here
+                if here:
+                    self._caller_batches.end(batch)
                 self._let_go(queue)
 
     def _let_go(self, queue: _Queue) -> None:
@@ -327,6 +351,8 @@ class SharedBatchScheduler:
                     now, idle=True
                 )
                 if work:
+                    queue, batch = work
+                    self._thread_batches.begin(batch, queue, now)
                     if any(not queue.batches.empty for queue in self._queues):
                         self._news.notify()
                     return work
@@ -351,7 +377,12 @@ class SharedBatchScheduler:
         return None
 
     def _take(
-        self, queue: _Queue, now: float, *, idle: bool, here: bool = False
+        self,
+        queue: _Queue,
+        now: float,
+        *,
+        idle: bool,
+        here: bool = False,
     ) -> batch_scheduler.Batch[Any] | None:
         """Returns a batch that is due, without expired tasks; needs the lock.
 

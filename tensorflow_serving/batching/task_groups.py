@@ -1,5 +1,6 @@
 """Which tasks of a batch can be run as one."""
 
+import dataclasses
 import math
 from collections.abc import Hashable, Sequence
 from typing import Final
@@ -11,13 +12,52 @@ from tensorflow_serving.batching import batched_function
 _MAX_GROWTH: Final = 64
 
 
-def groups(tasks: batched_function.Tasks) -> Sequence[batched_function.Tasks]:
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Tasks to run as one."""
+
+    tasks: batched_function.Tasks
+    # Whether they failed in a larger group.
+    is_half: bool = False
+
+
+class GroupsToRun:
+    """Groups in order, of which another thread may take what is left.
+
+    Thread-safe.
+    """
+
+    def __init__(self, first: Sequence[Group]) -> None:
+        """Has groups to run."""
+        # The next one at the end. Each operation is atomic.
+        self._groups = [*reversed(first)]
+
+    def pop(self) -> Group | None:
+        """Removes and returns the next group, if there is one."""
+        try:
+            return self._groups.pop()
+        except IndexError:
+            return None
+
+    def push(self, groups: Sequence[Group]) -> None:
+        """Adds groups that are next."""
+        self._groups += reversed(groups)
+
+    def pop_tasks(self) -> list[batched_function.FunctionTask]:
+        """Removes all groups, and returns their tasks."""
+        tasks: list[batched_function.FunctionTask] = []
+        while (group := self.pop()) is not None:
+            tasks += group.tasks
+        return tasks
+
+
+def groups(tasks: batched_function.Tasks) -> list[Group]:
     """Returns the tasks in groups of those that can be run as one.
 
     Parts of a task that has to run alone are replaced by the whole task.
     """
     if _are_alike(tasks):
-        return [tasks]
+        return [Group(tasks)]
     by_key: dict[Hashable, list[batched_function.FunctionTask]] = {}
     for task in tasks:
         function = task.function
@@ -26,12 +66,12 @@ def groups(tasks: batched_function.Tasks) -> Sequence[batched_function.Tasks]:
             by_key.setdefault(key, []).append(task)
         elif (whole := task.unsplit()) is not None:
             by_key[id(whole)] = [whole]
-    found: list[batched_function.Tasks] = []
+    found: list[Group] = []
     for alike in by_key.values():
         if len(alike) > 1 and alike[0].function.pads_inputs:
             found += _limited(alike)
         else:
-            found.append(alike)
+            found.append(Group(alike))
     return found
 
 
@@ -50,14 +90,14 @@ def _are_alike(tasks: batched_function.Tasks) -> bool:
     return len(shapes) == 1
 
 
-def _limited(tasks: batched_function.Tasks) -> Sequence[batched_function.Tasks]:
+def _limited(tasks: batched_function.Tasks) -> list[Group]:
     """Returns tasks in groups that padding does not make too large."""
     found = [_PaddedGroup()]
     for task in tasks:
         if not found[-1].add(task):
             found.append(_PaddedGroup())
             found[-1].add(task)
-    return [group.tasks for group in found]
+    return [Group(group.tasks) for group in found]
 
 
 class _PaddedGroup:

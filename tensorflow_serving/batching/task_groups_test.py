@@ -6,6 +6,8 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.batching import batched_function, task_groups
 from tensorflow_serving.test_util import task_recorder
 
+_Group = task_groups.Group
+
 
 class GroupsTest(absltest.TestCase):
     """Which tasks can be run as one."""
@@ -14,7 +16,7 @@ class GroupsTest(absltest.TestCase):
         """Calls with fixed rows fit together; nobody compares shapes."""
         fixture = task_recorder.RecordedFunction(shape=(None, 2))
         tasks = [fixture.task(np.zeros([n, 2])) for n in (1, 2, 3)]
-        self.assertEqual(task_groups.groups(tasks), [tasks])
+        self.assertEqual(task_groups.groups(tasks), [_Group(tasks)])
 
     def test_calls_with_other_rows_or_functions_run_apart(self) -> None:
         """Groups, and the calls of a group, are in the order of arrival."""
@@ -28,7 +30,8 @@ class GroupsTest(absltest.TestCase):
         d = one.task(np.zeros([5, 2]))
         e = other.task(np.zeros([5, 2]))
         self.assertEqual(
-            task_groups.groups([a, b, c, d, e]), [[a, d], [b], [c, e]]
+            task_groups.groups([a, b, c, d, e]),
+            [_Group([a, d]), _Group([b]), _Group([c, e])],
         )
 
     def test_functions_with_fixed_rows_run_apart(self) -> None:
@@ -42,6 +45,24 @@ class GroupsTest(absltest.TestCase):
         self.assertEqual(len(task_groups.groups(tasks)), 2)
 
 
+class GroupsToRunTest(absltest.TestCase):
+    """The groups of a batch, of which some are taken elsewhere."""
+
+    def test_groups_come_in_order(self) -> None:
+        """Groups that are added come before those that wait."""
+        first, second, third, fourth = (
+            task_groups.Group([task_recorder.RecordedFunction().task(x)])
+            for x in np.zeros([4, 1])
+        )
+        groups = task_groups.GroupsToRun([first, fourth])
+        self.assertIs(groups.pop(), first)
+        groups.push([second, third])
+        self.assertIs(groups.pop(), second)
+        self.assertEqual(groups.pop_tasks(), [*third.tasks, *fourth.tasks])
+        self.assertIsNone(groups.pop())
+        self.assertEqual(groups.pop_tasks(), [])
+
+
 class PaddedGroupsTest(parameterized.TestCase):
     """Which tasks can be run as one if their rows are padded."""
 
@@ -53,7 +74,7 @@ class PaddedGroupsTest(parameterized.TestCase):
         """Returns the sizes of the groups of tasks of these shapes."""
         fixture = task_recorder.RecordedFunction(shape=shape, pads_inputs=True)
         tasks = [fixture.task(np.zeros(each)) for each in shapes]
-        return [len(group) for group in task_groups.groups(tasks)]
+        return [len(group.tasks) for group in task_groups.groups(tasks)]
 
     @parameterized.named_parameters(
         ("lengths", (None, None), [(1, 2), (2, 3), (1, 0)], [3]),
@@ -97,7 +118,8 @@ class PaddedGroupsTest(parameterized.TestCase):
         parts = fixture.task(np.zeros([2, 1])).split([1, 1])
         mates = [fixture.task(np.zeros([1, size])) for size in (1, 3)]
         self.assertEqual(
-            task_groups.groups([parts[0], *mates, parts[1]]), [parts, mates]
+            task_groups.groups([parts[0], *mates, parts[1]]),
+            [_Group(parts), _Group(mates)],
         )
 
     def test_one_long_row_does_not_take_the_memory(self) -> None:

@@ -172,14 +172,13 @@ class _Batches:
         """Adds a call to the next batch."""
         self._calls.append(each)
 
-    def run(self) -> bool:
+    def run(self) -> None:
         """Runs a batch."""
         calls, self._calls = self._calls, []
         calls = [each for each in calls if each.is_active]
         if calls:
             time.sleep(_RUN_SECONDS)
             call.reply_all(calls, [each.request for each in calls])
-        return False
 
 
 def _serve(connection: _Connection, files: _Files) -> None:

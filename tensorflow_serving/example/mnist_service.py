@@ -14,6 +14,7 @@ from tensorflow_serving.batching import (
     batch_scheduler,
     batched_function,
     run_timing,
+    task_round,
 )
 from tensorflow_serving.example import mnist_codec, mnist_inference_pb2
 from tensorflow_serving.rpc import call as call_lib
@@ -89,19 +90,19 @@ class AsyncMnistService:
         self._scheduler = scheduler
         self._function = function
         # Only accessed by the thread of the server that begins calls. They are
-        # scheduled together by _schedule(), which the server calls when no
-        # other call is at hand.
+        # scheduled together in a round, which the server runs when no other
+        # call is at hand; the last one may have something left to do.
         self._arrived: list[
             tuple[call_lib.Call, batched_function.FunctionTask]
         ] = []
-        self._has_more = False
+        self._round = task_round.TaskRound()
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
         return call_lib.Service(
             _SERVICE,
             async_methods={"Classify": self._begin},
-            when_idle=self._schedule,
+            when_idle=self._take_arrived,
         )
 
     def _begin(self, call: call_lib.Call) -> None:
@@ -110,14 +111,15 @@ class AsyncMnistService:
         call.on_cancelled = functools.partial(self._scheduler.cancel, task)
         self._arrived.append((call, task))
 
-    def _schedule(self) -> bool:
-        if not self._arrived and not self._has_more:
-            return False
+    def _take_arrived(self) -> task_round.TaskRound:
         arrived, self._arrived = self._arrived, []
-        self._has_more = self._scheduler.schedule_all(
-            [task for call, task in arrived if call.is_active]
-        )
-        return self._has_more
+        self._round = task_round.TaskRound(self._round)
+        if arrived:
+            self._round.add(
+                self._scheduler,
+                [task for call, task in arrived if call.is_active],
+            )
+        return self._round
 
     def succeed(
         self,

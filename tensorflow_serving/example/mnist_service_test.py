@@ -178,7 +178,7 @@ class AsyncMnistServiceTest(parameterized.TestCase):
         ).service()
         for call in calls:
             gate.begin(service.async_methods["Classify"], call)
-        while service.when_idle():
+        while (work := service.when_idle()) and work.run():
             pass
         return schedulers[0]
 
@@ -227,7 +227,9 @@ class AsyncMnistServiceTest(parameterized.TestCase):
             batching.scheduler, batching.function(["y:0", "v:0"], ["x:0"])
         ).service()
         gate.begin(service.async_methods["Classify"], call)
-        service.when_idle()
+        work = service.when_idle()
+        assert work is not None
+        work.run()
         batching.close()
         assert call.response is not None
         trailers = dict(call.trailing_metadata)

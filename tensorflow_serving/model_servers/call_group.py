@@ -1,10 +1,8 @@
 """Calls that came together and ask a version of a model for the same thing."""
 
-import contextlib
-import dataclasses
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from tensorflow_serving.model_servers import (
     call_events,
     call_limits,
     call_records,
+    call_round,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
@@ -27,53 +26,6 @@ from tensorflow_serving.util import bugs, errors
 
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Run:
-    """Tasks that ran together, and their outputs."""
-
-    tasks: batched_function.Tasks
-    outputs: inference.Outputs
-    timing: run_timing.RunTiming
-
-
-class Round:
-    """The runs on one thread that are answered together, at their end.
-
-        with round_.answered_together():
-            queue.schedule_all(tasks)
-
-    Without batching, many short runs follow each other on the thread of the
-    server, which sends nothing in between. So their responses can as well be
-    made all at once, which costs less for each. Runs on other threads do not
-    wait.
-    """
-
-    def __init__(self) -> None:
-        """Makes a round that has not begun."""
-        self._thread_id: int | None = None
-        # Only accessed by that thread.
-        self._runs: dict[CallGroup, list[_Run]] = {}
-
-    @contextlib.contextmanager
-    def answered_together(self) -> Iterator[None]:
-        """Keeps runs on this thread in the block, and answers them after it."""
-        self._thread_id = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._thread_id = None
-            runs_of_groups, self._runs = self._runs, {}
-            for group, runs in runs_of_groups.items():
-                group.answer(runs)
-
-    def keep(self, group: "CallGroup", run: _Run) -> bool:
-        """Returns whether a run is one of the round, to be answered later."""
-        if threading.get_ident() != self._thread_id:
-            return False
-        self._runs.setdefault(group, []).append(run)
-        return True
 
 
 class CallGroup:
@@ -88,7 +40,6 @@ class CallGroup:
         handle: _Handle,
         begun: inference.Inference,
         first_call: call_lib.Call,
-        this_round: Round,
         reporter: call_events.Reporter,
         *,
         limit: call_limits.CallLimit | None = None,
@@ -100,7 +51,6 @@ class CallGroup:
           handle: A handle on the version.
           begun: The inference of the first call.
           first_call: The first call.
-          this_round: Keeps the runs that are answered together.
           reporter: Gets the ends of calls.
           limit: Limits the calls of the model, if anything does.
           recorder: Takes records of calls, if anybody does.
@@ -110,11 +60,12 @@ class CallGroup:
         """
         self._handle = handle
         self._inference = begun
-        self._round = this_round
+        # The one that schedules the calls.
+        self._round: call_round.CallRound | None = None
         self._reporter = reporter
         self._limit = limit
         self._recorder = recorder
-        self.queue = begun.queue
+        self._queue = begun.queue
         # Whether further calls of the same form may be added.
         self.is_shared = begun.is_shared
         inputs = begun.function.to_arrays(begun.inputs)
@@ -131,11 +82,15 @@ class CallGroup:
         task = batched_function.FunctionTask(
             self._inference.function, inputs, self, call.deadline, call
         )
-        call.on_cancelled = functools.partial(self.queue.cancel, task)
+        call.on_cancelled = functools.partial(self._queue.cancel, task)
         self._tasks.append(task)
 
-    def take_tasks(self) -> _Tasks:
-        """Returns the tasks of the callers that still wait; they must run."""
+    def join(self, this_round: call_round.CallRound) -> None:
+        """Has a round schedule the tasks of the callers that still wait."""
+        self._round = this_round
+        this_round.add(self._queue, self._take_tasks())
+
+    def _take_tasks(self) -> _Tasks:
         arrived, self._tasks = self._tasks, []
         tasks = [task for task in arrived if task.context.is_active]
         if len(tasks) < len(arrived):
@@ -164,11 +119,11 @@ class CallGroup:
         timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
-        run = _Run(tasks, outputs, timing)
-        if not self._round.keep(self, run):
+        run = call_round.Run(tasks, outputs, timing)
+        if self._round is None or not self._round.keep(self, run):
             self.answer([run])
 
-    def answer(self, runs: Sequence[_Run]) -> None:
+    def answer(self, runs: Sequence[call_round.Run]) -> None:
         """Answers the calls of runs; all at once if their outputs are alike."""
         kinds = {
             (len(run.tasks), *[array.shape for array in run.outputs])
@@ -191,7 +146,7 @@ class CallGroup:
         self,
         tasks: batched_function.Tasks,
         outputs: inference.Outputs,
-        runs: Sequence[_Run],
+        runs: Sequence[call_round.Run],
     ) -> None:
         try:
             responses = self._inference.respond(outputs, len(tasks))
@@ -253,7 +208,7 @@ def _gone_error() -> errors.CancelledError:
 
 
 def _reply_with_timing(
-    runs: Sequence[_Run], responses: inference.Responses
+    runs: Sequence[call_round.Run], responses: inference.Responses
 ) -> None:
     """Answers calls, with their timing if their callers ask for it."""
     timed = [(task, run.timing) for run in runs for task in run.tasks]

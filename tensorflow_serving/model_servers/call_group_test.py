@@ -2,15 +2,15 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.batching import (
-    batch_scheduler,
     batched_function,
     run_timing,
 )
@@ -19,6 +19,7 @@ from tensorflow_serving.model_servers import (
     call_events,
     call_group,
     call_limits,
+    call_round,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
@@ -104,6 +105,29 @@ class _Ends:
         self.refused_calls.append(call)
 
 
+class _Queue(
+    puppet_batch_scheduler.PuppetBatchScheduler[batched_function.FunctionTask]
+):
+    """A queue whose tasks run as the test says, as soon as they come."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda batch: None)
+        self.tasks: list[batched_function.FunctionTask] = []
+        self.run: Callable[[], None] = lambda: None
+
+    @override
+    def schedule_all(
+        self,
+        tasks: Iterable[batched_function.FunctionTask],
+        *,
+        runs_here: bool = True,
+    ) -> bool:
+        if runs_here:
+            self.tasks = [*tasks]
+            self.run()
+        return False
+
+
 def _respond(outputs: inference.Outputs, num_calls: int) -> inference.Responses:
     """Returns the values of a call as its response."""
     if num_calls == 1:
@@ -120,11 +144,25 @@ class CallGroupTest(absltest.TestCase):
         """Makes a group of four calls."""
         super().setUp()
         self.released = threading.Event()
-        self.round = call_group.Round()
+        self.queue = _Queue()
         self.ends = _Ends()
         self.calls = [_Call() for _ in range(4)]
         self.group = self._group(self.calls)
-        self.tasks = self.group.take_tasks()
+
+    def _run_round(
+        self,
+        run: Callable[[], None] = lambda: None,
+        group: call_group.CallGroup | None = None,
+    ) -> list[batched_function.FunctionTask]:
+        """Has a round schedule the tasks of a group, and run what it is given.
+
+        Returns the tasks.
+        """
+        self.queue.run = run
+        self.round = call_round.CallRound()
+        (group or self.group).join(self.round)
+        self.round.run()
+        return self.queue.tasks
 
     def _group(
         self,
@@ -138,19 +176,15 @@ class CallGroupTest(absltest.TestCase):
         handle: Any = shared.acquire()
         shared.retire(self.released.set)
         inputs = [np.zeros([1])]
-        queue: batch_scheduler.BatchScheduler[batched_function.FunctionTask] = (
-            puppet_batch_scheduler.PuppetBatchScheduler(lambda batch: None)
-        )
         group = call_group.CallGroup(
             handle,
             inference.Inference(
-                queue,
+                self.queue,
                 task_recorder.RecordedFunction().function,
                 inputs,
                 respond,
             ),
             calls[0],
-            self.round,
             call_events.Reporter(call_events.Listeners([self.ends]), _SUBJECT),
             limit=limit,
         )
@@ -160,7 +194,7 @@ class CallGroupTest(absltest.TestCase):
 
     def _succeed(self, *values: npt.ArrayLike) -> None:
         """Ends a task with each of the values, as if they had run alone."""
-        for task, value in zip(self.tasks, values, strict=True):
+        for task, value in zip(self.queue.tasks, values, strict=True):
             self.group.succeed([task], [np.asarray(value)], _TIMING)
 
     def _responses(self) -> list[bytes | None]:
@@ -168,18 +202,22 @@ class CallGroupTest(absltest.TestCase):
 
     def test_run_is_answered_at_once(self) -> None:
         """Calls that ran together get their replies together."""
-        self.group.succeed(self.tasks[:3], [np.arange(3)], _TIMING)
+        tasks = self._run_round()
+        self.group.succeed(tasks[:3], [np.arange(3)], _TIMING)
         self.assertEqual(self._responses(), [b"[0]", b"[1]", b"[2]", None])
         self.assertEqual(self.calls[0].num_together, 3)
         self.assertFalse(self.released.is_set())
-        self.group.succeed(self.tasks[3:], [np.arange(1)], _TIMING)
+        self.group.succeed(tasks[3:], [np.arange(1)], _TIMING)
         self.assertTrue(self.released.is_set())
 
     def test_runs_of_a_round_are_answered_together(self) -> None:
         """Each call gets its own values, when the round is over."""
-        with self.round.answered_together():
+
+        def run() -> None:
             self._succeed([[1, 2]], [[3, 4]], [[5, 6]], [[7, 8]])
             self.assertEqual(self._responses(), [None] * 4)
+
+        self._run_round(run)
         self.assertEqual(
             self._responses(),
             [b"[[1, 2]]", b"[[3, 4]]", b"[[5, 6]]", b"[[7, 8]]"],
@@ -190,41 +228,69 @@ class CallGroupTest(absltest.TestCase):
 
     def test_other_shapes_are_answered_apart(self) -> None:
         """Outputs that differ in shape, or have no rows, stay as they are."""
-        with self.round.answered_together():
-            self._succeed([1], [2, 3], [4], [5])
+        self._run_round(lambda: self._succeed([1], [2, 3], [4], [5]))
         self.assertEqual(self._responses(), [b"[1]", b"[2, 3]", b"[4]", b"[5]"])
         self.calls = [_Call() for _ in range(4)]
         self.group = self._group(self.calls)
-        self.tasks = self.group.take_tasks()
-        with self.round.answered_together():
-            self._succeed(1, 2, 3, 4)
+        self._run_round(lambda: self._succeed(1, 2, 3, 4))
         self.assertEqual(self._responses(), [b"1", b"2", b"3", b"4"])
 
     def test_run_of_another_thread_does_not_wait(self) -> None:
         """A batch thread answers though a round is under way elsewhere."""
-        with self.round.answered_together():
-            thread = threading.Thread(
-                target=self.group.succeed,
-                args=(self.tasks[:1], [np.arange(1)], _TIMING),
+
+        def run() -> None:
+            self._on_another_thread(
+                lambda: self.group.succeed(
+                    self.queue.tasks[:1], [np.arange(1)], _TIMING
+                )
             )
-            thread.start()
-            thread.join()
             self.assertEqual(self._responses(), [b"[0]", None, None, None])
+
+        self._run_round(run)
 
     def test_round_that_fails_answers_what_ran(self) -> None:
         """An exception of the scheduler costs no call that has run."""
-        with self.assertRaises(RuntimeError), self.round.answered_together():
+
+        def run() -> None:
             self._succeed([1], [2], [3], [4])
             raise RuntimeError
+
+        with self.assertRaises(RuntimeError):
+            self._run_round(run)
         self.assertEqual(self._responses(), [b"[1]", b"[2]", b"[3]", b"[4]"])
+
+    def test_round_that_is_left_answers_what_ran(self) -> None:
+        """A run that hangs keeps no other from its caller, then or later."""
+
+        def run() -> None:
+            tasks = self.queue.tasks
+            self.group.succeed(tasks[:2], [np.arange(2)], _TIMING)
+            self.assertEqual(self._responses(), [None] * 4)
+            self._on_another_thread(self.round.leave)
+            self.assertEqual(self._responses(), [b"[0]", b"[1]", None, None])
+            self.group.succeed(tasks[2:], [np.arange(2)], _TIMING)
+            self.assertEqual(
+                self._responses(), [b"[0]", b"[1]", b"[0]", b"[1]"]
+            )
+
+        self._run_round(run)
+        self.assertTrue(self.released.is_set())
+
+    def _on_another_thread(self, function: Callable[[], None]) -> None:
+        thread = threading.Thread(target=function)
+        thread.start()
+        thread.join()
 
     def test_each_caller_gets_the_timing_of_its_run(self) -> None:
         """A caller that does not ask gets none, also in a round."""
         self.calls[1].metadata = [("serving-timing", "")]
-        with self.round.answered_together():
-            for seconds, task in enumerate(self.tasks):
+
+        def run() -> None:
+            for seconds, task in enumerate(self.queue.tasks):
                 timing = run_timing.RunTiming(1, 0, 1.0, 2.0, 2.0 + seconds)
                 self.group.succeed([task], [np.arange(1)], timing)
+
+        self._run_round(run)
         self.assertEqual(
             dict(self.calls[1].trailing_metadata)["serving-run-micros"],
             "1000000",
@@ -240,7 +306,7 @@ class CallGroupTest(absltest.TestCase):
             raise errors.FailedPreconditionError("bad output")
 
         group = self._group(self.calls, respond)
-        tasks = group.take_tasks()
+        tasks = self._run_round(group=group)
         self.released.clear()
         group.succeed(tasks, [np.arange(4)], _TIMING)
         self.assertEqual(
@@ -251,9 +317,10 @@ class CallGroupTest(absltest.TestCase):
     def test_failed_calls_let_go_of_the_version(self) -> None:
         """The version is free when the last call has failed."""
         error = errors.UnavailableError("no room")
-        self.group.fail(self.tasks[:3], error)
+        tasks = self._run_round()
+        self.group.fail(tasks[:3], error)
         self.assertFalse(self.released.is_set())
-        self.group.fail(self.tasks[3:], error)
+        self.group.fail(tasks[3:], error)
         self.assertTrue(self.released.is_set())
         self.assertEqual({call.error for call in self.calls}, {error})
         self.assertEqual(self.ends.num_failed, [3, 1])
@@ -266,7 +333,7 @@ class CallGroupTest(absltest.TestCase):
         self.released.clear()
         calls = [_Call() for _ in range(4)]
         group = self._group(calls, limit=limit)
-        tasks = group.take_tasks()
+        tasks = self._run_round(group=group)
         self.assertEqual([task.context for task in tasks], calls[:2])
         for call in calls[2:]:
             self.assertEqual(
@@ -295,7 +362,7 @@ class CallGroupTest(absltest.TestCase):
         self.assertEqual(limit.take(1), 1)
         self.released.clear()
         group = self._group([_Call()], limit=limit)
-        self.assertEqual(group.take_tasks(), [])
+        self.assertEqual(self._run_round(group=group), [])
         self.assertTrue(self.released.is_set())
 
 

@@ -2,10 +2,11 @@
 
 1. A call is read and checked as it comes, and joins a CallGroup: the calls that
    came together and ask a version for the same thing.
-2. When no other call is at hand, the server calls _schedule(): all calls of a
-   signature go to its queue in one go.
-3. Those that ran together come back to their group together, or in a Round; so
-   do their replies; see call_timing for what a caller can ask for with them.
+2. When no other call is at hand, the server calls _take_arrived(), and runs the
+   CallRound: all calls of a signature go to its queue in one go.
+3. Those that ran together come back to their group together, or at the end of
+   the round; so do their replies; see call_timing for what a caller can ask for
+   with them.
 
 What is the same for calls of a group is looked up once: for Predict nearly all
 of a call, as clients repeat themselves; see tensor_map.Form.
@@ -27,10 +28,10 @@ from tensorflow_serving.apis import (
     prediction_service_pb2,
     regression_pb2,
 )
-from tensorflow_serving.batching import batched_function
 from tensorflow_serving.model_servers import (
     call_events,
     call_group,
+    call_round,
     server_core,
 )
 from tensorflow_serving.rpc import call as call_lib
@@ -41,7 +42,6 @@ from tensorflow_serving.servables.tensorflow import (
     multi_inference,
     predict,
     regress,
-    served_model,
 )
 from tensorflow_serving.util import errors
 
@@ -50,7 +50,6 @@ _SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name[
 ]
 
 _Begin = Callable[[inference.Version, Any], inference.Inference]
-_Tasks = list[batched_function.FunctionTask]
 
 _GRPC: Final = "GRPC"
 
@@ -130,13 +129,12 @@ class PredictionService:
             functools.partial(predict.begin, as_content=answers_as_content),
         )
         # All are used only by the thread of the server that begins calls. The
-        # groups that wait for _schedule(), and those of them that calls of the
-        # same form may join.
+        # groups that wait for _take_arrived(), and those of them that calls of
+        # the same form may join.
         self._groups: list[call_group.CallGroup] = []
         self._group_of_form: dict[predict.Form, call_group.CallGroup] = {}
-        self._round = call_group.Round()
-        # Queues to come back to.
-        self._busy: set[served_model.Queue] = set()
+        # The last one, which may have something left to do.
+        self._round = call_round.CallRound()
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -150,7 +148,7 @@ class PredictionService:
                     for method in _METHODS
                 },
             },
-            when_idle=self._schedule,
+            when_idle=self._take_arrived,
         )
 
     def get_model_metadata(
@@ -217,7 +215,6 @@ class PredictionService:
                 handle,
                 begun,
                 call,
-                self._round,
                 reporter,
                 limit=self._core.call_limits.find(version.name),
                 recorder=self._core.recording.recorders.find(subject),
@@ -244,24 +241,11 @@ class PredictionService:
         )
         self._listeners.refused(refused, error)
 
-    def _schedule(self) -> bool:
-        """Schedules the calls that came; returns whether to come back soon."""
-        arrived = self._take_arrived()
-        for queue in self._busy.difference(arrived):
-            arrived[queue] = []
-        with self._round.answered_together():
-            self._busy = {
-                queue
-                for queue, tasks in arrived.items()
-                if queue.schedule_all(tasks)
-            }
-        return bool(self._busy)
-
-    def _take_arrived(self) -> dict[served_model.Queue, _Tasks]:
-        """Returns the tasks of the calls that came; later calls do not join."""
+    def _take_arrived(self) -> call_round.CallRound:
+        """Returns a round with the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
-        arrived: dict[served_model.Queue, _Tasks] = {}
+        self._round = call_round.CallRound(self._round)
         for group in groups:
-            arrived.setdefault(group.queue, []).extend(group.take_tasks())
-        return arrived
+            group.join(self._round)
+        return self._round

@@ -218,7 +218,7 @@ class GroupTest(absltest.TestCase):
 
     def _finish(self) -> None:
         """Runs what was begun, and waits until no version is in use."""
-        while self.service.when_idle():
+        while (work := self.service.when_idle()) and work.run():
             pass
         self.core.manager.close()
         self.core = _Core(self.small.model)

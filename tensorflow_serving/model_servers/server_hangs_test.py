@@ -1,5 +1,6 @@
 """Tests of the model server as a process, with a load or a run that hangs."""
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -101,39 +102,72 @@ class ServerHangsTest(absltest.TestCase):
 class RunHangsTest(absltest.TestCase):
     """Tests of a server with a model some of whose runs never end."""
 
-    def test_run_that_hangs_holds_up_no_call_of_rest(self) -> None:
-        """It ends by its deadline; others go on, also those of its model."""
+    def setUp(self) -> None:
+        """Starts the server; a run of either model counts as quick then."""
+        super().setUp()
         folder = self.enter_context(model_server_folder.ModelServerFolder())
         folder.write("good")
         folder.write("hanging", write=_save_hanging_below_0)
         config = folder.write_config("good", "hanging")
         self.port = self.enter_context(held_port.hold())
-        server = folder.start(
+        self.server = folder.start(
             _SERVER,
             f"--model_config_file={config}",
             f"--rest_api_port={self.port}",
             "--rest_api_timeout_in_ms=2000",
         )
-        self.enter_context(server)
-        server.wait_for_log("All models have been loaded")
-        for _ in range(20):  # from now on a run of it counts as quick
-            self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
-            self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+        self.enter_context(self.server)
+        self.client = client.Client(options.Options(folder.address))
+        self.addCleanup(self.client.close)
+        self.server.wait_for_log("All models have been loaded")
+        for _ in range(20):
+            self._require_answers()
+
+    def test_run_that_hangs_holds_up_no_call_of_rest(self) -> None:
+        """It ends by its deadline; others go on, also those of its model."""
         hanging = self._send("hanging", -1.0)
         # Its answer comes when the other call has been read, and runs.
-        self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+        self._require_answers()
         while not select.select([hanging.sock], [], [], 0)[0]:
-            self.assertEqual(self._predict("hanging", 1.0), (200, [-1.0]))
-            self.assertEqual(self._predict("good", 1.0), (200, [2.5]))
+            self._require_answers()
         self.assertEqual(_receive(hanging), (504, None))
-        self.assertEqual(server.stop(), 0)
+        self.assertEqual(self.server.stop(), 0)
 
-    def _predict(self, model: str, x: float) -> tuple[int, object]:
-        """Returns the status of a call, and its predictions."""
-        return _receive(self._send(model, x))
+    def test_run_that_hangs_holds_up_no_call_of_grpc(self) -> None:
+        """It ends by its deadline; others go on, also those of its model."""
+        with concurrent.futures.ThreadPoolExecutor() as callers:
+            hanging = [
+                callers.submit(self._predict, "hanging", -1.0, seconds=2.0)
+                for _ in range(5)
+            ]
+            while not all(each.done() for each in hanging):
+                self._require_answers()
+            for each in hanging:
+                self.assertIsInstance(
+                    each.exception(), errors.DeadlineExceededError
+                )
+        self._require_answers()
+        self.assertEqual(self.server.stop(), 0)
+
+    def _require_answers(self) -> None:
+        """Fails unless calls of both models are answered over both ports."""
+        for model, y in (("hanging", -1.0), ("good", 2.5)):
+            self.assertEqual(_receive(self._send(model, 1.0)), (200, [y]))
+            self.assertEqual(self._predict(model, 1.0), [y])
+
+    def _predict(
+        self, model: str, x: float, seconds: float = 60.0
+    ) -> list[float]:
+        """Returns the predictions of a call over gRPC."""
+        prediction = self.client.predict(
+            calls.Model(model),
+            {"x": np.array([x], np.float32)},
+            deadline_seconds=seconds,
+        )
+        return [*map(float, prediction.outputs["y"])]
 
     def _send(self, model: str, x: float) -> http.client.HTTPConnection:
-        """Returns a connection that waits for the answer to a call."""
+        """Returns a connection that waits for the answer to a call of REST."""
         connection = http.client.HTTPConnection("localhost", self.port)
         connection.request(
             "POST",

@@ -78,11 +78,10 @@ class AbusesTest(parameterized.TestCase):
     def _begin(self, each: call.Call) -> None:
         self.begun.append(each)
 
-    def _reply(self) -> bool:
+    def _reply(self) -> None:
         begun, self.begun = self.begun, []
         for each in begun:
             each.reply(each.request)
-        return False
 
     def _serve(self, options: options_lib.Options) -> int:
         service = call.Service(

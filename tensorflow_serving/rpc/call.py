@@ -5,7 +5,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from google.protobuf import descriptor, message
 
@@ -176,9 +176,26 @@ StreamMethod = Callable[[StreamCall], None]
 _FOREVER_SECONDS = 1e9
 
 
-def do_nothing_when_idle() -> bool:
+class Work(Protocol):
+    """Work on calls that came together, such as a run of a model."""
+
+    def run(self) -> bool:
+        """Works; called once, on the thread that begins calls.
+
+        Returns whether there is more to do; then when_idle() is called soon. If
+        it holds the thread up, another one takes its place.
+        """
+
+    def leave(self) -> None:
+        """Has others see to what run() has in hand, but what holds it up.
+
+        Called on the thread that takes the place of the one that run() holds
+        up, or perhaps has yet to be called on. run() goes on.
+        """
+
+
+def do_nothing_when_idle() -> None:
     """Is what services do that do everything as calls begin."""
-    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +207,7 @@ class Service:
     methods: Mapping[str, BlockingMethod] = dataclasses.field(
         default_factory=dict
     )
-    # All are called on one thread of the server.
+    # All are called on one thread of the server, one after the other.
     async_methods: Mapping[str, AsyncMethod] = dataclasses.field(
         default_factory=dict
     )
@@ -199,9 +216,8 @@ class Service:
         default_factory=dict
     )
     # Called on that thread after one or more calls, when no other call is at
-    # hand: the place to work on what came. Returns whether there is more to do;
-    # then it is called again soon. Must not block for long.
-    when_idle: Callable[[], bool] = do_nothing_when_idle
+    # hand. Returns the work to do on what came, if there is any.
+    when_idle: Callable[[], Work | None] = do_nothing_when_idle
 
     def path(self, method: str) -> str:
         """Returns the name of a method on the wire."""

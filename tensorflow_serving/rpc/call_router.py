@@ -85,12 +85,20 @@ class CallRouter:
         )
 
     def start(self) -> None:
-        """Starts a thread, which later, under load, may not be possible."""
+        """Starts a thread, which later, under load, may not be possible.
+
+        Raises:
+          RuntimeError: The system has no more threads.
+        """
         self._inflater.submit(threading.get_ident).result()
 
     def close(self) -> None:
         """Ends the thread. Idempotent."""
         self._inflater.shutdown(wait=False, cancel_futures=True)
+
+    def come_back(self) -> None:
+        """Says that services have more to do."""
+        self.has_begun = True
 
     def drain(self, calls: Sequence[wire_call.AnyWireCall]) -> None:
         """Notifies services that calls should end, from now on.

@@ -46,7 +46,6 @@ class _RouterTest(parameterized.TestCase):
                 lane.Methods(
                     {_UNARY: self.calls.append},
                     {_STREAM: self._begin_stream},
-                    call_lib.do_nothing_when_idle,
                 ),
                 options_lib.Options(**options),  # type: ignore[arg-type]
             )

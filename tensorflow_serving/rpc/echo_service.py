@@ -61,12 +61,11 @@ class EchoService:
             return
         self._waiting.append(each)
 
-    def _answer(self) -> bool:
+    def _answer(self) -> None:
         calls, self._waiting = self._waiting, []
         if calls:
             self.num_echoes += len(calls)
             call.reply_all(calls, [each.request for each in calls])
-        return False
 
     def _chat(self, each: call.StreamCall) -> None:
         each.on_request = each.send

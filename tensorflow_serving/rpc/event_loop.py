@@ -3,7 +3,8 @@
     loop = EventLoop()
     loop.watch(sock, loop.READ, on_ready)
     loop.call_at(loop.now + 5, on_time)
-    loop.run()  # until another thread calls loop.post(loop.stop)
+    while not loop.is_stopped:  # another thread calls loop.post(loop.stop)
+        loop.run_once()
 
 Linux: it stands on epoll and eventfd.
 """
@@ -33,12 +34,13 @@ _MAX_SECONDS = 3600.0
 
 
 class EventLoop:
-    """Calls back what is due, all on the thread that runs it.
+    """Calls back what is due, all on the thread that calls run_once().
 
     A callback that raises is logged, and costs nothing but itself.
 
     post() and close() are thread-safe; all else is for that thread, and for the
-    time before it runs.
+    time before its first round. Between two rounds another thread may take its
+    place.
     """
 
     def __init__(self) -> None:
@@ -54,7 +56,8 @@ class EventLoop:
         self._on_ready[self._wakeup] = self._clear_wakeup
         # Keeps a post() that comes late from a descriptor that is closed.
         self._closing_lock = threading.Lock()
-        self._is_stopped = False
+        # Whether stop() was called.
+        self.is_stopped = False
         # The time at which the present round began.
         self.now = time.monotonic()
 
@@ -93,22 +96,10 @@ class EventLoop:
                     os.eventfd_write(self._wakeup, 1)
 
     def stop(self) -> None:
-        """Lets run() return after this round."""
-        self._is_stopped = True
+        """Says that no further round is wanted."""
+        self.is_stopped = True
 
-    def run(self, after_round: Callable[[], bool]) -> None:
-        """Calls back until stop() is called.
-
-        Args:
-          after_round: Called when all that was ready was called back; returns
-            whether there is more to do, for which no event will come.
-        """
-        has_more = False
-        while not self._is_stopped:
-            self.run_once(0.0 if has_more else math.inf)
-            has_more = after_round()
-
-    def run_once(self, max_seconds: float) -> None:
+    def run_once(self, max_seconds: float = math.inf) -> None:
         """Waits for something that is due, and calls it back.
 
         Args:
@@ -132,7 +123,7 @@ class EventLoop:
             self._call(self._posted.popleft())
 
     def close(self) -> None:
-        """Frees what the loop holds, after run() returned. Idempotent."""
+        """Frees what the loop holds, after its last round. Idempotent."""
         with self._closing_lock:
             if not self._epoll.closed:
                 self._epoll.close()

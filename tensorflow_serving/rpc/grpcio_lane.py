@@ -171,8 +171,11 @@ class GrpcioLane(lane.Lane):
     def _work_when_idle(self) -> None:
         """Lets services work on what came."""
         try:
-            while self._methods.when_idle():
-                pass
+            has_more = True
+            while has_more:
+                has_more = False
+                for work in self._methods.when_idle():
+                    has_more |= work.run()
         except BaseException:  # see gate.begin()
             logging.exception("A service failed when it was idle")
 

@@ -5,7 +5,6 @@ from absl.testing import absltest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tensorflow_serving.rpc import (
-    call,
     grpcio_lane,
     health,
     lane,
@@ -31,7 +30,6 @@ class HealthTest(absltest.TestCase):
             lane.Methods(
                 {service.path("Check"): service.async_methods["Check"]},
                 {service.path("Watch"): service.stream_methods["Watch"]},
-                call.do_nothing_when_idle,
             ),
             options.Options(),
         )

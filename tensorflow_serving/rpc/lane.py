@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tensorflow_serving.rpc import call
 from tensorflow_serving.rpc import options as options_lib
@@ -14,15 +14,16 @@ class Methods:
 
     unary: Mapping[str, call.AsyncMethod]
     stream: Mapping[str, call.StreamMethod]
-    # Called on the thread of the methods when no call is at hand; returns
-    # whether there is more to do.
-    when_idle: Callable[[], bool]
+    # Called on the thread of the methods when no call is at hand; returns the
+    # work that there is to do.
+    when_idle: Callable[[], Sequence[call.Work]] = tuple
 
 
 class Lane(abc.ABC):
     """Carries calls between the clients of a port and methods.
 
-    All methods are begun on one thread. Thread-safe.
+    All methods are begun on one thread, or on another that took its place.
+    Thread-safe.
     """
 
     @abc.abstractmethod

@@ -62,13 +62,12 @@ class PuppetChat:
         call.on_drain = lambda: self.news.put("drain")
         self.calls.put(call)
 
-    def when_idle(self) -> bool:
+    def when_idle(self) -> None:
         """Works, once."""
         on_idle, self.on_idle = self.on_idle, None
         if on_idle is not None:
             self.threads.add(threading.get_ident())
             on_idle()
-        return False
 
     def _record(self, news: bytes | str) -> None:
         self.threads.add(threading.get_ident())

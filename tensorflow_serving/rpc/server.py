@@ -14,6 +14,7 @@ Example:
 import functools
 from collections.abc import Callable, Sequence
 
+from absl import logging
 from google.protobuf import message_factory
 
 from tensorflow_serving.rpc import (
@@ -186,8 +187,17 @@ class Server:
         )
 
 
-def _when_idle(functions: Sequence[Callable[[], bool]]) -> bool:
-    has_more = False
+def _when_idle(
+    functions: Sequence[Callable[[], call.Work | None]],
+) -> Sequence[call.Work]:
+    """Returns the work of all services; a fault of one costs no other."""
+    all_work = []
     for function in functions:
-        has_more |= function()
-    return has_more
+        try:
+            work = function()
+        except BaseException:  # see gate.begin()
+            logging.exception("A service failed when it was idle")
+        else:
+            if work is not None:
+                all_work.append(work)
+    return all_work

@@ -50,10 +50,9 @@ class _Later:
             return
         self.calls.put(call)
 
-    def when_idle(self) -> bool:
+    def when_idle(self) -> None:
         """Records the event."""
         self.idle.put(self.num_arrived)
-        return False
 
 
 class ServerAsyncTest(absltest.TestCase):

@@ -47,7 +47,9 @@ class _ServerTest(parameterized.TestCase):
     def _serve(
         self,
         method: _Method = _echo,
-        when_idle: Callable[[], bool] = call_lib.do_nothing_when_idle,
+        when_idle: Callable[
+            [], call_lib.Work | None
+        ] = call_lib.do_nothing_when_idle,
         **options: Any,
     ) -> None:
         service = call_lib.Service(
@@ -352,7 +354,7 @@ class ServiceFaultsTest(_ServerTest):
     def test_service_that_fails_when_idle_costs_nobody(self) -> None:
         """It is logged, and called again after the next calls."""
 
-        def fail() -> bool:
+        def fail() -> None:
             raise ZeroDivisionError
 
         self._serve(when_idle=fail)

@@ -61,13 +61,12 @@ class _Collector:
         self._calls.append(call)
         self.arrived.put(call)
 
-    def when_idle(self) -> bool:
+    def when_idle(self) -> None:
         """Answers what has come, if it is time."""
         if self.answer is not None and len(self._calls) >= self.num_wanted:
             calls, self._calls = self._calls, []
             if calls:
                 self.answer(calls)
-        return False
 
 
 class _ServerReplyTestCase(parameterized.TestCase):

@@ -40,7 +40,6 @@ class _CallTest(parameterized.TestCase):
                 lane.Methods(
                     {_UNARY: self.calls.append},
                     {_STREAM: self.streams.append},
-                    call_lib.do_nothing_when_idle,
                 ),
                 options_lib.Options(
                     limits=limits_lib.Limits(reply_room_bytes=_REPLY_ROOM)

@@ -9,25 +9,31 @@ In each round of its loop the thread
 
 So one recv() brings many calls, one batch runs them, and one send() carries
 their replies. Replies that come from other threads are posted to this one.
+
+If the second step does not end, another thread goes on with the third and all
+further rounds; see LeaderThread.
 """
 
 import functools
+import math
 import os
 import resource
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import logging
 from typing_extensions import override
 
+from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import (
     call_router,
     event_loop,
     gate,
     lane,
+    leader_thread,
     listener,
     tls,
     transport,
@@ -72,7 +78,10 @@ class WireLane(lane.Lane):
         if options.tls:
             self._tls = tls.create_context(options.tls)
         self._listeners: list[listener.Listener] = []
-        self._thread = threading.Thread(target=self._serve, name="rpc_events")
+        self._thread = leader_thread.LeaderThread(self._serve, "rpc_events")
+        self._is_started = False
+        # The work of this round.
+        self._work: Sequence[call_lib.Work] = ()
         self._methods = methods
         self._next_complaint_time = 0.0
         self._is_stopping = False
@@ -102,7 +111,9 @@ class WireLane(lane.Lane):
                 )
         if self._options.heartbeat is not None:
             self._beat(self._options.heartbeat)
+        self._router.start()
         self._thread.start()
+        self._is_started = True
 
     @override
     def stop(self, grace_seconds: float) -> bool:
@@ -113,37 +124,67 @@ class WireLane(lane.Lane):
 
     def run(self, function: Callable[[], None]) -> None:
         """Runs a function on the thread of the lane: now, if that is it."""
-        if threading.get_ident() == self._thread.ident:
-            function()
-        else:
+        if not self._thread.run(function):
             self.loop.post(function)
 
-    def _serve(self) -> None:
-        """Runs on the thread of the lane."""
+    def _serve(self, takes_over: bool) -> None:
+        """Runs on the thread of the lane, or on one that takes its place."""
         try:
-            self._router.start()
-            self.loop.run(self._after_round)
+            if takes_over:
+                self._take_over()
+            self._turn_rounds()
         except BaseException:
             logging.exception("The thread that answers calls failed; exiting")
             background_log.flush()
             os._exit(_EXIT_CODE)
 
-    def _after_round(self) -> bool:
-        """Lets the services work, and sends; returns whether to go on soon."""
-        router = self._router
-        if router.has_begun:
-            router.has_begun = False
+    def _take_over(self) -> None:
+        """Leaves the work that holds the other thread up."""
+        logging.log_every_n_seconds(
+            logging.WARNING,
+            "A run takes longer than others of its size; calls of other models "
+            "do not wait for it",
+            _COMPLAINT_SECONDS,
+        )
+        for work in self._work:
             try:
-                router.has_begun = self._methods.when_idle()
+                work.leave()
             except BaseException:  # see gate.begin()
-                logging.exception("A service failed when it was idle")
+                logging.exception("A service failed when it was held up")
+
+    def _turn_rounds(self) -> None:
+        """Returns at the end, or when another thread has taken over.
+
+        It begins with the end of a round, as a thread that takes over does.
+        """
+        router = self._router
+        has_more = self._send()
+        while not self.loop.is_stopped:
+            self.loop.run_once(0.0 if has_more else math.inf)
+            if router.has_begun:
+                router.has_begun = False
+                self._work = self._methods.when_idle()
+                if self._work and not self._thread.run_step(self._run_work):
+                    return
+            has_more = self._send()
+
+    def _run_work(self) -> None:
+        for work in self._work:
+            try:
+                if work.run():
+                    self.run(self._router.come_back)
+            except BaseException:  # see gate.begin()
+                logging.exception("A service failed in its work")
+
+    def _send(self) -> bool:
+        """Sends what there is to send; returns whether to go on soon."""
         peers, self.to_flush = self.to_flush, []
         for peer in peers:
             self._flush(peer)
         if self._is_stopping and not self.peers:
             self.loop.stop()
         # Sending may let services send more; not before others had a turn.
-        return router.has_begun or bool(self.to_flush)
+        return self._router.has_begun or bool(self.to_flush)
 
     def _flush(self, peer: peer_lib.Peer) -> None:
         """Sends to a peer; a fault of ours costs that peer."""
@@ -207,17 +248,17 @@ class WireLane(lane.Lane):
     # The end.
 
     def _stop(self, grace_seconds: float) -> bool:
-        if self._thread.ident is None:
+        if not self._is_started:
             self._close_listeners()
             self.loop.close()
             return True
         self.loop.post(self._begin_to_stop)
-        self._thread.join(grace_seconds)
-        if self._thread.is_alive():
+        is_over = self._thread.join(grace_seconds)
+        if not is_over:
             self.loop.post(self._abort)
-            self._thread.join(_END_SECONDS)
+            is_over = self._thread.join(_END_SECONDS)
         self._router.close()
-        if self._thread.is_alive():
+        if not is_over:
             return False
         self.loop.close()
         return not self._num_aborted

@@ -3,6 +3,7 @@
 import queue
 import socket
 import threading
+from collections.abc import Callable, Sequence
 from unittest import mock
 
 from absl.testing import absltest
@@ -21,6 +22,43 @@ _PATH = "/a.B/Unary"
 _DEFAULTS = options_lib.Options()
 
 
+class _HangingWork:
+    """Work that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_running = threading.Event()
+        self.is_left = threading.Event()
+        self.released = threading.Event()
+        # Called before it ends.
+        self.on_release: Callable[[], None] = lambda: None
+
+    def run(self) -> bool:
+        """Hangs."""
+        self.is_running.set()
+        self.released.wait()
+        self.on_release()
+        return False
+
+    def leave(self) -> None:
+        """Keeps that it was called."""
+        self.is_left.set()
+
+
+class _LongWork:
+    """Work that takes several rounds."""
+
+    def __init__(self, num_rounds: int) -> None:
+        self.num_left = num_rounds
+
+    def run(self) -> bool:
+        """Does a part of it."""
+        self.num_left -= 1
+        return self.num_left > 0
+
+    def leave(self) -> None:
+        """Is not called, as no round is long."""
+
+
 class WireLaneTest(absltest.TestCase):
     """A lane whose method answers when the test says so."""
 
@@ -29,10 +67,11 @@ class WireLaneTest(absltest.TestCase):
         super().setUp()
         self.calls: queue.Queue[call_lib.Call] = queue.Queue()
         self.rounds: queue.Queue[int] = queue.Queue()
+        self.work: list[call_lib.Work] = []
 
-    def _when_idle(self) -> bool:
+    def _when_idle(self) -> Sequence[call_lib.Work]:
         self.rounds.put(self.calls.qsize())
-        return False
+        return self.work
 
     def _make(
         self, options: options_lib.Options = _DEFAULTS
@@ -85,6 +124,51 @@ class WireLaneTest(absltest.TestCase):
         self.lane.run(nested)
         self.assertEqual(ran.get(timeout=60), "inner")
         self.assertEqual(ran.get(timeout=60), "rpc_events")
+
+    def test_work_that_hangs_holds_up_nobody(self) -> None:
+        """Another thread goes on; who was held up can still reply."""
+        self.work = [work := _HangingWork()]
+        client = self._start()
+        client.send(raw_client.request(1, _PATH, b"x"))
+        held_up = self.calls.get(timeout=60)
+        work.on_release = lambda: held_up.reply(b"late")
+        self.assertTrue(work.is_running.wait(60))
+        self.work = []
+        other = self._connect()
+        for stream_id in (1, 3):
+            other.send(raw_client.request(stream_id, _PATH, b"y"))
+            self.calls.get(timeout=60).reply(b"z")
+            self.assertEqual(
+                other.answer(stream_id).data, message_frame.frame(b"z")
+            )
+        self.assertTrue(work.is_left.is_set())
+        work.released.set()
+        self.assertEqual(client.answer(1).data, message_frame.frame(b"late"))
+        client.close()
+        other.close()
+        self.assertTrue(self.lane.stop(60))
+
+    def test_work_that_hangs_at_the_end_does_not_hold_it_up(self) -> None:
+        """Calls that are left are answered after the grace."""
+        self.work = [work := _HangingWork()]
+        self.addCleanup(work.released.set)
+        client = self._start()
+        client.send(raw_client.request(1, _PATH, b"x"))
+        self.assertTrue(work.is_running.wait(60))
+        self.assertFalse(self.lane.stop(0))
+        self.assertEqual(client.answer(1).fields["grpc-status"], "14")
+
+    def test_work_that_is_not_done_goes_on_without_an_event(self) -> None:
+        """The services are asked again until they have no more to do."""
+        self.work = [work := _LongWork(3)]
+        client = self._start()
+        client.send(raw_client.request(1, _PATH, b"x"))
+        self.calls.get(timeout=60)
+        for _ in range(3):
+            self.rounds.get(timeout=60)
+        client.settle()
+        self.assertEqual(work.num_left, 0)
+        self.assertTrue(self.rounds.empty())
 
     def test_several_addresses_are_served(self) -> None:
         """Each has a port of its own."""

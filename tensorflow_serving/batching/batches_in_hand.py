@@ -1,0 +1,137 @@
+"""The batches that a scheduler's threads and callers process, some forever.
+
+All classes are guarded by the lock of the scheduler.
+"""
+
+import dataclasses
+from typing import Any, Final
+
+from tensorflow_serving.batching import batch_queue, batch_scheduler
+
+# A batch hangs if it takes longer, and so many times the typical run.
+_HANG_SECONDS: Final = 10.0
+_HANG_RUNS: Final = 10
+# How often to look for one.
+_LOOK_SECONDS: Final = 1.0
+# How many batches may hang until their threads are no longer replaced.
+_MAX_REPLACED: Final = 64
+
+_Batch = batch_scheduler.Batch[Any]
+
+
+@dataclasses.dataclass(eq=False)
+class Queue:
+    """A queue, and what its scheduler knows of it."""
+
+    # Any: the tasks of different queues have different types.
+    batches: batch_queue.BatchQueue[Any]
+    process_batch: batch_scheduler.ProcessBatch[Any]
+    # Batches that are processed, and dropped tasks whose fail() is not done.
+    num_in_hand: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the queue is closed and all its tasks are answered."""
+        return (
+            self.batches.is_closed
+            and self.batches.empty
+            and not self.num_in_hand
+        )
+
+
+class ThreadBatches:
+    """The batches that batch threads process.
+
+    A thread that hangs is replaced when all are busy, so that models which
+    hang do not keep the threads from the others.
+    """
+
+    def __init__(self, num_threads: int) -> None:
+        """Has that many threads, which are free."""
+        self._num_threads = num_threads
+        # The queue of each batch, and when it was taken.
+        self._begun: dict[_Batch, tuple[Queue, float]] = {}
+        # Those whose threads have been replaced.
+        self._replaced: set[_Batch] = set()
+        self._next_look_time = 0.0
+
+    def begin(self, batch: _Batch, queue: Queue, now: float) -> None:
+        """Has a thread process a batch."""
+        self._begun[batch] = queue, now
+
+    def end(self, batch: _Batch) -> bool:
+        """Frees the thread; returns whether it is still needed."""
+        del self._begun[batch]
+        if batch not in self._replaced:
+            return True
+        self._replaced.remove(batch)
+        self._num_threads -= 1
+        return False
+
+    def find_hanging(self, now: float) -> _Batch | None:
+        """Returns a batch whose thread should be replaced, if any should."""
+        if len(self._begun) < self._num_threads or now < self._next_look_time:
+            return None
+        self._next_look_time = now + _LOOK_SECONDS
+        if len(self._replaced) >= _MAX_REPLACED:
+            return None
+        for batch, (queue, begin_time) in self._begun.items():
+            limit_seconds = max(
+                _HANG_SECONDS,
+                _HANG_RUNS * queue.batches.typical_run_seconds,
+            )
+            if batch not in self._replaced and now - begin_time > limit_seconds:
+                return batch
+        return None
+
+    def replace(self, batch: _Batch) -> bool:
+        """Adds a thread, in place of that of a batch; False if it has ended."""
+        if batch not in self._begun:
+            return False
+        self._replaced.add(batch)
+        self._num_threads += 1
+        return True
+
+
+class CallerBatches:
+    """The batches that callers of schedule_all() process themselves.
+
+    A caller that hangs is left, and replaced by another one, which does not
+    touch that queue.
+    """
+
+    def __init__(self, max_callers: int) -> None:
+        """Has no callers.
+
+        Args:
+          max_callers: How many process a batch at the same time.
+        """
+        self._max_callers = max_callers
+        # The queue of each batch.
+        self._begun: dict[_Batch, Queue] = {}
+        self._left: dict[_Batch, Queue] = {}
+
+    def may_begin(self, queue: Queue) -> bool:
+        """Returns whether one more caller may process a batch of a queue."""
+        return (
+            len(self._begun) < self._max_callers
+            and queue not in self._left.values()
+        )
+
+    def begin(self, batch: _Batch, queue: Queue) -> None:
+        """Has a caller process a batch."""
+        self._begun[batch] = queue
+
+    def end(self, batch: _Batch) -> None:
+        """Frees the caller."""
+        if batch in self._left:
+            del self._left[batch]
+        else:
+            del self._begun[batch]
+
+    def leave(self, queue: Queue, now: float) -> None:
+        """Leaves callers in a queue, which gets back the tasks not begun."""
+        for batch in [*self._begun]:
+            if self._begun[batch] is queue:
+                self._left[batch] = self._begun.pop(batch)
+                queue.batches.put_back(batch.let_go(), now)
