@@ -20,6 +20,7 @@ from tensorflow_serving.util import errors
 _EXAMPLES: Final = "examples"
 _CONTEXT: Final = "context"
 
+_Examples = input_pb2.ExampleList | input_pb2.ExampleListWithContext
 _Add = Callable[[str, Sequence[Any], feature_pb2.Feature], None]
 
 
@@ -30,6 +31,11 @@ def examples(document: json_document.Document) -> input_pb2.Input:
       InvalidArgumentError: There is no example, or a feature has values of
         several kinds, or of one that features do not have. Permanent.
     """
+    result = input_pb2.Input()
+    shared: _Examples = result.example_list
+    if _CONTEXT in document:
+        shared = result.example_list_with_context
+        shared.context.CopyFrom(_example(document[_CONTEXT]))
     found = document.get(_EXAMPLES)
     if not isinstance(found, list) or not found:
         got = json_document.kind(found) if found else "none"
@@ -37,14 +43,7 @@ def examples(document: json_document.Document) -> input_pb2.Input:
             f"'{_EXAMPLES}' must be a list/array with at least one example; "
             f"got {got}"
         )
-    made = [_example(each) for each in found]
-    result = input_pb2.Input()
-    if _CONTEXT in document:
-        shared = result.example_list_with_context
-        shared.context.CopyFrom(_example(document[_CONTEXT]))
-        shared.examples.extend(made)
-    else:
-        result.example_list.examples.extend(made)
+    shared.examples.extend([_example(each) for each in found])
     return result
 
 
