@@ -122,6 +122,25 @@ class JsonArraysTest(parameterized.TestCase):
             _array(values, _FLOAT)
         self.assertEqual(raised.exception.row, row)
 
+    @parameterized.parameters(
+        ("1.5", '"a"', _FLOAT),
+        ("1", "1e39", _FLOAT),
+        ("0.5", "16777217", _FLOAT),
+        ("1", "128", types_pb2.DT_INT8),
+        ("[1]", "[1, 2]", _FLOAT),
+        ("[1]", "1", _FLOAT),
+        ('"a"', '{"b64": "A"}', _STRING),
+    )
+    def test_error_has_the_row_wherever_it_is(
+        self, value: str, bad: str, dtype: int
+    ) -> None:
+        """A bad value is found among good ones, and before other bad ones."""
+        for row in range(1, 9):
+            rows = [value] * row + [bad] + [value] * (9 - row) + [bad]
+            with self.assertRaises(json_arrays.ItemError) as raised:
+                _array(f"[{','.join(rows)}]", dtype)
+            self.assertEqual(raised.exception.row, row)
+
     def test_short_floats_are_rounded(self) -> None:
         """A number that they do not have becomes the nearest that they have."""
         found = _array("[0.1, 65519, -Infinity, 1e-9]", types_pb2.DT_HALF)

@@ -71,13 +71,12 @@ def _rows(instances: Any, dtypes: Dtypes) -> Tensors:
         return _named_rows(instances, dtypes)
     try:
         return _only(Format.ROW, instances, dtypes)
-    except json_arrays.ItemError:
-        for number, item in enumerate(instances):
-            if json_document.is_object(item):
-                raise errors.InvalidArgumentError(
-                    "Expecting value/list but got object at item "
-                    f"{number} of '{_INSTANCES}'"
-                ) from None
+    except json_arrays.ItemError as error:
+        if json_document.is_object(instances[error.row]):
+            raise errors.InvalidArgumentError(
+                f"Expecting value/list but got object at item {error.row} of "
+                f"'{_INSTANCES}'"
+            ) from None
         raise
 
 

@@ -131,12 +131,12 @@ class JsonTensorsTest(parameterized.TestCase):
 
     def test_object_among_values_is_refused(self) -> None:
         """Rows have names all of them, or none."""
-        for dtype in (_FLOAT, types_pb2.DT_STRING):
+        for value, dtype in (("1", _FLOAT), ('"a"', types_pb2.DT_STRING)):
             with self.assertRaisesRegex(
                 errors.InvalidArgumentError,
                 "Expecting value/list but got object at item 1 of 'instances'",
             ):
-                _tensors('{"instances": ["a", {"x": "b"}]}', x=dtype)
+                _tensors(f'{{"instances": [{value}, {{"x": 1}}]}}', x=dtype)
 
     def test_signature_without_inputs_takes_no_values(self) -> None:
         """An empty object is all that can be asked of such a signature."""
