@@ -1,5 +1,7 @@
 """ModelService: tells about models, and changes which are served."""
 
+from collections.abc import Callable, Mapping, Sequence
+
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_management_pb2,
@@ -7,11 +9,14 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.model_servers import (
     get_model_status,
+    metric_families,
     model_configs,
     served_models,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.util import errors
+
+Collect = Callable[[], Sequence[metric_families.Family]]
 
 _SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 
@@ -19,9 +24,17 @@ _SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 class ModelService:
     """Implements the service of the protocol. Thread-safe."""
 
-    def __init__(self, served: served_models.ServedModels) -> None:
-        """Takes models, which the caller closes after the server."""
+    def __init__(
+        self, served: served_models.ServedModels, collect: Collect = tuple
+    ) -> None:
+        """Takes what to tell about.
+
+        Args:
+          served: The models, which the caller closes after the server.
+          collect: Returns the metrics of this process.
+        """
         self._served = served
+        self._collect = collect
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -55,7 +68,27 @@ class ModelService:
                 "config must be a model_config_list; got "
                 f"{request.config.WhichOneof('config') or 'none'}"
             )
+        before = self._counts(request.metric_names)
         self._served.reload(model_configs.parse(request.config))
-        return model_management_pb2.ReloadConfigResponse(
+        response = model_management_pb2.ReloadConfigResponse(
             status=get_model_status.status(None)
         )
+        for name, count in self._counts(request.metric_names).items():
+            response.metric.add(
+                name=name, int64_value_increase=count - before[name]
+            )
+        return response
+
+    def _counts(self, names: Sequence[str]) -> Mapping[str, int]:
+        """Returns the values of metrics by name; 0 for those that are not.
+
+        Names may have the slashes of TensorFlow Serving's.
+        """
+        counts = dict.fromkeys(names, 0)
+        by_shown_name = {name.replace("/", ":"): name for name in counts}
+        for family in self._collect() if counts else ():
+            name = by_shown_name.get(family.name)
+            if name is not None and family.kind != "histogram":
+                values = family.series.values()
+                counts[name] += int(sum(value for (value,) in values))
+        return counts

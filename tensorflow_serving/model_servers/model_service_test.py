@@ -1,12 +1,15 @@
 """Tests for model_service, with a core of small models in this process."""
 
 import functools
+from collections.abc import Sequence
 
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
+    histograms,
+    metric_families,
     model_configs,
     model_service,
     server_core,
@@ -90,6 +93,35 @@ class ModelServiceTest(parameterized.TestCase):
         )
         self._wait_for_one(servable.ManagerState.AVAILABLE)
         self.assertEqual(self._state("one").state, _Status.AVAILABLE)
+
+    def test_reload_says_by_how_much_metrics_grew(self) -> None:
+        """A metric that there is not did not grow."""
+        loads = metric_families.Family(
+            ":tensorflow:serving:loads", "counter", "Loads.", ("model",)
+        )
+        times = metric_families.Family("times", "histogram", "Times.")
+
+        def collect() -> Sequence[metric_families.Family]:
+            loads.add(("one",), 2)
+            loads.add(("two",), 3)
+            times.add_histogram((), histograms.Histogram([1, 2]))
+            return [loads, times]
+
+        service = model_service.ModelService(self.core, collect)
+        request = self._request("one")
+        names = ["/tensorflow/serving/loads", "times", "unknown"]
+        request.metric_names.extend(names)
+        response = service.handle_reload_config_request(request)
+        self.assertEqual(
+            {each.name: each.int64_value_increase for each in response.metric},
+            dict(zip(names, [5, 0, 0], strict=True)),
+        )
+
+    def test_reload_without_names_of_metrics_has_none(self) -> None:
+        """Nothing is collected for it."""
+        service = model_service.ModelService(self.core, self.fail)
+        response = service.handle_reload_config_request(self._request("one"))
+        self.assertEqual(len(response.metric), 0)
 
     def test_model_that_is_no_longer_named_ends(self) -> None:
         """An empty list is a configuration of no models."""

@@ -211,7 +211,7 @@ def _services(
             watched.listeners,
             answers_as_content=options.answers_as_content,
         ).service(),
-        model_service.ModelService(served).service(),
+        model_service.ModelService(served, watched.families).service(),
     ]
     if options.can_be_profiled:
         services.append(profiler_service.ProfilerService().service())
