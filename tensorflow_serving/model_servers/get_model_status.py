@@ -24,7 +24,7 @@ def get_model_status(
     served: served_models.ServedModels,
     request: get_model_status_pb2.GetModelStatusRequest,
 ) -> get_model_status_pb2.GetModelStatusResponse:
-    """Returns the states of the versions of a model, lowest version first.
+    """Returns the states of the versions of a model, highest version first.
 
     Version 0 stands for all of them, unless the model has one of that number.
 
@@ -53,9 +53,13 @@ def get_model_status(
 def response(
     states: Mapping[int, servable.ServableState],
 ) -> get_model_status_pb2.GetModelStatusResponse:
-    """Returns states by version in the form of the protocol."""
+    """Returns states by version in the form of the protocol.
+
+    The highest version is the first one, as in the original: there are clients
+    that look at no other.
+    """
     message = get_model_status_pb2.GetModelStatusResponse()
-    for version, state in states.items():
+    for version, state in sorted(states.items(), reverse=True):
         message.model_version_status.add(
             version=version,
             state=_STATES[state.manager_state],

@@ -97,10 +97,20 @@ class GetModelStatusTest(parameterized.TestCase):
         core = _Core(_state(1, available), _state(2, available))
         self.assertEqual([each.version for each in _ask(core, _spec(2))], [2])
 
+    def test_highest_version_is_the_first(self) -> None:
+        """Clients that look at one version only see that one."""
+        core = _Core(
+            _state(9, servable.ManagerState.AVAILABLE),
+            _state(8, servable.ManagerState.END),
+            _state(10, servable.ManagerState.LOADING),
+        )
+        found = _ask(core, model_pb2.ModelSpec(name="m"))
+        self.assertEqual([each.version for each in found], [10, 9, 8])
+
     def test_version_zero_is_all_versions_unless_it_is_one(self) -> None:
         """Clients of other servers send it for no version in particular."""
         available = servable.ManagerState.AVAILABLE
-        for versions, reported in (([1, 2], [1, 2]), ([0, 1], [0])):
+        for versions, reported in (([1, 2], [2, 1]), ([0, 1], [0])):
             core = _Core(*(_state(each, available) for each in versions))
             got = [each.version for each in _ask(core, _spec(0))]
             self.assertEqual(got, reported)

@@ -157,8 +157,8 @@ class PackTest(absltest.TestCase):
         )
         unpacked = worker_states.unpack("m", worker_states.pack(states))
         self.assertEqual(
-            [str(each) for each in unpacked.values()],
-            [str(each) for each in states.values()],
+            {version: str(each) for version, each in unpacked.items()},
+            {version: str(each) for version, each in states.items()},
         )
 
 
