@@ -31,7 +31,7 @@ def get_model_status(
     Raises:
       InvalidArgumentError: The request names no model. Permanent.
       NotFoundError: Nothing is known of the model, or of the version that the
-        request names. Permanent.
+        request names; or the model has no version. Permanent.
     """
     if not request.HasField("model_spec"):
         raise errors.InvalidArgumentError("Missing ModelSpec")
@@ -47,6 +47,11 @@ def get_model_status(
             raise errors.NotFoundError(
                 f"Could not find version {version} of model {spec.name}"
             )
+    if not states:
+        # Clients look at the first state without asking whether there is one.
+        raise errors.NotFoundError(
+            f"Could not find any versions of model {spec.name}"
+        )
     return response(states)
 
 

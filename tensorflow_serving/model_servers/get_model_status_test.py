@@ -107,6 +107,14 @@ class GetModelStatusTest(parameterized.TestCase):
         found = _ask(core, model_pb2.ModelSpec(name="m"))
         self.assertEqual([each.version for each in found], [10, 9, 8])
 
+    def test_model_without_a_version_is_not_found(self) -> None:
+        """Clients find a state in whatever is not an error."""
+        for spec in (model_pb2.ModelSpec(name="m"), _spec(0)):
+            with self.assertRaisesRegex(
+                errors.NotFoundError, "^Could not find any versions of model m$"
+            ):
+                _ask(_Core(), spec)
+
     def test_version_zero_is_all_versions_unless_it_is_one(self) -> None:
         """Clients of other servers send it for no version in particular."""
         available = servable.ManagerState.AVAILABLE
