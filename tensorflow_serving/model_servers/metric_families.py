@@ -16,11 +16,11 @@ The format: https://prometheus.io/docs/instrumenting/exposition_formats/.
 import dataclasses
 import enum
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import orjson
-from prometheus_client import utils as prometheus_utils
 
 from tensorflow_serving.model_servers import histograms
 
@@ -175,5 +175,9 @@ def _label_text(family: Family, labels: Labels) -> str:
 
 
 def _bound_text(bound: float) -> str:
-    shown: str = prometheus_utils.floatToGoString(bound)  # type: ignore[no-untyped-call]
-    return shown
+    """Returns a bound with six digits, in which the original writes it.
+
+    Series with other texts would be others: dashboards could not add up the
+    buckets of servers of both kinds.
+    """
+    return "+Inf" if math.isinf(bound) else f"{bound:g}"

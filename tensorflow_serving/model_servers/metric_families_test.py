@@ -63,7 +63,7 @@ class MetricFamiliesTest(absltest.TestCase):
             _samples(_seconds("model")),
             {
                 ("seconds_bucket", (("le", "0.5"), ("model", "m"))): 1,
-                ("seconds_bucket", (("le", "2.0"), ("model", "m"))): 3,
+                ("seconds_bucket", (("le", "2"), ("model", "m"))): 3,
                 ("seconds_bucket", (("le", "+Inf"), ("model", "m"))): 4,
                 ("seconds_count", (("model", "m"),)): 4,
                 ("seconds_sum", (("model", "m"),)): 9.25,

@@ -150,8 +150,10 @@ class PrometheusMetricsTest(absltest.TestCase):
         labels = {"model_name": "m", "API": "Predict", "entrypoint": "GRPC"}
         name = ":tensorflow:serving:request_latency"
         bucket = f"{name}_bucket"
-        self.assertEqual(self._value(bucket, le="10.0", **labels), 0)
-        self.assertEqual(self._value(bucket, le="18.0", **labels), 0)
+        self.assertEqual(self._value(bucket, le="10", **labels), 0)
+        self.assertEqual(self._value(bucket, le="18", **labels), 0)
+        self.assertEqual(self._value(bucket, le="188.957", **labels), 0)
+        self.assertEqual(self._value(bucket, le="1.47476e+09", **labels), 2)
         self.assertEqual(self._value(bucket, le="+Inf", **labels), 2)
         self.assertEqual(self._value(f"{name}_count", **labels), 2)
         self.assertGreater(self._value(f"{name}_sum", **labels), 2e6)
@@ -174,7 +176,7 @@ class PrometheusMetricsTest(absltest.TestCase):
             ("input_batch_size_count", {}, 2),
             ("input_batch_size_sum", {}, 2),
             ("processed_batch_size_sum", {}, 64_000_002),
-            ("processed_batch_size_bucket", {"le": "32.0"}, 2),
+            ("processed_batch_size_bucket", {"le": "32"}, 2),
             ("padding_size_sum", {"execution_batch_size": "64"}, 4_000_000),
         ):
             with self.subTest(name):
