@@ -11,22 +11,15 @@ from tensorflow_serving.benchmarks import (
     loads,
     workload,
 )
-from tensorflow_serving.example import mnist_inference_pb2
 from tensorflow_serving.test_util import fake_clock
 from tensorflow_serving.util import errors
 
 _DEADLINE_SECONDS = 1.0
 
 
-def _workload() -> workload.Workload:
+def _work() -> workload.Work:
     images = workload.random_images(2, seed=0)
-    return workload.Workload(images, images[:, :10])
-
-
-def _answer(image: int) -> bytes:
-    return mnist_inference_pb2.MnistResponse(
-        value=_workload().scores[image]
-    ).SerializeToString()
+    return workload.classify(workload.ScoredImages(images, images[:, :10]))
 
 
 @dataclasses.dataclass
@@ -97,7 +90,7 @@ def _run(
     clock = fake_clock.FakeClock()
     transport = _ScriptedTransport(clock, replies, stall_micros)
     driver = call_driver.CallDriver(
-        transport, _workload(), when, _DEADLINE_SECONDS, clock
+        transport, _work(), when, _DEADLINE_SECONDS, clock
     )
     return driver.run(seconds), transport
 
@@ -166,7 +159,8 @@ class OpenLoadTest(absltest.TestCase):
 
     def test_every_answer_is_checked(self) -> None:
         """Calls take images in turn; the answer to another image is wrong."""
-        answers = [_answer(0), _answer(1), _answer(1), b"", _answer(0)]
+        zero, one = _work().answers
+        answers = [zero, one, one, b"", zero]
         made, _ = _run(
             [_Reply(1, answer=answer) for answer in answers],
             loads.Open(iter([0.1, 0.2, 0.3, 0.4, 0.5])),

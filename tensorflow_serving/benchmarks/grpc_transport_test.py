@@ -68,7 +68,7 @@ class GrpcTransportTest(absltest.TestCase):
     def test_calls_are_answered(self) -> None:
         """Calls beyond the window of each connection are answered, too."""
         images = workload.random_images(200, seed=0)
-        work = workload.Workload(images, images[:, :10])
+        work = workload.classify(workload.ScoredImages(images, images[:, :10]))
         transport = self._connect(self._serve(), num_connections=3)
         for call, request in enumerate(work.requests):
             transport.start(call, request)

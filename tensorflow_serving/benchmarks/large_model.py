@@ -7,31 +7,25 @@ those of session.run in this process, and the time from the start of the server
 to its first answer. Exits with 1 if an answer was wrong.
 """
 
-import contextlib
-import dataclasses
 import os
-import shlex
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tabulate
 from absl import flags
 
-from tensorflow_serving.apis import predict_pb2, tensor_codec
 from tensorflow_serving.benchmarks import (
+    loads,
     measurement,
     models,
-    predict_workload,
+    python_load,
     served,
+    workload,
 )
 from tensorflow_serving.rpc import client_channel
-from tensorflow_serving.servables.tensorflow import saved_model
-from tensorflow_serving.test_util import held_port, server_process
 from tensorflow_serving.util import program, progress
 
 _BATCH_SIZES = flags.DEFINE_multi_integer(
@@ -44,150 +38,91 @@ _ROUNDS = flags.DEFINE_integer(
     "rounds", 5, "How often each is measured.", lower_bound=1
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds",
-    3.0,
-    "How long to measure, for at least two calls.",
-    lower_bound=0.1,
+    "seconds", 3.0, "How long to start calls.", lower_bound=0.1
 )
-_SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags",
-    "",
-    "Flags of tensorflow_model_server, such as --enable_batching.",
-)
+flags.adopt_module_key_flags(served)
 
 _NAME = "resnet"
-_SIGNATURE = "serving_default"
-_MIN_CALLS = 2
 _CALL_SECONDS = 120.0
 
-# Images, float32 [batch, side, side, 3], to scores, float32 [batch, classes].
-_Classify = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
-
-@contextlib.contextmanager
-def _serving(base_path: str, input_key: str) -> Iterator[_Classify]:
-    """Starts the model server; yields a client of it once it has the model."""
-    with (
-        held_port.hold() as port,
-        server_process.ServerProcess(
-            [
-                served.program("model_servers", "tensorflow_model_server"),
-                f"--port={port}",
-                f"--model_name={_NAME}",
-                f"--model_base_path={base_path}",
-                *shlex.split(_SERVER_FLAGS.value),
-            ],
-            collects_log=True,
-            on_log_line=len,
-        ) as server,
-        client_channel.insecure(
-            f"127.0.0.1:{port}",
-            options=[("grpc.max_receive_message_length", -1)],
-        ) as channel,
-    ):
-        predict: Any = channel.unary_unary(predict_workload.PREDICT)
-        server.wait_for_log("is AVAILABLE")
-
-        def classify(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = _NAME
-            request.inputs[input_key].CopyFrom(
-                tensor_codec.to_proto(images, as_content=True)
-            )
-            data = predict(request.SerializeToString(), timeout=_CALL_SECONDS)
-            response = predict_pb2.PredictResponse.FromString(data)
-            (scores,) = response.outputs.values()
-            return tensor_codec.to_array(scores)
-
-        yield classify
-
-
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    """Medians of images a second, and of ratios of each round."""
-
-    batch_size: int
-    in_process: float
-    served: float
-    ratio: float
-    is_right: bool
-
-
-def _images(batch_size: int) -> npt.NDArray[Any]:
+def _scored(
+    model: models.ReferenceModel, batch_size: int
+) -> workload.ScoredImages:
     side = _IMAGE_SIDE.value
     shape = (batch_size, side, side, 3)
-    return np.random.default_rng(batch_size).random(shape, np.float32)
+    images = np.random.default_rng(batch_size).random(shape, np.float32)
+    return workload.ScoredImages(images, model.scores(images))
 
 
-def _images_per_second(classify: _Classify, images: npt.NDArray[Any]) -> float:
-    num_calls = 0
-    start = now = time.monotonic()
-    while now - start < _SECONDS.value or num_calls < _MIN_CALLS:
-        classify(images)
-        num_calls += 1
-        now = time.monotonic()
-    return num_calls * len(images) / (now - start)
+def _work(scored: workload.ScoredImages) -> workload.Work:
+    """Returns calls with all of the images."""
+    return workload.predict(
+        {_NAME: scored}, as_content=True, batch_size=len(scored.images)
+    )
+
+
+def _call(address: str, work: workload.Work) -> None:
+    with client_channel.insecure(address) as channel:
+        method: Any = channel.unary_unary(work.method)
+        method(work.requests[0], timeout=_CALL_SECONDS)
 
 
 def _compare(
-    batch_size: int, in_process: _Classify, server: _Classify, bar: Any
-) -> _Row:
-    """Measures both in turn, round by round."""
-    images = _images(batch_size)
-    # This also has TensorFlow prepare itself for the shape.
-    is_right = np.allclose(server(images), in_process(images), 1e-3, 1e-6)
+    scored: workload.ScoredImages,
+    model: models.ReferenceModel,
+    address: str,
+    bar: Any,
+) -> tuple[float, ...]:
+    """Measures both in turn, round by round; returns a row of the table."""
+    work = _work(scored)
+    _call(address, work)  # TensorFlow prepares itself for the shape
+    load = loads.ClosedLoad(1, _SECONDS.value)
     rounds = []
+    is_right = True
     for _ in range(_ROUNDS.value):
-        rounds.append(
-            [
-                _images_per_second(classify, images)
-                for classify in (in_process, server)
-            ]
-        )
+        own = model.images_per_second(scored.images, _SECONDS.value)
+        made = python_load.make(address, work, load, _CALL_SECONDS)
+        num_images = made.num_calls * len(scored.images)
+        rounds.append((own, num_images / made.done_seconds.max()))
+        is_right &= not made.num_wrong and not made.errors()
         bar.update()
-    return _Row(
-        batch_size,
+    return (
+        len(scored.images),
         statistics.median(own for own, _ in rounds),
-        statistics.median(served for _, served in rounds),
-        statistics.median(served / own for own, served in rounds),
+        statistics.median(theirs for _, theirs in rounds),
+        statistics.median(theirs / own for own, theirs in rounds),
         is_right,
     )
 
 
-def _start_seconds(base_path: str, input_key: str) -> float:
+def _start_seconds(base_path: str, work: workload.Work) -> float:
     """Returns the median time from a start to the first answer."""
     seconds = []
     for _ in range(_ROUNDS.value):
         start = time.monotonic()
-        with _serving(base_path, input_key) as classify:
-            classify(_images(1))
+        with served.serving(base_path, work) as server:
+            _call(server.target.address, work)
             seconds.append(time.monotonic() - start)
     return statistics.median(seconds)
 
 
-def _measure(path: str) -> tuple[list[_Row], float]:
+def _measure(path: str) -> tuple[list[tuple[float, ...]], float]:
     """Returns a row for each batch size, and the seconds of a start."""
-    bundle = saved_model.load_saved_model_from_path(path)
-    signature = bundle.meta_graph_def.signature_def[_SIGNATURE]
-    ((input_key, fed),) = signature.inputs.items()
-    (fetched,) = signature.outputs.values()
-
-    def in_process(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        scores: npt.NDArray[Any] = bundle.session.run(
-            fetched.name, {fed.name: images}
-        )
-        return scores
-
     base_path = os.path.dirname(path)
     num_rounds = len(_BATCH_SIZES.value) * _ROUNDS.value
     bar = progress.bar("Measuring", num_rounds, "rounds")
-    with bundle, _serving(base_path, input_key) as classify:
-        rows = [
-            _compare(size, in_process, classify, bar)
-            for size in _BATCH_SIZES.value
-        ]
+    with models.ReferenceModel(path) as model:
+        work = _work(_scored(model, 1))
+        with served.serving(base_path, work) as server:
+            rows = [
+                _compare(
+                    _scored(model, size), model, server.target.address, bar
+                )
+                for size in _BATCH_SIZES.value
+            ]
     bar.close()
-    return rows, _start_seconds(base_path, input_key)
+    return rows, _start_seconds(base_path, work)
 
 
 def _megabytes(path: str) -> float:
@@ -208,16 +143,12 @@ def main() -> int:
         rows, start_seconds = _measure(path)
     headers = ("batch", "session.run images/s", "served", "ratio", "right")
     print(f"{measurement.machine()}\n")
-    print(
-        tabulate.tabulate(
-            [dataclasses.astuple(row) for row in rows], headers, floatfmt=".3f"
-        )
-    )
+    print(tabulate.tabulate(rows, headers, floatfmt=".3f"))
     print(
         f"\nStart to first answer, {megabytes:.0f} MB on a warm disk: "
         f"{start_seconds:.2f} s"
     )
-    return 0 if all(row.is_right for row in rows) else 1
+    return 0 if all(is_right for *_, is_right in rows) else 1
 
 
 if __name__ == "__main__":

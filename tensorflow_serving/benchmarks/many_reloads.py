@@ -20,12 +20,10 @@ from absl import flags
 from tensorflow_serving.benchmarks import (
     loads,
     measurement,
-    model_server,
     models,
-    predict_workload,
-    reference_model,
     served,
     version_cycle,
+    workload,
 )
 from tensorflow_serving.test_util import model_server_folder, small_model
 from tensorflow_serving.util import program
@@ -51,7 +49,7 @@ _LOAD_SECONDS = flags.DEFINE_float(
 _INTERVAL_SECONDS = flags.DEFINE_float(
     "interval_seconds", 1.0, "From one version to the next.", lower_bound=0.1
 )
-flags.adopt_module_key_flags(model_server)
+flags.adopt_module_key_flags(served)
 
 _NUM_HEALTHY = 8
 _DEADLINE_SECONDS = 10.0
@@ -65,13 +63,13 @@ class _Models:
         """Writes the models; the slow one is not in place yet."""
         self._folder = folder
         self._names = [f"m{number}" for number in range(_NUM_HEALTHY)]
-        works = {}
+        scored = {}
         for seed, name in enumerate(self._names):
             source = models.export(
                 "softmax", os.path.join(folder.path, f"{name}_source"), seed
             )
-            with reference_model.ReferenceModel(source) as reference:
-                works[name] = reference.workload()
+            with models.ReferenceModel(source) as model:
+                scored[name] = model.scored_images()
             cycle = version_cycle.VersionCycle(
                 name, source, folder.base_path(name)
             )
@@ -86,8 +84,8 @@ class _Models:
             os.path.join(folder.path, "1"), self._gate
         )
         config = folder.write_config(*self._names, "broken", "slow")
-        self.server = model_server.start(
-            config, predict_workload.PredictWorkload(works)
+        self.server = served.model_server(
+            workload.predict(scored), f"--model_config_file={config}"
         )
 
     def _large_cycle(self) -> version_cycle.VersionCycle | None:

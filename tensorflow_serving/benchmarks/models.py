@@ -1,21 +1,31 @@
 """Models to measure a server with: the weights are random, the work is real.
 
     version_dir = export("cnn", "/tmp/models")
+    with ReferenceModel(version_dir) as model:
+        work = workload.classify(model.scored_images())
 
-Each classifies MNIST images with a default classification signature, so that
-mnist_inference serves it. The same seed gives the same model.
+All but one classify MNIST images with a default classification signature, so
+that mnist_inference serves them. The same seed gives the same model.
 """
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+from typing_extensions import Self
 
-from tensorflow_serving.session_bundle import exporter
-from tensorflow_serving.util import errors
+from tensorflow_serving.benchmarks import workload
+from tensorflow_serving.servables.tensorflow import saved_model
+from tensorflow_serving.session_bundle import (
+    exporter,
+    session_bundle,
+    signature,
+)
 
 # Names that export() takes.
 NAMES = ("softmax", "cnn")
@@ -23,6 +33,7 @@ NAMES = ("softmax", "cnn")
 _SIDE_PIXELS = 28
 _NUM_PIXELS = _SIDE_PIXELS**2
 _NUM_CLASSES = 10
+_NUM_IMAGES = 100
 
 tf1 = tf.compat.v1
 
@@ -64,14 +75,8 @@ class _Weights:
 _Build = Callable[[tf.Tensor, _Weights], tf.Tensor]
 
 
-def export(
-    name: str,
-    export_dir: str,
-    seed: int = 0,
-    *,
-    version: int = 1,
-) -> str:
-    """Exports a version of a model; returns the folder of the version.
+def export(name: str, export_dir: str, seed: int = 0) -> str:
+    """Exports version 1 of a model; returns its folder.
 
     Args:
       name: One of NAMES: "softmax", y = softmax(x w + b); or "cnn", two
@@ -79,32 +84,23 @@ def export(
         2 x 2, then 1024 units, then 10.
       export_dir: The folder of the model.
       seed: Decides the weights.
-      version: The number of the version.
-
-    Raises:
-      AlreadyExistsError: There is such a version.
     """
     build = {"softmax": _softmax, "cnn": _cnn}[name]
-    return _export(build, export_dir, seed, version)
+    return _export(build, export_dir, seed)
 
 
-def export_large(export_dir: str, megabytes: int, *, version: int = 1) -> str:
+def export_large(export_dir: str, megabytes: int) -> str:
     """Exports a model with one hidden layer; like export().
 
     Args:
       export_dir: The folder of the model.
       megabytes: How much its variables take. Decides the number of units.
-      version: The number of the version.
-
-    Raises:
-      AlreadyExistsError: There is such a version.
     """
-    errors.require_at_least(1, megabytes=megabytes)
     bytes_per_unit = 4 * (_NUM_PIXELS + 1 + _NUM_CLASSES)
-    build = functools.partial(
-        _hidden_layer, num_units=megabytes * 10**6 // bytes_per_unit
+    num_units = megabytes * 10**6 // bytes_per_unit
+    return _export(
+        functools.partial(_hidden_layer, num_units=num_units), export_dir, 0
     )
-    return _export(build, export_dir, 0, version)
 
 
 def export_resnet(export_dir: str, image_side: int) -> str:
@@ -124,26 +120,89 @@ def export_resnet(export_dir: str, image_side: int) -> str:
     # Not model.export(), which writes each variable twice.
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
-    images = tf.TensorSpec([None, image_side, image_side, 3], name="images")
+    images = tf.TensorSpec([None, image_side, image_side, 3], name="inputs")
     path = os.path.join(export_dir, "1")
     tf.saved_model.save(
-        module, path, tf.function(model, [images]).get_concrete_function()
+        module,
+        path,
+        tf.function(
+            lambda inputs: {"scores": model(inputs)}, [images]
+        ).get_concrete_function(),
     )
     return path
 
 
-def _export(
-    build: _Build,
-    export_dir: str,
-    seed: int,
-    version: int,
-) -> str:
+class ReferenceModel:
+    """The session of a model, without a server: right answers, and the limit.
+
+    A context manager that closes the session. Not thread-safe.
+    """
+
+    def __init__(self, version_dir: str) -> None:
+        """Loads an export or a SavedModel."""
+        self._bundle: session_bundle.SessionBundle[Any]
+        if os.path.exists(os.path.join(version_dir, "saved_model.pb")):
+            self._bundle = saved_model.load_saved_model_from_path(version_dir)
+            default = self._bundle.meta_graph_def.signature_def[
+                "serving_default"
+            ]
+            self._input = default.inputs["inputs"].name
+            self._output = default.outputs["scores"].name
+        else:
+            self._bundle = session_bundle.load_session_bundle_from_path(
+                version_dir
+            )
+            classification = signature.get_classification_signature(
+                self._bundle.meta_graph_def
+            )
+            self._input = classification.input.tensor_name
+            self._output = classification.scores.tensor_name
+
+    def scores(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns scores, float32 [batch, classes], of images [batch, ...]."""
+        scores: npt.NDArray[Any] = self._bundle.session.run(
+            self._output, {self._input: images}
+        )
+        return scores
+
+    def scored_images(self) -> workload.ScoredImages:
+        """Returns a hundred images of noise, of MNIST's size, with scores."""
+        images = workload.random_images(_NUM_IMAGES, seed=0)
+        return workload.ScoredImages(images, self.scores(images))
+
+    def images_per_second(
+        self, images: npt.NDArray[Any], seconds: float
+    ) -> float:
+        """Returns the throughput of session.run, in a batch of these images.
+
+        Args:
+          images: The batch.
+          seconds: How long to run it.
+        """
+        self.scores(images)  # TensorFlow prepares itself for the shape
+        num_runs = 0
+        start = now = time.monotonic()
+        while now - start < seconds:
+            self.scores(images)
+            num_runs += 1
+            now = time.monotonic()
+        return num_runs * len(images) / (now - start)
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Closes the session."""
+        self._bundle.close()
+
+
+def _export(build: _Build, export_dir: str, seed: int) -> str:
     tf1.logging.set_verbosity(tf1.logging.ERROR)
     with tf.Graph().as_default(), tf1.Session() as session:
         weights = _Weights(seed)
         x = tf1.placeholder(tf.float32, [None, _NUM_PIXELS], name="x")
-        logits = build(x, weights)
-        y = tf.nn.softmax(logits, name="y")
+        y = tf.nn.softmax(build(x, weights), name="y")
         saver = tf1.train.Saver(
             sharded=True, write_version=tf1.train.SaverDef.V1
         )
@@ -154,7 +213,7 @@ def _export(
             )
         )
         weights.fill(session)
-        return model_exporter.export(export_dir, tf.constant(version), session)
+        return model_exporter.export(export_dir, tf.constant(1), session)
 
 
 def _softmax(x: tf.Tensor, weights: _Weights) -> tf.Tensor:

@@ -7,6 +7,7 @@ makes larger loads.
 """
 
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -50,6 +51,8 @@ def make(
     child = subprocess.run(
         [sys.executable, "-c", _CHILD],
         input=pickle.dumps((address, work, load, deadline_seconds)),
+        # Python looks for modules there first: no place for a checkout.
+        cwd=os.sep,
         capture_output=True,
         check=False,
     )

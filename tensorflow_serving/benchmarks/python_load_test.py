@@ -1,5 +1,6 @@
 """Tests for python_load, with a server that is made up here."""
 
+import dataclasses
 import math
 import threading
 
@@ -43,7 +44,9 @@ class PythonLoadTest(parameterized.TestCase):
         """Starts the server."""
         super().setUp()
         images = workload.random_images(3, seed=0)
-        self.work = workload.Workload(images, images[:, :10])
+        self.work = workload.classify(
+            workload.ScoredImages(images, images[:, :10])
+        )
         self.classifier = _Classifier()
         server = self.enter_context(
             server_lib.Server(
@@ -77,7 +80,9 @@ class PythonLoadTest(parameterized.TestCase):
 
     def test_wrong_answers_are_counted(self) -> None:
         """Answers that differ from the scores of the workload are wrong."""
-        wrong = workload.Workload(self.work.images, self.work.scores + 1)
+        wrong = dataclasses.replace(
+            self.work, answers=[*self.work.answers[1:], b""]
+        )
         made = python_load.make(
             self.address,
             wrong,

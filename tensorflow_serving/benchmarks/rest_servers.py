@@ -1,37 +1,35 @@
 """Servers of REST to compare: ours, with some flags, and the least of all.
 
-The least is constant_server, which answers with what ours answers.
+The least is uvicorn with an application that reads the body of a request, and
+answers with what ours answers: the least that a server in Python does.
 """
 
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
+import socket
 import tempfile
 import threading
 import timeit
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import uvicorn
 
 from tensorflow_serving.apis import (
     json_document,
     json_responses,
     json_tensors,
 )
-from tensorflow_serving.benchmarks import (
-    loads,
-    predict_workload,
-    served,
-    workload,
-)
+from tensorflow_serving.benchmarks import loads, served, workload
 from tensorflow_serving.tensorflow_c.protos import types_pb2
-from tensorflow_serving.test_util import held_port, server_process
+from tensorflow_serving.test_util import held_port
 from tensorflow_serving.util import errors
 
-_PATH = "/v1/models/mnist:predict"
-_INPUTS = "inputs"
 _INTERVAL_SECONDS = 1.0
 # The flags of ours, by name.
 _SERVERS = {
@@ -46,61 +44,49 @@ _NUM_TIMED = 1000
 
 
 def start(
-    base_path: str, work: workload.Workload, stack: contextlib.ExitStack
+    base_path: str, scored: workload.ScoredImages, stack: contextlib.ExitStack
 ) -> list[loads.Target]:
     """Starts the servers; returns them, the least one at the end.
 
     Args:
       base_path: Where the softmax is.
-      work: Its images; each call has the first of them.
+      scored: Its images; each call has the first of them.
       stack: Ends the servers.
     """
+    body = _body(scored)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    body_path = _write_body(folder, work)
-    all_ours = [
-        loads.Target(
-            name,
-            _start_model_server(base_path, work, stack, *flags),
-            _PATH,
-            body_path,
-            is_rest=True,
+    body_path = os.path.join(folder, "body")
+    with open(body_path, "wb") as file:
+        file.write(body)
+    model = os.path.basename(base_path)
+    work = workload.predict({model: scored})
+    all_ours = []
+    for name, flags in _SERVERS.items():
+        port = stack.enter_context(held_port.hold())
+        rest_flags = (f"--rest_api_port={port}", *flags)
+        stack.enter_context(served.serving(base_path, work, *rest_flags))
+        all_ours.append(
+            loads.Target(
+                name,
+                f"127.0.0.1:{port}",
+                f"/v1/models/{model}:predict",
+                body_path,
+                is_rest=True,
+            )
         )
-        for name, flags in _SERVERS.items()
-    ]
     ours = all_ours[0]
-    answer_path = os.path.join(folder, "answer")
-    with open(answer_path, "wb") as file:
-        file.write(_answer(ours, work))
-    least = stack.enter_context(
-        server_process.ServerProcess(
-            [served.program("benchmarks", "constant_server"), answer_path]
-        )
+    answer = _post(ours, body)
+    scores = np.array(json.loads(answer)["predictions"], np.float32)
+    if not workload.are_close(scores, scored.scores[:1]).all():
+        raise errors.InternalError("scores must be those of the model")
+    least = dataclasses.replace(
+        ours, name="constant answer", address=_start_least(answer, stack)
     )
-    print(f"JSON takes {_json_micros(body_path, work):.0f} us of a call")
-    return [
-        *all_ours,
-        dataclasses.replace(
-            ours,
-            name="REST, scraped",
-            scraped=f"http://{ours.address}/metrics",
-        ),
-        dataclasses.replace(
-            ours,
-            name="constant answer",
-            address=f"127.0.0.1:{least.port}",
-            method="/",
-        ),
-    ]
-
-
-def _write_body(folder: str, work: workload.Workload) -> str:
-    """Writes the body of all requests; returns its path."""
-    path = os.path.join(folder, "body")
-    with open(path, "w", encoding="ascii") as file:
-        # Decimals as people send them: no more than float32 needs.
-        values = ", ".join(map(str, work.images[0]))
-        file.write(f'{{"instances": [[{values}]]}}')
-    return path
+    _post(least, body)  # once it answers
+    page = f"http://{ours.address}/metrics"
+    scraped = dataclasses.replace(ours, name="REST, scraped", scraped=page)
+    print(f"JSON takes {_json_micros(body, scored):.0f} us of a call")
+    return [*all_ours, scraped, least]
 
 
 @contextlib.contextmanager
@@ -127,54 +113,64 @@ def scraping(page: str) -> Iterator[None]:
         thread.join()
 
 
-def _start_model_server(
-    base_path: str,
-    work: workload.Workload,
-    stack: contextlib.ExitStack,
-    *flags: str,
-) -> str:
-    """Starts the model server; returns the address of its REST API."""
-    port = stack.enter_context(held_port.hold())
-    server = stack.enter_context(
-        served.Served(
-            [
-                served.program("model_servers", "tensorflow_model_server"),
-                "--model_name=mnist",
-                f"--model_base_path={base_path}",
-                f"--rest_api_port={port}",
-                *flags,
-            ],
-            predict_workload.PredictWorkload({"mnist": work}),
-        )
-    )
-    server.wait_for_log("is AVAILABLE")
-    return f"127.0.0.1:{port}"
+def _body(scored: workload.ScoredImages) -> bytes:
+    # Decimals as people send them: no more than float32 needs.
+    values = ", ".join(map(str, scored.images[0]))
+    return f'{{"instances": [[{values}]]}}'.encode("ascii")
 
 
-def _answer(target: loads.Target, work: workload.Workload) -> bytes:
-    """Returns the answer of a server, which must be right."""
-    with open(target.body_path, "rb") as file:
-        request = urllib.request.Request(
-            f"http://{target.address}{target.method}", file.read()
-        )
-    with urllib.request.urlopen(request) as response:
+def _post(target: loads.Target, body: bytes) -> bytes:
+    """Returns the answer of a server."""
+    url = f"http://{target.address}{target.method}"
+    with urllib.request.urlopen(urllib.request.Request(url, body)) as response:
         answer: bytes = response.read()
-    scores = np.array(json.loads(answer)["predictions"], np.float32)
-    if not workload.are_close(scores, work.scores[:1]).all():
-        raise errors.InternalError("scores must be those of the model")
     return answer
 
 
-def _json_micros(body_path: str, work: workload.Workload) -> float:
+def _start_least(answer: bytes, stack: contextlib.ExitStack) -> str:
+    """Starts the least server in a process; returns its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve_least, args=(listener, answer)
+        )
+        process.start()
+        stack.callback(process.join)
+        stack.callback(process.terminate)
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _serve_least(listener: socket.socket, answer: bytes) -> None:
+    start = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(answer)),
+        ],
+    }
+    end = {"type": "http.response.body", "body": answer}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        del scope
+        while (await receive()).get("more_body"):
+            pass
+        await send(start)
+        await send(end)
+
+    config = uvicorn.Config(
+        application, lifespan="off", access_log=False, log_level="error"
+    )
+    uvicorn.Server(config).run([listener])
+
+
+def _json_micros(body: bytes, scored: workload.ScoredImages) -> float:
     """Returns how long JSON takes in a call: the request and the response."""
-    with open(body_path, "rb") as file:
-        body = file.read()
 
     def convert() -> None:
         form, tensors = json_tensors.tensors(
-            json_document.parse(body), {_INPUTS: types_pb2.DT_FLOAT}
+            json_document.parse(body), {"inputs": types_pb2.DT_FLOAT}
         )
         del tensors
-        json_responses.predictions({"scores": work.scores[:1]}, form)
+        json_responses.predictions({"scores": scored.scores[:1]}, form)
 
     return 1e6 * timeit.timeit(convert, number=_NUM_TIMED) / _NUM_TIMED

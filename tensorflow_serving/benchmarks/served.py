@@ -1,9 +1,18 @@
-"""A server of ours in a process of its own: where it is, and what it takes."""
+"""A server of ours in a process of its own: where it is, and what it takes.
+
+Programs show its two flags in --help:
+
+    flags.adopt_module_key_flags(served)
+"""
 
 import contextlib
 import os
+import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+
+from absl import flags
+from typing_extensions import Self
 
 from tensorflow_serving.benchmarks import loads, workload
 from tensorflow_serving.rpc import message_frame
@@ -13,20 +22,24 @@ from tensorflow_serving.test_util import (
     server_process,
 )
 
-# The name of our server in tables.
-OURS = "ours"
+_FLAGS = flags.DEFINE_string(
+    "server_flags", "", "Flags of the server, such as --max_batch_size=64."
+)
+_LOG = flags.DEFINE_string(
+    "server_log", None, "The file that the server logs to; by default nowhere."
+)
 
 
-def program(package: str, name: str) -> str:
-    """Returns the path of a program in the runfiles."""
+def path_of(program: str) -> str:
+    """Returns the path of "folder/program" in the runfiles."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return os.path.join(folder, package, name)
+    return os.path.join(folder, program)
 
 
 class Served:
     """A process that serves a model.
 
-    with Served([program("example", "mnist_inference"), path], work) as server:
+    with Served("example/mnist_inference", work, argument=path) as server:
         h2load.run(server.target, load)
 
     A context manager that kills the process. Not thread-safe.
@@ -34,16 +47,18 @@ class Served:
 
     def __init__(
         self,
-        command: Sequence[str],
+        program: str,
         work: workload.Work,
-        log_path: str | None = None,
+        *own_flags: str,
+        argument: str | None = None,
     ) -> None:
         """Starts the program on a free port; returns once it listens.
 
         Args:
-          command: The program and its arguments, without a port.
+          program: Its folder and its name.
           work: The requests that it gets and the right answers.
-          log_path: A file that the log is appended to; None for nowhere.
+          *own_flags: Its flags, without a port.
+          argument: What follows them.
 
         Raises:
           FailedPreconditionError: The program ended without listening.
@@ -54,17 +69,25 @@ class Served:
             # The model server takes 0 for no port.
             port = stack.enter_context(held_port.hold())
             log = stack.enter_context(
-                open(log_path or os.devnull, "a", encoding="utf-8", buffering=1)
+                open(
+                    _LOG.value or os.devnull, "a", encoding="utf-8", buffering=1
+                )
             )
             self._process = stack.enter_context(
                 server_process.ServerProcess(
-                    [command[0], f"--port={port}", *command[1:]],
+                    [
+                        path_of(program),
+                        f"--port={port}",
+                        *own_flags,
+                        *shlex.split(_FLAGS.value),
+                        *([argument] if argument else []),
+                    ],
                     collects_log=True,
                     on_log_line=log.write,
                 )
             )
             self._stack = stack.pop_all()
-        self.target = self.target_of(OURS, work)
+        self.target = self.target_of("ours", work)
         self._watcher = process_watcher.ProcessWatcher(self._process.pid)
 
     @property
@@ -98,10 +121,48 @@ class Served:
         """See ServerProcess.wait_for_log()."""
         return self._process.wait_for_log(pattern)
 
-    def __enter__(self) -> "Served":
+    def __enter__(self) -> Self:
         """Returns itself."""
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Kills the server and removes the files."""
         self._stack.close()
+
+
+def model_server(work: workload.Work, *own_flags: str) -> Served:
+    """Starts the model server, which soon sees new versions.
+
+    Args:
+      work: The requests that it gets and the right answers.
+      *own_flags: Its flags, which say what models it has.
+    """
+    return Served(
+        "model_servers/tensorflow_model_server",
+        work,
+        "--file_system_poll_wait_seconds=0.25",
+        *own_flags,
+    )
+
+
+@contextlib.contextmanager
+def serving(
+    base_path: str, work: workload.Work, *more_flags: str
+) -> Iterator[Served]:
+    """Runs the model server of one model, named like its folder.
+
+    Yields it once it has the model.
+
+    Args:
+      base_path: The folder of the model.
+      work: The requests that it gets and the right answers.
+      *more_flags: Further flags.
+    """
+    with model_server(
+        work,
+        f"--model_name={os.path.basename(base_path)}",
+        f"--model_base_path={base_path}",
+        *more_flags,
+    ) as server:
+        server.wait_for_log("is AVAILABLE")
+        yield server

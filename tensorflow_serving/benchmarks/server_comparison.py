@@ -27,8 +27,6 @@ from tensorflow_serving.benchmarks import (
     loads,
     measurement,
     models,
-    predict_workload,
-    reference_model,
     rest_servers,
     served,
     workload,
@@ -125,35 +123,31 @@ def _ratio(
 
 
 def _ours(
-    path: str, work: workload.Workload, stack: contextlib.ExitStack
+    path: str, scored: workload.ScoredImages, stack: contextlib.ExitStack
 ) -> list[loads.Target]:
     """Starts our servers of gRPC; returns them, mnist_inference first.
 
     Args:
       path: The version of the model.
-      work: Its images.
+      scored: Its images.
       stack: Ends the servers.
     """
-    command = [served.program("example", "mnist_inference"), path]
-    mnist = stack.enter_context(served.Served(command, work))
+    work = workload.classify(scored)
+    mnist = stack.enter_context(
+        served.Served("example/mnist_inference", work, argument=path)
+    )
     targets = [mnist.target_of("mnist_inference", work)]
+    base_path = os.path.dirname(path)
     contents, floats = (
-        predict_workload.PredictWorkload({"mnist": work}, as_content=as_content)
+        workload.predict(
+            {os.path.basename(base_path): scored}, as_content=as_content
+        )
         for as_content in (True, False)
     )
     for suffix, batching in (("", ()), (", batching", ("--enable_batching",))):
         server = stack.enter_context(
-            served.Served(
-                [
-                    served.program("model_servers", "tensorflow_model_server"),
-                    "--model_name=mnist",
-                    f"--model_base_path={os.path.dirname(path)}",
-                    *batching,
-                ],
-                contents,
-            )
+            served.serving(base_path, contents, *batching)
         )
-        server.wait_for_log("is AVAILABLE")
         targets += [
             server.target_of(f"tensor_content{suffix}", contents),
             server.target_of(f"float_val{suffix}", floats),
@@ -209,15 +203,15 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="server_comparison_") as folder,
         contextlib.ExitStack() as stack,
     ):
-        base_path = os.path.join(folder, "model")
+        base_path = os.path.join(folder, "mnist")
         path = models.export("softmax", base_path)
-        with reference_model.ReferenceModel(path) as reference:
-            work = reference.workload()
+        with models.ReferenceModel(path) as model:
+            scored = model.scored_images()
         if _API.value == "rest":
-            *ours, least = rest_servers.start(base_path, work, stack)
+            *ours, least = rest_servers.start(base_path, scored, stack)
             others.insert(0, least)
         else:
-            ours = _ours(path, work, stack)
+            ours = _ours(path, scored, stack)
         _compare(ours, others, kinds)
 
 

@@ -26,9 +26,10 @@ class ServerComparisonTest(absltest.TestCase):
         """Each load has a row for each server, and a row of ratios."""
         path = constant_model.export(self.create_tempdir().full_path, 1)
         images = workload.random_images(1, seed=0)
-        work = workload.Workload(images, images[:, :10])
-        command = [served.program("example", "mnist_inference"), path]
-        with served.Served(command, work) as other:
+        work = workload.classify(workload.ScoredImages(images, images[:, :10]))
+        with served.Served(
+            "example/mnist_inference", work, argument=path
+        ) as other:
             target = other.target
             comparison = _run(
                 f"--target=other,{target.address},{target.method},"
@@ -39,7 +40,7 @@ class ServerComparisonTest(absltest.TestCase):
             )
         self.assertEqual(comparison.returncode, 0, comparison.stderr)
         for row in (
-            r"mnist_inference +h2load",
+            r"mnist_inference +h2load .* 0$",
             r"other +h2load",
             r"mnist_inference / other +\d",
             r"tensor_content, batching +h2load .* 0$",

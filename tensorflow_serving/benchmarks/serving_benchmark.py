@@ -9,7 +9,6 @@ README.md says what each number means. Exits with 1 if an answer was wrong.
 import dataclasses
 import functools
 import os
-import shlex
 import tempfile
 from collections.abc import Sequence
 
@@ -22,15 +21,12 @@ from tensorflow_serving.benchmarks import (
     measurement,
     models,
     python_load,
-    reference_model,
     served,
+    workload,
 )
 from tensorflow_serving.util import program, progress
 
 _MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "Model to serve.")
-_SERVER_FLAGS = flags.DEFINE_string(
-    "server_flags", "", "Flags of mnist_inference, such as --max_batch_size=64."
-)
 _CONCURRENCIES = flags.DEFINE_multi_integer(
     "concurrency", [1, 64, 256], "Calls in flight of a closed load.", 1
 )
@@ -64,6 +60,10 @@ _CHECKS_PER_SECOND = flags.DEFINE_float(
 _H2LOAD = flags.DEFINE_bool(
     "h2load", True, "Whether h2load makes the closed loads, where installed."
 )
+flags.adopt_module_key_flags(served)
+
+# To find the limit of the model in process.
+_BATCH_SIZES = [2**exponent for exponent in range(9)]
 
 
 def _make(server: served.Served, load: loads.Load) -> calls.Calls:
@@ -141,24 +141,28 @@ def _kinds(capacity: float) -> list[loads.Load]:
 def _run(folder: str) -> bool:
     """Measures and prints; returns whether no answer was wrong."""
     version_dir = models.export(_MODEL.value, os.path.join(folder, "model"))
-    with reference_model.ReferenceModel(version_dir) as reference:
-        work = reference.workload()
-        limits = reference.images_per_second(_SECONDS.value / 10)
-    command = [
-        served.program("example", "mnist_inference"),
-        *shlex.split(_SERVER_FLAGS.value),
-        version_dir,
-    ]
-    with served.Served(command, work) as server:
+    with models.ReferenceModel(version_dir) as model:
+        work = workload.classify(model.scored_images())
+        limit, size = max(
+            (
+                model.images_per_second(
+                    workload.random_images(size, seed=0), _SECONDS.value / 10
+                ),
+                size,
+            )
+            for size in _BATCH_SIZES
+        )
+    with served.Served(
+        "example/mnist_inference", work, argument=version_dir
+    ) as server:
         capacity = _capacity(server)
         rounds = _rounds(server, _kinds(capacity))
     rows = [measurement.over_rounds(each) for each in rounds]
-    size = max(limits, key=lambda size: limits[size])
     print(
-        f"{_MODEL.value} {_SERVER_FLAGS.value}\n{measurement.machine()}\n\n"
+        f"{_MODEL.value}\n{measurement.machine()}\n\n"
         f"{measurement.table(rows)}\n\n"
         f"Capacity: {capacity:.0f} answers/s, by python_load\n"
-        f"In-process limit: {limits[size]:.0f} images/s by session.run at "
+        f"In-process limit: {limit:.0f} images/s by session.run at "
         f"batch size {size}"
     )
     return not any(row.num_wrong for row in rows)

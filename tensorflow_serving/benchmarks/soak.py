@@ -23,13 +23,11 @@ from absl import flags
 from tensorflow_serving.benchmarks import (
     loads,
     measurement,
-    model_server,
     models,
-    predict_workload,
-    reference_model,
     rest_servers,
     served,
     version_cycle,
+    workload,
 )
 from tensorflow_serving.test_util import (
     broken_connections,
@@ -61,7 +59,7 @@ _MAX_MEMORY_RATIO = flags.DEFINE_float(
     "The memory of the server after all of it to before, at most.",
     lower_bound=1.0,
 )
-flags.adopt_module_key_flags(model_server)
+flags.adopt_module_key_flags(served)
 
 _NAME = broken_connections.MODEL
 _DEADLINE_SECONDS = 10.0
@@ -85,10 +83,8 @@ class _Soaked:
     ) -> None:
         """Starts the server."""
         source = models.export("softmax", os.path.join(folder.path, "source"))
-        with reference_model.ReferenceModel(source) as reference:
-            work = predict_workload.PredictWorkload(
-                {_NAME: reference.workload()}
-            )
+        with models.ReferenceModel(source) as model:
+            work = workload.predict({_NAME: model.scored_images()})
         self._cycle = version_cycle.VersionCycle(
             _NAME, source, folder.base_path(_NAME)
         )
@@ -97,8 +93,10 @@ class _Soaked:
         config = folder.write_config(
             _NAME, more=_LOGGING.format(self._log_prefix)
         )
-        self.server = model_server.start(
-            config, work, f"--rest_api_port={rest_port}"
+        self.server = served.model_server(
+            work,
+            f"--model_config_file={config}",
+            f"--rest_api_port={rest_port}",
         )
         self.server.wait_for_log("is AVAILABLE")
 
@@ -137,7 +135,7 @@ class _Soaked:
             return
         breaking = subprocess.Popen(
             [
-                served.program("test_util", "break_connections"),
+                served.path_of("test_util/break_connections"),
                 f"--port={self._rest_port}",
                 f"--number={number}",
                 f"--seconds={_SECONDS.value * share}",

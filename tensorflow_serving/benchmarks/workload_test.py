@@ -3,14 +3,14 @@
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from tensorflow_serving.apis import predict_pb2, tensor_codec
 from tensorflow_serving.benchmarks import workload
 from tensorflow_serving.example import mnist_inference_pb2
-from tensorflow_serving.rpc import message_frame
 
 
-def _workload() -> workload.Workload:
-    images = workload.random_images(3, seed=0)
-    return workload.Workload(images, images[:, :10])
+def _scored(seed: int) -> workload.ScoredImages:
+    images = workload.random_images(3, seed)
+    return workload.ScoredImages(images, images[:, :10])
 
 
 def _answer(scores: object) -> bytes:
@@ -19,47 +19,88 @@ def _answer(scores: object) -> bytes:
     ).SerializeToString()
 
 
-class WorkloadTest(parameterized.TestCase):
-    """Requests and right answers."""
+class ClassifyTest(parameterized.TestCase):
+    """Calls of MnistService."""
+
+    def setUp(self) -> None:
+        """Makes the calls."""
+        super().setUp()
+        self.scored = _scored(seed=0)
+        self.work = workload.classify(self.scored)
 
     def test_requests_hold_the_images(self) -> None:
         """There is one request for each image, in order."""
-        work = _workload()
-        request = mnist_inference_pb2.MnistRequest.FromString(work.requests[2])
-        np.testing.assert_array_equal(request.image_data, work.images[2])
+        request = mnist_inference_pb2.MnistRequest.FromString(
+            self.work.requests[2]
+        )
+        np.testing.assert_array_equal(request.image_data, self.scored.images[2])
 
     def test_right_answers_are_found(self) -> None:
         """Each answer belongs to an image; rounding makes small differences."""
-        work = _workload()
+        scores = self.scored.scores
         answers = [
-            _answer(work.scores[1]),
-            _answer(work.scores[0] * 1.0001),
-            _answer(work.scores[0] * 1.01),
-            _answer(work.scores[2]),
+            _answer(scores[1]),
+            _answer(scores[0] * 1.0001),
+            _answer(scores[0] * 1.01),
+            _answer(scores[2]),
         ]
-        are_right = work.are_right([1, 0, 0, 1], answers)
+        are_right = self.work.are_right([1, 0, 0, 1], answers)
         np.testing.assert_array_equal(are_right, [True, True, False, False])
 
     def test_answer_in_another_encoding_is_the_same_answer(self) -> None:
         """An answer with unpacked floats, which protobuf allows, is right."""
-        work = _workload()
         unpacked = b"".join(
-            b"\x0d" + score.tobytes() for score in work.scores[0]
+            b"\x0d" + score.tobytes() for score in self.scored.scores[0]
         )
-        self.assertTrue(work.are_right([0], [unpacked]).all())
+        self.assertTrue(self.work.are_right([0], [unpacked]).all())
 
     @parameterized.parameters(
         b"", b"\xff\xff", _answer([0.1] * 9), _answer([np.nan] * 10)
     )
     def test_what_is_no_answer_is_wrong(self, answer: bytes) -> None:
         """Bytes that are no answer count as wrong and raise nothing."""
-        self.assertFalse(_workload().are_right([0], [answer]).any())
+        self.assertFalse(self.work.are_right([0], [answer]).any())
 
-    def test_framed_answer_has_the_size_of_real_ones(self) -> None:
-        """The size of an answer, which h2load counts, is that of real ones."""
-        work = _workload()
-        framed = message_frame.frame(_answer(work.scores[0]))
-        self.assertEqual(len(framed), work.framed_answer_bytes)
+
+class PredictTest(parameterized.TestCase):
+    """Calls of PredictionService for two models."""
+
+    @parameterized.parameters(False, True)
+    def test_requests_are_for_the_models_in_turn(
+        self, as_content: bool
+    ) -> None:
+        """Each has the images of a call, in the form that is wanted."""
+        models = {"a": _scored(seed=0), "b": _scored(seed=1)}
+        work = workload.predict(models, as_content=as_content, batch_size=2)
+        requests = [*map(predict_pb2.PredictRequest.FromString, work.requests)]
+        self.assertEqual(
+            [each.model_spec.name for each in requests], ["a", "b", "a", "b"]
+        )
+        tensor = requests[1].inputs["inputs"]
+        self.assertEqual(bool(tensor.tensor_content), as_content)
+        np.testing.assert_array_equal(
+            tensor_codec.to_array(tensor), models["b"].images[:2]
+        )
+
+    def test_answer_of_another_image_or_model_is_wrong(self) -> None:
+        """So is one that cannot be read, and one without scores."""
+        models = {"a": _scored(seed=0), "b": _scored(seed=1)}
+        work = workload.predict(models)
+        self.assertTrue(work.are_right(range(6), work.answers).all())
+        self.assertFalse(work.are_right(range(6), work.answers[::-1]).any())
+        of_b = predict_pb2.PredictResponse.FromString(work.answers[0])
+        of_b.model_spec.name = "b"
+        odd = [b"", b"\xff", work.answers[0][:-1], of_b.SerializeToString()]
+        self.assertFalse(work.are_right([0] * 4, odd).any())
+
+    def test_version_of_an_answer_does_not_matter(self) -> None:
+        """Reloads change the version, and not the scores."""
+        work = workload.predict({"a": _scored(seed=0)})
+        later = predict_pb2.PredictResponse.FromString(work.answers[1])
+        later.model_spec.version.value = 100
+        answer = later.SerializeToString()
+        self.assertEqual(len(answer), len(work.answers[1]))
+        self.assertTrue(work.are_right([1], [answer]).all())
 
 
 if __name__ == "__main__":
