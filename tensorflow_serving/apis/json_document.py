@@ -23,8 +23,8 @@ SIGNATURE_NAME: Final = "signature_name"
 # The only key of an object that stands for bytes.
 B64: Final = "b64"
 
-# Tokens that only Python's parser knows.
-_NOT_JSON: Final = (b"NaN", b"Infinity")
+# Tokens that only Python's parser knows, and numbers of the same length.
+_NOT_JSON: Final = {b"NaN": b"0.0", b"Infinity": b"0.000000"}
 # Larger whole numbers are doubles.
 _MIN_WHOLE: Final = -(1 << 63)
 _MAX_WHOLE: Final = (1 << 64) - 1
@@ -122,11 +122,22 @@ def _parse_more(body: bytes, error: orjson.JSONDecodeError) -> Any:
                 orjson.dumps(document)  # refuses half of a surrogate pair
             return document
         except (ValueError, TypeError, OverflowError, RecursionError):
-            pass
+            error = _error_beside_them(body) or error
     reason = f"{error.msg} at offset: {error.pos}"
     if not body.strip(_SPACES):
         reason = "The document is empty"
     raise errors.InvalidArgumentError(f"JSON Parse error: {reason}") from None
+
+
+def _error_beside_them(body: bytes) -> orjson.JSONDecodeError | None:
+    """Returns the error of a text apart from numbers that are not JSON."""
+    for token, number in _NOT_JSON.items():
+        body = body.replace(token, number)
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return error
+    return None
 
 
 def _decimal(digits: str) -> float:

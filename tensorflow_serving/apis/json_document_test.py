@@ -61,16 +61,22 @@ class JsonDocumentTest(parameterized.TestCase):
         b'"\n"',
         b"01",
         b"Inf",
+        b"-",
+        b"[1,]",
+        b'1} {"a": -Infinity',
     )
     def test_value_is_refused_beside_such_numbers_as_well(
         self, value: bytes
     ) -> None:
         """A body with NaN may have no other value than a body without."""
-        for body in (b'{"a": %b}', b'{"a": %b, "b": NaN}'):
+        texts = []
+        for body in (b'{"b": 0.0, "a": %b}', b'{"b": NaN, "a": %b}'):
             with self.assertRaisesRegex(
                 errors.InvalidArgumentError, "JSON Parse error"
-            ):
+            ) as raised:
                 json_document.parse(body % value)
+            texts.append(str(raised.exception))
+        self.assertEqual(*texts)
 
     @parameterized.named_parameters(
         ("empty", b"", "The document is empty"),
