@@ -156,7 +156,6 @@ def watched(
         server.work,
         loads.OpenLoad(checks_per_second, math.inf),
         deadline_seconds,
-        asks_timing=True,
     ) as checks:
         made = make()
         checked = checks.stop()
@@ -170,8 +169,8 @@ def watched(
         num_wrong=row.num_wrong + checked.num_wrong,
         errors=row.errors + checked.errors(),
         batch_size=_mean([each.batch_size for each in timings]),
-        queue_ms=_mean([each.queue_micros / 1e3 for each in timings]),
-        run_ms=_mean([each.run_micros / 1e3 for each in timings]),
+        queue_ms=_mean([each.queue_ms for each in timings]),
+        run_ms=_mean([each.run_ms for each in timings]),
         cpu_seconds_per_1000=(
             1000 * cpu_seconds / (row.num_calls + checked.num_calls)
         ),

@@ -7,13 +7,17 @@ import threading
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.benchmarks import loads, python_load, workload
+from tensorflow_serving.benchmarks import (
+    call_driver,
+    loads,
+    python_load,
+    workload,
+)
 from tensorflow_serving.example import mnist_inference_pb2
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.util import errors
 
-_SERVICE = mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"]
 _DEADLINE_SECONDS = 60.0
 
 
@@ -25,11 +29,16 @@ class _Classifier:
         self._num_calls = 0  # guarded by _lock
         # Set when a hundred calls were answered.
         self.is_busy = threading.Event()
+        # Calls without an image wait for it, and fail.
+        self.go_on = threading.Event()
 
     def classify(
         self, request: mnist_inference_pb2.MnistRequest
     ) -> mnist_inference_pb2.MnistResponse:
         """See mnist_inference.proto."""
+        if not request.image_data:
+            self.go_on.wait()
+            raise errors.InvalidArgumentError("no image")
         with self._lock:
             self._num_calls += 1
             if self._num_calls == 100:
@@ -43,23 +52,82 @@ class PythonLoadTest(parameterized.TestCase):
     def setUp(self) -> None:
         """Starts the server."""
         super().setUp()
-        images = workload.random_images(3, seed=0)
+        images = workload.random_images(200, seed=0)
         self.work = workload.classify(
             workload.ScoredImages(images, images[:, :10])
         )
         self.classifier = _Classifier()
-        server = self.enter_context(
+        service = call_lib.Service(
+            mnist_inference_pb2.DESCRIPTOR.services_by_name["MnistService"],
+            {"Classify": self.classifier.classify},
+        )
+        self.server = self.enter_context(
             server_lib.Server(
-                "127.0.0.1:0",
-                [
-                    call_lib.Service(
-                        _SERVICE, {"Classify": self.classifier.classify}
-                    )
-                ],
+                "127.0.0.1:0", [service], server_lib.Options(num_threads=2)
             )
         )
-        server.start()
-        self.address = f"127.0.0.1:{server.port}"
+        self.addCleanup(self.classifier.go_on.set)
+        self.server.start()
+        self.address = f"127.0.0.1:{self.server.port}"
+
+    def _connect(
+        self, num_connections: int = 1, method: str = workload.CLASSIFY
+    ) -> python_load.GrpcTransport:
+        transport: python_load.GrpcTransport = self.enter_context(
+            python_load.GrpcTransport(
+                self.address, method, num_connections, _DEADLINE_SECONDS
+            )
+        )
+        return transport
+
+    def _wait_for(
+        self, transport: python_load.GrpcTransport, number: int
+    ) -> list[call_driver.Ended]:
+        ended: list[call_driver.Ended] = []
+        while len(ended) < number:
+            ended += transport.poll(60.0)
+        return sorted(ended, key=lambda each: each.call)
+
+    def test_calls_are_answered(self) -> None:
+        """Calls beyond the window of each connection are answered, too."""
+        transport = self._connect(num_connections=3)
+        for call, request in enumerate(self.work.requests):
+            transport.start(call, request)
+        ended = self._wait_for(transport, 200)
+        self.assertEqual([each.call for each in ended], list(range(200)))
+        answers = [each.message for each in ended]
+        self.assertTrue(self.work.are_right(range(200), answers).all())
+
+    def test_errors_have_their_status(self) -> None:
+        """A call has the status of the service, or of gRPC itself."""
+        self.classifier.go_on.set()
+        for method, code in (
+            (workload.CLASSIFY, errors.StatusCode.INVALID_ARGUMENT),
+            ("/a.B/C", errors.StatusCode.UNIMPLEMENTED),
+        ):
+            transport = self._connect(method=method)
+            transport.start(0, b"")
+            (ended,) = self._wait_for(transport, 1)
+            self.assertEqual(ended.code, code)
+
+    def test_poll_ends_after_its_time(self) -> None:
+        """poll() returns after its time, and a cancelled call does not end."""
+        transport = self._connect()
+        transport.start(0, b"")
+        self.assertFalse(transport.poll(0.01))
+        transport.cancel(0)
+        self.classifier.go_on.set()
+        transport.start(1, b"")
+        (ended,) = self._wait_for(transport, 1)
+        self.assertEqual(ended.call, 1)
+
+    def test_server_that_goes_fails_the_calls(self) -> None:
+        """Calls to a server that has gone fail with UNAVAILABLE."""
+        transport = self._connect()
+        self.server.stop(0)
+        transport.start(0, b"")
+        (ended,) = self._wait_for(transport, 1)
+        self.assertEqual(ended.code, errors.StatusCode.UNAVAILABLE)
 
     @parameterized.parameters(
         loads.ClosedLoad(4, math.inf), loads.OpenLoad(1000.0, math.inf)
@@ -77,6 +145,8 @@ class PythonLoadTest(parameterized.TestCase):
         self.assertGreaterEqual(made.num_calls, 100)
         self.assertEqual(dict(made.errors()), {})
         self.assertEqual(made.num_wrong, 0)
+        # This server knows nothing of timings.
+        self.assertEqual(load.timings(0, math.inf), [])
 
     def test_wrong_answers_are_counted(self) -> None:
         """Answers that differ from the scores of the workload are wrong."""

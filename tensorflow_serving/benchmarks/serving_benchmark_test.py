@@ -37,6 +37,8 @@ class ServingBenchmarkTest(absltest.TestCase):
                 rf"(?m)^{load} +ours +python_load +\d+ +[1-9]\d*"
                 r"( +[\d.-]+){5} +[1-9]\d* +0 .* \d\.\d+ +\d+ +0$",
             )
+        # Batch, queue and run of a load are numbers that the server reported.
+        self.assertRegex(table, r" 0 +\d+\.\d( +\d+\.\d\d){2} +\d+\.\d{3} ")
 
 
 if __name__ == "__main__":
