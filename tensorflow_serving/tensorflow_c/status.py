@@ -16,6 +16,8 @@ _NUMBERED = re.compile(r"^\(\d+\) (?:[A-Z_]+: )?")
 _MAX_CHARACTERS: Final = 1000
 _SHAPE: Final = r"\[[\d,]*\]"
 _NAME: Final = r"[\w./:-]+"
+# The name of a feature is that which the model looks for in Examples.
+_FEATURE: Final = r"Name: <unknown>, (?:Feature|Key): [^,]+"
 # Causes that say nothing but shapes, or name parts of the graph.
 _WITHOUT_VALUES: Final = re.compile(
     r"required broadcastable shapes|"
@@ -28,6 +30,11 @@ _WITHOUT_VALUES: Final = re.compile(
     rf"Error while reading resource variable {_NAME} from Container: "
     rf"{_NAME}\. This could mean that the variable was uninitialized\. .*|"
     rf"Attempting to use uninitialized value {_NAME}|"
+    rf"{_FEATURE} \(data type: \w+\) is required but could not be found\.|"
+    rf"{_FEATURE}, Index: \d+\.\s+Data types don't match\. "
+    r"Data type: \w+ but expected type: \w+|"
+    rf"{_FEATURE}, Index: \d+\.\s+Number of \w+ values != expected\.\s+"
+    rf"Values size: \d+ but output shape: {_SHAPE}|"
     r"Table not initialized\.?"
 )
 # How texts with values begin, and what they say.
@@ -154,7 +161,8 @@ def to_run_error(code: int, message: str) -> errors.ServingError:
             if cause.startswith(beginning)
         ]
         cause = known[0] if known else _UNKNOWN
-    return errors.from_code(code, f"The model failed on this call: {cause}.")
+    text = f"The model failed on this call: {cause.rstrip('.')}."
+    return errors.from_code(code, text)
 
 
 def _cause(message: str) -> str:

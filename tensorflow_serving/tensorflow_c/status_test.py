@@ -96,6 +96,33 @@ class StatusTest(parameterized.TestCase):
             "Attempting to use uninitialized value v",
         ),
         (
+            "feature_that_is_missing",
+            "Name: <unknown>, Feature: petal width (data type: float) is "
+            "required but could not be found.\n\t [[{{node ParseExample}}]]",
+            "Name: <unknown>, Feature: petal width (data type: float) is "
+            "required but could not be found",
+        ),
+        (
+            "feature_of_another_kind",
+            "Name: <unknown>, Key: x, Index: 0.  Data types don't match. Data "
+            "type: int64 but expected type: float",
+            "Name: <unknown>, Key: x, Index: 0.  Data types don't match. Data "
+            "type: int64 but expected type: float",
+        ),
+        (
+            "feature_of_another_length",
+            "Name: <unknown>, Key: x, Index: 3.  Number of float values != "
+            "expected.  Values size: 2 but output shape: [1]",
+            "Name: <unknown>, Key: x, Index: 3.  Number of float values != "
+            "expected.  Values size: 2 but output shape: [1]",
+        ),
+        (
+            "example_with_a_name",
+            "Name: secret, Key: x, Index: 0.  Data types don't match. Data "
+            "type: int64 but expected type: float",
+            "an Example does not have the features of the model",
+        ),
+        (
             "shapes_and_more",
             "Incompatible shapes: [2] vs. [3] secret",
             "TensorFlow's text may hold values, and is left out",
