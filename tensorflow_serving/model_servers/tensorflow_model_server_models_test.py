@@ -224,6 +224,21 @@ class ModelServerModelsTest(parameterized.TestCase):
         )
         self.assertEqual(values.values.tolist(), [bias, bias + 0.5, bias + 1])
 
+    @parameterized.parameters(
+        ("y", 1.0, r"Feature: x \(data type: float\) is required"),
+        ("x", 1, "Data type: int64 but expected type: float"),
+        ("x", "1", "Data type: string but expected type: float"),
+    )
+    def test_real_model_says_what_is_wrong_with_an_example(
+        self, feature: str, value: float | str, error: str
+    ) -> None:
+        """The text of TensorFlow names the feature, and has no values."""
+        name = "saved_models/saved_model_half_plus_two_cpu"
+        shared_data.path_or_skip(self, name)
+        model = calls.Model(name.replace("/", "-"), signature="regress_x_to_y")
+        with self.assertRaisesRegex(errors.InvalidArgumentError, error):
+            self.client.regress(model, [{feature: [value]}])
+
 
 class ModelServerBatchedModelsTest(ModelServerModelsTest):
     """The same tests of a server that merges calls."""
