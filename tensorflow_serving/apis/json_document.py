@@ -24,7 +24,7 @@ SIGNATURE_NAME: Final = "signature_name"
 B64: Final = "b64"
 
 # Tokens that only Python's parser knows, and numbers of the same length.
-_NOT_JSON: Final = {b"NaN": b"0.0", b"Infinity": b"0.000000"}
+_NOT_JSON: Final = {"NaN": "0.0", "Infinity": "0.000000"}
 # Larger whole numbers are doubles.
 _MIN_WHOLE: Final = -(1 << 63)
 _MAX_WHOLE: Final = (1 << 64) - 1
@@ -37,8 +37,8 @@ _KINDS: Final = {
     list: "a list",
     dict: "an object",
 }
-_SPACES: Final = b" \t\r\n"
-_NO_SPACES: Final = str.maketrans("", "", _SPACES.decode())
+_SPACES: Final = " \t\r\n"
+_NO_SPACES: Final = str.maketrans("", "", _SPACES)
 
 Document = Mapping[str, Any]
 
@@ -113,28 +113,40 @@ def _parse_more(body: bytes, error: orjson.JSONDecodeError) -> Any:
 
     All else is as in a text without them.
     """
-    if any(token in body for token in _NOT_JSON):
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as other:
+        raise _parse_error(
+            'text must be UTF-8, and bytes {"b64": "..."}; got other bytes',
+            other.start,
+        ) from None
+    if not text.strip(_SPACES):
+        raise errors.InvalidArgumentError(
+            "JSON Parse error: The document is empty"
+        )
+    if any(token in text for token in _NOT_JSON):
         try:
-            document = json.loads(
-                body.decode(), parse_float=_decimal, parse_int=_whole
-            )
-            if b"\\u" in body:
+            document = json.loads(text, parse_float=_decimal, parse_int=_whole)
+            if "\\u" in text:
                 orjson.dumps(document)  # refuses half of a surrogate pair
             return document
         except (ValueError, TypeError, OverflowError, RecursionError):
-            error = _error_beside_them(body) or error
-    reason = f"{error.msg} at offset: {error.pos}"
-    if not body.strip(_SPACES):
-        reason = "The document is empty"
-    raise errors.InvalidArgumentError(f"JSON Parse error: {reason}") from None
+            error = _error_beside_them(text) or error
+    raise _parse_error(error.msg, error.pos) from None
 
 
-def _error_beside_them(body: bytes) -> orjson.JSONDecodeError | None:
+def _parse_error(reason: str, offset: int) -> errors.InvalidArgumentError:
+    return errors.InvalidArgumentError(
+        f"JSON Parse error: {reason} at offset: {offset}"
+    )
+
+
+def _error_beside_them(text: str) -> orjson.JSONDecodeError | None:
     """Returns the error of a text apart from numbers that are not JSON."""
     for token, number in _NOT_JSON.items():
-        body = body.replace(token, number)
+        text = text.replace(token, number)
     try:
-        orjson.loads(body)
+        orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return error
     return None
