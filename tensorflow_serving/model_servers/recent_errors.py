@@ -15,7 +15,7 @@ from typing import Final
 
 from tensorflow_serving.batching import batched_function, run_timing
 from tensorflow_serving.model_servers import call_events
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, line_limit
 
 _MAX_ERRORS: Final = 50
 
@@ -41,7 +41,8 @@ class RecentErrors:
     """Keeps errors that differ, as a listener of call_events. Thread-safe.
 
     One that comes again is counted, so that a flood of one error does not wash
-    away the others.
+    away the others; also one that differs in numbers only, such as that of the
+    row at fault. The newest text is the one that is kept.
     """
 
     def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
@@ -93,18 +94,17 @@ class RecentErrors:
         number: int,
     ) -> None:
         text = errors.short_text(error)
-        key = (
-            error.code.name,
-            text,
-            call.model,
-            call.method,
-            call.entrypoint,
-        )
+        call_key = (call.model, call.method, call.entrypoint)
+        key = (error.code.name, line_limit.kind(text), *call_key)
         with self._lock:
             if before := self._errors.pop(key, None):
                 number += before.number
             self._errors[key] = RecentError(
-                *key, number=number, time=self._wall_clock()
+                error.code.name,
+                text,
+                *call_key,
+                number=number,
+                time=self._wall_clock(),
             )
             if len(self._errors) > _MAX_ERRORS:
                 self._errors.popitem(last=False)

@@ -52,13 +52,22 @@ class RecentErrorsTest(absltest.TestCase):
             [("", "x", 1, 102), ("m", "x", 2, 102), ("m", "y", 1, 100)],
         )
 
+    def test_error_with_another_number_comes_again(self) -> None:
+        """Rows and sizes differ from call to call; the newest text counts."""
+        self._refuse("old")
+        for number in range(1000):
+            self._refuse(f"element: {number} has size {2 * number}")
+        newest, old = self.errors.newest()
+        self.assertEqual(newest.text, "element: 999 has size 1998")
+        self.assertEqual((newest.number, old.text), (1000, "old"))
+
     def test_number_of_errors_and_their_texts_are_bounded(self) -> None:
         """Fifty errors are kept, each of a thousand letters and some."""
         for number in range(1000):
-            self._refuse(f"{number}{'x' * 5000}")
+            self._refuse(f"{'a' * number}{'x' * 5000}")
         newest = self.errors.newest()
         self.assertEqual(len(newest), 50)
-        self.assertRegex(newest[0].text, "^999x")
+        self.assertRegex(newest[0].text, "^a{999}x")
         self.assertLessEqual(len(newest[0].text), 1024)
 
 

@@ -12,6 +12,11 @@ _MAX_KINDS: Final = 1_000
 _NUMBER = re.compile(r"[0-9]+")
 
 
+def kind(line: str) -> str:
+    """Returns the text that all lines have which differ in numbers only."""
+    return _NUMBER.sub("0", line)
+
+
 class LineLimit:
     """Lets ten lines of a kind pass in ten seconds, and counts the others.
 
@@ -33,13 +38,13 @@ class LineLimit:
           line: What is to be logged.
           now: The time in seconds, of a clock that may be set back.
         """
-        kind = _NUMBER.sub("0", line)
-        window = self._windows.get(kind)
+        key = kind(line)
+        window = self._windows.get(key)
         if window is None or not 0 <= now - window.start < _WINDOW_SECONDS:
             num_left_out = window.num_left_out if window else 0
             if window is None and len(self._windows) >= _MAX_KINDS:
                 self._windows.clear()
-            self._windows[kind] = _Window(line, now)
+            self._windows[key] = _Window(line, now)
             if num_left_out:
                 return f"{line} (left out before: {num_left_out} of this kind)"
             return line
