@@ -13,7 +13,7 @@ import contextlib
 import os
 import statistics
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from absl import flags
 
@@ -53,87 +53,37 @@ flags.adopt_module_key_flags(served)
 
 _NUM_HEALTHY = 8
 _DEADLINE_SECONDS = 10.0
-_STATE = "{{name: {} version: 1}} is {}"
+_AVAILABLE = "{{name: {} version: 1}} is AVAILABLE"
 
 
-class _Models:
-    """Ten models in a folder, and the server that serves them."""
+def _write_models(
+    folder: model_server_folder.ModelServerFolder,
+) -> tuple[dict[str, version_cycle.VersionCycle], workload.Work]:
+    """Writes the models; returns those that can be loaded, and calls of them.
 
-    def __init__(self, folder: model_server_folder.ModelServerFolder) -> None:
-        """Writes the models; the slow one is not in place yet."""
-        self._folder = folder
-        self._names = [f"m{number}" for number in range(_NUM_HEALTHY)]
-        scored = {}
-        for seed, name in enumerate(self._names):
-            source = models.export(
-                "softmax", os.path.join(folder.path, f"{name}_source"), seed
-            )
-            with models.ReferenceModel(source) as model:
-                scored[name] = model.scored_images()
-            cycle = version_cycle.VersionCycle(
-                name, source, folder.base_path(name)
-            )
-            if not seed:
-                self._cycle = cycle
-        self._large = self._large_cycle()
-        folder.write("broken", write=_write_broken)
-        os.mkdir(folder.base_path("slow"))
-        self._gate = os.path.join(folder.path, "gate")
-        os.mkfifo(self._gate)
-        self._slow = small_model.write(
-            os.path.join(folder.path, "1"), self._gate
+    The slow one is not in place yet.
+    """
+    sources = {
+        f"m{seed}": models.export(
+            "softmax", f"{folder.path}/source{seed}", seed
         )
-        config = folder.write_config(*self._names, "broken", "slow")
-        self.server = served.model_server(
-            workload.predict(scored), f"--model_config_file={config}"
+        for seed in range(_NUM_HEALTHY)
+    }
+    scored = {}
+    for name, source in sources.items():
+        with models.ReferenceModel(source) as model:
+            scored[name] = model.scored_images()
+    if _LARGE_MEGABYTES.value:
+        sources["large"] = models.export_large(
+            f"{folder.path}/large_src", _LARGE_MEGABYTES.value
         )
-
-    def _large_cycle(self) -> version_cycle.VersionCycle | None:
-        """Writes the large model, if there is to be one."""
-        if not _LARGE_MEGABYTES.value:
-            return None
-        source = models.export_large(
-            os.path.join(self._folder.path, "large_source"),
-            _LARGE_MEGABYTES.value,
-        )
-        self._names.append("large")
-        return version_cycle.VersionCycle(
-            "large", source, self._folder.base_path("large")
-        )
-
-    def wait(self) -> None:
-        """Returns once the models that can be loaded are served."""
-        for name in self._names:
-            self.server.wait_for_log(_STATE.format(name, "AVAILABLE"))
-
-    @contextlib.contextmanager
-    def changing(self) -> Iterator[Sequence[float]]:
-        """Has versions change in the with block, and the slow model load.
-
-        Yields:
-          The seconds until each version was available, one by one.
-        """
-        os.rename(self._slow, os.path.join(self._folder.base_path("slow"), "1"))
-        is_over = threading.Event()
-
-        def let_through() -> None:
-            is_over.wait(_LOAD_SECONDS.value)
-            with open(self._gate, "rb") as gate:
-                gate.read()
-
-        gate_keeper = threading.Thread(target=let_through)
-        gate_keeper.start()
-        try:
-            with contextlib.ExitStack() as stack:
-                if self._large is not None:
-                    stack.enter_context(self._large.swapping(self.server, 0.0))
-                yield stack.enter_context(
-                    self._cycle.swapping(self.server, _INTERVAL_SECONDS.value)
-                )
-        finally:
-            is_over.set()
-            gate_keeper.join()
-        self.server.wait_for_log(_STATE.format("slow", "AVAILABLE"))
+    cycles = {
+        name: version_cycle.VersionCycle(name, source, folder.base_path(name))
+        for name, source in sources.items()
+    }
+    folder.write("broken", write=_write_broken)
+    os.mkdir(folder.base_path("slow"))
+    return cycles, workload.predict(scored)
 
 
 def _write_broken(path: str) -> None:
@@ -143,6 +93,28 @@ def _write_broken(path: str) -> None:
         content = file.read().replace(b"AddV2", b"AddV9")
         file.seek(0)
         file.write(content)
+
+
+@contextlib.contextmanager
+def _loading(folder: model_server_folder.ModelServerFolder) -> Iterator[None]:
+    """Has the slow model load in the with block, no longer than that lasts."""
+    gate = os.path.join(folder.path, "gate")
+    os.mkfifo(gate)
+    folder.write("slow", write=lambda path: small_model.write(path, gate))
+    is_over = threading.Event()
+
+    def let_through() -> None:
+        is_over.wait(_LOAD_SECONDS.value)
+        with open(gate, "rb") as file:
+            file.read()
+
+    gate_keeper = threading.Thread(target=let_through)
+    gate_keeper.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        gate_keeper.join()
 
 
 def _measure(
@@ -160,32 +132,37 @@ def _measure(
     ]
 
 
-def _print_ratios(
-    without: Sequence[measurement.Measurement],
-    during: Sequence[measurement.Measurement],
-) -> None:
-    for before, after in zip(without, during, strict=True):
-        ratio = measurement.p99_ratio(after, before)
-        print(
-            f"p99 of {before.load} with changes to without: "
-            f"{measurement.number(ratio, '.2f')}"
-        )
-
-
 def main() -> int:
     """Runs the program; see the module docstring."""
     with model_server_folder.ModelServerFolder() as folder:
-        served_models = _Models(folder)
-        with served_models.server as server:
-            served_models.wait()
+        cycles, work = _write_models(folder)
+        config = folder.write_config(*cycles, "broken", "slow")
+        with served.model_server(
+            work, f"--model_config_file={config}"
+        ) as server:
+            for name in cycles:
+                server.wait_for_log(_AVAILABLE.format(name))
             without = _measure(server, "without changes")
             first_bytes = server.usage().resident_bytes
-            with served_models.changing() as seconds:
+            with contextlib.ExitStack() as changes:
+                changes.enter_context(_loading(folder))
+                if "large" in cycles:
+                    changes.enter_context(
+                        cycles["large"].swapping(server.wait_for_log, 0.0)
+                    )
+                seconds = changes.enter_context(
+                    cycles["m0"].swapping(
+                        server.wait_for_log, _INTERVAL_SECONDS.value
+                    )
+                )
                 during = _measure(server, "with changes")
+            server.wait_for_log(_AVAILABLE.format("slow"))
             last_bytes = server.usage().resident_bytes
     rows = [*without, *during]
     print(f"{measurement.machine()}\n\n{measurement.table(rows)}\n")
-    _print_ratios(without, during)
+    for before, after in zip(without, during, strict=True):
+        ratio = measurement.p99_ratio(after, before)
+        print(f"p99 of {before.load} with changes to without: {ratio}")
     print(
         f"{len(seconds)} reloads; seconds until available: median "
         f"{statistics.median(seconds):.2f}, most {max(seconds):.2f}\n"

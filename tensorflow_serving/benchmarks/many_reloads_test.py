@@ -1,10 +1,8 @@
 """End-to-end test of many_reloads: a real server, and a few seconds."""
 
 import os
-import signal
 import subprocess
 
-import psutil
 from absl.testing import absltest
 
 _PROGRAM = os.path.join(os.path.dirname(__file__), "many_reloads")
@@ -16,7 +14,7 @@ class ManyReloadsTest(absltest.TestCase):
     def test_reloads_beside_broken_and_slow_models_lose_no_call(self) -> None:
         """Every call of the healthy models is answered right."""
         log = os.path.join(self.create_tempdir().full_path, "log")
-        program = subprocess.run(
+        printed = subprocess.check_output(
             [
                 _PROGRAM,
                 "--seconds=2",
@@ -27,18 +25,15 @@ class ManyReloadsTest(absltest.TestCase):
                 "--large_megabytes=2",
                 f"--server_log={log}",
             ],
-            capture_output=True,
             text=True,
-            check=False,
         )
-        self.assertEqual(program.returncode, 0, program.stderr)
         for line in (
             r"p99 of closed 16 with changes to without: \d",
             r"p99 of open 50/s with changes to without: \d",
             r"[1-9]\d* reloads; seconds until available: median \d+\.\d",
             r"Memory after changes to before: \d\.\d",
         ):
-            self.assertRegex(program.stdout, line)
+            self.assertRegex(printed, line)
         with open(log, encoding="utf-8") as file:
             text = file.read()
         for line in (
@@ -49,32 +44,6 @@ class ManyReloadsTest(absltest.TestCase):
         ):
             self.assertRegex(text, line)
         self.assertNotIn("name: broken version: 1} is AVAILABLE", text)
-
-    def test_server_ends_with_the_program(self) -> None:
-        """SIGTERM ends the program, its server, and removes its files."""
-        folder = self.create_tempdir().full_path
-        log = os.path.join(self.create_tempdir().full_path, "log")
-        os.mkfifo(log)
-        with subprocess.Popen(
-            [_PROGRAM, "--concurrency=1", f"--server_log={log}"],
-            env={**os.environ, "TMPDIR": folder},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as program:
-            with open(log, encoding="utf-8") as lines:
-                for line in lines:
-                    if "name: m7 version: 1} is AVAILABLE" in line:
-                        break
-                children = psutil.Process(program.pid).children(recursive=True)
-                program.send_signal(signal.SIGTERM)
-                # Read to the end, so that no write of the server blocks.
-                lines.read()
-            assert program.stderr is not None
-            program.stderr.read()
-            self.assertEqual(program.wait(), 128 + signal.SIGTERM)
-        self.assertFalse(any(child.is_running() for child in children))
-        self.assertEqual(os.listdir(folder), [])
 
 
 if __name__ == "__main__":

@@ -120,11 +120,11 @@ def checked(
     return of(made, load, label, "python_load")
 
 
-def p99_ratio(row: Measurement, other: Measurement) -> float | None:
+def p99_ratio(row: Measurement, other: Measurement) -> str:
     """Returns the 99th percentile of latency to that of another load."""
     if row.p99_ms is None or other.p99_ms is None:
-        return None
-    return row.p99_ms / other.p99_ms
+        return _UNKNOWN
+    return f"{row.p99_ms / other.p99_ms:.2f}"
 
 
 def watched(

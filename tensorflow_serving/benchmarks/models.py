@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from typing_extensions import Self
@@ -38,41 +37,8 @@ _NUM_IMAGES = 100
 tf1 = tf.compat.v1
 
 
-class _Weights:
-    """Makes the variables of a model, and fills them at random."""
-
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._variables: list[Any] = []
-
-    def variable(self, name: str, shape: list[int]) -> Any:
-        """Returns a new variable without a value."""
-        variable = tf1.get_variable(
-            name,
-            shape,
-            tf.float32,
-            # The graph must not hold the values as well: a message of protobuf
-            # has 2 GB at most.
-            initializer=tf1.zeros_initializer(),
-            # Resource variables, as the fastest executor takes no others.
-            use_resource=True,
-        )
-        self._variables.append(variable)
-        return variable
-
-    def fill(self, session: tf.compat.v1.Session) -> None:
-        """Gives each variable values that keep the variance, with ReLU."""
-        for variable in self._variables:
-            shape = [int(size) for size in variable.shape]
-            num_inputs = np.prod(shape[:-1]) if len(shape) > 1 else 100
-            values = self._rng.standard_normal(shape, np.float32)
-            values *= np.float32(np.sqrt(2.0 / num_inputs))
-            _, value = variable.initializer.inputs
-            session.run(variable.initializer, {value: values})
-
-
 # From images, float32 [batch, 784], to logits, float32 [batch, 10].
-_Build = Callable[[tf.Tensor, _Weights], tf.Tensor]
+_Build = Callable[[tf.Tensor], tf.Tensor]
 
 
 def export(name: str, export_dir: str, seed: int = 0) -> str:
@@ -200,9 +166,10 @@ class ReferenceModel:
 def _export(build: _Build, export_dir: str, seed: int) -> str:
     tf1.logging.set_verbosity(tf1.logging.ERROR)
     with tf.Graph().as_default(), tf1.Session() as session:
-        weights = _Weights(seed)
+        tf1.set_random_seed(seed)
         x = tf1.placeholder(tf.float32, [None, _NUM_PIXELS], name="x")
-        y = tf.nn.softmax(build(x, weights), name="y")
+        y = tf.nn.softmax(build(x), name="y")
+        session.run(tf1.global_variables_initializer())
         saver = tf1.train.Saver(
             sharded=True, write_version=tf1.train.SaverDef.V1
         )
@@ -212,43 +179,49 @@ def _export(build: _Build, export_dir: str, seed: int) -> str:
                 input_tensor=x, scores_tensor=y
             )
         )
-        weights.fill(session)
         return model_exporter.export(export_dir, tf.constant(1), session)
 
 
-def _softmax(x: tf.Tensor, weights: _Weights) -> tf.Tensor:
-    return _dense(x, "softmax", _NUM_CLASSES, weights)
+def _softmax(x: tf.Tensor) -> tf.Tensor:
+    return _dense(x, "softmax", _NUM_CLASSES)
 
 
-def _cnn(x: tf.Tensor, weights: _Weights) -> tf.Tensor:
+def _cnn(x: tf.Tensor) -> tf.Tensor:
     # Around 0, as otherwise the answers are alike for all images.
     layer = tf.reshape(x - 0.5, [-1, _SIDE_PIXELS, _SIDE_PIXELS, 1])
-    layer = _convolution(layer, "conv1", 32, weights)
-    layer = _convolution(layer, "conv2", 64, weights)
+    layer = _convolution(layer, "conv1", 32)
+    layer = _convolution(layer, "conv2", 64)
     num_values = (_SIDE_PIXELS // 4) ** 2 * 64
-    layer = tf.reshape(layer, [-1, num_values])
-    layer = tf.nn.relu(_dense(layer, "hidden", 1024, weights))
-    return _dense(layer, "logits", _NUM_CLASSES, weights)
+    return _hidden_layer(tf.reshape(layer, [-1, num_values]), 1024)
 
 
-def _hidden_layer(x: tf.Tensor, weights: _Weights, num_units: int) -> tf.Tensor:
-    layer = tf.nn.relu(_dense(x, "hidden", num_units, weights))
-    return _dense(layer, "logits", _NUM_CLASSES, weights)
+def _hidden_layer(x: tf.Tensor, num_units: int) -> tf.Tensor:
+    layer = tf.nn.relu(_dense(x, "hidden", num_units))
+    return _dense(layer, "logits", _NUM_CLASSES)
 
 
-def _convolution(
-    images: tf.Tensor, name: str, num_channels: int, weights: _Weights
-) -> tf.Tensor:
-    shape = [5, 5, int(images.shape[3]), num_channels]
-    filters = weights.variable(f"{name}/w", shape)
-    bias = weights.variable(f"{name}/b", [num_channels])
+def _convolution(images: tf.Tensor, name: str, num_channels: int) -> tf.Tensor:
+    filters = _variable(f"{name}/w", [5, 5, int(images.shape[3]), num_channels])
+    bias = _variable(f"{name}/b", [num_channels])
     outputs = tf.nn.relu(tf.nn.conv2d(images, filters, 1, "SAME") + bias)
     return tf.nn.max_pool2d(outputs, 2, 2, "SAME")
 
 
-def _dense(
-    values: tf.Tensor, name: str, num_units: int, weights: _Weights
-) -> tf.Tensor:
-    matrix = weights.variable(f"{name}/w", [int(values.shape[1]), num_units])
-    bias = weights.variable(f"{name}/b", [num_units])
-    return tf.matmul(values, matrix) + bias
+def _dense(values: tf.Tensor, name: str, num_units: int) -> tf.Tensor:
+    matrix = _variable(f"{name}/w", [int(values.shape[1]), num_units])
+    return tf.matmul(values, matrix) + _variable(f"{name}/b", [num_units])
+
+
+def _variable(name: str, shape: list[int]) -> Any:
+    """Returns a variable with random values that keep the variance, with ReLU.
+
+    The graph does not hold them: a message of protobuf has 2 GB at most.
+    """
+    return tf1.get_variable(
+        name,
+        shape,
+        tf.float32,
+        initializer=tf1.variance_scaling_initializer(scale=2.0),
+        # Resource variables, as the fastest executor takes no others.
+        use_resource=True,
+    )

@@ -113,7 +113,9 @@ class _Soaked:
             stack.enter_context(rest_servers.scraping(page))
             if _INTERVAL_SECONDS.value:
                 stack.enter_context(
-                    self._cycle.swapping(self.server, _INTERVAL_SECONDS.value)
+                    self._cycle.swapping(
+                        self.server.wait_for_log, _INTERVAL_SECONDS.value
+                    )
                 )
             stack.enter_context(self._broken_connections(share))
             yield
@@ -193,9 +195,8 @@ def main() -> int:
     rows = [alone, first, beside]
     print(f"\n{measurement.machine()}\n\n{measurement.table(rows)}\n")
     memory_ratio = after.resident_bytes / before.resident_bytes
-    p99_ratio = measurement.p99_ratio(beside, alone)
     print(
-        f"p99 beside to alone: {measurement.number(p99_ratio, '.2f')}\n"
+        f"p99 beside to alone: {measurement.p99_ratio(beside, alone)}\n"
         f"memory after to before: {memory_ratio:.3f} "
         f"({before.resident_bytes >> 20} to {after.resident_bytes >> 20} MB)\n"
         f"descriptors: {before.num_descriptors} to {after.num_descriptors}; "

@@ -5,24 +5,17 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import Protocol
-
-
-class Log(Protocol):
-    """The log of a server, such as that of a Served."""
-
-    def wait_for_log(self, pattern: str) -> int:
-        """See ServerProcess.wait_for_log()."""
 
 
 class VersionCycle:
     """Puts copies of one export in place, each as a new version.
 
         cycle = VersionCycle("default", source, base_path)
-        with Served([..., base_path], work) as server:
-            cycle.swap(server)
+        with served.model_server(work, ...) as server:
+            with cycle.swapping(server.wait_for_log, interval_seconds=1.0):
+                ...
 
     Version 1 is there from the start. Copies take no room: their files are
     those of the export. Not thread-safe.
@@ -44,35 +37,22 @@ class VersionCycle:
         os.mkdir(base_path)
         self._put()
 
-    def swap(self, server: Log) -> float:
-        """Replaces the version by the next one, and removes it.
-
-        Returns:
-          The seconds from putting the next one in place until it is available.
-
-        Raises:
-          DeadlineExceededError: The server did not do its part in a minute.
-        """
-        self._put()
-        start = time.monotonic()
-        server.wait_for_log(self._line(self.version, "AVAILABLE"))
-        seconds = time.monotonic() - start
-        server.wait_for_log(self._line(self.version - 1, "END"))
-        shutil.rmtree(self._path(self.version - 1))
-        return seconds
-
     @contextlib.contextmanager
     def swapping(
-        self, server: Log, interval_seconds: float
+        self, wait_for_log: Callable[[str], object], interval_seconds: float
     ) -> Iterator[Sequence[float]]:
         """Swaps on a thread in the with block; the last swap is completed.
 
+        Each puts the next version in place, and removes the one before.
+
         Args:
-          server: The server.
+          wait_for_log: Returns once a line of the server's log matches, or
+            raises DeadlineExceededError, which ends the swaps.
           interval_seconds: The least time from one version to the next.
 
         Yields:
-          The seconds that each swap took; see swap(). It grows.
+          The seconds from putting each version in place until it is available.
+          It grows.
         """
         is_over = threading.Event()
         seconds: list[float] = []
@@ -81,7 +61,7 @@ class VersionCycle:
             due = 0.0
             while not is_over.wait(max(0.0, due - time.monotonic())):
                 due = time.monotonic() + interval_seconds
-                seconds.append(self.swap(server))
+                seconds.append(self._swap(wait_for_log))
 
         with futures.ThreadPoolExecutor(1) as threads:
             swaps = threads.submit(swap)
@@ -90,6 +70,15 @@ class VersionCycle:
             finally:
                 is_over.set()
             swaps.result()
+
+    def _swap(self, wait_for_log: Callable[[str], object]) -> float:
+        self._put()
+        start = time.monotonic()
+        wait_for_log(self._line(self.version, "AVAILABLE"))
+        seconds = time.monotonic() - start
+        wait_for_log(self._line(self.version - 1, "END"))
+        shutil.rmtree(self._path(self.version - 1))
+        return seconds
 
     def _put(self) -> None:
         """Moves the next version into place in one step."""

@@ -3,7 +3,6 @@
 import os
 import queue
 import threading
-from unittest import mock
 
 from absl.testing import absltest
 
@@ -15,7 +14,7 @@ class VersionCycleTest(absltest.TestCase):
     """Versions that replace each other."""
 
     def setUp(self) -> None:
-        """Makes an export of one file, and a server that logs every line."""
+        """Makes an export of one file."""
         super().setUp()
         self.source = self.create_tempdir("source").full_path
         with open(os.path.join(self.source, "export.meta"), "w") as file:
@@ -25,49 +24,35 @@ class VersionCycleTest(absltest.TestCase):
         self.cycle = version_cycle.VersionCycle(
             "m", self.source, self.base_path
         )
-        self.server = mock.create_autospec(
-            version_cycle.Log, spec_set=True, instance=True
-        )
 
-    def test_version_replaces_the_one_before(self) -> None:
-        """The version before is removed when the log has its end."""
+    def test_versions_replace_each_other_until_it_is_over(self) -> None:
+        """The one before goes at its end; the last swap is complete."""
         self.assertEqual(os.listdir(self.base_path), ["00000001"])
-        self.cycle.swap(self.server)
-        self.assertEqual(os.listdir(self.base_path), ["00000002"])
-        self.assertEqual(
-            [call.args[0] for call in self.server.wait_for_log.mock_calls],
-            [
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        with self.cycle.swapping(lines.put, interval_seconds=0.0) as seconds:
+            for line in (
                 "{name: m version: 2} is AVAILABLE",
                 "{name: m version: 1} is END",
-            ],
-        )
-        self.assertEqual(os.listdir(self.source), ["export.meta"])
-
-    def test_swaps_go_on_until_they_are_over(self) -> None:
-        """Versions come one after the other; the last swap is complete."""
-        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.server.wait_for_log.side_effect = lambda line: lines.put(line)
-        with self.cycle.swapping(self.server, interval_seconds=0.0) as seconds:
-            while lines.get() != "{name: m version: 3} is AVAILABLE":
-                pass
-        self.assertGreaterEqual(self.cycle.version, 3)
+                "{name: m version: 3} is AVAILABLE",
+            ):
+                self.assertEqual(lines.get(timeout=60.0), line)
         self.assertEqual(len(seconds), self.cycle.version - 1)
         self.assertEqual(
             os.listdir(self.base_path), [f"{self.cycle.version:08d}"]
         )
+        self.assertEqual(os.listdir(self.source), ["export.meta"])
 
     def test_server_that_does_not_load_is_an_error(self) -> None:
         """An error of the thread is raised when the swaps are over."""
         is_asked = threading.Event()
 
-        def fail(line: str) -> int:
+        def fail(line: str) -> None:
             is_asked.set()
             raise errors.DeadlineExceededError(line)
 
-        self.server.wait_for_log.side_effect = fail
         with (
             self.assertRaises(errors.DeadlineExceededError),
-            self.cycle.swapping(self.server, interval_seconds=0.0),
+            self.cycle.swapping(fail, interval_seconds=0.0),
         ):
             is_asked.wait()
 
