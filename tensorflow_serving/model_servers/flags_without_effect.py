@@ -5,12 +5,12 @@ else than what happens anyway gets one warning.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from absl import flags, logging
 
-from tensorflow_serving.model_servers import model_server_flags
+from tensorflow_serving.model_servers import model_server_flags, platform_config
 from tensorflow_serving.rpc import channel_arguments
 from tensorflow_serving.util import errors
 
@@ -92,15 +92,14 @@ def warn() -> None:
     for name, (default, reason) in _REASONS.items():
         if flags.FLAGS[name].value != default:
             logging.warning("--%s has no effect: %s", name, reason)
-    with contextlib.suppress(errors.InvalidArgumentError):  # see options
-        names = channel_arguments.without_effect(
-            model_server_flags.GRPC_CHANNEL_ARGUMENTS.value
-        )
-        if names:
-            logging.warning(
-                "--grpc_channel_arguments has no effect for %s",
-                ", ".join(names),
-            )
+    _warn_of_parts(
+        model_server_flags.GRPC_CHANNEL_ARGUMENTS,
+        lambda flag: channel_arguments.without_effect(flag.value),
+    )
+    _warn_of_parts(
+        model_server_flags.PLATFORM_CONFIG_FILE,
+        platform_config.fields_without_effect,
+    )
     if model_server_flags.PLATFORM_CONFIG_FILE.value:
         for flag in _OF_PLATFORM:
             if flag.present:
@@ -117,3 +116,18 @@ def warn() -> None:
                     "the whole configuration of sessions",
                     holder.name,
                 )
+
+
+def _warn_of_parts(
+    flag: flags.FlagHolder[str],
+    without_effect: Callable[[flags.FlagHolder[str]], Sequence[str]],
+) -> None:
+    """Logs a line for a flag of which some parts have no effect."""
+    names: Sequence[str] = ()
+    if flag.value:
+        with contextlib.suppress(errors.InvalidArgumentError):  # see options
+            names = without_effect(flag)
+    if names:
+        logging.warning(
+            "--%s has no effect for %s", flag.name, ", ".join(names)
+        )

@@ -50,6 +50,42 @@ class FlagsWithoutEffectTest(parameterized.TestCase):
         (line,) = logs.output
         self.assertIn(expected, line)
 
+    def test_fields_of_a_platform_without_effect_are_named(self) -> None:
+        """Files for TensorFlow Serving are taken as they are."""
+        file = self.create_tempfile(
+            content="""
+                platform_configs { key: "tensorflow" value {
+                  source_adapter_config {
+                    [type.googleapis.com/
+                     tensorflow.serving.SavedModelBundleSourceAdapterConfig] {
+                      legacy_config {
+                        enable_model_warmup: true
+                        remove_unused_fields_from_bundle_metagraph: true
+                        enable_session_metadata: true
+                        model_warmup_options {
+                          num_request_iterations { value: 2 }
+                          num_model_warmup_threads { value: 4 }
+                        }
+                      }
+                    }
+                  }
+                } }
+            """
+        )
+        with (
+            flagsaver.flagsaver(platform_config_file=file.full_path),
+            self.assertLogs("absl", "WARNING") as logs,
+        ):
+            flags_without_effect.warn()
+        (line,) = logs.output
+        self.assertTrue(
+            line.endswith(
+                "--platform_config_file has no effect for "
+                "enable_session_metadata, num_model_warmup_threads"
+            ),
+            line,
+        )
+
     def test_two_ways_to_encrypt_are_refused(self) -> None:
         """One of them would be ignored."""
         with (

@@ -32,6 +32,7 @@ from tensorflow_serving.rpc import channel_arguments, server_flags
 from tensorflow_serving.rpc import options as rpc_options
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
+    model_warm_up,
     session_bundle_config_pb2,
 )
 from tensorflow_serving.tensorflow_c import op_packages
@@ -170,9 +171,7 @@ def core_options() -> server_core.Options:
         allows_labels_for_unavailable_models=(
             model_server_flags.ALLOW_VERSION_LABELS_FOR_UNAVAILABLE_MODELS.value
         ),
-        warm_up=(
-            warm_up_flags.options() if requested.enable_model_warmup else None
-        ),
+        warm_up=_warm_up(requested),
         recording=recording_flags.options(),
     )
 
@@ -216,6 +215,24 @@ def session_config() -> session_bundle_config_pb2.SessionBundleConfig:
       InvalidArgumentError: See core_options().
     """
     return _session_config(_requested())
+
+
+def _warm_up(
+    requested: session_bundle_config_pb2.SessionBundleConfig,
+) -> model_warm_up.Options | None:
+    options = warm_up_flags.options() if requested.enable_model_warmup else None
+    wanted = requested.model_warmup_options
+    if options is None or not wanted.HasField("num_request_iterations"):
+        return options
+    file = model_server_flags.PLATFORM_CONFIG_FILE
+    try:
+        return dataclasses.replace(
+            options, num_request_iterations=wanted.num_request_iterations.value
+        )
+    except errors.InvalidArgumentError as error:
+        raise errors.InvalidArgumentError(
+            f"--{file.name}: {error}: {file.value}"
+        ) from None
 
 
 def _requested() -> session_bundle_config_pb2.SessionBundleConfig:

@@ -197,11 +197,25 @@ class CoreOptionsTest(parameterized.TestCase):
             rewriters.auto_mixed_precision_onednn_bfloat16, rewriters.ON
         )
 
-    def test_file_of_a_platform_may_leave_out_the_tags(self) -> None:
-        """Graphs for serving are loaded then, as by default."""
-        file = self.create_tempfile(content=_PLATFORM % "")
-        with flagsaver.flagsaver(platform_config_file=file.full_path):
-            self.assertEqual(options.core_options().tags, ("serve",))
+    @parameterized.parameters(
+        ("", 3),
+        ("model_warmup_options { num_request_iterations { value: 2 } }", 2),
+    )
+    def test_file_of_a_platform_may_leave_out_what_has_a_default(
+        self, fields: str, num_iterations: int
+    ) -> None:
+        """The tag is that of TensorFlow Serving; warm-ups are as flags say."""
+        file = self.create_tempfile(
+            content=_PLATFORM % f"enable_model_warmup: true {fields}"
+        )
+        with flagsaver.flagsaver(
+            platform_config_file=file.full_path,
+            num_request_iterations_for_warmup=3,
+        ):
+            core = options.core_options()
+        self.assertEqual(core.tags, ("serve",))
+        assert core.warm_up is not None
+        self.assertEqual(core.warm_up.num_request_iterations, num_iterations)
 
     def test_op_libraries_may_be_packages(self) -> None:
         """One that is not there is named with its flag."""

@@ -15,6 +15,9 @@ batching_parameters { max_batch_size { value: 32 } }
 }
 """
 
+from collections.abc import Sequence
+from typing import Final
+
 from absl import flags
 
 from tensorflow_serving.config import platform_config_pb2
@@ -24,6 +27,18 @@ from tensorflow_serving.servables.tensorflow import (
     session_bundle_config_pb2,
 )
 from tensorflow_serving.util import errors
+
+# Each asks for something that happens anyway, or that nothing here can change.
+_WITHOUT_EFFECT: Final = {
+    "session_run_load_threadpool_index",
+    "experimental_transient_ram_bytes_during_load",
+    "enable_session_metadata",
+    "resource_estimation_uses_validation_result",
+    "wrap_session_with_no_threading_params",
+    "enable_saved_model_config",
+    "num_model_warmup_threads",
+    "enable_all_batch_sizes_warmup",
+}
 
 
 def read(
@@ -53,3 +68,18 @@ def read(
             f"source_adapter_config; got something else: {flag.value}"
         )
     return config.legacy_config
+
+
+def fields_without_effect(flag: flags.FlagHolder[str]) -> Sequence[str]:
+    """Returns the fields in the file of a flag that change nothing here.
+
+    Raises:
+      InvalidArgumentError: See read().
+    """
+    config = read(flag)
+    return [
+        field.name
+        for message in (config, config.model_warmup_options)
+        for field, _ in message.ListFields()
+        if field.name in _WITHOUT_EFFECT
+    ]
