@@ -1,11 +1,9 @@
 """TensorProtos as arrays of numpy, and back, without TensorFlow.
 
 A TensorProto has its values in tensor_content, as they are in memory, or in the
-field of its type: numbers of a fixed width, varints, or texts. If those do not
-fill its shape, the last one stands for the rest, or zero if there is none:
-TensorFlow leaves out what is repeated at the end. No number becomes a Python
-object: protobuf returns arrays of them, but does not take arrays, so messages
-are written as bytes.
+field of its type: numbers of a fixed width, varints, or texts. One value alone
+stands for all of the shape. No number becomes a Python object: protobuf returns
+arrays of them, but does not take arrays, so messages are written as bytes.
 
 The format: tensorflow/core/framework/tensor.proto and
 https://protobuf.dev/programming-guides/encoding/.
@@ -28,7 +26,7 @@ from tensorflow_serving.util import errors
 # The field tensor_content.
 CONTENT: Final = 4
 
-# A value that stands for others must not make more of a small message than a
+# One value that stands for all must not make more of a small message than a
 # large message could hold.
 MAX_REPEATED_BYTES: Final = 1 << 26
 
@@ -201,12 +199,8 @@ def to_array(tensor: tensor_pb2.TensorProto) -> npt.NDArray[Any]:
     num_values = math.prod(shape)
     if len(values) == num_values:
         return values.reshape(shape)
-    _require_filling(tensor, len(values), form, shape)
-    filled = np.zeros(num_values, form.dtype)
-    if len(values):
-        filled[:] = values[-1]
-        filled[: len(values)] = values
-    return filled.reshape(shape)
+    _require_repeated(len(values), form, shape)
+    return np.full(shape, values[0], form.dtype)
 
 
 def to_proto(
@@ -358,28 +352,22 @@ def _shape(tensor: tensor_pb2.TensorProto) -> tuple[int, ...]:
     return shape
 
 
-def _require_filling(
-    tensor: tensor_pb2.TensorProto,
-    num_values: int,
-    form: Encoding,
-    shape: Sequence[int],
+def _require_repeated(
+    num_values: int, form: Encoding, shape: Sequence[int]
 ) -> None:
-    """Raises unless the values fill a shape that is not theirs."""
-    if num_values > math.prod(shape):
+    """Raises unless one value stands for all."""
+    if num_values != 1:
         raise errors.InvalidArgumentError(
-            f"tensor must have at most {math.prod(shape)} values for shape "
+            f"tensor must have 1 value, or {math.prod(shape)} for shape "
             f"{list(shape)}; got {num_values}"
         )
-    fields = [field.name for field, _ in tensor.ListFields()]
-    found = [name for name in fields if name.endswith("_val")]
-    if not num_values and found:
+    if not math.prod(shape):
         raise errors.InvalidArgumentError(
-            f"tensor of {data_type.name(tensor.dtype)} must have its values in "
-            f"{form.field_name}; got them in {found[0]}"
+            f"tensor must have no values for shape {list(shape)}; got 1"
         )
     if form.num_bytes(shape) > MAX_REPEATED_BYTES:
         raise errors.InvalidArgumentError(
-            "tensor without all of its values must have at most "
+            f"tensor with one value for all must have at most "
             f"{MAX_REPEATED_BYTES} bytes; got shape {list(shape)}"
         )
 
@@ -393,16 +381,14 @@ def _texts(
     else:
         texts = list(tensor.string_val)
     if len(texts) != num_values:
-        text = encoding(data_type.STRING)
-        _require_filling(tensor, len(texts), text, shape)
-        last = texts[-1] if texts else b""
-        if len(last) * num_values > MAX_REPEATED_BYTES:
+        _require_repeated(len(texts), encoding(data_type.STRING), shape)
+        if len(texts[0]) * num_values > MAX_REPEATED_BYTES:
             raise errors.InvalidArgumentError(
-                "tensor without all of its texts must have at most "
-                f"{MAX_REPEATED_BYTES} bytes; got {len(last)} for each of "
+                "tensor with one text for all must have at most "
+                f"{MAX_REPEATED_BYTES} bytes; got {len(texts[0])} for each of "
                 f"{num_values}"
             )
-        texts += [last] * (num_values - len(texts))
+        texts *= num_values
     array = np.empty([num_values], object)
     array[:] = texts
     return array.reshape(shape)

@@ -267,10 +267,10 @@ class TensorMapTest(parameterized.TestCase):
         """The caller sees which of its inputs is at fault."""
         data = _requests().encode(b"", {"x": np.zeros([3], np.float32)})
         with self.assertRaisesRegex(
-            errors.InvalidArgumentError, r'^inputs "x": tensor must have at'
+            errors.InvalidArgumentError, r'^inputs "x": tensor must have 1'
         ):
             _requests().decode(
-                data.replace(b"\x12\x02\x08\x03", b"\x12\x02\x08\x02")
+                data.replace(b"\x12\x02\x08\x03", b"\x12\x02\x08\x04")
             )
 
 
