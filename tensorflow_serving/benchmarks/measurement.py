@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import tabulate
 
@@ -17,63 +18,56 @@ from tensorflow_serving.benchmarks import (
     python_load,
     served,
 )
+from tensorflow_serving.util import progress
 
 _UNKNOWN = "-"
 _PERCENTILES = [50.0, 90.0, 99.0, 99.9]
+_KindT = TypeVar("_KindT")
 _PACKAGES = ("grpcio", "numpy", "protobuf", "tensorflow")
+
+
+def _column(header: str, digits: str, **default: Any) -> Any:
+    """Declares a column of the table, with the format of its numbers."""
+    metadata = {"header": header, "digits": digits}
+    return dataclasses.field(metadata=metadata, **default)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
     """The figures of one load, or medians of several; None if not known."""
 
-    load: str
-    server: str
-    generator: str
-    # Calls of the load, and calls that were made beside it to check answers.
     num_calls: int
-    num_checked: int
-    # Answers that were not those of the model.
-    num_wrong: int
-    # Calls that failed, by name of the status.
-    errors: collections.Counter[str]
-    calls_per_second: float
-    answers_per_second: float
-    p50_ms: float | None
-    p90_ms: float | None
-    p99_ms: float | None
-    p999_ms: float | None
+    load: str = _column("load", "")
+    server: str = _column("server", "")
+    generator: str = _column("made by", "")
+    calls_per_second: float = _column("calls/s", ".0f")
+    answers_per_second: float = _column("answers/s", ".0f")
+    p50_ms: float | None = _column("p50 ms", ".2f")
+    p90_ms: float | None = _column("p90 ms", ".2f")
+    p99_ms: float | None = _column("p99 ms", ".2f")
+    p999_ms: float | None = _column("p99.9 ms", ".2f")
     # The 99th percentile of how late calls started.
-    late_p99_ms: float | None = None
-    batch_size: float | None = None
-    queue_ms: float | None = None
-    run_ms: float | None = None
-    cpu_seconds_per_1000: float | None = None
-    resident_mb: float | None = None
+    late_p99_ms: float | None = _column("late ms", ".2f")
+    # Calls that were made beside the load to check answers.
+    num_checked: int = _column("checked", "d", default=0)
+    # Answers that were not those of the model.
+    num_wrong: int = _column("wrong", "d", default=0)
+    batch_size: float | None = _column("batch", ".1f", default=None)
+    queue_ms: float | None = _column("queue ms", ".2f", default=None)
+    run_ms: float | None = _column("run ms", ".2f", default=None)
+    cpu_seconds_per_1000: float | None = _column(
+        "CPU s/1k", ".3f", default=None
+    )
+    resident_mb: float | None = _column("MB", ".0f", default=None)
+    # Calls that failed, by name of the status.
+    errors: collections.Counter[str] = _column(
+        "errors", "", default_factory=collections.Counter
+    )
 
     @property
     def is_clean(self) -> bool:
         """Whether each call got its right answer."""
         return not self.num_wrong and not self.errors
-
-
-# Header, attribute and format of each column of numbers.
-_COLUMNS = (
-    ("calls/s", "calls_per_second", ".0f"),
-    ("answers/s", "answers_per_second", ".0f"),
-    ("p50 ms", "p50_ms", ".2f"),
-    ("p90 ms", "p90_ms", ".2f"),
-    ("p99 ms", "p99_ms", ".2f"),
-    ("p99.9 ms", "p999_ms", ".2f"),
-    ("late ms", "late_p99_ms", ".2f"),
-    ("checked", "num_checked", "d"),
-    ("wrong", "num_wrong", "d"),
-    ("batch", "batch_size", ".1f"),
-    ("queue ms", "queue_ms", ".2f"),
-    ("run ms", "run_ms", ".2f"),
-    ("CPU s/1k", "cpu_seconds_per_1000", ".3f"),
-    ("MB", "resident_mb", ".0f"),
-)
 
 
 def of(
@@ -87,7 +81,6 @@ def of(
         server=server,
         generator=generator,
         num_calls=made.num_calls,
-        num_checked=0,
         num_wrong=made.num_wrong,
         errors=made.errors(),
         calls_per_second=made.offered_per_second,
@@ -201,27 +194,50 @@ def over_rounds(rounds: Sequence[Measurement]) -> Measurement:
     return Measurement(**merged)  # type: ignore[arg-type]
 
 
+def in_rounds(
+    num_rounds: int,
+    kinds: Sequence[_KindT],
+    measure: Callable[[_KindT, int], Measurement],
+) -> list[list[Measurement]]:
+    """Measures one kind after the other, round by round.
+
+    Args:
+      num_rounds: How often each is measured.
+      kinds: The kinds, such as loads or servers.
+      measure: Takes one of them, and the number of the round.
+
+    Returns:
+      The rounds of each.
+    """
+    rounds: list[list[Measurement]] = [[] for _ in kinds]
+    bar = progress.bar("Measuring", num_rounds * len(kinds), "loads")
+    for number_of_round in range(num_rounds):
+        for kind, measured in zip(kinds, rounds, strict=True):
+            measured.append(measure(kind, number_of_round))
+            bar.update()
+    bar.close()
+    return rounds
+
+
 def table(rows: Sequence[Measurement]) -> str:
     """Returns a table; README.md explains its columns."""
-    headers = [header for header, _, _ in _COLUMNS]
+    columns = [
+        each for each in dataclasses.fields(Measurement) if each.metadata
+    ]
     return tabulate.tabulate(
         [
-            (
-                row.load,
-                row.server,
-                row.generator,
-                *(
-                    number(getattr(row, name), digits)
-                    for _, name, digits in _COLUMNS
-                ),
-                _errors(row.errors),
-            )
+            [
+                _text(getattr(row, each.name), each.metadata["digits"])
+                for each in columns
+            ]
             for row in rows
         ],
-        headers=("load", "server", "made by", *headers, "errors"),
+        [each.metadata["header"] for each in columns],
         # Numbers are texts already, with the digits that mean something.
         disable_numparse=True,
-        colalign=["left"] * 3 + ["right"] * len(_COLUMNS) + ["left"],
+        colalign=[
+            "right" if each.metadata["digits"] else "left" for each in columns
+        ],
     )
 
 
@@ -249,6 +265,8 @@ def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _errors(errors: collections.Counter[str]) -> str:
-    counts = sorted(errors.items())
-    return ", ".join(f"{name} {count}" for name, count in counts) or "0"
+def _text(value: Any, digits: str) -> str:
+    if isinstance(value, collections.Counter):
+        counts = sorted(value.items())
+        return ", ".join(f"{name} {count}" for name, count in counts) or "0"
+    return number(value, digits)

@@ -16,7 +16,6 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from concurrent import futures
 from typing import Any
 
@@ -76,9 +75,7 @@ def answer_parent() -> None:
     with GrpcTransport(
         address, work.method, load.num_connections, deadline_seconds
     ) as transport:
-        driver = call_driver.CallDriver(
-            transport, work, load.arrivals(), deadline_seconds
-        )
+        driver = call_driver.CallDriver(transport, work, load.arrivals())
         # No object here is in a cycle, and pauses would count as latency.
         gc.disable()
         made = driver.run(load.seconds)
@@ -130,7 +127,6 @@ class GrpcTransport:
         self._metadata = _ASKS_TIMING if asks_timing else ()
         # In the order in which calls ended, of those that have one.
         self.timings: list[ServerTiming] = []
-        self._calls: dict[int, Any] = {}
         # Calls that have ended, with their number; filled by threads of grpc.
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._channels = [
@@ -162,27 +158,16 @@ class GrpcTransport:
             timeout=self._deadline_seconds,
             metadata=self._metadata,
         )
-        self._calls[call] = future
         future.add_done_callback(functools.partial(self._finish, call))
 
-    def cancel(self, call: int) -> None:
-        """See Transport."""
-        future = self._calls.pop(call, None)
-        if future is not None:
-            future.cancel()
-
-    def poll(self, timeout_seconds: float) -> Iterable[call_driver.Ended]:
+    def poll(self, timeout_seconds: float | None) -> list[call_driver.Ended]:
         """See Transport."""
         ended = []
         with contextlib.suppress(queue.Empty):
             ended.append(self._ended.get(timeout=timeout_seconds))
             while True:
                 ended.append(self._ended.get_nowait())
-        return [
-            self._end(call, future)
-            for call, future in ended
-            if self._calls.pop(call, None) is not None
-        ]
+        return [self._end(call, future) for call, future in ended]
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -244,7 +229,7 @@ class BackgroundLoad:
             asks_timing=True,
         )
         self._driver = call_driver.CallDriver(
-            self._transport, work, load.arrivals(), deadline_seconds
+            self._transport, work, load.arrivals()
         )
         self._thread = futures.ThreadPoolExecutor(1, "load")
         self._calls = self._thread.submit(self._driver.run)

@@ -14,7 +14,9 @@ first one of them and to the others in each round.
 """
 
 import contextlib
+import functools
 import os
+import re
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,7 +33,7 @@ from tensorflow_serving.benchmarks import (
     served,
     workload,
 )
-from tensorflow_serving.util import errors, program, progress
+from tensorflow_serving.util import errors, program
 
 _TARGETS = flags.DEFINE_multi_string(
     "target", [], "A server to compare with; see above."
@@ -52,12 +54,8 @@ _SECONDS = flags.DEFINE_float(
 )
 
 
-def parse_target(text: str) -> loads.Target:
-    """Returns the target that "NAME,HOST:PORT,/package.Service/Method,FILE" is.
-
-    Raises:
-      InvalidArgumentError: The text has another form.
-    """
+def _target(text: str) -> loads.Target:
+    """Returns the server that a flag means."""
     parts = text.split(",")
     if len(parts) != 4 or not all(parts) or not parts[2].startswith("/"):
         raise errors.InvalidArgumentError(
@@ -70,56 +68,25 @@ def parse_target(text: str) -> loads.Target:
     )
 
 
-def parse_load(text: str, seconds: float) -> loads.ClosedLoad:
-    """Returns the load that "CONNECTIONSxCALLS" is.
-
-    Raises:
-      InvalidArgumentError: The text has another form.
-    """
-    parts = text.split("x")
-    if len(parts) != 2 or not all(
-        part.isdecimal() and int(part) for part in parts
-    ):
+def _load(text: str) -> loads.ClosedLoad:
+    """Returns the load that a flag means."""
+    match = re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)", text)
+    if match is None:
         raise errors.InvalidArgumentError(
             "--load must be connections x calls in flight on each, such as "
             f"8x32; got {text}"
         )
-    connections, streams = map(int, parts)
-    return loads.ClosedLoad(
-        connections * streams, seconds, connections=connections
-    )
+    connections, streams = map(int, match.groups())
+    return loads.ClosedLoad(connections * streams, _SECONDS.value, connections)
 
 
 def _measure(
-    targets: Sequence[loads.Target], load: loads.ClosedLoad
-) -> list[list[measurement.Measurement]]:
-    """Returns the rounds of each target."""
-    rounds: list[list[measurement.Measurement]] = [[] for _ in targets]
-    bar = progress.bar(str(load), _ROUNDS.value * len(targets), "loads")
-    for _ in range(_ROUNDS.value):
-        for target, measured in zip(targets, rounds, strict=True):
-            with rest_servers.scraping(target.scraped):
-                made = h2load.run(target, load)
-            measured.append(measurement.of(made, load, target.name, "h2load"))
-            bar.update()
-    bar.close()
-    return rounds
-
-
-def _ratio(
-    ours: Sequence[measurement.Measurement],
-    theirs: Sequence[measurement.Measurement],
-    name: str,
-) -> str:
-    """Returns the median of the ratios of each round; "-" without answers."""
-    ratios = [
-        getattr(our, name) / getattr(their, name)
-        for our, their in zip(ours, theirs, strict=True)
-        if getattr(our, name) and getattr(their, name)
-    ]
-    return measurement.number(
-        statistics.median(ratios) if ratios else None, ".3f"
-    )
+    load: loads.ClosedLoad, target: loads.Target, number_of_round: int
+) -> measurement.Measurement:
+    del number_of_round
+    with rest_servers.scraping(target.scraped):
+        made = h2load.run(target, load)
+    return measurement.of(made, load, target.name, "h2load")
 
 
 def _ours(
@@ -155,14 +122,28 @@ def _ours(
     return targets
 
 
+def _ratio(
+    ours: Sequence[measurement.Measurement],
+    theirs: Sequence[measurement.Measurement],
+    name: str,
+) -> str:
+    """Returns the median of the ratios of each round; "-" without answers."""
+    ratios = [
+        getattr(our, name) / getattr(their, name)
+        for our, their in zip(ours, theirs, strict=True)
+        if getattr(our, name) and getattr(their, name)
+    ]
+    return f"{statistics.median(ratios):.3f}" if ratios else "-"
+
+
 def _ratios(
     rounds: Sequence[Sequence[measurement.Measurement]], num_ours: int
 ) -> Iterator[tuple[str, ...]]:
-    """Yields a row for each pair of a server of ours and one to compare with.
+    """Yields a row for each server of ours beside each of the others.
 
     Args:
-      rounds: The rounds of each server, ours first; mnist_inference is
-        compared with the others as well.
+      rounds: The rounds of each server, ours first. The first of ours is
+        one of the others as well.
       num_ours: How many are ours.
     """
     for theirs in (rounds[0], *rounds[num_ours:]):
@@ -187,7 +168,9 @@ def _compare(
     rows: list[measurement.Measurement] = []
     ratios: list[tuple[str, ...]] = []
     for load in kinds:
-        rounds = _measure([*ours, *others], load)
+        rounds = measurement.in_rounds(
+            _ROUNDS.value, [*ours, *others], functools.partial(_measure, load)
+        )
         rows += [measurement.over_rounds(each) for each in rounds]
         ratios += _ratios(rounds, len(ours))
     headers = ("load", "ratio", "answers/s", "p50", "p99")
@@ -197,8 +180,8 @@ def _compare(
 
 def main() -> None:
     """Runs the program; see the module docstring."""
-    others = [parse_target(text) for text in _TARGETS.value]
-    kinds = [parse_load(text, _SECONDS.value) for text in _LOADS.value]
+    others = [_target(text) for text in _TARGETS.value]
+    kinds = [_load(text) for text in _LOADS.value]
     with (
         tempfile.TemporaryDirectory(prefix="server_comparison_") as folder,
         contextlib.ExitStack() as stack,

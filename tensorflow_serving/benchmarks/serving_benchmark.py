@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Sequence
 
 from absl import flags
 
@@ -24,7 +23,7 @@ from tensorflow_serving.benchmarks import (
     served,
     workload,
 )
-from tensorflow_serving.util import program, progress
+from tensorflow_serving.util import program
 
 _MODEL = flags.DEFINE_enum("model", "softmax", models.NAMES, "Model to serve.")
 _CONCURRENCIES = flags.DEFINE_multi_integer(
@@ -88,9 +87,11 @@ def _capacity(server: served.Served) -> float:
 
 
 def _measure(
-    server: served.Served, load: loads.Load
+    server: served.Served, load: loads.Load, number_of_round: int
 ) -> measurement.Measurement:
     """Makes a load, watched and checked."""
+    if isinstance(load, loads.OpenLoad):
+        load = dataclasses.replace(load, seed=number_of_round)
     generator, make = "python_load", functools.partial(_make, server, load)
     if (
         isinstance(load, loads.ClosedLoad)
@@ -107,22 +108,6 @@ def _measure(
         deadline_seconds=_DEADLINE_SECONDS.value,
         checks_per_second=_CHECKS_PER_SECOND.value,
     )
-
-
-def _rounds(
-    server: served.Served, kinds: Sequence[loads.Load]
-) -> list[list[measurement.Measurement]]:
-    """Makes each load in each round; returns the rounds of each."""
-    rounds: list[list[measurement.Measurement]] = [[] for _ in kinds]
-    bar = progress.bar("Measuring", _ROUNDS.value * len(kinds), "loads")
-    for number in range(_ROUNDS.value):
-        for load, measured in zip(kinds, rounds, strict=True):
-            if isinstance(load, loads.OpenLoad):
-                load = dataclasses.replace(load, seed=number)
-            measured.append(_measure(server, load))
-            bar.update()
-    bar.close()
-    return rounds
 
 
 def _kinds(capacity: float) -> list[loads.Load]:
@@ -156,7 +141,11 @@ def _run(folder: str) -> bool:
         "example/mnist_inference", work, argument=version_dir
     ) as server:
         capacity = _capacity(server)
-        rounds = _rounds(server, _kinds(capacity))
+        rounds = measurement.in_rounds(
+            _ROUNDS.value,
+            _kinds(capacity),
+            functools.partial(_measure, server),
+        )
     rows = [measurement.over_rounds(each) for each in rounds]
     print(
         f"{_MODEL.value}\n{measurement.machine()}\n\n"
