@@ -196,6 +196,8 @@ class Statistics:
     num_enqueued_tasks: int = 0
     # How long the oldest task waits already; 0 if there is none.
     oldest_wait_seconds: float = 0.0
+    # How long the oldest batch in hand is processed already; 0 without one.
+    oldest_run_seconds: float = 0.0
     # How long the last batches took, on average; 0 before the first.
     typical_run_seconds: float = 0.0
     num_batches_by_size: Mapping[int, int] = dataclasses.field(

@@ -28,6 +28,8 @@ class Queue:
     process_batch: batch_scheduler.ProcessBatch[Any]
     # Batches that are processed, and dropped tasks whose fail() is not done.
     num_in_hand: int = 0
+    # When each of those batches was taken.
+    begin_times: dict[_Batch, float] = dataclasses.field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -36,6 +38,23 @@ class Queue:
             self.batches.is_closed
             and self.batches.empty
             and not self.num_in_hand
+        )
+
+    def begin(self, batch: _Batch, now: float) -> None:
+        """Has somebody process a batch."""
+        self.num_in_hand += 1
+        self.begin_times[batch] = now
+
+    def end(self, batch: _Batch, run_seconds: float, now: float) -> None:
+        """Records that a batch has run; it is in hand until its tasks end."""
+        self.batches.record_run(batch.size, run_seconds, now)
+        del self.begin_times[batch]
+
+    def statistics(self, now: float) -> batch_scheduler.Statistics:
+        """Returns a snapshot."""
+        oldest_time = min(self.begin_times.values(), default=now)
+        return dataclasses.replace(
+            self.batches.statistics(now), oldest_run_seconds=now - oldest_time
         )
 
 
@@ -49,15 +68,15 @@ class ThreadBatches:
     def __init__(self, num_threads: int) -> None:
         """Has that many threads, which are free."""
         self._num_threads = num_threads
-        # The queue of each batch, and when it was taken.
-        self._begun: dict[_Batch, tuple[Queue, float]] = {}
+        # The queue of each batch.
+        self._begun: dict[_Batch, Queue] = {}
         # Those whose threads have been replaced.
         self._replaced: set[_Batch] = set()
         self._next_look_time = 0.0
 
-    def begin(self, batch: _Batch, queue: Queue, now: float) -> None:
+    def begin(self, batch: _Batch, queue: Queue) -> None:
         """Has a thread process a batch."""
-        self._begun[batch] = queue, now
+        self._begun[batch] = queue
 
     def end(self, batch: _Batch) -> bool:
         """Frees the thread; returns whether it is still needed."""
@@ -75,12 +94,13 @@ class ThreadBatches:
         self._next_look_time = now + _LOOK_SECONDS
         if len(self._replaced) >= _MAX_REPLACED:
             return None
-        for batch, (queue, begin_time) in self._begun.items():
+        for batch, queue in self._begun.items():
             limit_seconds = max(
                 _HANG_SECONDS,
                 _HANG_RUNS * queue.batches.typical_run_seconds,
             )
-            if batch not in self._replaced and now - begin_time > limit_seconds:
+            run_seconds = now - queue.begin_times.get(batch, now)
+            if batch not in self._replaced and run_seconds > limit_seconds:
                 return batch
         return None
 

@@ -325,7 +325,7 @@ class SharedBatchScheduler:
             if seconds is None:
                 seconds = now - start
             with self._lock:
-                queue.batches.record_run(batch.size, seconds, now)
+                queue.end(batch, seconds, now)
                 if here:
                     self._caller_batches.end(batch)
                 self._let_go(queue)
@@ -352,7 +352,7 @@ class SharedBatchScheduler:
                 )
                 if work:
                     queue, batch = work
-                    self._thread_batches.begin(batch, queue, now)
+                    self._thread_batches.begin(batch, queue)
                     if any(not queue.batches.empty for queue in self._queues):
                         self._news.notify()
                     return work
@@ -394,7 +394,7 @@ class SharedBatchScheduler:
             self._urgent.notify()
         batch = queue.batches.take(now, idle=idle, here=here)
         if batch is not None:
-            queue.num_in_hand += 1
+            queue.begin(batch, now)
         return batch
 
     def _expire(self, queue: _Queue, now: float) -> None:
@@ -492,7 +492,7 @@ class Queue(batch_scheduler.BatchScheduler[batch_scheduler.TaskT]):
     @override
     def statistics(self) -> batch_scheduler.Statistics:
         with self._scheduler._lock:
-            return self._queue.batches.statistics(self._scheduler._clock.now())
+            return self._queue.statistics(self._scheduler._clock.now())
 
     @override
     def close(self) -> None:

@@ -189,6 +189,17 @@ class ThreadsHangTest(absltest.TestCase):
             fixture.clock.advance_micros(0)
             self.assertTrue(fixture.model.hanging.empty())
 
+    def test_statistics_say_how_long_a_batch_runs(self) -> None:
+        """The oldest of those that run now counts, wherever it runs."""
+        with _fixture(num_threads=2) as fixture:
+            self.assertEqual(fixture.bad.statistics().oldest_run_seconds, 0.0)
+            fixture.hang(1)
+            fixture.clock.advance_micros(3_000_000)
+            fixture.hang(1)
+            fixture.clock.advance_micros(500_000)
+            self.assertEqual(fixture.bad.statistics().oldest_run_seconds, 3.5)
+            self.assertEqual(fixture.good.statistics().oldest_run_seconds, 0.0)
+
     def test_batch_that_is_slow_as_a_rule_does_not_hang(self) -> None:
         """It is given ten times as long as such a batch takes."""
         with _fixture() as fixture:

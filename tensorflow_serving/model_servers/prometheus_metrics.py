@@ -148,6 +148,13 @@ def _of_waiting(statistics: _ByLabels) -> _Families:
         _OF_QUEUE,
         metric_families.Combine.MAX,
     )
+    running = metric_families.Family(
+        "tensorflow_serving_oldest_run_seconds",
+        "gauge",
+        "How long the oldest run that has not ended takes already.",
+        _OF_QUEUE,
+        metric_families.Combine.MAX,
+    )
     dropped = metric_families.Family(
         "tensorflow_serving_dropped_tasks_total",
         "counter",
@@ -158,10 +165,11 @@ def _of_waiting(statistics: _ByLabels) -> _Families:
         queue = found.scheduler
         queued.add(labels, queue.num_enqueued_tasks)
         oldest.add(labels, queue.oldest_wait_seconds)
+        running.add(labels, queue.oldest_run_seconds)
         dropped.add((*labels, "refused"), queue.num_refused)
         dropped.add((*labels, "cancelled"), queue.num_cancelled)
         dropped.add((*labels, "deadline"), queue.num_expired)
-    yield from (queued, oldest, dropped)
+    yield from (queued, oldest, running, dropped)
 
 
 def _of_batches(statistics: _ByLabels) -> _Families:

@@ -52,6 +52,7 @@ def _statistics() -> served_models.Statistics:
     scheduler = batch_scheduler.Statistics(
         num_enqueued_tasks=5,
         oldest_wait_seconds=0.25,
+        oldest_run_seconds=1.5,
         num_batches_by_reason={batch_scheduler.CloseReason.FULL: 7},
         num_refused=1,
         num_expired=2,
@@ -231,6 +232,7 @@ class PrometheusMetricsTest(absltest.TestCase):
         for name, more, expected in (
             ("queue_tasks", {}, 5),
             ("queue_oldest_wait_seconds", {}, 0.25),
+            ("oldest_run_seconds", {}, 1.5),
             ("batches_total", {"reason": "full"}, 7),
             ("batch_rows_count", {}, 1_000_002),
             ("batch_rows_sum", {}, 60_000_002),
