@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tensorflow_serving.benchmarks import calls, loads, workload
+from tensorflow_serving.benchmarks import loads, workload
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
@@ -65,7 +65,7 @@ class CallDriver:
         self._answers: list[bytes] = []
         self._is_stopped = False
 
-    def run(self, seconds: float | None = None) -> calls.Calls:
+    def run(self, seconds: float | None = None) -> loads.Calls:
         """Makes all calls; returns when each has ended.
 
         Args:
@@ -115,7 +115,7 @@ class CallDriver:
     def _index(self, call: int) -> int:
         return call % len(self._work.requests)
 
-    def _result(self, begin_time: float, seconds: float | None) -> calls.Calls:
+    def _result(self, begin_time: float, seconds: float | None) -> loads.Calls:
         meant, done = np.array(self._meant), np.array(self._done)
         codes = np.array(self._codes)
         ok_calls: Sequence[int] = np.flatnonzero(
@@ -125,7 +125,7 @@ class CallDriver:
             [self._index(call) for call in ok_calls],
             [self._answers[call] for call in ok_calls],
         )
-        return calls.Calls(
+        return loads.Calls(
             begin_time=begin_time,
             seconds=float(done.max(initial=0.0))
             if seconds is None

@@ -7,7 +7,6 @@ from absl.testing import absltest
 
 from tensorflow_serving.benchmarks import (
     call_driver,
-    calls,
     loads,
     workload,
 )
@@ -80,7 +79,7 @@ def _run(
     when: loads.Arrivals,
     seconds: float | None = None,
     stall_micros: dict[int, int] | None = None,
-) -> tuple[calls.Calls, _ScriptedTransport]:
+) -> tuple[loads.Calls, _ScriptedTransport]:
     clock = fake_clock.FakeClock()
     transport = _ScriptedTransport(clock, replies, stall_micros)
     driver = call_driver.CallDriver(transport, _work(), when, clock)

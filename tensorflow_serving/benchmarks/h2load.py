@@ -12,12 +12,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tensorflow_serving.benchmarks import calls, loads
+from tensorflow_serving.benchmarks import loads
 from tensorflow_serving.util import errors
 
 _SUCCEEDED = re.compile(r"(\d+) succeeded")
@@ -33,7 +31,7 @@ def is_installed() -> bool:
     return shutil.which("h2load") is not None
 
 
-def run(target: loads.Target, load: loads.ClosedLoad) -> calls.Calls:
+def run(target: loads.Target, load: loads.ClosedLoad) -> loads.Calls:
     """Makes a load; returns once every call has ended.
 
     Raises:
@@ -53,12 +51,7 @@ def run(target: loads.Target, load: loads.ClosedLoad) -> calls.Calls:
                 f"h2load must exit with 0; got {h2load.returncode}: "
                 f"{h2load.stderr}"
             )
-        rows = parse_log(log)
-    if not len(rows):
-        raise errors.UnavailableError(
-            f"{target.name} must answer at {target.address}; got no answer"
-        )
-    return to_calls(rows, h2load.stdout, target, load)
+        return to_calls(log, h2load.stdout, target, load)
 
 
 def command(
@@ -80,47 +73,44 @@ def command(
     ]
 
 
-def parse_log(path: str) -> npt.NDArray[Any]:
-    """Returns the rows of a log: int64 [calls, 3].
+def to_calls(
+    log: str, summary: str, target: loads.Target, load: loads.ClosedLoad
+) -> loads.Calls:
+    """Returns the calls of a log.
 
-    Columns: start in microseconds since the epoch, HTTP status or -1,
-    microseconds until the end.
+    Its columns are the start in microseconds since the epoch, the HTTP status
+    or -1, and the microseconds until the end.
+
+    Args:
+      log: The path of the log.
+      summary: What h2load printed.
+      target: Where the load went.
+      load: The load.
 
     Raises:
-      DataLossError: The log has another form.
+      DataLossError: The log or the summary has another form.
+      UnavailableError: There was no answer.
     """
-    with open(path, "rb") as file:
+    with open(log, "rb") as file:
         lines = file.read().splitlines()
+    if not lines:
+        raise errors.UnavailableError(
+            f"{target.name} must answer at {target.address}; got no answer"
+        )
     try:
         # "More columns may be added later", says its documentation.
         columns = [line.split(b"\t")[:3] for line in lines]
-        return np.array(columns, np.int64).reshape(-1, 3)
+        rows = np.array(columns, np.int64).reshape(-1, 3)
     except ValueError as error:
         raise errors.DataLossError(
             f"log of h2load must have 3 columns of numbers; got {error}"
         ) from None
-
-
-def to_calls(
-    rows: npt.NDArray[Any],
-    summary: str,
-    target: loads.Target,
-    load: loads.ClosedLoad,
-) -> calls.Calls:
-    """Returns the calls of a log.
-
-    Args:
-      rows: See parse_log().
-      summary: What h2load printed.
-      target: Where the load went.
-      load: The load.
-    """
     start, status, micros = rows.T
     done_seconds = (start + micros - start.min()) / 1e6
     codes = np.full(len(rows), errors.StatusCode.UNKNOWN, np.int16)
     codes[status == _HTTP_OK] = errors.StatusCode.OK
     codes[status == -1] = errors.StatusCode.UNAVAILABLE
-    return calls.Calls(
+    return loads.Calls(
         begin_time=start.min() / 1e6,
         seconds=load.seconds,
         latency_seconds=micros / 1e6,

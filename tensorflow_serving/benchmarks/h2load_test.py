@@ -1,12 +1,12 @@
 """Tests for h2load: its command line, and what its log means."""
 
+import dataclasses
 import os
 
 import numpy as np
-import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.benchmarks import calls, h2load, loads
+from tensorflow_serving.benchmarks import h2load, loads
 from tensorflow_serving.util import errors
 
 _TARGET = loads.Target("ours", "localhost:9000", "/a.B/C", "body", 47)
@@ -29,19 +29,20 @@ _LOG = (
 class H2LoadTest(parameterized.TestCase):
     """The program, without running it."""
 
-    def _rows(self, log: bytes) -> npt.NDArray[np.int64]:
+    def _calls(
+        self,
+        log: bytes = _LOG,
+        num_bytes: int = 4 * 47,
+        size: int = 47,
+        summary: str = _SUMMARY,
+    ) -> loads.Calls:
         path = os.path.join(self.create_tempdir().full_path, "log")
         with open(path, "wb") as file:
             file.write(log)
-        return h2load.parse_log(path)
-
-    def _calls(
-        self, log: bytes = _LOG, num_bytes: int = 4 * 47, size: int = 47
-    ) -> calls.Calls:
         return h2load.to_calls(
-            self._rows(log),
-            _SUMMARY.format(num_bytes),
-            loads.Target("ours", "localhost:9000", "/a.B/C", "body", size),
+            path,
+            summary.format(num_bytes),
+            dataclasses.replace(_TARGET, framed_answer_bytes=size),
             loads.ClosedLoad(2, 2.0),
         )
 
@@ -69,18 +70,21 @@ class H2LoadTest(parameterized.TestCase):
 
     def test_more_columns_do_not_matter(self) -> None:
         """Further columns, which h2load announces, are left alone."""
-        rows = self._rows(_LOG.replace(b"\n", b"\tmore\n"))
-        np.testing.assert_array_equal(rows, self._rows(_LOG))
+        made = self._calls(_LOG.replace(b"\n", b"\tmore\n"))
+        np.testing.assert_array_equal(
+            made.done_seconds, self._calls().done_seconds
+        )
 
-    def test_empty_log_has_no_rows(self) -> None:
-        """A load without connections has no calls."""
-        self.assertEqual(self._rows(b"").shape, (0, 3))
+    def test_empty_log_is_an_error(self) -> None:
+        """A load without connections names the server."""
+        with self.assertRaisesRegex(errors.UnavailableError, "localhost:9000"):
+            self._calls(b"")
 
     @parameterized.parameters(b"1\t200\n", b"a\tb\tc\n", b"1\t2\t3\n4\t5\n")
     def test_other_logs_are_errors(self, log: bytes) -> None:
         """A log of another form is an error, not a number."""
         with self.assertRaisesRegex(errors.DataLossError, "3 columns"):
-            self._rows(log)
+            self._calls(log)
 
     def test_statuses_of_http_are_errors(self) -> None:
         """A status other than 200 is an error; -1 is a broken connection."""
@@ -93,7 +97,7 @@ class H2LoadTest(parameterized.TestCase):
     def test_grpc_errors_are_seen_by_their_missing_bytes(self) -> None:
         """Bytes for three answers to four calls mean that one has none."""
         made = self._calls(num_bytes=3 * 47)
-        self.assertEqual(dict(made.errors()), {calls.NO_ANSWER: 1})
+        self.assertEqual(dict(made.errors()), {loads.NO_ANSWER: 1})
 
     @parameterized.parameters((1, 0), (0, 4))
     def test_answers_of_unknown_size_are_seen_if_there_is_none(
@@ -106,9 +110,7 @@ class H2LoadTest(parameterized.TestCase):
     def test_summary_must_be_there(self) -> None:
         """A run without a summary is an error, as its errors are unknown."""
         with self.assertRaisesRegex(errors.DataLossError, "summary"):
-            h2load.to_calls(
-                self._rows(_LOG), "", _TARGET, loads.ClosedLoad(2, 2.0)
-            )
+            self._calls(summary="")
 
     def test_command_has_the_shape_of_the_load(self) -> None:
         """The command has the length, the connections and their streams."""

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import tabulate
 
 from tensorflow_serving.benchmarks import (
-    calls,
     loads,
     python_load,
     served,
@@ -71,7 +70,7 @@ class Measurement:
 
 
 def of(
-    made: calls.Calls, load: loads.Load, server: str, generator: str
+    made: loads.Calls, load: loads.Load, server: str, generator: str
 ) -> Measurement:
     """Returns the figures of a load that nobody watched."""
     p50_ms, p90_ms, p99_ms, p999_ms = made.latency_percentiles_ms(_PERCENTILES)
@@ -124,7 +123,7 @@ def watched(
     server: served.Served,
     load: loads.Load,
     generator: str,
-    make: Callable[[], calls.Calls],
+    make: Callable[[], loads.Calls],
     *,
     deadline_seconds: float,
     checks_per_second: float,

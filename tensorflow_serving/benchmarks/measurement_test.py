@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest
 
-from tensorflow_serving.benchmarks import calls, loads, measurement
+from tensorflow_serving.benchmarks import loads, measurement
 from tensorflow_serving.util import errors
 
 
@@ -11,7 +11,7 @@ def _measurement(
     codes: list[int], latency_ms: float = 2.0, num_wrong: int = 0
 ) -> measurement.Measurement:
     number = len(codes)
-    made = calls.Calls(
+    made = loads.Calls(
         begin_time=0.0,
         seconds=2.0,
         latency_seconds=np.full(number, latency_ms / 1e3),

@@ -22,7 +22,7 @@ from typing import Any
 import grpc
 from typing_extensions import Self
 
-from tensorflow_serving.benchmarks import call_driver, calls, loads, workload
+from tensorflow_serving.benchmarks import call_driver, loads, workload
 from tensorflow_serving.rpc import client_channel
 from tensorflow_serving.util import errors
 
@@ -37,7 +37,7 @@ _CONNECT_SECONDS = 5.0
 
 def make(
     address: str, work: workload.Work, load: loads.Load, deadline_seconds: float
-) -> calls.Calls:
+) -> loads.Calls:
     """Makes a load in a process of its own; returns when each call has ended.
 
     Nothing else in that process keeps calls from starting in time.
@@ -65,7 +65,7 @@ def make(
             f"{child.stderr.decode(errors='replace').strip()}"
         )
     made = pickle.loads(child.stdout)
-    assert isinstance(made, calls.Calls)
+    assert isinstance(made, loads.Calls)
     return made
 
 
@@ -234,7 +234,7 @@ class BackgroundLoad:
         self._thread = futures.ThreadPoolExecutor(1, "load")
         self._calls = self._thread.submit(self._driver.run)
 
-    def stop(self) -> calls.Calls:
+    def stop(self) -> loads.Calls:
         """Waits for the calls in flight; returns all calls. Idempotent."""
         self._driver.stop()
         return self._calls.result()

@@ -14,7 +14,6 @@ import tempfile
 from absl import flags
 
 from tensorflow_serving.benchmarks import (
-    calls,
     h2load,
     loads,
     measurement,
@@ -65,7 +64,7 @@ flags.adopt_module_key_flags(served)
 _BATCH_SIZES = [2**exponent for exponent in range(9)]
 
 
-def _make(server: served.Served, load: loads.Load) -> calls.Calls:
+def _make(server: served.Served, load: loads.Load) -> loads.Calls:
     """Makes a load with python_load."""
     return python_load.make(
         server.target.address, server.work, load, _DEADLINE_SECONDS.value
