@@ -75,81 +75,45 @@ _CLOSING_SECONDS = 60.0
 _MAX_MORE = 4
 
 
-class _Soaked:
-    """The server with its model, and the ways to trouble it."""
+def _measure(
+    server: served.Served, label: str, share: float
+) -> measurement.Measurement:
+    """Makes calls for a share of the time, and checks each answer."""
+    load = loads.OpenLoad(_RATE.value, _SECONDS.value * share)
+    return measurement.checked(server, load, label, _DEADLINE_SECONDS)
 
-    def __init__(
-        self, folder: model_server_folder.ModelServerFolder, rest_port: int
-    ) -> None:
-        """Starts the server."""
-        source = models.export("softmax", os.path.join(folder.path, "source"))
-        with models.ReferenceModel(source) as model:
-            work = workload.predict({_NAME: model.scored_images()})
-        self._cycle = version_cycle.VersionCycle(
-            _NAME, source, folder.base_path(_NAME)
-        )
-        self._rest_port = rest_port
-        self._log_prefix = os.path.join(folder.path, "calls")
-        config = folder.write_config(
-            _NAME, more=_LOGGING.format(self._log_prefix)
-        )
-        self.server = served.model_server(
-            work,
-            f"--model_config_file={config}",
-            f"--rest_api_port={rest_port}",
-        )
-        self.server.wait_for_log("is AVAILABLE")
 
-    def measure(self, label: str, share: float) -> measurement.Measurement:
-        """Makes calls for a share of the time, and checks each answer."""
-        load = loads.OpenLoad(_RATE.value, _SECONDS.value * share)
-        return measurement.checked(self.server, load, label, _DEADLINE_SECONDS)
+@contextlib.contextmanager
+def _troubles(
+    server: served.Served,
+    cycle: version_cycle.VersionCycle,
+    rest_port: int,
+    share: float,
+) -> Iterator[None]:
+    """Troubles a server in the with block, for a share of the time.
 
-    @contextlib.contextmanager
-    def troubled(self, share: float) -> Iterator[None]:
-        """Troubles the server in the with block, for a share of the time."""
-        page = f"http://127.0.0.1:{self._rest_port}/metrics"
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(rest_servers.scraping(page))
-            if _INTERVAL_SECONDS.value:
-                stack.enter_context(
-                    self._cycle.swapping(
-                        self.server.wait_for_log, _INTERVAL_SECONDS.value
-                    )
-                )
-            stack.enter_context(self._broken_connections(share))
-            yield
-        num_files = len(glob.glob(f"{self._log_prefix}-*"))
-        print(
-            f"{self._cycle.version - 1} reloads\n"
-            f"{num_files} files of logged calls"
-        )
-
-    @contextlib.contextmanager
-    def _broken_connections(self, share: float) -> Iterator[None]:
-        """Breaks connections during the with block; prints how they ended.
-
-        In a process of its own, which does not hold up the calls of this one.
-        """
-        number = round(_BROKEN_CONNECTIONS.value * share)
-        if not number:
-            yield
-            return
-        breaking = subprocess.Popen(
-            [
-                served.path_of("test_util/break_connections"),
-                f"--port={self._rest_port}",
-                f"--number={number}",
-                f"--seconds={_SECONDS.value * share}",
-                f"--patience_seconds={_PATIENCE_SECONDS.value}",
-            ]
-        )
-        try:
-            yield
-            if breaking.wait():
-                raise errors.InternalError("break_connections failed")
-        finally:
-            breaking.kill()
+    Connections break in a process of their own, which does not hold up the
+    calls of this one, and prints how they ended.
+    """
+    breaks = [
+        served.path_of("test_util/break_connections"),
+        f"--port={rest_port}",
+        f"--number={round(_BROKEN_CONNECTIONS.value * share)}",
+        f"--seconds={_SECONDS.value * share}",
+        f"--patience_seconds={_PATIENCE_SECONDS.value}",
+    ]
+    with contextlib.ExitStack() as stack:
+        page = f"http://127.0.0.1:{rest_port}/metrics"
+        stack.enter_context(rest_servers.scraping(page))
+        if _INTERVAL_SECONDS.value:
+            stack.enter_context(
+                cycle.swapping(server.wait_for_log, _INTERVAL_SECONDS.value)
+            )
+        breaking = stack.enter_context(subprocess.Popen(breaks))
+        stack.callback(breaking.kill)
+        yield
+        if breaking.wait():
+            raise errors.InternalError("break_connections failed")
 
 
 def _settled(
@@ -168,12 +132,48 @@ def _has_more(
     now: process_watcher.Usage, before: process_watcher.Usage
 ) -> bool:
     """Returns whether there are more descriptors or threads than before."""
+    num_descriptors = now.num_descriptors - before.num_descriptors
+    num_threads = now.num_threads - before.num_threads
+    return max(num_descriptors, num_threads) > _MAX_MORE
+
+
+def _soak(
+    folder: model_server_folder.ModelServerFolder, rest_port: int
+) -> bool:
+    """Troubles a server and prints; returns whether nothing is left of it."""
+    source = models.export("softmax", os.path.join(folder.path, "source"))
+    with models.ReferenceModel(source) as model:
+        work = workload.predict({_NAME: model.scored_images()})
+    cycle = version_cycle.VersionCycle(_NAME, source, folder.base_path(_NAME))
+    log_prefix = os.path.join(folder.path, "calls")
+    config = folder.write_config(_NAME, more=_LOGGING.format(log_prefix))
+    with served.model_server(
+        work, f"--model_config_file={config}", f"--rest_api_port={rest_port}"
+    ) as server:
+        server.wait_for_log("is AVAILABLE")
+        alone = _measure(server, "alone", 0.1)
+        with _troubles(server, cycle, rest_port, 0.1):
+            first = _measure(server, "beside, first", 0.1)
+        before = server.usage()
+        with _troubles(server, cycle, rest_port, 0.8):
+            beside = _measure(server, "beside", 0.8)
+        after = _settled(server, before)
+    rows = [alone, first, beside]
+    memory_ratio = after.resident_bytes / before.resident_bytes
+    print(
+        f"\n{measurement.machine()}\n\n{measurement.table(rows)}\n\n"
+        f"{cycle.version - 1} reloads\n"
+        f"{len(glob.glob(f'{log_prefix}-*'))} files of logged calls\n"
+        f"p99 beside to alone: {measurement.p99_ratio(beside, alone)}\n"
+        f"memory after to before: {memory_ratio:.3f} "
+        f"({before.resident_bytes >> 20} to {after.resident_bytes >> 20} MB)\n"
+        f"descriptors: {before.num_descriptors} to {after.num_descriptors}; "
+        f"threads: {before.num_threads} to {after.num_threads}"
+    )
     return (
-        max(
-            now.num_descriptors - before.num_descriptors,
-            now.num_threads - before.num_threads,
-        )
-        > _MAX_MORE
+        memory_ratio <= _MAX_MEMORY_RATIO.value
+        and not _has_more(after, before)
+        and all(row.is_clean for row in rows)
     )
 
 
@@ -183,29 +183,7 @@ def main() -> int:
         model_server_folder.ModelServerFolder() as folder,
         held_port.hold() as rest_port,
     ):
-        soaked = _Soaked(folder, rest_port)
-        with soaked.server as server:
-            alone = soaked.measure("alone", 0.1)
-            with soaked.troubled(0.1):
-                first = soaked.measure("beside, first", 0.1)
-            before = server.usage()
-            with soaked.troubled(0.8):
-                beside = soaked.measure("beside", 0.8)
-            after = _settled(server, before)
-    rows = [alone, first, beside]
-    print(f"\n{measurement.machine()}\n\n{measurement.table(rows)}\n")
-    memory_ratio = after.resident_bytes / before.resident_bytes
-    print(
-        f"p99 beside to alone: {measurement.p99_ratio(beside, alone)}\n"
-        f"memory after to before: {memory_ratio:.3f} "
-        f"({before.resident_bytes >> 20} to {after.resident_bytes >> 20} MB)\n"
-        f"descriptors: {before.num_descriptors} to {after.num_descriptors}; "
-        f"threads: {before.num_threads} to {after.num_threads}"
-    )
-    is_flat = memory_ratio <= _MAX_MEMORY_RATIO.value and not _has_more(
-        after, before
-    )
-    return 0 if is_flat and all(row.is_clean for row in rows) else 1
+        return 0 if _soak(folder, rest_port) else 1
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _PORT = flags.DEFINE_integer(
     "port", None, "Where the server listens on this machine.", required=True
 )
 _NUMBER = flags.DEFINE_integer(
-    "number", 10_000, "How many connections.", lower_bound=1
+    "number", 10_000, "How many connections.", lower_bound=0
 )
 _SECONDS = flags.DEFINE_float(
     "seconds", 60.0, "From the first one to the last one.", lower_bound=0.0
