@@ -44,42 +44,11 @@ class Arrivals(Protocol):
     Not thread-safe.
     """
 
-    def due(self, now: float) -> list[float]:
+    def due(self, now: float, num_in_flight: int) -> list[float]:
         """Returns when the calls to start now were meant to; once each."""
 
     def next_time(self) -> float | None:
         """Returns when a call is due that waits for no other; None if none."""
-
-    def ended(self) -> None:
-        """Records the end of a call."""
-
-
-class Closed:
-    """Implements Arrivals: a fixed number of calls in flight.
-
-    A call is meant to start when one before it has ended, so that a server
-    that stops answering gets no further ones.
-    """
-
-    def __init__(self, concurrency: int, seconds: float = float("inf")) -> None:
-        """Takes how long calls are made."""
-        self._num_free = concurrency
-        self._seconds = seconds
-
-    def due(self, now: float) -> list[float]:
-        """See Arrivals."""
-        if now >= self._seconds:
-            return []
-        number, self._num_free = self._num_free, 0
-        return [now] * number
-
-    def next_time(self) -> float | None:
-        """See Arrivals."""
-        return None
-
-    def ended(self) -> None:
-        """See Arrivals."""
-        self._num_free += 1
 
 
 class Open:
@@ -94,8 +63,9 @@ class Open:
         self._times = times
         self._next = next(times, None)
 
-    def due(self, now: float) -> list[float]:
+    def due(self, now: float, num_in_flight: int) -> list[float]:
         """See Arrivals."""
+        del num_in_flight
         due: list[float] = []
         while self._next is not None and self._next <= now:
             due.append(self._next)
@@ -105,9 +75,6 @@ class Open:
     def next_time(self) -> float | None:
         """See Arrivals."""
         return self._next
-
-    def ended(self) -> None:
-        """See Arrivals."""
 
 
 def poisson_times(rate: float, seconds: float, seed: int) -> Iterator[float]:
@@ -127,7 +94,11 @@ def poisson_times(rate: float, seconds: float, seed: int) -> Iterator[float]:
 
 @dataclasses.dataclass(frozen=True)
 class ClosedLoad:
-    """Calls in flight, each followed by the next one as soon as it ends."""
+    """Implements Arrivals: a fixed number of calls in flight.
+
+    A call is meant to start when one before it has ended, so that a server
+    that stops answering gets no further ones.
+    """
 
     concurrency: int
     # The length of the load.
@@ -148,19 +119,26 @@ class ClosedLoad:
 
         By default as many as have 16 calls in flight each, at most 8.
         """
-        return self.connections or max(
-            number
-            for number in range(1, _MAX_CONNECTIONS + 1)
-            if self.concurrency % number == 0
-            and (
-                number == 1
-                or self.concurrency // number >= _CALLS_PER_CONNECTION
-            )
-        )
+        if self.connections:
+            return self.connections
+        most = min(self.concurrency // _CALLS_PER_CONNECTION, _MAX_CONNECTIONS)
+        while most > 1 and self.concurrency % most:
+            most -= 1
+        return max(most, 1)
 
     def arrivals(self) -> Arrivals:
         """Returns when the calls start."""
-        return Closed(self.concurrency, self.seconds)
+        return self
+
+    def due(self, now: float, num_in_flight: int) -> list[float]:
+        """See Arrivals."""
+        if now >= self.seconds:
+            return []
+        return [now] * (self.concurrency - num_in_flight)
+
+    def next_time(self) -> float | None:
+        """See Arrivals."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,11 +196,6 @@ class Calls:
         return len(self.codes)
 
     @property
-    def end_time(self) -> float:
-        """The time after which no call started: seconds since the epoch."""
-        return self.begin_time + self.seconds
-
-    @property
     def answers_per_second(self) -> float:
         """Answers that came while calls were made, without errors."""
         in_time = self.done_seconds <= self.seconds
@@ -240,20 +213,15 @@ class Calls:
         """Returns percentiles of the latency of calls that are OK."""
         return _percentiles_ms(self.latency_seconds[self._is_ok], percentiles)
 
-    def late_percentiles_ms(
-        self, percentiles: list[float]
-    ) -> list[float | None]:
-        """Returns percentiles of how late calls started."""
-        return _percentiles_ms(self.late_seconds, percentiles)
+    def late_p99_ms(self) -> float | None:
+        """Returns the 99th percentile of how late calls started."""
+        return _percentiles_ms(self.late_seconds, [99.0])[0]
 
     def errors(self) -> collections.Counter[str]:
         """Returns the number of calls that failed, by name of the status."""
-        codes, counts = np.unique(self.codes[~self._is_ok], return_counts=True)
+        failed = self.codes[~self._is_ok]
         counter = collections.Counter(
-            {
-                errors.StatusCode(code).name: int(count)
-                for code, count in zip(codes, counts, strict=True)
-            }
+            errors.StatusCode(code).name for code in failed
         )
         if self.num_unanswered:
             counter[NO_ANSWER] = self.num_unanswered

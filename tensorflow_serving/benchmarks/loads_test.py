@@ -31,20 +31,17 @@ class ClosedLoadTest(parameterized.TestCase):
 
     def test_call_that_ended_is_followed_by_another(self) -> None:
         """All start at once, then one for each that has ended, and no other."""
-        closed = loads.Closed(3)
-        self.assertEqual(closed.due(0.5), [0.5] * 3)
-        self.assertEqual(closed.due(0.6), [])
+        closed = loads.ClosedLoad(3, 2.0)
+        self.assertEqual(closed.due(0.5, 0), [0.5] * 3)
+        self.assertEqual(closed.due(0.6, 3), [])
         self.assertIsNone(closed.next_time())
-        closed.ended()
-        closed.ended()
-        self.assertEqual(closed.due(1.5), [1.5] * 2)
+        self.assertEqual(closed.due(1.5, 1), [1.5] * 2)
 
     def test_no_call_starts_after_the_end(self) -> None:
         """No call starts after the time; the last ones may end later."""
-        closed = loads.ClosedLoad(1, seconds=2.0).arrivals()
-        self.assertEqual(closed.due(1.9), [1.9])
-        closed.ended()
-        self.assertEqual(closed.due(2.0), [])
+        closed = loads.ClosedLoad(1, 2.0)
+        self.assertEqual(closed.due(1.9, 0), [1.9])
+        self.assertEqual(closed.due(2.0, 0), [])
 
 
 class OpenLoadTest(absltest.TestCase):
@@ -53,29 +50,29 @@ class OpenLoadTest(absltest.TestCase):
     def test_calls_are_due_at_their_times(self) -> None:
         """Each time is due once, whether other calls have ended or not."""
         each = loads.Open(iter([0.1, 0.2, 0.3]))
-        self.assertEqual(each.due(0.0), [])
+        self.assertEqual(each.due(0.0, 0), [])
         self.assertEqual(each.next_time(), 0.1)
-        self.assertEqual(each.due(0.1), [0.1])
-        self.assertEqual(each.due(0.25), [0.2])
+        self.assertEqual(each.due(0.1, 0), [0.1])
+        self.assertEqual(each.due(0.25, 0), [0.2])
         self.assertEqual(each.next_time(), 0.3)
-        self.assertEqual(each.due(9.0), [0.3])
+        self.assertEqual(each.due(9.0, 0), [0.3])
         self.assertIsNone(each.next_time())
 
     def test_late_calls_keep_the_time_that_they_were_meant_for(self) -> None:
         """Times that have passed are all due at once."""
         each = loads.Open(iter([0.1, 0.2, 0.3]))
-        self.assertEqual(each.due(5.0), [0.1, 0.2, 0.3])
+        self.assertEqual(each.due(5.0, 0), [0.1, 0.2, 0.3])
 
     def test_no_times_are_no_calls(self) -> None:
         """A load that is too short for a call has no times."""
         each = loads.Open(iter([]))
-        self.assertEqual(each.due(1.0), [])
+        self.assertEqual(each.due(1.0, 0), [])
         self.assertIsNone(each.next_time())
 
     def test_seed_decides_the_times(self) -> None:
         """The same seed gives the same times."""
         one, same, other = (
-            loads.OpenLoad(100.0, 1.0, seed).arrivals().due(1.0)
+            loads.OpenLoad(100.0, 1.0, seed).arrivals().due(1.0, 0)
             for seed in (1, 1, 2)
         )
         self.assertEqual(one, same)
@@ -83,7 +80,7 @@ class OpenLoadTest(absltest.TestCase):
 
     def test_times_have_the_rate(self) -> None:
         """Times are in order, and exponential from one to the next."""
-        times = loads.OpenLoad(1000.0, 10.0).arrivals().due(99.0)
+        times = loads.OpenLoad(1000.0, 10.0).arrivals().due(99.0, 0)
         self.assertAlmostEqual(len(times), 10_000, delta=300)
         self.assertLess(times[-1], 10.0)
         between = np.diff(times)

@@ -88,7 +88,7 @@ def of(
         p90_ms=p90_ms,
         p99_ms=p99_ms,
         p999_ms=p999_ms,
-        late_p99_ms=made.late_percentiles_ms([99.0])[0] if is_open else None,
+        late_p99_ms=made.late_p99_ms() if is_open else None,
     )
 
 
@@ -153,7 +153,7 @@ def watched(
         checked = checks.stop()
     after = server.usage()
     row = of(made, load, server.target.name, generator)
-    timings = checks.timings(made.begin_time, made.end_time)
+    timings = checks.timings(made.begin_time, made.begin_time + made.seconds)
     cpu_seconds = after.cpu_seconds - before.cpu_seconds
     return dataclasses.replace(
         row,

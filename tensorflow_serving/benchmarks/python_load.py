@@ -16,14 +16,18 @@ import queue
 import subprocess
 import sys
 import time
+from array import array
+from collections.abc import Iterable, Sequence
 from concurrent import futures
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
+import numpy as np
 from typing_extensions import Self
 
-from tensorflow_serving.benchmarks import call_driver, loads, workload
+from tensorflow_serving.benchmarks import loads, workload
 from tensorflow_serving.rpc import client_channel
+from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _CHILD = (
@@ -75,7 +79,7 @@ def answer_parent() -> None:
     with GrpcTransport(
         address, work.method, load.num_connections, deadline_seconds
     ) as transport:
-        driver = call_driver.CallDriver(transport, work, load.arrivals())
+        driver = CallDriver(transport, work, load.arrivals())
         # No object here is in a cycle, and pauses would count as latency.
         gc.disable()
         made = driver.run(load.seconds)
@@ -96,8 +100,191 @@ class ServerTiming:
     batch_size: float
 
 
+class BackgroundLoad:
+    """A load on a thread of this process, whose calls ask for their timing.
+
+    with BackgroundLoad(address, work, load, deadline_seconds=10) as running:
+        ...
+        made = running.stop()
+
+    A context manager that stops. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        work: workload.Work,
+        load: loads.Load,
+        deadline_seconds: float,
+    ) -> None:
+        """Starts; see make() for the arguments.
+
+        Raises:
+          UnavailableError: The server cannot be reached.
+        """
+        self._transport = GrpcTransport(
+            address,
+            work.method,
+            load.num_connections,
+            deadline_seconds,
+            asks_timing=True,
+        )
+        self._driver = CallDriver(self._transport, work, load.arrivals())
+        self._thread = futures.ThreadPoolExecutor(1, "load")
+        self._calls = self._thread.submit(self._driver.run)
+
+    def stop(self) -> loads.Calls:
+        """Waits for the calls in flight; returns all calls. Idempotent."""
+        self._driver.stop()
+        return self._calls.result()
+
+    def timings(self, begin_time: float, end_time: float) -> list[ServerTiming]:
+        """Returns those of calls that ended in that time, after stop()."""
+        return [
+            timing
+            for timing in self._transport.timings
+            if begin_time <= timing.done_time <= end_time
+        ]
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stops, whether or not the calls succeeded."""
+        self._driver.stop()
+        self._thread.shutdown()
+        self._transport.__exit__()
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A call that has ended."""
+
+    call: int
+    # A number of errors.StatusCode.
+    code: int
+    # The response; empty unless the code is OK.
+    message: bytes
+
+
+class Transport(Protocol):
+    """Takes calls to a server, each of which ends by a deadline."""
+
+    def start(self, call: int, message: bytes) -> None:
+        """Starts a call with a number of its own."""
+
+    def poll(self, timeout_seconds: float | None) -> Iterable[Ended]:
+        """Returns calls that have ended; waits for the first, or so long."""
+
+
+class CallDriver:
+    """Starts calls as they are due, whatever became of those before.
+
+    Latency counts from when a call was meant to start: a driver that is late
+    makes a server look slow, never fast. How late it was is in the result.
+    Nothing is refused: any number of calls may wait.
+
+    To be used once. Not thread-safe, but for stop().
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        work: workload.Work,
+        arrivals: loads.Arrivals,
+        clock: clock_lib.Clock = clock_lib.MONOTONIC,
+    ) -> None:
+        """Takes the way to the server, what to ask it, and when."""
+        self._transport = transport
+        self._work = work
+        self._arrivals = arrivals
+        self._clock = clock
+        self._num_in_flight = 0
+        # By the number of the call; NaN and -1 until it ended.
+        self._meant = array("d")
+        self._started = array("d")
+        self._done = array("d")
+        self._codes = array("h")
+        self._answers: list[bytes] = []
+        self._is_stopped = False
+
+    def run(self, seconds: float | None = None) -> loads.Calls:
+        """Makes all calls; returns when each has ended.
+
+        Args:
+          seconds: How long calls are started; None until the last one ended.
+        """
+        begin_time = time.time()
+        begin = self._clock.now()
+        while True:
+            next_time = None
+            if not self._is_stopped:
+                for meant in self._arrivals.due(
+                    self._clock.now() - begin, self._num_in_flight
+                ):
+                    self._start(meant, self._clock.now() - begin)
+                next_time = self._arrivals.next_time()
+            wait = None
+            if next_time is not None:
+                # Starting many takes a while.
+                wait = max(0.0, next_time - (self._clock.now() - begin))
+            elif not self._num_in_flight:
+                return self._result(begin_time, seconds)
+            ended = self._transport.poll(wait)
+            now = self._clock.now() - begin
+            for each in ended:
+                self._end(each, now)
+
+    def stop(self) -> None:
+        """Ends the load: no further calls start. Idempotent, thread-safe."""
+        self._is_stopped = True
+
+    def _start(self, meant: float, now: float) -> None:
+        call = len(self._meant)
+        self._meant.append(meant)
+        self._started.append(now)
+        self._done.append(float("nan"))
+        self._codes.append(-1)
+        self._answers.append(b"")
+        self._num_in_flight += 1
+        request = self._work.requests[self._index(call)]
+        self._transport.start(call, request)
+
+    def _end(self, ended: Ended, now: float) -> None:
+        self._num_in_flight -= 1
+        self._codes[ended.call] = ended.code
+        self._done[ended.call] = now
+        self._answers[ended.call] = ended.message
+
+    def _index(self, call: int) -> int:
+        return call % len(self._work.requests)
+
+    def _result(self, begin_time: float, seconds: float | None) -> loads.Calls:
+        meant, done = np.array(self._meant), np.array(self._done)
+        codes = np.array(self._codes)
+        ok_calls: Sequence[int] = np.flatnonzero(
+            codes == errors.StatusCode.OK
+        ).tolist()
+        are_right = self._work.are_right(
+            [self._index(call) for call in ok_calls],
+            [self._answers[call] for call in ok_calls],
+        )
+        return loads.Calls(
+            begin_time=begin_time,
+            seconds=float(done.max(initial=0.0))
+            if seconds is None
+            else seconds,
+            latency_seconds=done - meant,
+            late_seconds=np.array(self._started) - meant,
+            done_seconds=done,
+            codes=codes,
+            num_wrong=int(np.count_nonzero(~are_right)),
+        )
+
+
 class GrpcTransport:
-    """Implements call_driver.Transport; calls take channels in turn.
+    """Implements Transport; calls take channels in turn.
 
     A context manager that closes the channels. Not thread-safe.
     """
@@ -160,7 +347,7 @@ class GrpcTransport:
         )
         future.add_done_callback(functools.partial(self._finish, call))
 
-    def poll(self, timeout_seconds: float | None) -> list[call_driver.Ended]:
+    def poll(self, timeout_seconds: float | None) -> list[Ended]:
         """See Transport."""
         ended = []
         with contextlib.suppress(queue.Empty):
@@ -181,7 +368,7 @@ class GrpcTransport:
     def _finish(self, call: int, future: Any) -> None:
         self._ended.put((call, future))
 
-    def _end(self, call: int, future: Any) -> call_driver.Ended:
+    def _end(self, call: int, future: Any) -> Ended:
         if self._metadata:
             texts = dict(future.trailing_metadata() or ())
             # Calls that fail have none.
@@ -196,63 +383,4 @@ class GrpcTransport:
                 )
         code = errors.StatusCode[future.code().name]
         message = future.result() if code == errors.StatusCode.OK else b""
-        return call_driver.Ended(call, code, message)
-
-
-class BackgroundLoad:
-    """A load on a thread of this process, whose calls ask for their timing.
-
-    with BackgroundLoad(address, work, load, deadline_seconds=10) as running:
-        ...
-        made = running.stop()
-
-    A context manager that stops. Not thread-safe.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        work: workload.Work,
-        load: loads.Load,
-        deadline_seconds: float,
-    ) -> None:
-        """Starts; see make() for the arguments.
-
-        Raises:
-          UnavailableError: The server cannot be reached.
-        """
-        self._transport = GrpcTransport(
-            address,
-            work.method,
-            load.num_connections,
-            deadline_seconds,
-            asks_timing=True,
-        )
-        self._driver = call_driver.CallDriver(
-            self._transport, work, load.arrivals()
-        )
-        self._thread = futures.ThreadPoolExecutor(1, "load")
-        self._calls = self._thread.submit(self._driver.run)
-
-    def stop(self) -> loads.Calls:
-        """Waits for the calls in flight; returns all calls. Idempotent."""
-        self._driver.stop()
-        return self._calls.result()
-
-    def timings(self, begin_time: float, end_time: float) -> list[ServerTiming]:
-        """Returns those of calls that ended in that time, after stop()."""
-        return [
-            timing
-            for timing in self._transport.timings
-            if begin_time <= timing.done_time <= end_time
-        ]
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Stops, whether or not the calls succeeded."""
-        self._driver.stop()
-        self._thread.shutdown()
-        self._transport.__exit__()
+        return Ended(call, code, message)
