@@ -46,15 +46,6 @@ class H2LoadTest(parameterized.TestCase):
             loads.ClosedLoad(2, 2.0),
         )
 
-    def test_calls_of_rest_have_a_connection_each(self) -> None:
-        """HTTP/1.1 has one request after the other on a connection."""
-        target = loads.Target("x", "localhost:1", "/v1", "body", is_rest=True)
-        command = h2load.command(
-            target, loads.ClosedLoad(32, 1.0, connections=8), "log"
-        )
-        for each in ("--h1", "-c32", "-m1", "http://localhost:1/v1"):
-            self.assertIn(each, command)
-
     def test_calls_are_those_of_the_log(self) -> None:
         """The times of calls are those of the log, from the first start on."""
         made = self._calls()
@@ -113,10 +104,14 @@ class H2LoadTest(parameterized.TestCase):
             self._calls(summary="")
 
     def test_command_has_the_shape_of_the_load(self) -> None:
-        """The command has the length, the connections and their streams."""
-        command = h2load.command(_TARGET, loads.ClosedLoad(64, 0.5), "log")
+        """Calls share connections, but those of REST have one each."""
+        load = loads.ClosedLoad(64, 0.5)
+        command = h2load.command(_TARGET, load, "log")
         self.assertLessEqual({"-D500ms", "-c4", "-m16"}, {*command})
         self.assertEqual(command[-1], "http://localhost:9000/a.B/C")
+        rest = dataclasses.replace(_TARGET, is_rest=True)
+        command = h2load.command(rest, load, "log")
+        self.assertLessEqual({"--h1", "-c64", "-m1"}, {*command})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ to its first answer. Exits with 1 if an answer was wrong.
 """
 
 import os
+import pathlib
 import statistics
 import tempfile
 import time
@@ -125,21 +126,14 @@ def _measure(path: str) -> tuple[list[tuple[float, ...]], float]:
     return rows, _start_seconds(base_path, work)
 
 
-def _megabytes(path: str) -> float:
-    return sum(
-        os.path.getsize(os.path.join(folder, name)) / 1e6
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-
-
 def main() -> int:
     """Runs the program; see the module docstring."""
     with tempfile.TemporaryDirectory(prefix="large_model_") as folder:
         path = models.export_resnet(
             os.path.join(folder, _NAME), _IMAGE_SIDE.value
         )
-        megabytes = _megabytes(path)
+        files = pathlib.Path(path).rglob("*.*")
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
         rows, start_seconds = _measure(path)
     headers = ("batch", "session.run images/s", "served", "ratio", "right")
     print(f"{measurement.machine()}\n")

@@ -124,11 +124,8 @@ class CallsTest(absltest.TestCase):
         self.assertEqual(made.latency_percentiles_ms([0.0]), [500.0])
         self.assertEqual(made.answers_per_second, 0.2)
         self.assertEqual(dict(made.errors()), {"UNAVAILABLE": 1})
-
-    def test_load_without_answers_has_no_percentiles(self) -> None:
-        """Percentiles of no answers are None."""
-        made = _calls([0.5], [_UNAVAILABLE])
-        self.assertEqual(made.latency_percentiles_ms([50.0]), [None])
+        no_answers = _calls([0.5], [_UNAVAILABLE])
+        self.assertEqual(no_answers.latency_percentiles_ms([50.0]), [None])
 
     def test_unanswered_calls_are_errors(self) -> None:
         """Calls with status 200 of HTTP and no message are errors."""

@@ -9,10 +9,11 @@ import contextlib
 import os
 import shlex
 import tempfile
+import threading
+import urllib.request
 from collections.abc import Iterator
 
 from absl import flags
-from typing_extensions import Self
 
 from tensorflow_serving.benchmarks import loads, workload
 from tensorflow_serving.rpc import message_frame
@@ -21,6 +22,8 @@ from tensorflow_serving.test_util import (
     process_watcher,
     server_process,
 )
+
+_SCRAPE_SECONDS = 1.0
 
 _FLAGS = flags.DEFINE_string(
     "server_flags", "", "Flags of the server, such as --max_batch_size=64."
@@ -36,13 +39,13 @@ def path_of(program: str) -> str:
     return os.path.join(folder, program)
 
 
-class Served:
+class Served(server_process.ServerProcess):
     """A process that serves a model.
 
     with Served("example/mnist_inference", work, argument=path) as server:
         h2load.run(server.target, load)
 
-    A context manager that kills the process. Not thread-safe.
+    Not thread-safe.
     """
 
     def __init__(
@@ -68,32 +71,24 @@ class Served:
             self._folder = stack.enter_context(tempfile.TemporaryDirectory())
             # The model server takes 0 for no port.
             port = stack.enter_context(held_port.hold())
+            path = _LOG.value or os.devnull
             log = stack.enter_context(
-                open(
-                    _LOG.value or os.devnull, "a", encoding="utf-8", buffering=1
-                )
-            )
-            self._process = stack.enter_context(
-                server_process.ServerProcess(
-                    [
-                        path_of(program),
-                        f"--port={port}",
-                        *own_flags,
-                        *shlex.split(_FLAGS.value),
-                        *([argument] if argument else []),
-                    ],
-                    collects_log=True,
-                    on_log_line=log.write,
-                )
+                open(path, "a", encoding="utf-8", buffering=1)
             )
             self._stack = stack.pop_all()
+        super().__init__(
+            [
+                path_of(program),
+                f"--port={port}",
+                *own_flags,
+                *shlex.split(_FLAGS.value),
+                *([argument] if argument else []),
+            ],
+            collects_log=True,
+            on_log_line=log.write,
+        )
         self.target = self.target_of("ours", work)
-        self._watcher = process_watcher.ProcessWatcher(self._process.pid)
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+        self._watcher = process_watcher.ProcessWatcher(self.pid)
 
     def usage(self) -> process_watcher.Usage:
         """Returns what the server and its children took so far."""
@@ -111,22 +106,15 @@ class Served:
             file.write(message_frame.frame(work.requests[0]))
         return loads.Target(
             name=name,
-            address=f"127.0.0.1:{self._process.port}",
+            address=f"127.0.0.1:{self.port}",
             method=work.method,
             body_path=body_path,
             framed_answer_bytes=work.framed_answer_bytes,
         )
 
-    def wait_for_log(self, pattern: str) -> int:
-        """See ServerProcess.wait_for_log()."""
-        return self._process.wait_for_log(pattern)
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
     def __exit__(self, *exc_info: object) -> None:
         """Kills the server and removes the files."""
+        super().__exit__()
         self._stack.close()
 
 
@@ -166,3 +154,27 @@ def serving(
     ) as server:
         server.wait_for_log("is AVAILABLE")
         yield server
+
+
+@contextlib.contextmanager
+def scraping(page: str) -> Iterator[None]:
+    """Reads a page each second in the with block; nothing if it is empty."""
+    if not page:
+        yield
+        return
+    is_over = threading.Event()
+
+    def scrape() -> None:
+        while True:
+            with urllib.request.urlopen(page) as response:
+                response.read()
+            if is_over.wait(_SCRAPE_SECONDS):
+                return
+
+    thread = threading.Thread(target=scrape, name="scraper")
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()

@@ -7,32 +7,50 @@ Usage:
 Each target is a server that runs; BODY_FILE holds a request, with its frame if
 it is one of gRPC. Ours serve a softmax and are started here: mnist_inference,
 and tensorflow_model_server without and with batching, asked for Predict with
-tensors in tensor_content and in float_val. With --api=rest they are those of
-rest_servers. h2load makes each load on one server after the other, round by
-round; the table has the medians of the rounds, and of the ratios of ours to the
-first one of them and to the others in each round.
+tensors in tensor_content and in float_val. With --api=rest they are the latter
+with some flags, and the least that a server of REST in Python does. h2load
+makes each load on one server after the other, round by round; the table has the
+medians of the rounds, and of the ratios of ours to the first one of them and to
+the others in each round.
 """
 
 import contextlib
+import dataclasses
 import functools
+import gc
+import json
+import multiprocessing
 import os
+import pathlib
 import re
+import socket
 import statistics
 import tempfile
+import timeit
+import urllib.request
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import tabulate
+import uvicorn
 from absl import flags
 
+from tensorflow_serving.apis import (
+    json_document,
+    json_responses,
+    json_tensors,
+)
 from tensorflow_serving.benchmarks import (
     h2load,
     loads,
     measurement,
     models,
-    rest_servers,
     served,
     workload,
 )
+from tensorflow_serving.tensorflow_c.protos import types_pb2
+from tensorflow_serving.test_util import held_port
 from tensorflow_serving.util import errors, program
 
 _TARGETS = flags.DEFINE_multi_string(
@@ -52,6 +70,17 @@ _ROUNDS = flags.DEFINE_integer(
 _SECONDS = flags.DEFINE_float(
     "seconds", 5.0, "How long a load lasts.", lower_bound=0.1
 )
+
+# The flags of our servers of REST, by name.
+_REST_SERVERS = {
+    "REST": (),
+    "REST, batching": ("--enable_batching",),
+    "REST, batching, a worker per CPU": (
+        "--enable_batching",
+        f"--num_workers={os.cpu_count()}",
+    ),
+}
+_NUM_TIMED = 1000
 
 
 def _target(text: str) -> loads.Target:
@@ -84,12 +113,12 @@ def _measure(
     load: loads.ClosedLoad, target: loads.Target, number_of_round: int
 ) -> measurement.Measurement:
     del number_of_round
-    with rest_servers.scraping(target.scraped):
+    with served.scraping(target.scraped):
         made = h2load.run(target, load)
     return measurement.of(made, load, target.name, "h2load")
 
 
-def _ours(
+def _start_grpc(
     path: str, scored: workload.ScoredImages, stack: contextlib.ExitStack
 ) -> list[loads.Target]:
     """Starts our servers of gRPC; returns them, mnist_inference first.
@@ -120,6 +149,115 @@ def _ours(
             server.target_of(f"float_val{suffix}", floats),
         ]
     return targets
+
+
+def _start_rest(
+    base_path: str, scored: workload.ScoredImages, stack: contextlib.ExitStack
+) -> list[loads.Target]:
+    """Starts our servers of REST; returns them, the least one at the end.
+
+    Args:
+      base_path: The folder of the model.
+      scored: Its images; each call has the first of them.
+      stack: Ends the servers.
+    """
+    body = _body(scored)
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    body_path = os.path.join(folder, "body")
+    pathlib.Path(body_path).write_bytes(body)
+    model = os.path.basename(base_path)
+    work = workload.predict({model: scored})
+    all_ours = []
+    for name, own_flags in _REST_SERVERS.items():
+        port = stack.enter_context(held_port.hold())
+        rest_flags = (f"--rest_api_port={port}", *own_flags)
+        stack.enter_context(served.serving(base_path, work, *rest_flags))
+        all_ours.append(
+            loads.Target(
+                name,
+                f"127.0.0.1:{port}",
+                f"/v1/models/{model}:predict",
+                body_path,
+                is_rest=True,
+            )
+        )
+    ours = all_ours[0]
+    answer = _post(ours, body)
+    scores = np.array(json.loads(answer)["predictions"], np.float32)
+    if not workload.are_close(scores, scored.scores[:1]).all():
+        raise errors.InternalError("scores must be those of the model")
+    least = dataclasses.replace(
+        ours, name="constant answer", address=_start_least(answer, stack)
+    )
+    _post(least, body)  # once it answers
+    page = f"http://{ours.address}/metrics"
+    scraped = dataclasses.replace(ours, name="REST, scraped", scraped=page)
+    print(f"JSON takes {_json_micros(body, scored):.0f} us of a call")
+    return [*all_ours, scraped, least]
+
+
+def _body(scored: workload.ScoredImages) -> bytes:
+    # Decimals as people send them: no more than float32 needs.
+    values = ", ".join(map(str, scored.images[0]))
+    return f'{{"instances": [[{values}]]}}'.encode("ascii")
+
+
+def _post(target: loads.Target, body: bytes) -> bytes:
+    """Returns the answer of a server."""
+    url = f"http://{target.address}{target.method}"
+    with urllib.request.urlopen(urllib.request.Request(url, body)) as response:
+        answer: bytes = response.read()
+    return answer
+
+
+def _start_least(answer: bytes, stack: contextlib.ExitStack) -> str:
+    """Starts the least server in a process; returns its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve_least, args=(listener, answer)
+        )
+        process.start()
+        stack.callback(process.join)
+        stack.callback(process.terminate)
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _serve_least(listener: socket.socket, answer: bytes) -> None:
+    gc.freeze()  # as this process imports what only the program needs
+    start = {
+        "type": "http.response.start",
+        "status": 200,
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(answer)),
+        ],
+    }
+    end = {"type": "http.response.body", "body": answer}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        del scope
+        while (await receive()).get("more_body"):
+            pass
+        await send(start)
+        await send(end)
+
+    config = uvicorn.Config(
+        application, lifespan="off", access_log=False, log_level="error"
+    )
+    uvicorn.Server(config).run([listener])
+
+
+def _json_micros(body: bytes, scored: workload.ScoredImages) -> float:
+    """Returns how long JSON takes in a call: the request and the response."""
+
+    def convert() -> None:
+        form, tensors = json_tensors.tensors(
+            json_document.parse(body), {"inputs": types_pb2.DT_FLOAT}
+        )
+        del tensors
+        json_responses.predictions({"scores": scored.scores[:1]}, form)
+
+    return 1e6 * timeit.timeit(convert, number=_NUM_TIMED) / _NUM_TIMED
 
 
 def _ratio(
@@ -191,10 +329,10 @@ def main() -> None:
         with models.ReferenceModel(path) as model:
             scored = model.scored_images()
         if _API.value == "rest":
-            *ours, least = rest_servers.start(base_path, scored, stack)
+            *ours, least = _start_rest(base_path, scored, stack)
             others.insert(0, least)
         else:
-            ours = _ours(path, scored, stack)
+            ours = _start_grpc(path, scored, stack)
         _compare(ours, others, kinds)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import unittest
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.benchmarks import h2load, served, workload
 from tensorflow_serving.example import constant_model
@@ -12,14 +12,14 @@ from tensorflow_serving.example import constant_model
 _COMPARISON = os.path.join(os.path.dirname(__file__), "server_comparison")
 
 
-def _run(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [_COMPARISON, *flags], capture_output=True, text=True, check=False
-    )
-
-
-class ServerComparisonTest(absltest.TestCase):
+class ServerComparisonTest(parameterized.TestCase):
     """The program."""
+
+    def _compare(self, flag: str) -> str:
+        return subprocess.check_output(
+            [_COMPARISON, flag, "--rounds=1", "--seconds=0.2", "--load=2x2"],
+            text=True,
+        )
 
     @unittest.skipUnless(h2load.is_installed(), "h2load is not installed")
     def test_servers_are_measured_side_by_side(self) -> None:
@@ -31,14 +31,10 @@ class ServerComparisonTest(absltest.TestCase):
             "example/mnist_inference", work, argument=path
         ) as other:
             target = other.target
-            comparison = _run(
+            tables = self._compare(
                 f"--target=other,{target.address},{target.method},"
-                f"{target.body_path}",
-                "--rounds=1",
-                "--seconds=0.2",
-                "--load=2x2",
+                f"{target.body_path}"
             )
-        self.assertEqual(comparison.returncode, 0, comparison.stderr)
         for row in (
             r"mnist_inference +h2load .* 0$",
             r"other +h2load",
@@ -46,16 +42,13 @@ class ServerComparisonTest(absltest.TestCase):
             r"tensor_content, batching +h2load .* 0$",
             r"float_val / mnist_inference +\d",
         ):
-            self.assertRegex(comparison.stdout, rf"(?m)closed 2 x 2 +{row}")
+            self.assertRegex(tables, rf"(?m)closed 2 x 2 +{row}")
 
     @unittest.skipUnless(h2load.is_installed(), "h2load is not installed")
     def test_servers_of_rest_are_measured_side_by_side(self) -> None:
         """Every call is answered, by ours and by the application."""
-        comparison = _run(
-            "--api=rest", "--rounds=1", "--seconds=0.2", "--load=2x2"
-        )
-        self.assertEqual(comparison.returncode, 0, comparison.stderr)
-        self.assertRegex(comparison.stdout, r"JSON takes \d+ us of a call")
+        tables = self._compare("--api=rest")
+        self.assertRegex(tables, r"JSON takes \d+ us of a call")
         for row in (
             r"REST +h2load .* 0$",
             r"REST, scraped +h2load .* 0$",
@@ -63,19 +56,20 @@ class ServerComparisonTest(absltest.TestCase):
             r"REST, scraped / REST +\d",
             r"REST / constant answer +\d",
         ):
-            self.assertRegex(comparison.stdout, rf"(?m)closed 2 x 2 +{row}")
+            self.assertRegex(tables, rf"(?m)closed 2 x 2 +{row}")
 
-    def test_wrong_load_is_an_error(self) -> None:
-        """A load that is not two numbers is an error with an example."""
-        comparison = _run("--load=8")
+    @parameterized.parameters(
+        ("--load=8", "such as 8x32; got 8"),
+        ("--load=0x8", "such as 8x32; got 0x8"),
+        ("--target=x,y", "--target must be NAME,HOST:PORT"),
+    )
+    def test_wrong_flag_is_an_error(self, flag: str, text: str) -> None:
+        """A load or target of another form is an error with an example."""
+        comparison = subprocess.run(
+            [_COMPARISON, flag], capture_output=True, text=True, check=False
+        )
         self.assertEqual(comparison.returncode, 1)
-        self.assertIn("such as 8x32; got 8", comparison.stderr)
-
-    def test_wrong_target_is_an_error(self) -> None:
-        """A target without its four parts is an error with an example."""
-        comparison = _run("--target=x,y")
-        self.assertEqual(comparison.returncode, 1)
-        self.assertIn("--target must be NAME,HOST:PORT", comparison.stderr)
+        self.assertIn(text, comparison.stderr)
 
 
 if __name__ == "__main__":

@@ -55,9 +55,6 @@ _CHECKS_PER_SECOND = flags.DEFINE_float(
     "Calls that are checked beside each load.",
     lower_bound=0.1,
 )
-_H2LOAD = flags.DEFINE_bool(
-    "h2load", True, "Whether h2load makes the closed loads, where installed."
-)
 flags.adopt_module_key_flags(served)
 
 # To find the limit of the model in process.
@@ -71,6 +68,13 @@ def _make(server: served.Served, load: loads.Load) -> loads.Calls:
     )
 
 
+def _closed_loads() -> list[loads.ClosedLoad]:
+    return [
+        loads.ClosedLoad(concurrency, _SECONDS.value)
+        for concurrency in _CONCURRENCIES.value
+    ]
+
+
 def _capacity(server: served.Served) -> float:
     """Returns the most answers a second that the Python client gets.
 
@@ -78,10 +82,7 @@ def _capacity(server: served.Served) -> float:
     the server as well. This also warms the server up.
     """
     return max(
-        _make(
-            server, loads.ClosedLoad(concurrency, _SECONDS.value)
-        ).answers_per_second
-        for concurrency in _CONCURRENCIES.value
+        _make(server, load).answers_per_second for load in _closed_loads()
     )
 
 
@@ -92,11 +93,7 @@ def _measure(
     if isinstance(load, loads.OpenLoad):
         load = dataclasses.replace(load, seed=number_of_round)
     generator, make = "python_load", functools.partial(_make, server, load)
-    if (
-        isinstance(load, loads.ClosedLoad)
-        and _H2LOAD.value
-        and h2load.is_installed()
-    ):
+    if isinstance(load, loads.ClosedLoad) and h2load.is_installed():
         generator = "h2load"
         make = functools.partial(h2load.run, server.target, load)
     return measurement.watched(
@@ -107,19 +104,6 @@ def _measure(
         deadline_seconds=_DEADLINE_SECONDS.value,
         checks_per_second=_CHECKS_PER_SECOND.value,
     )
-
-
-def _kinds(capacity: float) -> list[loads.Load]:
-    rates = _RATES.value or [
-        fraction * capacity for fraction in _OPEN_FRACTIONS.value
-    ]
-    return [
-        *(
-            loads.ClosedLoad(concurrency, _SECONDS.value)
-            for concurrency in _CONCURRENCIES.value
-        ),
-        *(loads.OpenLoad(rate, _SECONDS.value) for rate in rates),
-    ]
 
 
 def _run(folder: str) -> bool:
@@ -140,10 +124,15 @@ def _run(folder: str) -> bool:
         "example/mnist_inference", work, argument=version_dir
     ) as server:
         capacity = _capacity(server)
+        rates = _RATES.value or [
+            fraction * capacity for fraction in _OPEN_FRACTIONS.value
+        ]
+        kinds: list[loads.Load] = [
+            *_closed_loads(),
+            *(loads.OpenLoad(rate, _SECONDS.value) for rate in rates),
+        ]
         rounds = measurement.in_rounds(
-            _ROUNDS.value,
-            _kinds(capacity),
-            functools.partial(_measure, server),
+            _ROUNDS.value, kinds, functools.partial(_measure, server)
         )
     rows = [measurement.over_rounds(each) for each in rounds]
     print(

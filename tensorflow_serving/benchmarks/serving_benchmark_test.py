@@ -23,7 +23,6 @@ class ServingBenchmarkTest(absltest.TestCase):
                 "--concurrency=1",
                 "--concurrency=32",
                 "--open_fraction=0.3",
-                "--noh2load",
                 # Nobody knows how slow the machine is.
                 "--deadline_seconds=60",
             ],
@@ -34,7 +33,7 @@ class ServingBenchmarkTest(absltest.TestCase):
             # Answers, checks and CPU are numbers, wrong answers and errors 0.
             self.assertRegex(
                 table,
-                rf"(?m)^{load} +ours +python_load +\d+ +[1-9]\d*"
+                rf"(?m)^{load} +ours +(h2load|python_load) +\d+ +[1-9]\d*"
                 r"( +[\d.-]+){5} +[1-9]\d* +0 .* \d\.\d+ +\d+ +0$",
             )
         # Batch, queue and run of a load are numbers that the server reported.

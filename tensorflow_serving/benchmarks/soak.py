@@ -24,7 +24,6 @@ from tensorflow_serving.benchmarks import (
     loads,
     measurement,
     models,
-    rest_servers,
     served,
     version_cycle,
     workload,
@@ -104,7 +103,7 @@ def _troubles(
     ]
     with contextlib.ExitStack() as stack:
         page = f"http://127.0.0.1:{rest_port}/metrics"
-        stack.enter_context(rest_servers.scraping(page))
+        stack.enter_context(served.scraping(page))
         if _INTERVAL_SECONDS.value:
             stack.enter_context(
                 cycle.swapping(server.wait_for_log, _INTERVAL_SECONDS.value)

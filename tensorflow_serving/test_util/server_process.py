@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from typing_extensions import Self
+
 from tensorflow_serving.util import errors
 
 _LISTENING = re.compile(
@@ -159,7 +161,7 @@ class ServerProcess:
         self.send_signal(signal.SIGTERM)
         return self.wait()
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         """Returns itself."""
         return self
 
