@@ -43,6 +43,11 @@ class TaskRound:
         if before is not None:
             self._tasks_of = before._take_rest()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether run() has nothing to do."""
+        return not self._tasks_of
+
     def add(
         self, queue: _Queue, tasks: Iterable[batch_scheduler.BatchTask]
     ) -> None:

@@ -16,22 +16,20 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 from typing_extensions import Self
 
-from tensorflow_serving.batching import batched_function
+from tensorflow_serving.batching import batched_function, task_round
 from tensorflow_serving.servables.tensorflow import served_model
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, leader_thread
 
 # How long a task waits for others that come; and for room in its queue, if
 # there are others; and its end for other ends.
 _COLLECT_SECONDS: Final = 0.01
 # How soon to look again whether there is room.
 _ROOM_SECONDS: Final = 0.001
-# Runs that the thread takes on are shorter, unless something holds them up.
-_WATCH_SECONDS: Final = 0.02
 
 _Queue = served_model.Queue
 _Tasks = list[batched_function.FunctionTask]
@@ -41,9 +39,8 @@ class RestRounds:
     """Schedules the tasks of an event loop, a round of them at a time.
 
     A round ends when nothing more has come. A thread schedules its tasks, and
-    runs quick batches itself: see BatchScheduler.schedule_all(). If a run holds
-    it up, the event loop notices, and leaves what comes to the batch threads
-    until the thread is back.
+    runs quick batches itself: see TaskRound. If a run holds it up, another one
+    takes its place.
 
     A context manager that starts the thread and ends it. schedule() is for one
     event loop, call_soon() for any thread.
@@ -51,38 +48,31 @@ class RestRounds:
 
     def __init__(self) -> None:
         """Has no thread yet."""
-        self._thread = threading.Thread(target=self._run, name="rest_rounds")
+        self._thread = leader_thread.LeaderThread(self._serve, "rest_rounds")
         self._lock = threading.Lock()
         # There is something for the thread to do.
         self._news = threading.Condition(self._lock)
-        # Guarded by _lock: the tasks that the thread has not given to their
-        # queues; the queues that it sees to, and no others, as one keeps its
-        # model; whether it waits for tasks; and whether it is to end.
+        # Guarded by _lock: the tasks that no round of the thread has; whether
+        # it waits for tasks; and whether it is to end.
         self._waiting: dict[_Queue, _Waiting] = {}
-        self._in_hand: set[_Queue] = set()
         self._is_idle = True
         self._is_closed = False
-        # Only for the event loop: the round that it collects, and how many
-        # tasks there were when it last looked.
+        # The tasks that the thread schedules; only for the thread.
+        self._round = task_round.TaskRound()
+        # Only for the event loop: the tasks that it collects, and how many
+        # there were when it last looked.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._round: dict[_Queue, _Tasks] = {}
+        self._collected: dict[_Queue, _Tasks] = {}
         self._num_tasks = 0
         self._num_seen = 0
         self._begin_time = 0.0
-        # Only for the event loop, too: whether a timer looks after the thread,
-        # whether a run holds that up, and its progress at the last look.
-        self._is_watched = False
-        self._is_held_up = False
-        self._last_progress = 0
         # Ends of tasks that the event loop has not handled, and whether it has
         # been woken for them.
         self._ended: collections.deque[tuple[Callable[[Any], None], Any]] = (
             collections.deque()
         )
         self._is_woken = False
-        # Written by the thread only: how many calls of schedule_all() have
-        # returned, and when it last woke the loop, or began to be busy.
-        self._progress = 0
+        # When the thread last woke the loop, or began to be busy; only for it.
         self._wake_time = 0.0
 
     def start(self) -> None:
@@ -111,13 +101,13 @@ class RestRounds:
             self._num_seen = 0
             self._loop.call_soon(self._hand_over_or_wait)
         self._num_tasks += 1
-        self._round.setdefault(queue, []).append(task)
+        self._collected.setdefault(queue, []).append(task)
 
     def call_soon(self, function: Callable[[Any], None], value: Any) -> None:
         """Has the event loop call a function, with others of this moment."""
         self._ended.append((function, value))
         # The thread wakes it when it has ended more.
-        if threading.current_thread() is not self._thread:
+        if not self._thread.is_leading:
             self._wake()
 
     def close(self) -> None:
@@ -147,46 +137,13 @@ class RestRounds:
             self._num_seen = self._num_tasks
             self._loop.call_soon(self._hand_over_or_wait)
             return
-        tasks_of, self._round, self._num_tasks = self._round, {}, 0
-        if self._is_held_up:
-            _leave_to_batch_threads(tasks_of)
-            return
+        collected, self._collected, self._num_tasks = self._collected, {}, 0
         with self._lock:
-            for queue, tasks in tasks_of.items():
+            for queue, tasks in collected.items():
                 self._waiting.setdefault(queue, _Waiting()).tasks.extend(tasks)
             if self._is_idle:
                 self._is_idle = False
                 self._news.notify()
-        if not self._is_watched:
-            self._watch_later()
-
-    def _watch_later(self) -> None:
-        assert self._loop is not None
-        self._is_watched = True
-        self._last_progress = self._progress
-        self._loop.call_later(_WATCH_SECONDS, self._watch)
-
-    def _watch(self) -> None:
-        """Looks after the thread, on the event loop, as long as it is busy."""
-        self._is_watched = False
-        left: dict[_Queue, _Tasks] = {}
-        with self._lock:
-            is_held_up = (
-                not self._is_idle and self._progress == self._last_progress
-            )
-            if is_held_up and not self._is_held_up:
-                # Some may have more to do, which only the thread knows.
-                left = {queue: [] for queue in self._in_hand}
-                for queue, waiting in self._waiting.items():
-                    left[queue] = [*waiting.tasks]
-                self._waiting = {}
-            is_idle = self._is_idle
-        self._is_held_up = is_held_up
-        _leave_to_batch_threads(left)
-        if is_held_up:
-            self._call_ended()
-        if not is_idle:
-            self._watch_later()
 
     def _wake(self) -> None:
         if not self._is_woken and self._loop is not None:
@@ -200,48 +157,50 @@ class RestRounds:
             function, value = self._ended.popleft()
             function(value)
 
-    def _run(self) -> None:
-        """Runs on the thread."""
-        busy: set[_Queue] = set()
-        while self._wait(busy):
-            busy = {queue for queue in self._in_hand if self._go_on(queue)}
-
-    def _wait(self, busy: set[_Queue]) -> bool:
-        """Waits for tasks, or room; returns False at the end.
-
-        Args:
-          busy: The queues that have more to do, so that there is no waiting.
-        """
-        with self._lock:
-            self._in_hand = busy
-            if not busy and not self._waiting:
+    def _serve(self, takes_over: bool) -> None:
+        """Runs on the thread, or on one that takes its place."""
+        if takes_over:
+            self._round.leave()
+            self._wake_if_ended()
+        while self._take_tasks():
+            if not self._thread.run_step(self._run_round):
+                return
+            if time.monotonic() >= self._wake_time + _COLLECT_SECONDS:
                 self._wake_if_ended()
-                self._is_idle = not self._is_closed
-                while self._is_idle and not self._is_closed:
-                    self._news.wait()
-                self._wake_time = time.monotonic()
+
+    def _run_round(self) -> None:
+        self._round.run()
+
+    def _take_tasks(self) -> bool:
+        """Waits for tasks, or room, for a round; returns False at the end."""
+        next_round = task_round.TaskRound(self._round)
+        with self._lock:
+            if next_round.is_empty:
                 if not self._waiting:
-                    return False
-            elif not busy and not any(
-                each.is_new for each in self._waiting.values()
-            ):
-                self._news.wait(_ROOM_SECONDS)
-            self._in_hand = busy.union(self._waiting)
+                    self._wake_if_ended()
+                    self._is_idle = not self._is_closed
+                    while self._is_idle and not self._is_closed:
+                        self._news.wait()
+                    self._wake_time = time.monotonic()
+                    if not self._waiting:
+                        return False
+                elif not any(each.is_new for each in self._waiting.values()):
+                    self._news.wait(_ROOM_SECONDS)
+            queues = [*self._waiting]
+        for queue in queues:
+            next_round.add(queue, self._take_tasks_of(queue))
+        self._round = next_round
         return True
 
-    def _go_on(self, queue: _Queue) -> bool:
-        """Runs a batch of a queue; returns whether there is more to do."""
+    def _take_tasks_of(self, queue: _Queue) -> _Tasks:
+        """Returns tasks that a queue has room for, and ends those left."""
         room = queue.scheduling_capacity()
         with self._lock:
-            waiting = self._waiting.get(queue)
-            tasks = waiting.take(room) if waiting is not None else []
-            if waiting is not None and not waiting.tasks:
+            waiting = self._waiting[queue]
+            tasks = waiting.take(room)
+            if not waiting.tasks:
                 del self._waiting[queue]
-        has_more = queue.schedule_all(_of_present(tasks))
-        self._progress += 1
-        if time.monotonic() >= self._wake_time + _COLLECT_SECONDS:
-            self._wake_if_ended()
-        return has_more
+        return _of_present(tasks)
 
     def _wake_if_ended(self) -> None:
         if self._ended:
@@ -297,8 +256,3 @@ def _of_present(tasks: _Tasks) -> _Tasks:
         else:
             present.append(task)
     return present
-
-
-def _leave_to_batch_threads(tasks_of: Mapping[_Queue, _Tasks]) -> None:
-    for queue, tasks in tasks_of.items():
-        queue.schedule_all(_of_present(tasks), runs_here=False)

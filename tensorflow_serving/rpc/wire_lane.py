@@ -33,14 +33,13 @@ from tensorflow_serving.rpc import (
     event_loop,
     gate,
     lane,
-    leader_thread,
     listener,
     tls,
     transport,
 )
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import peer as peer_lib
-from tensorflow_serving.util import background_log
+from tensorflow_serving.util import background_log, leader_thread
 
 # How many connections are accepted in a row, while those that are there wait.
 _MAX_ACCEPTS = 16

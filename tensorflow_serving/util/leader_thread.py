@@ -82,6 +82,11 @@ class LeaderThread:
             self._end()
             raise
 
+    @property
+    def is_leading(self) -> bool:
+        """Whether the calling thread leads."""
+        return self._leader_id == threading.get_ident()
+
     def run_step(self, step: Callable[[], None]) -> bool:
         """Runs what may hold the thread up; returns whether it still leads.
 
@@ -96,7 +101,7 @@ class LeaderThread:
                 self._news.notify_all()
         step()
         with self._lock:
-            if self._leader_id != threading.get_ident():
+            if not self.is_leading:
                 return False
             self._is_in_step = False
         return True
@@ -106,10 +111,10 @@ class LeaderThread:
 
         Nobody takes over before the function has returned.
         """
-        if self._leader_id != threading.get_ident():
+        if not self.is_leading:
             return False
         with self._lock:
-            if self._leader_id != threading.get_ident():
+            if not self.is_leading:
                 return False
             function()
         return True
@@ -145,7 +150,7 @@ class LeaderThread:
 
     def _lead_to_the_end(self, *, takes_over: bool) -> None:
         self._lead(takes_over)
-        if self._leader_id == threading.get_ident():
+        if self.is_leading:
             self._end()
 
     def _end(self) -> None:

@@ -7,7 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from tensorflow_serving.rpc import leader_thread
+from tensorflow_serving.util import leader_thread
 
 # A step that is longer than the last one of these holds the thread up.
 _SOON_SECONDS = 0.001
