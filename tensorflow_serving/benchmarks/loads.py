@@ -77,21 +77,6 @@ class Open:
         return self._next
 
 
-def poisson_times(rate: float, seconds: float, seed: int) -> Iterator[float]:
-    """Yields times at random, as of many users who know nothing of each other.
-
-    Args:
-      rate: How many a second, on average.
-      seconds: When they end.
-      seed: The same seed gives the same times.
-    """
-    rng = np.random.default_rng(seed)
-    time = float(rng.exponential(1 / rate))
-    while time < seconds:
-        yield time
-        time += float(rng.exponential(1 / rate))
-
-
 @dataclasses.dataclass(frozen=True)
 class ClosedLoad:
     """Implements Arrivals: a fixed number of calls in flight.
@@ -162,7 +147,15 @@ class OpenLoad:
 
     def arrivals(self) -> Arrivals:
         """Returns when the calls start."""
-        return Open(poisson_times(self.rate, self.seconds, self.seed))
+        return Open(self._times())
+
+    def _times(self) -> Iterator[float]:
+        """Yields times as of many users who know nothing of each other."""
+        rng = np.random.default_rng(self.seed)
+        time = float(rng.exponential(1 / self.rate))
+        while time < self.seconds:
+            yield time
+            time += float(rng.exponential(1 / self.rate))
 
 
 Load = ClosedLoad | OpenLoad

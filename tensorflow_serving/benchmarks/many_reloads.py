@@ -52,7 +52,6 @@ _INTERVAL_SECONDS = flags.DEFINE_float(
 flags.adopt_module_key_flags(served)
 
 _NUM_HEALTHY = 8
-_DEADLINE_SECONDS = 10.0
 _AVAILABLE = "{{name: {} version: 1}} is AVAILABLE"
 
 
@@ -126,10 +125,7 @@ def _measure(
     ]
     if _RATE.value:
         kinds.append(loads.OpenLoad(_RATE.value, _SECONDS.value))
-    return [
-        measurement.checked(server, load, label, _DEADLINE_SECONDS)
-        for load in kinds
-    ]
+    return [measurement.checked(server, load, label) for load in kinds]
 
 
 def main() -> int:

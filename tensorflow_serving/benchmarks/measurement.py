@@ -20,6 +20,8 @@ from tensorflow_serving.benchmarks import (
 from tensorflow_serving.util import progress
 
 _UNKNOWN = "-"
+# No server here takes longer, unless it is broken.
+_DEADLINE_SECONDS = 10.0
 _PERCENTILES = [50.0, 90.0, 99.0, 99.9]
 _KindT = TypeVar("_KindT")
 _PACKAGES = ("grpcio", "numpy", "protobuf", "tensorflow")
@@ -92,22 +94,16 @@ def of(
     )
 
 
-def checked(
-    server: served.Served,
-    load: loads.Load,
-    label: str,
-    deadline_seconds: float,
-) -> Measurement:
+def checked(server: served.Served, load: loads.Load, label: str) -> Measurement:
     """Makes a load in a process of its own, which checks every answer.
 
     Args:
       server: The server that gets it.
       load: The load.
       label: The name of the server in the table, or of what happens to it.
-      deadline_seconds: How long a call may take.
     """
     made = python_load.make(
-        server.target.address, server.work, load, deadline_seconds
+        server.target.address, server.work, load, _DEADLINE_SECONDS
     )
     return of(made, load, label, "python_load")
 
@@ -198,15 +194,12 @@ def in_rounds(
     kinds: Sequence[_KindT],
     measure: Callable[[_KindT, int], Measurement],
 ) -> list[list[Measurement]]:
-    """Measures one kind after the other, round by round.
+    """Measures one kind after the other; returns the rounds of each.
 
     Args:
       num_rounds: How often each is measured.
       kinds: The kinds, such as loads or servers.
       measure: Takes one of them, and the number of the round.
-
-    Returns:
-      The rounds of each.
     """
     rounds: list[list[Measurement]] = [[] for _ in kinds]
     bar = progress.bar("Measuring", num_rounds * len(kinds), "loads")
@@ -240,11 +233,6 @@ def table(rows: Sequence[Measurement]) -> str:
     )
 
 
-def number(value: float | None, digits: str) -> str:
-    """Returns a number in a format such as ".2f"; "-" for None."""
-    return _UNKNOWN if value is None else format(value, digits)
-
-
 def machine() -> str:
     """Returns the machine and the versions that figures are from."""
     versions = [
@@ -268,4 +256,4 @@ def _text(value: Any, digits: str) -> str:
     if isinstance(value, collections.Counter):
         counts = sorted(value.items())
         return ", ".join(f"{name} {count}" for name, count in counts) or "0"
-    return number(value, digits)
+    return _UNKNOWN if value is None else format(value, digits)

@@ -68,8 +68,7 @@ def make(
             f"load must be made; got exit code {child.returncode}: "
             f"{child.stderr.decode(errors='replace').strip()}"
         )
-    made = pickle.loads(child.stdout)
-    assert isinstance(made, loads.Calls)
+    made: loads.Calls = pickle.loads(child.stdout)
     return made
 
 

@@ -162,30 +162,22 @@ def _process(
         process.join()
 
 
-class _Batches:
-    """Echoes calls in batches, on the thread of the server, as a model does."""
+def _serve(connection: _Connection, files: _Files) -> None:
+    """Serves until the connection is closed, over which it tells its port.
 
-    def __init__(self) -> None:
-        self._calls: list[call.Call] = []
+    Echoes calls in batches, on the thread of the server, as a model does.
+    """
+    waiting: list[call.Call] = []
 
-    def begin(self, each: call.Call) -> None:
-        """Adds a call to the next batch."""
-        self._calls.append(each)
-
-    def run(self) -> None:
-        """Runs a batch."""
-        calls, self._calls = self._calls, []
-        calls = [each for each in calls if each.is_active]
+    def run() -> None:
+        calls = [each for each in waiting if each.is_active]
+        waiting.clear()
         if calls:
             time.sleep(_RUN_SECONDS)
             call.reply_all(calls, [each.request for each in calls])
 
-
-def _serve(connection: _Connection, files: _Files) -> None:
-    """Serves until the connection is closed, over which it tells its port."""
-    batches = _Batches()
     service = call.Service(
-        _SERVICE, async_methods={"Echo": batches.begin}, when_idle=batches.run
+        _SERVICE, async_methods={"Echo": waiting.append}, when_idle=run
     )
     tls = None
     if files is not None:

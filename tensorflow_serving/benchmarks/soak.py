@@ -61,7 +61,6 @@ _MAX_MEMORY_RATIO = flags.DEFINE_float(
 flags.adopt_module_key_flags(served)
 
 _NAME = broken_connections.MODEL
-_DEADLINE_SECONDS = 10.0
 _LOGGING = """
 logging_config {{
   log_collector_config {{ type: "file" filename_prefix: "{}" }}
@@ -79,7 +78,7 @@ def _measure(
 ) -> measurement.Measurement:
     """Makes calls for a share of the time, and checks each answer."""
     load = loads.OpenLoad(_RATE.value, _SECONDS.value * share)
-    return measurement.checked(server, load, label, _DEADLINE_SECONDS)
+    return measurement.checked(server, load, label)
 
 
 @contextlib.contextmanager
