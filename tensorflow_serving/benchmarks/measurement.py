@@ -12,11 +12,7 @@ from typing import Any, TypeVar
 
 import tabulate
 
-from tensorflow_serving.benchmarks import (
-    loads,
-    python_load,
-    served,
-)
+from tensorflow_serving.benchmarks import loads, python_load, served
 from tensorflow_serving.util import progress
 
 _UNKNOWN = "-"

@@ -6,16 +6,13 @@ one.
 
 import dataclasses
 import math
+import os
 import threading
 
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.benchmarks import (
-    loads,
-    python_load,
-    workload,
-)
+from tensorflow_serving.benchmarks import loads, python_load, workload
 from tensorflow_serving.example import mnist_inference_pb2
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.rpc import server as server_lib
@@ -325,7 +322,11 @@ class PythonLoadTest(parameterized.TestCase):
         self.assertEqual(made.num_wrong, made.num_calls)
 
     def test_open_load_is_made_in_another_process(self) -> None:
-        """The calls come back with the times of each."""
+        """The calls come back with the times of each, from any folder."""
+        folder = self.create_tempdir()
+        folder.create_file("tensorflow_serving/benchmarks/python_load.py", "!")
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(folder)
         load = loads.OpenLoad(100.0, seconds=0.5, seed=1)
         made = python_load.make(
             self.address, self.work, load, _DEADLINE_SECONDS

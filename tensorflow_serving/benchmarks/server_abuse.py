@@ -24,13 +24,7 @@ from collections.abc import Callable, Iterator
 import tabulate
 from absl import app, flags
 
-from tensorflow_serving.rpc import (
-    abuses,
-    call,
-    echo_pb2,
-    raw_client,
-    server,
-)
+from tensorflow_serving.rpc import abuses, call, echo_pb2, raw_client, server
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.test_util import certificates
 from tensorflow_serving.util import program, progress

@@ -36,11 +36,7 @@ import tabulate
 import uvicorn
 from absl import flags
 
-from tensorflow_serving.apis import (
-    json_document,
-    json_responses,
-    json_tensors,
-)
+from tensorflow_serving.apis import json_document, json_responses, json_tensors
 from tensorflow_serving.benchmarks import (
     h2load,
     loads,
