@@ -142,6 +142,10 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         num_steps = self._num_steps
         batch = self._news.take()
         names = {**dict.fromkeys(batch.requests), **dict.fromkeys(batch.names)}
+        for name in batch.withdrawn:
+            # A version that failed is tried anew; one that serves, serves on.
+            self._aspire(name, ())
+            self._guard(name, self._take_steps)
         for name, versions in batch.requests.items():
             self._aspire(name, versions)
         if batch.has_freed:

@@ -50,6 +50,32 @@ class RecoveryTest(managed_test_case.ManagedTestCase):
         self.wait(3600)
         self.assertEqual(self.loaders[data.id].calls.count("load"), 1)
 
+    def test_version_that_is_withdrawn_and_wanted_again_is_tried_anew(
+        self,
+    ) -> None:
+        """Whoever asks again learns what becomes of it, however soon that is.
+
+        One that serves, serves on.
+        """
+        serving = self.data(1, "b")
+        for data in (
+            self.data(1, load_errors=[errors.DataLossError("broken")] * 2),
+            servable.ServableData.failed(
+                servable.ServableId("a", 2), errors.DataLossError("half")
+            ),
+        ):
+            self.aspire(data)
+            self.aspire(serving, name="b")
+            self.settle()
+            before = self.states_of(data.id.version)
+            states = self.states_of(1, "b")
+            for name, each in (("a", data), ("b", serving)):
+                self.aspire(name=name)
+                self.aspire(each, name=name)
+            self.settle()
+            self.assertEqual(self.states_of(data.id.version), 2 * before)
+            self.assertEqual(self.states_of(1, "b"), states)
+
     def test_version_that_does_not_fit_is_loaded_once_memory_is_free(
         self,
     ) -> None:

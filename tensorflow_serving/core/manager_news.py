@@ -16,6 +16,8 @@ class Batch:
     """Some news."""
 
     requests: dict[str, Sequence[_Data]]
+    # Servables of which a source wanted no version, before it said that.
+    withdrawn: list[str]
     names: list[str]
     has_freed: bool
 
@@ -35,6 +37,7 @@ class News:
         # without the loaders, by the name of the servable.
         self._requests: dict[str, Sequence[_Data]] = {}
         self._last: dict[str, object] = {}
+        self._withdrawn: dict[str, None] = {}
         # Names of servables of which something else has changed.
         self._names: dict[str, None] = {}
         self._has_freed = False
@@ -55,6 +58,8 @@ class News:
                 self._last[name] = key
             else:
                 del self._last[name]
+            if not self._requests.get(name, versions):
+                self._withdrawn[name] = None
             self._requests[name] = versions
             self._changed.notify_all()
 
@@ -77,8 +82,14 @@ class News:
         with self._changed:
             for name in self._due.pop_expired(self._clock.now()):
                 self._names[name] = None
-            batch = Batch(self._requests, list(self._names), self._has_freed)
-            self._requests, self._names, self._has_freed = {}, {}, False
+            batch = Batch(
+                self._requests,
+                list(self._withdrawn),
+                list(self._names),
+                self._has_freed,
+            )
+            self._requests, self._withdrawn = {}, {}
+            self._names, self._has_freed = {}, False
         return batch
 
     def wait(self) -> bool:
