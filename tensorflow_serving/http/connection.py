@@ -43,6 +43,9 @@ _HEADERS_OF_OFFERS: Final = {b"connection", b"upgrade", b"http2-settings"}
 
 # Where the scope of a request has its connection.
 EXTENSION: Final = "tensorflow_serving.connection"
+# Is there if a client of HTTP/1.0 has asked for the connection to stay. The
+# answer has to say that it does.
+STAYS: Final = "tensorflow_serving.stays"
 
 
 class Connection(httptools_impl.HttpToolsProtocol):
@@ -142,8 +145,10 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._plain_head = self._head_without_offer()
             return
         super().on_headers_complete()
-        if self.parser.get_http_version() == "1.0":
-            self._stay_if_asked()
+        is_old = self.parser.get_http_version() == "1.0"
+        if is_old and self.parser.should_keep_alive():
+            self.cycle.keep_alive = True
+            self.scope["extensions"][STAYS] = {}
         self._is_in_body = True
         self._num_head_bytes = 0
         self._num_body_bytes = 0
@@ -190,14 +195,6 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().resume_writing()
         self._stop_writing_timer()
-
-    def _stay_if_asked(self) -> None:
-        """Lets the connection of an old client stay, if it asks for that."""
-        cycle = self.cycle
-        if self.parser.should_keep_alive():
-            cycle.keep_alive = True
-            stays = (b"connection", b"keep-alive")
-            cycle.default_headers = [*cycle.default_headers, stays]
 
     def _refuse(self, error: errors.ServingError) -> None:
         """Answers what cannot be read, and ends the connection."""

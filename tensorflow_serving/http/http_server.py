@@ -356,8 +356,8 @@ class _Application:
             headers["content-encoding"] = "gzip"
             headers["vary"] = "accept-encoding"
         headers["content-length"] = str(len(data))
-        if self.is_draining or not body.is_whole:
-            headers["connection"] = "close"
+        if token := self._connection_token(scope, body):
+            headers["connection"] = token
         await send(
             {
                 "type": "http.response.start",
@@ -375,6 +375,12 @@ class _Application:
                 "more_body": not body.is_whole,
             }
         )
+
+    def _connection_token(self, scope: Any, body: "_Body") -> str:
+        """Returns what to say about the connection; empty for nothing."""
+        if self.is_draining or not body.is_whole:
+            return "close"
+        return "keep-alive" if connection.STAYS in scope["extensions"] else ""
 
     async def _skip_rest(self, send: Any, body: "_Body") -> None:
         """Reads the rest of a refused body after the response.

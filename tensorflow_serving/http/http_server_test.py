@@ -358,6 +358,21 @@ class HttpServerTest(server_test_case.ServerTestCase):
         self.assertEqual(found.headers["connection"], "close")
         self.assertTrue(server.join())
 
+    def test_client_of_http_1_0_cannot_stay_while_the_server_drains(
+        self,
+    ) -> None:
+        """The answer says one thing, and not two, about the connection."""
+        server = self.start()
+        sock = self.connect(server)
+        server.begin_to_stop(
+            server_test_case.LONG_SECONDS, drain_delay_seconds=0.5
+        )
+        sock.sendall(b"GET /x HTTP/1.0\r\nconnection: keep-alive\r\n\r\n")
+        found = self.closes(sock)
+        self.assertEqual(found.count(b"connection: close"), 1)
+        self.assertNotIn(b"keep-alive", found)
+        self.assertTrue(server.join())
+
     def test_address_that_is_taken_is_an_error(self) -> None:
         """The text has the address."""
         server = self.start()
