@@ -16,7 +16,7 @@ class Batch:
     """Some news."""
 
     requests: dict[str, Sequence[_Data]]
-    # Servables of which a source wanted no version, before it said that.
+    # Servables of requests whose source wanted no version just before.
     withdrawn: list[str]
     names: list[str]
     has_freed: bool
@@ -34,7 +34,8 @@ class News:
         # There is news, or the manager is closed. Wakes the thread.
         self._changed = threading.Condition(threading.Lock())
         # All guarded by _changed. What sources said, and what they said last,
-        # without the loaders, by the name of the servable.
+        # without the loaders, by the name of the servable; and those of which a
+        # source said in between that it wants no version.
         self._requests: dict[str, Sequence[_Data]] = {}
         self._last: dict[str, object] = {}
         self._withdrawn: dict[str, None] = {}
@@ -58,7 +59,7 @@ class News:
                 self._last[name] = key
             else:
                 del self._last[name]
-            if not self._requests.get(name, versions):
+            if name in self._requests and not self._requests[name]:
                 self._withdrawn[name] = None
             self._requests[name] = versions
             self._changed.notify_all()
