@@ -377,12 +377,7 @@ class SharedBatchScheduler:
         return None
 
     def _take(
-        self,
-        queue: _Queue,
-        now: float,
-        *,
-        idle: bool,
-        here: bool = False,
+        self, queue: _Queue, now: float, *, idle: bool, here: bool = False
     ) -> batch_scheduler.Batch[Any] | None:
         """Returns a batch that is due, without expired tasks; needs the lock.
 

@@ -111,7 +111,7 @@ class ServableStateMonitor:
     def forget_failures(self, name: str) -> None:
         """Forgets the versions of a servable that ended with an error.
 
-        Whoever waits for the servable from now on learns of later ones only.
+        Whoever waits for the servable from now on sees only those that follow.
         """
         with self._lock:
             versions = self._states.get(name, {})

@@ -190,7 +190,7 @@ class Work(Protocol):
         """Has others see to what run() has in hand, but what holds it up.
 
         Called on the thread that takes the place of the one that run() holds
-        up, or perhaps has yet to be called on. run() goes on.
+        up, perhaps before run() was called. run() goes on.
         """
 
 

@@ -8,7 +8,7 @@ Example:
                 return  # another thread leads now
             write_what_is_ready()
 
-    thread = LeaderThread(lead, "rpc_events", on_error)
+    thread = LeaderThread(lead, "rpc_events")
     thread.start()
 
 The pattern is known as Leader/Followers. Here the leader does everything
@@ -47,7 +47,7 @@ class LeaderThread:
           lead: Does the work, and returns when it is over, or when run_step()
             has returned False. Its argument is whether it goes on in place of a
             thread whose step holds that up, and has not returned. Must not
-            raise.
+            raise anything but what a step raises.
           name: The name of the threads.
           max_step_seconds: How long a step may take.
         """
@@ -90,8 +90,8 @@ class LeaderThread:
     def run_step(self, step: Callable[[], None]) -> bool:
         """Runs what may hold the thread up; returns whether it still leads.
 
-        A step changes nothing that belongs to the leader but by run(). What it
-        raises must not matter: the thread may not be the leader any longer.
+        A step changes nothing that belongs to the leader but by run(). If it
+        raises, the thread ends with it, and is replaced.
         """
         with self._lock:
             self._num_steps += 1

@@ -110,6 +110,21 @@ class LeaderThreadTest(absltest.TestCase):
         steps.run(done.set)
         self.assertTrue(done.wait(60))
 
+    def test_leader_whose_step_raises_is_replaced(self) -> None:
+        """The thread ends with the exception, which Python reports."""
+        steps = self._start()
+        reported: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        with mock.patch.object(threading, "excepthook", reported.put):
+            steps.run(fail)
+            self.assertTrue(steps.begun.get(timeout=60))
+            found = reported.get(timeout=60)
+        self.assertIs(found.exc_type, ZeroDivisionError)
+        self.assertTrue(steps.end())
+
     def test_end_does_not_wait_for_a_thread_that_hangs(self) -> None:
         """The work is over when the last leader says so."""
         steps = self._start()
