@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+import time
 
 import requests
 from absl.testing import absltest, parameterized
@@ -156,6 +157,68 @@ class ConnectionTest(server_test_case.ServerTestCase):
         )
         self.assertIn(b"HTTP/1.1 400", self.closes(sock))
         self.assertEqual(self.handler.requests, [])
+
+    @parameterized.parameters((b"keep-alive", 2), (b"close", 1), (b"x", 1))
+    def test_client_of_http_1_0_may_ask_to_stay(
+        self, asked: bytes, num_answers: int
+    ) -> None:
+        """A connection of HTTP/1.0 ends after an answer, if it is not asked."""
+        sock = self.connect(self.start())
+        request = b"GET /x HTTP/1.0\r\nconnection: %b\r\n\r\n"
+        sock.sendall(request % asked)
+        sock.sendall(request % b"close")
+        found = self.closes(sock)
+        self.assertEqual(found.count(b"HTTP/1.1 200"), num_answers)
+        self.assertEqual(found.count(b"connection: close"), 1)
+        self.assertEqual(
+            found.count(b"connection: keep-alive"), num_answers - 1
+        )
+
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
+        """A client may send the next request before it has an answer."""
+        sock = self.connect(self.start())
+        sock.sendall(
+            b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\n"
+            b"GET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )
+        self.assertEqual(self.closes(sock).count(b"HTTP/1.1 200"), 2)
+        self.assertEqual([r.path for r in self.handler.requests], ["/1", "/2"])
+
+    def test_many_pipelined_requests_leave_time_to_others(self) -> None:
+        """All are answered, with pauses in between."""
+        sock = self.connect(self.start())
+        start = time.monotonic()
+        sock.sendall(
+            b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n" * 200
+            + b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )
+        self.assertEqual(self.closes(sock).count(b"HTTP/1.1 200"), 201)
+        self.assertEqual(self.handler.requests[-1].path, "/last")
+        self.assertGreater(time.monotonic() - start, 0.04)
+
+    @parameterized.product(
+        protocol=[b"h2c", b"websocket"], num_requests=[(1,), (1, 1), (2, 200)]
+    )
+    def test_offer_of_another_protocol_is_ignored(
+        self, protocol: bytes, num_requests: tuple[int, ...]
+    ) -> None:
+        """The body is that of the request, however many come at once."""
+        sock = self.connect(self.start())
+        head = (
+            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n"
+            b"connection: Upgrade, HTTP2-Settings\r\n"
+            b"upgrade: %b\r\nhttp2-settings: AAMA\r\n" % protocol
+        )
+        for number in num_requests:
+            sock.sendall((head + b"\r\nhello") * number + head)
+            sock.sendall(b"\r\nhel")
+            sock.sendall(b"lo")
+        sock.sendall(head.replace(b"Upgrade", b"close, Upgrade") + b"\r\nhello")
+        self.closes(sock)
+        self.assertEqual(
+            [request.body for request in self.handler.requests],
+            [b"hello"] * (sum(num_requests) + len(num_requests) + 1),
+        )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Handler:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def answer(self, request: messages.Request) -> messages.Response:
-        """See http_server.Handler."""
+        """See application.Handler."""
         self.requests.append(request)
         if request.path == "/wait":
             self._loop = asyncio.get_running_loop()
