@@ -163,13 +163,12 @@ class RestRounds:
             self._round.leave()
             self._wake_if_ended()
         while self._take_tasks():
-            if not self._thread.run_step(self._run_round):
+            self._thread.begin_step()
+            self._round.run()
+            if not self._thread.end_step():
                 return
             if time.monotonic() >= self._wake_time + _COLLECT_SECONDS:
                 self._wake_if_ended()
-
-    def _run_round(self) -> None:
-        self._round.run()
 
     def _take_tasks(self) -> bool:
         """Waits for tasks, or room, for a round; returns False at the end."""

@@ -169,15 +169,16 @@ class GrpcioLane(lane.Lane):
             self._work_when_idle()
 
     def _work_when_idle(self) -> None:
-        """Lets services work on what came."""
-        try:
-            has_more = True
-            while has_more:
-                has_more = False
-                for work in self._methods.when_idle():
-                    has_more |= work.run()
-        except BaseException:  # see gate.begin()
-            logging.exception("A service failed when it was idle")
+        """Lets services work on what came; a fault of one costs no other."""
+        has_more = True
+        while has_more:
+            has_more = False
+            for when_idle in self._methods.when_idle:
+                try:
+                    work = when_idle()
+                    has_more |= work is not None and work.run()
+                except BaseException:  # see gate.begin()
+                    logging.exception("A service failed when it was idle")
 
     def _serve_stream(
         self,

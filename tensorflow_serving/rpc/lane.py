@@ -14,9 +14,8 @@ class Methods:
 
     unary: Mapping[str, call.AsyncMethod]
     stream: Mapping[str, call.StreamMethod]
-    # Called on the thread of the methods when no call is at hand; returns the
-    # work that there is to do.
-    when_idle: Callable[[], Sequence[call.Work]] = tuple
+    # Called on the thread of the methods when no call is at hand; see Service.
+    when_idle: Sequence[Callable[[], call.Work | None]] = ()
 
 
 class Lane(abc.ABC):

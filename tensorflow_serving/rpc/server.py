@@ -12,9 +12,8 @@ Example:
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from absl import logging
 from google.protobuf import message_factory
 
 from tensorflow_serving.rpc import (
@@ -166,14 +165,11 @@ class Server:
         return lane.Methods(
             unary,
             stream,
-            functools.partial(
-                _when_idle,
-                [
-                    service.when_idle
-                    for service in services
-                    if service.when_idle is not call.do_nothing_when_idle
-                ],
-            ),
+            [
+                service.when_idle
+                for service in services
+                if service.when_idle is not call.do_nothing_when_idle
+            ],
         )
 
     def _answering_later(
@@ -185,19 +181,3 @@ class Server:
         return functools.partial(
             self._blocking.begin, service.path(name), method, request_class
         )
-
-
-def _when_idle(
-    functions: Sequence[Callable[[], call.Work | None]],
-) -> Sequence[call.Work]:
-    """Returns the work of all services; a fault of one costs no other."""
-    all_work = []
-    for function in functions:
-        try:
-            work = function()
-        except BaseException:  # see gate.begin()
-            logging.exception("A service failed when it was idle")
-        else:
-            if work is not None:
-                all_work.append(work)
-    return all_work

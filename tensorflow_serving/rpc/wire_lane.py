@@ -162,10 +162,26 @@ class WireLane(lane.Lane):
             self.loop.run_once(0.0 if has_more else math.inf)
             if router.has_begun:
                 router.has_begun = False
-                self._work = self._methods.when_idle()
-                if self._work and not self._thread.run_step(self._run_work):
-                    return
+                self._work = self._take_work()
+                if self._work:
+                    self._thread.begin_step()
+                    self._run_work()
+                    if not self._thread.end_step():
+                        return
             has_more = self._send()
+
+    def _take_work(self) -> Sequence[call_lib.Work]:
+        """Returns the work of all services; a fault of one costs no other."""
+        all_work = []
+        for when_idle in self._methods.when_idle:
+            try:
+                work = when_idle()
+            except BaseException:  # see gate.begin()
+                logging.exception("A service failed when it was idle")
+            else:
+                if work is not None:
+                    all_work.append(work)
+        return all_work
 
     def _run_work(self) -> None:
         for work in self._work:

@@ -3,7 +3,7 @@
 import queue
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from unittest import mock
 
 from absl.testing import absltest
@@ -67,9 +67,9 @@ class WireLaneTest(absltest.TestCase):
         super().setUp()
         self.calls: queue.Queue[call_lib.Call] = queue.Queue()
         self.rounds: queue.Queue[int] = queue.Queue()
-        self.work: list[call_lib.Work] = []
+        self.work: call_lib.Work | None = None
 
-    def _when_idle(self) -> Sequence[call_lib.Work]:
+    def _when_idle(self) -> call_lib.Work | None:
         self.rounds.put(self.calls.qsize())
         return self.work
 
@@ -77,7 +77,8 @@ class WireLaneTest(absltest.TestCase):
         self, options: options_lib.Options = _DEFAULTS
     ) -> wire_lane.WireLane:
         made = wire_lane.WireLane(
-            lane.Methods({_PATH: self.calls.put}, {}, self._when_idle), options
+            lane.Methods({_PATH: self.calls.put}, {}, [self._when_idle]),
+            options,
         )
         self.addCleanup(made.stop, 0)
         return made
@@ -127,13 +128,13 @@ class WireLaneTest(absltest.TestCase):
 
     def test_work_that_hangs_holds_up_nobody(self) -> None:
         """Another thread goes on; who was held up can still reply."""
-        self.work = [work := _HangingWork()]
+        self.work = work = _HangingWork()
         client = self._start()
         client.send(raw_client.request(1, _PATH, b"x"))
         held_up = self.calls.get(timeout=60)
         work.on_release = lambda: held_up.reply(b"late")
         self.assertTrue(work.is_running.wait(60))
-        self.work = []
+        self.work = None
         other = self._connect()
         for stream_id in (1, 3):
             other.send(raw_client.request(stream_id, _PATH, b"y"))
@@ -150,7 +151,7 @@ class WireLaneTest(absltest.TestCase):
 
     def test_work_that_hangs_at_the_end_does_not_hold_it_up(self) -> None:
         """Calls that are left are answered after the grace."""
-        self.work = [work := _HangingWork()]
+        self.work = work = _HangingWork()
         self.addCleanup(work.released.set)
         client = self._start()
         client.send(raw_client.request(1, _PATH, b"x"))
@@ -160,7 +161,7 @@ class WireLaneTest(absltest.TestCase):
 
     def test_work_that_is_not_done_goes_on_without_an_event(self) -> None:
         """The services are asked again until they have no more to do."""
-        self.work = [work := _LongWork(3)]
+        self.work = work = _LongWork(3)
         client = self._start()
         client.send(raw_client.request(1, _PATH, b"x"))
         self.calls.get(timeout=60)

@@ -4,7 +4,9 @@ Example:
     def lead(takes_over: bool) -> None:
         while not is_over:
             read_what_came()
-            if not thread.run_step(work_that_may_hang):
+            thread.begin_step()
+            do_work_that_may_hang()
+            if not thread.end_step():
                 return  # another thread leads now
             write_what_is_ready()
 
@@ -32,7 +34,7 @@ class LeaderThread:
     follower of its own. The thread that was held up ends with its step; if no
     other could be started, it is the follower then.
 
-    Thread-safe, but run_step() is for the leader.
+    Thread-safe, but begin_step() and end_step() are for the leader.
     """
 
     def __init__(
@@ -44,10 +46,10 @@ class LeaderThread:
         """Has no thread yet.
 
         Args:
-          lead: Does the work, and returns when it is over, or when run_step()
+          lead: Does the work, and returns when it is over, or when end_step()
             has returned False. Its argument is whether it goes on in place of a
-            thread whose step holds that up, and has not returned. Must not
-            raise anything but what a step raises.
+            thread whose step holds that up, and has not ended. Must not raise
+            anything but in a step.
           name: The name of the threads.
           max_step_seconds: How long a step may take.
         """
@@ -87,8 +89,8 @@ class LeaderThread:
         """Whether the calling thread leads."""
         return self._leader_id == threading.get_ident()
 
-    def run_step(self, step: Callable[[], None]) -> bool:
-        """Runs what may hold the thread up; returns whether it still leads.
+    def begin_step(self) -> None:
+        """Begins a step, which may hold the thread up.
 
         A step changes nothing that belongs to the leader but by run(). If it
         raises, the thread ends with it, and is replaced.
@@ -99,7 +101,9 @@ class LeaderThread:
             if not self._is_watching:
                 self._is_watching = True
                 self._news.notify_all()
-        step()
+
+    def end_step(self) -> bool:
+        """Ends the step; returns whether the thread still leads."""
         with self._lock:
             if not self.is_leading:
                 return False

@@ -39,7 +39,9 @@ class _Steps:
     def _lead(self, takes_over: bool) -> None:
         self.begun.put(takes_over)
         while (step := self._steps.get()) is not None:
-            if not self.thread.run_step(step):
+            self.thread.begin_step()
+            step()
+            if not self.thread.end_step():
                 self.relieved.put(threading.get_ident())
                 return
 
