@@ -1,5 +1,10 @@
-"""Calls that came together and ask a version of a model for the same thing."""
+"""The calls that came together, from their tasks to their replies.
 
+Those that ask a version of a model for the same thing are a group. The groups
+of a round are scheduled together.
+"""
+
+import dataclasses
 import functools
 import threading
 from collections.abc import Sequence
@@ -7,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
-from tensorflow_serving.batching import batched_function, run_timing
+from tensorflow_serving.batching import (
+    batched_function,
+    run_timing,
+    task_round,
+)
 from tensorflow_serving.core import servable_handle
 from tensorflow_serving.model_servers import (
     call_events,
     call_limits,
     call_records,
-    call_round,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import (
@@ -26,6 +35,15 @@ from tensorflow_serving.util import bugs, errors
 
 _Handle = servable_handle.ServableHandle[served_model.ServedModel]
 _Tasks = list[batched_function.FunctionTask]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """Tasks that ran together, and their outputs."""
+
+    tasks: batched_function.Tasks
+    outputs: inference.Outputs
+    timing: run_timing.RunTiming
 
 
 class CallGroup:
@@ -61,7 +79,7 @@ class CallGroup:
         self._handle = handle
         self._inference = begun
         # The one that schedules the calls.
-        self._round: call_round.CallRound | None = None
+        self._round: CallRound | None = None
         self._reporter = reporter
         self._limit = limit
         self._recorder = recorder
@@ -85,7 +103,7 @@ class CallGroup:
         call.on_cancelled = functools.partial(self._queue.cancel, task)
         self._tasks.append(task)
 
-    def join(self, this_round: call_round.CallRound) -> None:
+    def join(self, this_round: "CallRound") -> None:
         """Has a round schedule the tasks of the callers that still wait."""
         self._round = this_round
         this_round.add(self._queue, self._take_tasks())
@@ -119,11 +137,11 @@ class CallGroup:
         timing: run_timing.RunTiming,
     ) -> None:
         """See batched_function.Caller."""
-        run = call_round.Run(tasks, outputs, timing)
+        run = Run(tasks, outputs, timing)
         if self._round is None or not self._round.keep(self, run):
             self.answer([run])
 
-    def answer(self, runs: Sequence[call_round.Run]) -> None:
+    def answer(self, runs: Sequence[Run]) -> None:
         """Answers the calls of runs; all at once if their outputs are alike."""
         kinds = {
             (len(run.tasks), *[array.shape for array in run.outputs])
@@ -146,7 +164,7 @@ class CallGroup:
         self,
         tasks: batched_function.Tasks,
         outputs: inference.Outputs,
-        runs: Sequence[call_round.Run],
+        runs: Sequence[Run],
     ) -> None:
         try:
             responses = self._inference.respond(outputs, len(tasks))
@@ -201,6 +219,56 @@ class CallGroup:
             self._handle.close()
 
 
+class CallRound(task_round.TaskRound):
+    """Schedules the tasks of calls; quick runs are answered at its end.
+
+    Without batching, many short runs follow each other on the thread of the
+    server, which sends nothing in between. So their responses can as well be
+    made all at once, which costs less for each. Runs on other threads do not
+    wait.
+    """
+
+    @override
+    def __init__(self, before: "CallRound | None" = None) -> None:
+        super().__init__(before)
+        # Guarded by _runs_lock: the thread whose runs are kept, and those.
+        self._runs_lock = threading.Lock()
+        self._thread_id: int | None = None
+        self._runs: dict[CallGroup, list[Run]] = {}
+
+    @override
+    def run(self) -> bool:
+        """Schedules tasks, and answers the calls of those that ran here."""
+        self._thread_id = threading.get_ident()
+        try:
+            return super().run()
+        finally:
+            self._answer()
+
+    @override
+    def leave(self) -> None:
+        """Answers the calls of runs that have ended; leaves the others."""
+        self._answer()
+        super().leave()
+
+    def keep(self, group: "CallGroup", run: Run) -> bool:
+        """Returns whether the round answers the calls of a run, at its end."""
+        if threading.get_ident() != self._thread_id:
+            return False
+        with self._runs_lock:
+            if self._thread_id is None:
+                return False
+            self._runs.setdefault(group, []).append(run)
+        return True
+
+    def _answer(self) -> None:
+        with self._runs_lock:
+            self._thread_id = None
+            runs_of_groups, self._runs = self._runs, {}
+        for group, runs in runs_of_groups.items():
+            group.answer(runs)
+
+
 def _gone_error() -> errors.CancelledError:
     return errors.CancelledError(
         "The caller left before the call could wait for its turn."
@@ -208,7 +276,7 @@ def _gone_error() -> errors.CancelledError:
 
 
 def _reply_with_timing(
-    runs: Sequence[call_round.Run], responses: inference.Responses
+    runs: Sequence[Run], responses: inference.Responses
 ) -> None:
     """Answers calls, with their timing if their callers ask for it."""
     timed = [(task, run.timing) for run in runs for task in run.tasks]

@@ -19,7 +19,6 @@ from tensorflow_serving.model_servers import (
     call_events,
     call_group,
     call_limits,
-    call_round,
 )
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.servables.tensorflow import inference
@@ -159,7 +158,7 @@ class CallGroupTest(absltest.TestCase):
         Returns the tasks.
         """
         self.queue.run = run
-        self.round = call_round.CallRound()
+        self.round = call_group.CallRound()
         (group or self.group).join(self.round)
         self.round.run()
         return self.queue.tasks

@@ -31,7 +31,6 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.model_servers import (
     call_events,
     call_group,
-    call_round,
     server_core,
 )
 from tensorflow_serving.rpc import call as call_lib
@@ -134,7 +133,7 @@ class PredictionService:
         self._groups: list[call_group.CallGroup] = []
         self._group_of_form: dict[predict.Form, call_group.CallGroup] = {}
         # The last one, which may have something left to do.
-        self._round = call_round.CallRound()
+        self._round = call_group.CallRound()
 
     def service(self) -> call_lib.Service:
         """Returns the service for a server."""
@@ -241,11 +240,11 @@ class PredictionService:
         )
         self._listeners.refused(refused, error)
 
-    def _take_arrived(self) -> call_round.CallRound:
+    def _take_arrived(self) -> call_group.CallRound:
         """Returns a round with the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
-        self._round = call_round.CallRound(self._round)
+        self._round = call_group.CallRound(self._round)
         for group in groups:
             group.join(self._round)
         return self._round
