@@ -15,13 +15,17 @@ _MIN_GZIP_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 1
 # Compressing more takes longer than a millisecond.
 _MAX_QUICK_GZIP_BYTES: Final = 64 << 10
-# Decompressing more takes longer than that.
+# Decompressing more takes longer than that; there may be nothing in it, many
+# times over.
+_MAX_QUICK_BYTES: Final = 64 << 10
 _MAX_QUICK_PLAIN_BYTES: Final = 256 << 10
 # To read both what gzip and what zlib wrote.
 _ANY_HEADER: Final = 32 + zlib.MAX_WBITS
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 # No byte of deflate stands for more (https://zlib.net/zlib_tech.html).
 _MAX_RATIO: Final = 1032
+# The members of a file of gzip: each takes time, also if it is empty.
+_MAX_MEMBERS: Final = 10_000
 # Decompressed in one go: little, as the interpreter is held while the result is
 # put together.
 _INPUT_BYTES: Final = 16 << 10
@@ -73,14 +77,15 @@ class Decompressor:
           BodyTooLargeError: It is larger than the limit. Permanent.
         """
         self._require_room(_named_size(data))
-        plain = bytearray()
-        for piece in _pieces(data):
-            plain += piece
-            if len(plain) > _MAX_QUICK_PLAIN_BYTES:
-                break
-        else:
-            self._require_room(len(plain))
-            return bytes(plain)
+        if len(data) <= _MAX_QUICK_BYTES:
+            plain = bytearray()
+            for piece in _pieces(data):
+                plain += piece
+                if len(plain) > _MAX_QUICK_PLAIN_BYTES:
+                    break
+            else:
+                self._require_room(len(plain))
+                return bytes(plain)
         is_left = threading.Event()
         try:
             async with self._one_at_a_time:
@@ -111,9 +116,10 @@ def _named_size(data: bytes) -> int:
     """Returns the size that a file of gzip names, once decompressed.
 
     It is the last field of the file, modulo 2 ** 32 (RFC 1952, section 2.3.1).
-    A file of another size is broken: to refuse it for the name is never wrong,
-    and takes no time. 0 for what only zlib wrote, which names no size, and if
-    it is more than there can be, so that the file must be broken.
+    A file of another size is broken, or has more in members before the last
+    one: to refuse it for the name is never wrong, and takes no time. 0 for what
+    only zlib wrote, which names no size, and if it is more than there can be,
+    so that the file must be broken.
     """
     size = int.from_bytes(data[-4:], "little")
     is_possible = size <= _MAX_RATIO * len(data)
@@ -121,27 +127,40 @@ def _named_size(data: bytes) -> int:
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """Yields what compressed data holds, in small pieces.
+    """Yields what compressed data holds, in small pieces, some of them empty.
+
+    A file of gzip may have several members (RFC 1952, section 2.2).
 
     Raises:
       InvalidArgumentError: It is not compressed, or not a whole file.
     """
     reader = zlib.decompressobj(_ANY_HEADER)
+    num_members = 1
     start = 0
     try:
-        while start < len(data) and not reader.eof:
+        while start < len(data):
+            if reader.eof:
+                num_members += 1
+                if num_members > _MAX_MEMBERS or not data.startswith(
+                    _GZIP_MAGIC, start
+                ):
+                    break
+                reader = zlib.decompressobj(_ANY_HEADER)
             part = data[start : start + _INPUT_BYTES]
             start += len(part)
             piece = reader.decompress(part, _OUTPUT_BYTES)
+            yield piece
             while piece:
+                rest = b"" if reader.eof else reader.unconsumed_tail
+                piece = reader.decompress(rest, _OUTPUT_BYTES)
                 yield piece
-                piece = reader.decompress(reader.unconsumed_tail, _OUTPUT_BYTES)
+            start -= len(reader.unused_data)
     except zlib.error:
         raise errors.InvalidArgumentError(
             "body must be compressed by gzip, as Content-Encoding says; got "
             "something else"
         ) from None
-    if not reader.eof or reader.unused_data or start < len(data):
+    if not reader.eof or start < len(data):
         raise errors.InvalidArgumentError(
             "body must be a whole file of gzip; got "
             f"{'more' if reader.eof else 'a part'}"

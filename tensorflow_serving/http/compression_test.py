@@ -39,6 +39,31 @@ class DecompressorTest(parameterized.TestCase):
         self.assertEqual(_decompress(gzip.compress(plain, 1)), plain)
         self.assertEqual(_decompress(zlib.compress(plain, 1)), plain)
 
+    @parameterized.parameters(0, 1, 65_537, 700_000)
+    def test_body_may_have_several_members(self, size: int) -> None:
+        """Programs that compress on several CPUs write such files."""
+        plain = random.Random(size).randbytes(size)
+        member = gzip.compress(plain, 1)
+        self.assertEqual(_decompress(member * 3), plain * 3)
+
+    def test_members_together_have_the_limit(self) -> None:
+        """Each of them would be small enough."""
+        with self.assertRaises(messages.BodyTooLargeError):
+            _decompress(gzip.compress(bytes(1_000_000), 1) * 4)
+
+    @parameterized.named_parameters(
+        ("blocks", gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 20_000),
+        ("members", gzip.compress(b"") * 5_000),
+    )
+    def test_long_body_of_nothing_does_not_hold_up_others(
+        self, data: bytes
+    ) -> None:
+        """Reading it takes long, though nothing comes out of it."""
+        with mock.patch.object(
+            asyncio, "to_thread", mock.AsyncMock(return_value=b"read")
+        ):
+            self.assertEqual(_decompress(data), b"read")
+
     @parameterized.parameters(3_000_001, 100_000_000)
     def test_large_body_is_refused(self, size: int) -> None:
         """A few kilobytes may hold more than there is room for."""
@@ -66,7 +91,8 @@ class DecompressorTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("part", lambda data: data[:-1], "got a part"),
         ("more", lambda data: data + b"a", "got more"),
-        ("two", lambda data: data + data, "got more"),
+        ("members", lambda data: gzip.compress(b"") * 10_001, "got more"),
+        ("member", lambda data: data + data[:20], "got a part"),
         ("other", lambda data: b"other" + data, "got something else"),
     )
     def test_broken_body_is_invalid(

@@ -10,7 +10,8 @@
 6. An offer to go on with another protocol, such as that of HTTP/2 with which
    the clients of Java begin, is ignored, and the request is answered. httptools
    would take its body for the other protocol.
-7. A client of HTTP/1.0 may ask for the connection to stay, as ab -k does.
+7. A client of HTTP/1.0 may ask for the connection to stay, as ab -k does. It
+   cannot wait for "100 Continue".
 
 What breaks the rules of HTTP gets an error of the application, after the
 answers to all requests before it, and ends the connection.
@@ -74,6 +75,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._is_in_body = False
         # As many came of a head, or between two chunks or after the last one.
         self._num_head_bytes = 0
+        # The size of what is being read, and of the read with which the last
+        # head began.
+        self._num_read_bytes = 0
+        self._num_first_bytes = 0
+        self._is_head_too_large = False
         self._num_body_bytes = 0
         # Requests that were answered one after the other, as they came.
         self._num_in_a_row = 0
@@ -103,6 +109,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._num_read_bytes = len(data)
         self._num_head_bytes += len(data)
         super().data_received(data)
         while self._plain_head is not None:
@@ -113,15 +120,14 @@ class Connection(httptools_impl.HttpToolsProtocol):
             super().data_received(again)
         limit = self._limits.max_head_bytes
         if self._num_head_bytes > limit and not self.transport.is_closing():
-            self._refuse(
-                messages.HeadTooLargeError(
-                    f"head must have at most {limit} bytes; got more"
-                )
-            )
+            self._refuse_head()
 
     def send_400_response(self, msg: str) -> None:
         """See HttpToolsProtocol, which calls this for broken HTTP."""
         del msg
+        if self._is_head_too_large:
+            self._refuse_head()
+            return
         self._refuse(
             errors.InvalidArgumentError(
                 "request must keep to the rules of HTTP/1.1; got something else"
@@ -134,18 +140,22 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
         self._is_in_body = False
         self._num_head_bytes = 0
+        self._num_first_bytes = self._num_read_bytes
         self._wait_for_reading(self._limits.head_seconds)
 
     def on_headers_complete(self) -> None:
         """See httptools."""
+        self._require_small_head()
         if (
             self.parser.should_upgrade()
             and self.parser.get_method() != _CONNECT
         ):
             self._plain_head = self._head_without_offer()
             return
-        super().on_headers_complete()
         is_old = self.parser.get_http_version() == "1.0"
+        if is_old:
+            self.expect_100_continue = False
+        super().on_headers_complete()
         if is_old and self.parser.should_keep_alive():
             self.cycle.keep_alive = True
             self.scope["extensions"][STAYS] = {}
@@ -195,6 +205,27 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """See asyncio.Protocol."""
         super().resume_writing()
         self._stop_writing_timer()
+
+    def _require_small_head(self) -> None:
+        """Ends the parsing of a head that is too large.
+
+        Few reads are so large that one can be, and only these are looked at.
+        """
+        limit = self._limits.max_head_bytes
+        if self._num_first_bytes + self._num_head_bytes <= limit:
+            return
+        size = sum(len(name) + len(value) for name, value in self.headers)
+        if len(self.url) + size > limit:
+            self._is_head_too_large = True
+            raise ValueError("the head is too large")
+
+    def _refuse_head(self) -> None:
+        limit = self._limits.max_head_bytes
+        self._refuse(
+            messages.HeadTooLargeError(
+                f"head must have at most {limit} bytes; got more"
+            )
+        )
 
     def _refuse(self, error: errors.ServingError) -> None:
         """Answers what cannot be read, and ends the connection."""

@@ -25,6 +25,50 @@ class ConnectionTest(server_test_case.ServerTestCase):
         self.assertEqual(self.handler.requests, [])
 
     @parameterized.named_parameters(
+        ("path", b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            "fields",
+            b"GET /x HTTP/1.1\r\n" + b"a: bcdefgh\r\n" * 9_000 + b"\r\n",
+        ),
+    )
+    def test_head_that_comes_at_once_has_the_same_limit(
+        self, sent: bytes
+    ) -> None:
+        """A whole head is refused as well, and not for being no HTTP."""
+        sock = self.connect(self.start())
+        sock.sendall(sent)
+        self.assertIn(b"HTTP/1.1 431", self.closes(sock))
+        self.assertEqual(self.handler.requests, [])
+
+    def test_small_heads_in_a_large_read_are_answered(self) -> None:
+        """Only the head itself counts, not all that comes with it."""
+        sock = self.connect(self.start(max_head_bytes=500))
+        request = b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 900\r\n"
+        sock.sendall(
+            (request + b"\r\n" + b"a" * 900) * 20
+            + request
+            + b"connection: close\r\n\r\n"
+            + b"a" * 900
+        )
+        self.assertEqual(self.closes(sock).count(b"HTTP/1.1 200"), 21)
+
+    @parameterized.parameters((b"1.0", 0), (b"1.1", 1))
+    def test_client_may_wait_before_it_sends_a_body(
+        self, version: bytes, num_continues: int
+    ) -> None:
+        """A client of HTTP/1.0 would take "100 Continue" for the answer."""
+        sock = self.connect(self.start())
+        sock.sendall(
+            b"POST /x HTTP/%s\r\nhost: a\r\nconnection: close\r\n"
+            b"expect: 100-continue\r\ncontent-length: 1\r\n\r\n" % version
+        )
+        found = sock.recv(1 << 16) if num_continues else b""
+        sock.sendall(b"a")
+        found += self.closes(sock)
+        self.assertEqual(found.count(b" 100 "), num_continues)
+        self.assertEqual(found.count(b" 200 "), 1)
+
+    @parameterized.named_parameters(
         ("fields", b"0\r\n", b"a: " + b"b" * 1000 + b"\r\n"),
         ("field", b"0\r\na: ", b"b" * 1000),
         ("extension", b"1;", b"b" * 1000),
