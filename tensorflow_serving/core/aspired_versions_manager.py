@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from absl import logging
-from typing_extensions import override
 
 from tensorflow_serving.core import (
     aspired_version_policy,
@@ -14,7 +13,6 @@ from tensorflow_serving.core import (
     loader_harness,
     manager,
     servable,
-    servable_handle,
     source,
     version_steps,
     worker_threads,
@@ -103,6 +101,7 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             unload_executor=unload_executor,
             listener=self._news.add_name,
         )
+        super().__init__(self._basic.serving_map)
         # All of the thread that manages: the aspired versions of each servable;
         # those that failed for good and were forgotten, which a source may
         # aspire to again and again; servables with something to load, whose
@@ -122,16 +121,6 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
     ) -> source.AspiredVersionsCallback[loader_lib.Loader]:
         """See Target. The callback does not block."""
         return self._set_aspired_versions
-
-    @override
-    def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        return self._basic.list_available_servable_ids()
-
-    @override
-    def get_untyped_servable_handle(
-        self, request: servable.ServableRequest
-    ) -> servable_handle.ServableHandle[object]:
-        return self._basic.get_untyped_servable_handle(request)
 
     def manage_state_once(self) -> bool:
         """Deals with all news, and returns whether something was done.

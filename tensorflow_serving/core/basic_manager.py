@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 
 from absl import logging
-from typing_extensions import override
 
 from tensorflow_serving.core import alarm as alarm_lib
 from tensorflow_serving.core import loader as loader_lib
@@ -130,7 +129,7 @@ class BasicManager(manager.Manager):
         self._tracker = resource_tracker
         self._clock = clock
         self._listener = listener
-        self._serving_map = serving_map.ServingMap()
+        super().__init__(serving_map.ServingMap())
         self._alarm = alarm_lib.Alarm(clock)
         self._load_workers = load_executor or worker_threads.WorkerThreads(
             "load", loads.MAX_LOADS_PER_THREAD * options.num_load_threads
@@ -156,16 +155,6 @@ class BasicManager(manager.Manager):
     def num_free_load_threads(self) -> int:
         """How many further loads would begin at once; may be below 0."""
         return self._loads.num_free_threads
-
-    @override
-    def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        return self._serving_map.ids()
-
-    @override
-    def get_untyped_servable_handle(
-        self, request: servable.ServableRequest
-    ) -> servable_handle.ServableHandle[object]:
-        return self._serving_map.acquire(request)
 
     def manage_servable(
         self, data: servable.ServableData[loader_lib.Loader]
@@ -259,7 +248,7 @@ class BasicManager(manager.Manager):
         with self._lock:
             version = self._versions.get(servable_id)
             version.harness.unload_requested()
-            shared = self._serving_map.remove(servable_id)
+            shared = self.serving_map.remove(servable_id)
             unload = unloads.Unload(version.harness, shared)
             self._unloads.add(unload)
             self._versions.put(version.give_up_reload())
@@ -311,7 +300,7 @@ class BasicManager(manager.Manager):
         self._load_workers.shutdown()
         for load in self._loads.wait(deadline):
             logging.error("The load of %s hangs; left behind", load.harness)
-        for servable_id in self._serving_map.ids():
+        for servable_id in self.serving_map.ids():
             with contextlib.suppress(errors.ServingError):
                 self.unload_servable(servable_id)
         if self._unloads.wait_for_handles(deadline):
@@ -336,7 +325,7 @@ class BasicManager(manager.Manager):
         shared = servable_handle.SharedServable(harness.id, harness.servable())
         warning = harness.warning()
         if load.replaced is None:
-            self._serving_map.add(shared)
+            self.serving_map.add(shared)
             unload = None
         else:
             unload = self._swap(load.replaced, shared)
@@ -398,7 +387,7 @@ class BasicManager(manager.Manager):
         """
         with self._lock:
             replaced.unload_requested()
-            old = self._serving_map.replace(shared)
+            old = self.serving_map.replace(shared)
             self._versions.put(self._versions.get(replaced.id).swap())
             unload = unloads.Unload(replaced, old, is_replaced=True)
             self._unloads.add(unload)

@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import functools
 import threading
-from collections.abc import Sequence
 from typing import Protocol
 
 from tensorflow_serving.core import (
@@ -91,6 +90,7 @@ class CachingManager(manager.Manager):
             load_executor=load_executor,
             unload_executor=unload_executor,
         )
+        super().__init__(self._manager.serving_map)
         self._lock = threading.Lock()
         # Those that have not ended yet; guarded by _lock.
         self._loads: dict[servable.ServableId, _Load] = {}
@@ -100,10 +100,6 @@ class CachingManager(manager.Manager):
         """How many versions are being loaded now."""
         with self._lock:
             return len(self._loads)
-
-    def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        """Returns the versions that are loaded; see Manager."""
-        return self._manager.list_available_servable_ids()
 
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
@@ -121,10 +117,10 @@ class CachingManager(manager.Manager):
         servable_id = servable.ServableId(request.name, version)
         exact = servable.ServableRequest.from_id(servable_id)
         try:
-            return self._manager.get_untyped_servable_handle(exact)
+            return self.serving_map.acquire(exact)
         except errors.NotFoundError:
             self._load(servable_id)
-        return self._manager.get_untyped_servable_handle(exact)
+        return self.serving_map.acquire(exact)
 
     def close(self) -> None:
         """See Manager. Loads that have begun are finished first."""
@@ -149,7 +145,7 @@ class CachingManager(manager.Manager):
         try:
             with contextlib.suppress(errors.NotFoundError):
                 # Loaded since the caller looked.
-                self._manager.get_untyped_servable_handle(request).close()
+                self.serving_map.acquire(request).close()
                 self._end(servable_id, None)
                 return
             loader = self._loader_factory.create_loader(servable_id)

@@ -1,10 +1,10 @@
-"""The interface of managers: handles on the servables that are loaded."""
+"""The base of all managers: handles on the servables that are loaded."""
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from tensorflow_serving.core import servable, servable_handle
+from tensorflow_serving.core import servable, servable_handle, serving_map
 from tensorflow_serving.util import errors
 
 T = TypeVar("T")
@@ -17,14 +17,22 @@ class Manager(abc.ABC):
     A context manager that closes itself. Thread-safe.
     """
 
+    def __init__(self, available: serving_map.ServingMap) -> None:
+        """Takes the versions that are available, now or later.
+
+        Args:
+          available: Changed by this manager, or by another one behind it.
+        """
+        self.serving_map: Final = available
+
     def __repr__(self) -> str:
         """Returns the versions that are available."""
         ids = ", ".join(map(str, self.list_available_servable_ids()))
         return f"<{type(self).__name__} [{ids}]>"
 
-    @abc.abstractmethod
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
         """Returns the versions that get_servable_handle() would find."""
+        return self.serving_map.ids()
 
     def get_servable_handle(
         self, request: servable.ServableRequest, servable_type: type[T]
@@ -50,7 +58,6 @@ class Manager(abc.ABC):
             f"{actual}"
         )
 
-    @abc.abstractmethod
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
@@ -59,6 +66,7 @@ class Manager(abc.ABC):
         Raises:
           NotFoundError: See get_servable_handle().
         """
+        return self.serving_map.acquire(request)
 
     def get_available_servable_handles(
         self, servable_type: type[T]

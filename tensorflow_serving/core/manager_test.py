@@ -18,7 +18,7 @@ class _Manager(manager.Manager):
     """Serves what it was given, and at times lists what is gone."""
 
     def __init__(self, *servables: object) -> None:
-        self._map = serving_map.ServingMap()
+        super().__init__(serving_map.ServingMap())
         self.shared = [
             servable_handle.SharedServable(
                 servable.ServableId("a", version), each
@@ -26,19 +26,13 @@ class _Manager(manager.Manager):
             for version, each in enumerate(servables)
         ]
         for shared in self.shared:
-            self._map.add(shared)
+            self.serving_map.add(shared)
         self.gone: list[servable.ServableId] = []
         self.is_closed = False
 
     @override
     def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        return [*self._map.ids(), *self.gone]
-
-    @override
-    def get_untyped_servable_handle(
-        self, request: servable.ServableRequest
-    ) -> servable_handle.ServableHandle[object]:
-        return self._map.acquire(request)
+        return [*super().list_available_servable_ids(), *self.gone]
 
     @override
     def close(self) -> None:

@@ -45,9 +45,9 @@ class StaticManager(manager.Manager):
                 )
         self._clock = clock
         self._lock = threading.Lock()
-        self._serving_map = serving_map.ServingMap()
+        super().__init__(serving_map.ServingMap())
         for servable_id, each in servables.items():
-            self._serving_map.add(
+            self.serving_map.add(
                 servable_handle.SharedServable(servable_id, each)
             )
         # The versions in the serving map; guarded by _lock.
@@ -58,21 +58,11 @@ class StaticManager(manager.Manager):
         self._num_in_use = len(self._listed)  # guarded by _released
 
     @override
-    def list_available_servable_ids(self) -> Sequence[servable.ServableId]:
-        return self._serving_map.ids()
-
-    @override
-    def get_untyped_servable_handle(
-        self, request: servable.ServableRequest
-    ) -> servable_handle.ServableHandle[object]:
-        return self._serving_map.acquire(request)
-
-    @override
     def close(self) -> None:
         with self._lock:
             listed, self._listed = self._listed, ()
         for servable_id in listed:
-            self._serving_map.remove(servable_id).retire(self._release)
+            self.serving_map.remove(servable_id).retire(self._release)
         with self._released:
             while self._num_in_use:
                 self._clock.wait_until(self._released, None)

@@ -12,7 +12,12 @@ from tensorflow_serving.batching import (
     batching_session,
 )
 from tensorflow_serving.core import manager as manager_lib
-from tensorflow_serving.core import servable, servable_handle, static_manager
+from tensorflow_serving.core import (
+    servable,
+    servable_handle,
+    serving_map,
+    static_manager,
+)
 from tensorflow_serving.example import (
     mnist_batches,
     mnist_classifier,
@@ -174,6 +179,7 @@ class _Switch(manager_lib.Manager):
     """A manager that passes everything on to another one."""
 
     def __init__(self, now: manager_lib.Manager) -> None:
+        super().__init__(serving_map.ServingMap())
         self.now = now
 
     @override
