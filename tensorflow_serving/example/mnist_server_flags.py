@@ -16,7 +16,7 @@ from absl import flags
 
 from tensorflow_serving.rpc import options as options_lib
 from tensorflow_serving.rpc import server_flags
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, program
 
 PORT = flags.DEFINE_integer(
     "port",
@@ -105,4 +105,4 @@ def port_named() -> Iterator[None]:
 def say_running(port: int) -> None:
     """Prints that the server can be called."""
     host = server_flags.HOST.value or "0.0.0.0"
-    print(f"Running... listening on {host}:{port}", flush=True)
+    program.say(f"Running... listening on {host}:{port}")

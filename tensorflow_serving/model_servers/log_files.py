@@ -78,7 +78,8 @@ class LogFiles:
 
     If the storage fails, records are lost, and counted. No file then has a part
     of one, as far as the storage still allows to take it back. A while later,
-    the next record opens another file.
+    the next record opens another file. So does the next one, at once, after
+    somebody has moved or removed the file; what it had goes with it.
     """
 
     def __init__(
@@ -175,6 +176,9 @@ class LogFiles:
     def _flush(self) -> None:
         if self._file is None or not self._num_buffered:
             return
+        if not self._file.is_in_place():
+            self._end()
+            self._file = self._open()
         try:
             self._file.write(self._buffer.getvalue())
         except OSError:
@@ -283,10 +287,25 @@ class _File:
             raise
         self.size += len(data)
 
+    def is_in_place(self) -> bool:
+        """Returns whether the file has its name, and can be found by it."""
+        try:
+            found = os.stat(f"{self._path}{_OPEN}")
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._file.fileno()))
+
     def close(self) -> None:
         """Makes the file a complete one; one without records goes."""
         with self._file:
             if not self._is_whole:
+                return
+            if not self.is_in_place():
+                logging.warning(
+                    "Somebody has moved or removed %s%s while it was written",
+                    self._path,
+                    _OPEN,
+                )
                 return
             if not self.size:
                 os.unlink(f"{self._path}{_OPEN}")

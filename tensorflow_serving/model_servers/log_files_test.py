@@ -232,10 +232,41 @@ class LogFilesTest(absltest.TestCase):
         for path in self.folder.iterdir():
             path.unlink()
         files.close()
-        self.clock.advance_micros(5_000_000)
         files.write(_RECORD)
         files.close()
         self.assertEqual(self._records(), [1])
+
+    def test_records_do_not_follow_a_file_that_was_taken_away(self) -> None:
+        """Nobody could read them, and still they would count as logged."""
+        for take_away in (os.unlink, lambda path: os.rename(path, f"{path}.1")):
+            files = self._files()
+            files.write(_RECORD)
+            files.settle()
+            (name,) = self._names("*.open")
+            take_away(self.folder / name)
+            files.write(_RECORD)
+            files.write(_RECORD)
+            files.close()
+        self.assertEqual(self._records(), [2, 2])
+        self.assertEqual(self.counts, {_OK: 6})
+
+    def test_records_after_their_folder_is_gone_are_lost(self) -> None:
+        """They are counted so, from the first one on."""
+        folder = self.folder / "old"
+        folder.mkdir()
+        files = self._files("old/m")
+        files.write(_RECORD)
+        files.settle()
+        folder.rename(self.folder / "new")
+        files.write(_RECORD)
+        files.settle()
+        self.assertEqual(self.counts, {_OK: 1, _LOST: 1})
+        folder.mkdir()
+        self.clock.advance_micros(5_000_000)
+        files.write(_RECORD)
+        files.close()
+        self.assertEqual(self.counts, {_OK: 2, _LOST: 1})
+        self.assertEqual(len(self._names("old/*.tfrecord")), 1)
 
     def test_options_are_checked(self) -> None:
         """There must be room for the next file beside one that is complete."""

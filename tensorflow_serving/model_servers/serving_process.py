@@ -15,7 +15,7 @@ from tensorflow_serving.model_servers import (
 )
 from tensorflow_serving.rpc import worker
 from tensorflow_serving.servables.tensorflow import process_tuning
-from tensorflow_serving.util import signals
+from tensorflow_serving.util import program, signals
 
 
 def serve(
@@ -63,10 +63,10 @@ def say_running(server_options: server.Options, port: int) -> None:
     """
     for address in server_options.addresses:
         shown = _shown(address, port)
-        print(f"Running gRPC ModelServer, listening on {shown}", flush=True)
+        program.say(f"Running gRPC ModelServer, listening on {shown}")
     if rest := server_options.rest:
         shown = _shown(rest.address, port)
-        print(f"Exporting HTTP/REST API at {shown}", flush=True)
+        program.say(f"Exporting HTTP/REST API at {shown}")
 
 
 def _running(

@@ -71,6 +71,24 @@ def run_tool(main: Callable[[], int | None]) -> None:
     run(main_without_arguments)
 
 
+def say(text: str) -> None:
+    """Prints a line for those who wait for it, and goes on without them.
+
+    A server serves though its standard output has no room or no reader; the
+    log says so.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        logging.warning(
+            "Standard output cannot be written: %s", errors.reason(error)
+        )
+        # All that is left to be written would make the exit code that of a
+        # failure.
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
 def _go_to_the_callers_folder() -> None:
     """Leaves the folder in which "bazel run" starts programs."""
     folder = os.environ.get("BUILD_WORKING_DIRECTORY", ".")

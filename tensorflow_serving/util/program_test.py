@@ -27,6 +27,9 @@ def _main(argv: Sequence[str]) -> int:
         case ["print", text]:
             print(text)
             return 0
+        case ["say", text]:
+            program.say(text)
+            return 0
         case ["folder"]:
             raise errors.NotFoundError(os.getcwd())
         case ["code", number]:
@@ -111,6 +114,18 @@ class ProgramTest(parameterized.TestCase):
             )
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertEqual(ended.stdout, b"\\u044f\n")
+
+    def test_program_goes_on_if_nobody_can_hear_it(self) -> None:
+        """A disk that is full does not keep a server from serving."""
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run(
+                [sys.executable, __file__, "program", "say", "running"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertIn(b"No space left on device", ended.stderr)
 
     def test_exit_code_is_what_main_returns(self) -> None:
         """An exit code of 0 is success."""
