@@ -89,12 +89,11 @@ class AsyncMnistService:
         """
         self._scheduler = scheduler
         self._function = function
-        # Only accessed by the thread of the server that begins calls. They are
-        # scheduled together in a round, which the server runs when no other
-        # call is at hand; the last one may have something left to do.
-        self._arrived: list[
-            tuple[call_lib.Call, batched_function.FunctionTask]
-        ] = []
+        # Only accessed by the thread of the server that begins calls. What has
+        # arrived is scheduled in one round, which the server takes and runs
+        # when no other call is at hand (WireLane._turn_rounds); the last round
+        # may have something left to do.
+        self._arrived: list[batched_function.FunctionTask] = []
         self._round = task_round.TaskRound()
 
     def service(self) -> call_lib.Service:
@@ -109,16 +108,14 @@ class AsyncMnistService:
         image = mnist_codec.decode_image(call.request)
         task = self._function.task([image], self, call.deadline, context=call)
         call.on_cancelled = functools.partial(self._scheduler.cancel, task)
-        self._arrived.append((call, task))
+        self._arrived.append(task)
 
     def _take_arrived(self) -> task_round.TaskRound:
         arrived, self._arrived = self._arrived, []
+        tasks = [task for task in arrived if task.context.is_active]
         self._round = task_round.TaskRound(self._round)
-        if arrived:
-            self._round.add(
-                self._scheduler,
-                [task for call, task in arrived if call.is_active],
-            )
+        if tasks:
+            self._round.add(self._scheduler, tasks)
         return self._round
 
     def succeed(

@@ -7,7 +7,7 @@ of a round are scheduled together.
 import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -229,12 +229,18 @@ class CallRound(task_round.TaskRound):
     """
 
     @override
-    def __init__(self, before: "CallRound | None" = None) -> None:
+    def __init__(
+        self,
+        groups: Iterable[CallGroup] = (),
+        before: "CallRound | None" = None,
+    ) -> None:
         super().__init__(before)
         # Guarded by _runs_lock: the thread whose runs are kept, and those.
         self._runs_lock = threading.Lock()
         self._thread_id: int | None = None
         self._runs: dict[CallGroup, list[Run]] = {}
+        for group in groups:
+            group.join(self)
 
     @override
     def run(self) -> bool:
@@ -251,7 +257,7 @@ class CallRound(task_round.TaskRound):
         self._answer()
         super().leave()
 
-    def keep(self, group: "CallGroup", run: Run) -> bool:
+    def keep(self, group: CallGroup, run: Run) -> bool:
         """Returns whether the round answers the calls of a run, at its end."""
         if threading.get_ident() != self._thread_id:
             return False

@@ -158,8 +158,7 @@ class CallGroupTest(absltest.TestCase):
         Returns the tasks.
         """
         self.queue.run = run
-        self.round = call_group.CallRound()
-        (group or self.group).join(self.round)
+        self.round = call_group.CallRound([group or self.group])
         self.round.run()
         return self.queue.tasks
 

@@ -2,8 +2,9 @@
 
 1. A call is read and checked as it comes, and joins a CallGroup: the calls that
    came together and ask a version for the same thing.
-2. When no other call is at hand, the server calls _take_arrived(), and runs the
-   CallRound: all calls of a signature go to its queue in one go.
+2. When no other call is at hand, the server (WireLane._turn_rounds) calls
+   _take_arrived(), and runs the CallRound: all calls of a signature go to its
+   queue in one go.
 3. Those that ran together come back to their group together, or at the end of
    the round; so do their replies; see call_timing for what a caller can ask for
    with them.
@@ -244,7 +245,5 @@ class PredictionService:
         """Returns a round with the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
-        self._round = call_group.CallRound(self._round)
-        for group in groups:
-            group.join(self._round)
+        self._round = call_group.CallRound(groups, self._round)
         return self._round
