@@ -29,7 +29,7 @@ from tensorflow_serving.util import errors
 _NEVER_BYTES = 1 << 62
 
 
-class Loop(Protocol):
+class Owner(Protocol):
     """The part of a lane that its router uses."""
 
     loop: event_loop.EventLoop
@@ -64,7 +64,7 @@ class CallRouter:
         self,
         methods: lane.Methods,
         options: options_lib.Options,
-        owner: Loop,
+        owner: Owner,
     ) -> None:
         """Takes the methods of a server."""
         self._methods = methods

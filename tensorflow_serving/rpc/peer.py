@@ -49,6 +49,16 @@ _HTTP_1_RESPONSE = (
 )
 
 
+class Router(Protocol):
+    """The part of a CallRouter that peers use."""
+
+    def advance(self, peer: "Peer", stream: stream_lib.Stream) -> None:
+        """Looks at a stream with news."""
+
+    def resume(self, call: wire_call.WireStreamCall) -> None:
+        """Lets the service of a call send more."""
+
+
 class Owner(Protocol):
     """The part of a lane that its peers use."""
 
@@ -58,11 +68,9 @@ class Owner(Protocol):
     # Those that have something to send at the end of the round.
     to_flush: "list[Peer]"
 
-    def advance(self, peer: "Peer", stream: stream_lib.Stream) -> None:
-        """Looks at a stream with news."""
-
-    def resume(self, call: wire_call.WireStreamCall) -> None:
-        """Lets the service of a call send more."""
+    @property
+    def router(self) -> Router:
+        """Begins the calls in streams."""
 
 
 class Peer:
@@ -78,6 +86,7 @@ class Peer:
     ) -> None:
         """Takes over a transport."""
         self._owner = owner
+        self._router = owner.router
         self._loop = owner.loop
         self._transport = the_transport
         now = self._loop.now
@@ -185,7 +194,7 @@ class Peer:
         if not self._is_closed:
             self._is_closed = True
             for stream in self.connection.abandon():
-                self._owner.advance(self, stream)
+                self._router.advance(self, stream)
             self._loop.cancel(self._timer)
             self._loop.unwatch(self._transport.fileno())
             self._transport.close()
@@ -223,7 +232,7 @@ class Peer:
         start = time.thread_time() if is_full else 0.0
         for stream in connection.receive(data, now):
             self._last_call_time = now
-            self._owner.advance(self, stream)
+            self._router.advance(self, stream)
         if connection.has_output or connection.is_over:
             self.wants_to_send()
         if is_full:
@@ -269,7 +278,7 @@ class Peer:
         calls, self.blocked_calls = self.blocked_calls, {}
         for call in calls:
             if call.is_writable:
-                self._owner.resume(call)
+                self._router.resume(call)
             elif call.is_active:
                 self.blocked_calls[call] = None
 

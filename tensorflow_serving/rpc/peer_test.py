@@ -32,6 +32,11 @@ class _Owner:
         self.to_flush: list[peer.Peer] = []
         self.streams: list[stream_lib.Stream] = []
 
+    @property
+    def router(self) -> "_Owner":
+        """Returns itself, which records what a router would handle."""
+        return self
+
     def advance(self, the_peer: peer.Peer, stream: stream_lib.Stream) -> None:
         """Records a stream."""
         self.streams.append(stream)

@@ -34,8 +34,6 @@ class PuppetLane:
         self.to_flush: list[peer.Peer] = []
         self.router = call_router.CallRouter(methods, options, self)
         self.router.start()
-        self.advance = self.router.advance
-        self.resume = self.router.resume
         self._stack = contextlib.ExitStack()
 
     def connect(

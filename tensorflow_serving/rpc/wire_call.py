@@ -41,8 +41,8 @@ class Peer(Protocol):
         """Sends the output of the connection at the end of this round."""
 
 
-class Home(Protocol):
-    """The lane of a call."""
+class Router(Protocol):
+    """The part of a CallRouter that its calls use."""
 
     # How many calls have begun and have not ended; of the lane's thread.
     num_calls: int
@@ -63,7 +63,7 @@ class _OnTheWire(call.AnyCall):
 
     def __init__(
         self,
-        lane: Home,
+        router: Router,
         peer: Peer,
         stream: stream_lib.Stream,
         metadata: call.Metadata,
@@ -71,7 +71,7 @@ class _OnTheWire(call.AnyCall):
     ) -> None:
         """Takes the stream, which knows the call from now on."""
         super().__init__()
-        self._lane = lane
+        self._router = router
         # The client that made the call.
         self.peer = peer
         self.stream = stream
@@ -108,7 +108,7 @@ class _OnTheWire(call.AnyCall):
         self.on_cancelled = None
         self.stream.call = ENDED
         for ticket in self.tickets:
-            self._lane.cancel(ticket)
+            self._router.cancel(ticket)
 
 
 class WireCall(_OnTheWire, call.Call):
@@ -136,7 +136,7 @@ class WireCall(_OnTheWire, call.Call):
             logging.exception("A reply could not be encoded")
             self.fail(gate.internal_error())
             return
-        self._lane.run(functools.partial(self._send, data, trailers))
+        self._router.run(functools.partial(self._send, data, trailers))
 
     @override
     def fail(
@@ -145,7 +145,7 @@ class WireCall(_OnTheWire, call.Call):
         trailing_metadata: call.Metadata = (),
     ) -> None:
         block = encode_failure(error, trailing_metadata, is_begun=False)
-        self._lane.run(functools.partial(self._fail, block))
+        self._router.run(functools.partial(self._fail, block))
 
     @override
     def reply_together(
@@ -154,7 +154,7 @@ class WireCall(_OnTheWire, call.Call):
         responses: call.Rows | Sequence[bytes],
     ) -> None:
         wire_calls = cast(Sequence[WireCall], calls)  # all are of one server
-        self._lane.run(functools.partial(_send_all, wire_calls, responses))
+        self._router.run(functools.partial(_send_all, wire_calls, responses))
 
     def _send(self, data: bytes, trailers: bytes) -> None:
         if not self._is_active:
@@ -191,7 +191,7 @@ class WireCall(_OnTheWire, call.Call):
     def _end(self) -> None:
         super()._end()
         if self.is_begun:
-            self._lane.num_calls -= 1
+            self._router.num_calls -= 1
 
 
 class WireStreamCall(_OnTheWire, call.StreamCall):
@@ -219,7 +219,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
             logging.exception("A reply could not be encoded")
             self.fail(gate.internal_error())
             return
-        self._lane.run(functools.partial(self._send, data))
+        self._router.run(functools.partial(self._send, data))
 
     @override
     def finish(self, trailing_metadata: call.Metadata = ()) -> None:
@@ -229,7 +229,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
             logging.exception("Metadata could not be encoded")
             self.fail(gate.internal_error())
             return
-        self._lane.run(functools.partial(self._finish, block))
+        self._router.run(functools.partial(self._finish, block))
 
     @override
     def fail(
@@ -237,7 +237,7 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
         error: errors.ServingError,
         trailing_metadata: call.Metadata = (),
     ) -> None:
-        self._lane.run(
+        self._router.run(
             functools.partial(
                 self._fail,
                 encode_failure(error, trailing_metadata, is_begun=False),

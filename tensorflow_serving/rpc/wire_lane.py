@@ -69,9 +69,7 @@ class WireLane(lane.Lane):
         self.limits = options.limits
         self.peers: set[peer_lib.Peer] = set()
         self.to_flush: list[peer_lib.Peer] = []
-        self._router = call_router.CallRouter(methods, options, self)
-        self.advance = self._router.advance
-        self.resume = self._router.resume
+        self.router = call_router.CallRouter(methods, options, self)
         self._options = options
         self._tls: ssl.SSLContext | None = None
         if options.tls:
@@ -110,7 +108,7 @@ class WireLane(lane.Lane):
                 )
         if self._options.heartbeat is not None:
             self._beat(self._options.heartbeat)
-        self._router.start()
+        self.router.start()
         self._thread.start()
         self._is_started = True
 
@@ -156,7 +154,7 @@ class WireLane(lane.Lane):
 
         It begins with the end of a round, as a thread that takes over does.
         """
-        router = self._router
+        router = self.router
         has_more = self._send()
         while not self.loop.is_stopped:
             self.loop.run_once(0.0 if has_more else math.inf)
@@ -187,7 +185,7 @@ class WireLane(lane.Lane):
         for work in self._work:
             try:
                 if work.run():
-                    self.run(self._router.come_back)
+                    self.run(self.router.come_back)
             except BaseException:  # see gate.begin()
                 logging.exception("A service failed in its work")
 
@@ -199,7 +197,7 @@ class WireLane(lane.Lane):
         if self._is_stopping and not self.peers:
             self.loop.stop()
         # Sending may let services send more; not before others had a turn.
-        return self._router.has_begun or bool(self.to_flush)
+        return self.router.has_begun or bool(self.to_flush)
 
     def _flush(self, peer: peer_lib.Peer) -> None:
         """Sends to a peer; a fault of ours costs that peer."""
@@ -272,7 +270,7 @@ class WireLane(lane.Lane):
         if not is_over:
             self.loop.post(self._abort)
             is_over = self._thread.join(_END_SECONDS)
-        self._router.close()
+        self.router.close()
         if not is_over:
             return False
         self.loop.close()
@@ -289,7 +287,7 @@ class WireLane(lane.Lane):
         self._is_stopping = True
         for peer in list(self.peers):
             peer.go_away()
-            self._router.drain(peer.calls())
+            self.router.drain(peer.calls())
 
     def _close_listeners(self) -> None:
         for each in self._listeners:
