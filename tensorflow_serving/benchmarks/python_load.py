@@ -40,7 +40,12 @@ _CONNECT_SECONDS = 5.0
 
 
 def make(
-    address: str, work: workload.Work, load: loads.Load, deadline_seconds: float
+    address: str,
+    work: workload.Work,
+    load: loads.Load,
+    deadline_seconds: float,
+    *,
+    connect_seconds: float = _CONNECT_SECONDS,
 ) -> loads.Calls:
     """Makes a load in a process of its own; returns when each call has ended.
 
@@ -51,13 +56,16 @@ def make(
       work: The requests and the right answers.
       load: When calls start.
       deadline_seconds: How long a call may take.
+      connect_seconds: How long each connection may take.
 
     Raises:
       UnavailableError: The server cannot be reached.
     """
     child = subprocess.run(
         [sys.executable, "-c", _CHILD],
-        input=pickle.dumps((address, work, load, deadline_seconds)),
+        input=pickle.dumps(
+            (address, work, load, deadline_seconds, connect_seconds)
+        ),
         # Python looks for modules there first: no place for a checkout.
         cwd=os.sep,
         capture_output=True,
@@ -74,9 +82,15 @@ def make(
 
 def answer_parent() -> None:
     """Runs in the process that make() starts."""
-    address, work, load, deadline_seconds = pickle.load(sys.stdin.buffer)
+    address, work, load, deadline_seconds, connect_seconds = pickle.load(
+        sys.stdin.buffer
+    )
     with GrpcTransport(
-        address, work.method, load.num_connections, deadline_seconds
+        address,
+        work.method,
+        load.num_connections,
+        deadline_seconds,
+        connect_seconds=connect_seconds,
     ) as transport:
         driver = CallDriver(transport, work, load.arrivals())
         # No object here is in a cycle, and pauses would count as latency.
@@ -296,6 +310,7 @@ class GrpcTransport:
         deadline_seconds: float,
         *,
         asks_timing: bool = False,
+        connect_seconds: float = _CONNECT_SECONDS,
     ) -> None:
         """Connects.
 
@@ -305,6 +320,7 @@ class GrpcTransport:
           num_connections: How many connections there are.
           deadline_seconds: How long a call may take.
           asks_timing: Whether calls ask the server for their timing.
+          connect_seconds: How long each connection may take.
 
         Raises:
           UnavailableError: The server cannot be reached.
@@ -329,12 +345,12 @@ class GrpcTransport:
         ]
         try:
             for channel in self._channels:
-                grpc.channel_ready_future(channel).result(_CONNECT_SECONDS)
+                grpc.channel_ready_future(channel).result(connect_seconds)
         except grpc.FutureTimeoutError:
             self.__exit__()
             raise errors.UnavailableError(
                 "server must be a gRPC server that can be reached within "
-                f"{_CONNECT_SECONDS:g} seconds; got {address}"
+                f"{connect_seconds:g} seconds; got {address}"
             ) from None
 
     def start(self, call: int, message: bytes) -> None:

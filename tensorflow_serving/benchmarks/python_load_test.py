@@ -339,7 +339,11 @@ class PythonLoadTest(parameterized.TestCase):
         """The error of the other process has the address."""
         with self.assertRaisesRegex(errors.UnavailableError, "127.0.0.1:1"):
             python_load.make(
-                "127.0.0.1:1", self.work, loads.ClosedLoad(1, 1.0), 1.0
+                "127.0.0.1:1",
+                self.work,
+                loads.ClosedLoad(1, 1.0),
+                1.0,
+                connect_seconds=0.1,
             )
 
 

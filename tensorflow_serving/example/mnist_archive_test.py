@@ -44,7 +44,7 @@ class ArchiveTest(absltest.TestCase):
             ("127.0.0.1", 0),
             functools.partial(_Quiet, directory=self.site_dir),
         )
-        thread = threading.Thread(target=site.serve_forever)
+        thread = threading.Thread(target=site.serve_forever, args=(0.01,))
         thread.start()
         self.addCleanup(site.server_close)
         self.addCleanup(thread.join)

@@ -65,7 +65,8 @@ class _Model(tf.Module):  # type: ignore[misc]
     @tf.function(input_signature=[_INTEGERS])
     def size(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Fails on negative numbers, and on those that are too much memory."""
-        return {"y": tf.fill(x, 1.0)}
+        more = tf.constant([1 << 40], tf.int64)
+        return {"y": tf.fill(tf.concat([x, more], 0), 1.0)}
 
 
 _NAMES = ("number", "base64", "example", "index", "check", "size")

@@ -150,7 +150,7 @@ def _joined_names(module: ast.Module) -> set[str]:
     """Returns the texts that a module adds to paths."""
     return {
         str(part.value)
-        for node in ast.walk(module)
+        for node in source_tree.nodes(module)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == _JOIN
         for part in node.args
         if isinstance(part, ast.Constant)

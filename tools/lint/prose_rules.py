@@ -73,7 +73,7 @@ def tests_state_facts(tree: source_tree.SourceTree) -> Iterator[str]:
     for path, module in tree.modules.items():
         if not path.endswith("_test.py"):
             continue
-        for node in ast.walk(module):
+        for node in source_tree.nodes(module):
             if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_":
                 text = " ".join((ast.get_docstring(node) or "").split())
                 clause = re.split(r"[.;:](?: |$)", text)[0]
@@ -99,7 +99,7 @@ def _first_words(text: str) -> Iterator[str]:
 
 def _arguments(module: ast.Module) -> Iterator[str]:
     """Yields what is said of arguments without a noun."""
-    for node in ast.walk(module):
+    for node in source_tree.nodes(module):
         if isinstance(node, ast.FunctionDef):
             text = ast.get_docstring(node) or ""
             for match in _ARGUMENT.finditer(text.partition("Args:")[2]):
@@ -119,7 +119,7 @@ def _phrases(text: str) -> Iterator[str]:
 def _docstrings(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields each docstring on one line, with the number of its first."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    for node in ast.walk(module):
+    for node in source_tree.nodes(module):
         if isinstance(node, owners) and (text := ast.get_docstring(node)):
             yield node.body[0].lineno, " ".join(text.split())
 

@@ -4,9 +4,10 @@ A rule takes a SourceTree and yields a line of text for each violation.
 """
 
 import ast
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tools.lint import source_tree
 
@@ -123,17 +124,20 @@ _NEW_NAMES = {
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def imported_modules(module: ast.Module) -> Iterator[str]:
-    """Yields the dotted names of modules that a module may import.
+@functools.cache
+def imported_modules(module: ast.Module) -> Sequence[str]:
+    """Returns the dotted names of modules that a module may import.
 
     For "from a import b" both a and a.b, of which one is the module.
     """
-    for node in ast.walk(module):
+    names: list[str] = []
+    for node in source_tree.nodes(module):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.append(node.module)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def files_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
@@ -151,7 +155,7 @@ def files_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
 def functions_are_small(tree: source_tree.SourceTree) -> Iterator[str]:
     """A function has at most 40 lines of code and 5 positional parameters."""
     for path, module in tree.modules.items():
-        for node in ast.walk(module):
+        for node in source_tree.nodes(module):
             if not isinstance(node, _Function):
                 continue
             where = f"{path}:{node.lineno}: {node.name}()"
@@ -197,7 +201,7 @@ def layers_point_one_way(tree: source_tree.SourceTree) -> Iterator[str]:
         is_test = path.endswith("_test.py")
         if is_test:
             allowed |= _IN_TESTS
-        names = list(imported_modules(module))
+        names = imported_modules(module)
         imported = {
             _layer(name.removeprefix(f"{root}.").replace(".", "/"))
             for name in names
@@ -233,7 +237,7 @@ def names_are_in_the_oldest_python(
         used = set(imported_modules(module))
         used |= {
             f"{node.value.id}.{node.attr}"
-            for node in ast.walk(module)
+            for node in source_tree.nodes(module)
             if isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Name)
         }

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +104,12 @@ class SourceTree:
                     line=call.lineno,
                     attributes=dict(_literals(call)),
                 )
+
+
+@functools.cache
+def nodes(module: ast.Module) -> Sequence[ast.AST]:
+    """Returns all nodes of a module, which many rules look at."""
+    return list(ast.walk(module))
 
 
 def _is_generated(path: str) -> bool:
