@@ -212,6 +212,8 @@ class Statistics:
     num_expired: int = 0
     # Tasks that were cancelled while they waited.
     num_cancelled: int = 0
+    # Whether tasks wait that nobody will take: all batch threads hang.
+    is_stuck: bool = False
 
 
 def expired_error() -> errors.DeadlineExceededError:

@@ -4,6 +4,8 @@ All classes are guarded by the lock of the scheduler.
 """
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from tensorflow_serving.batching import batch_queue, batch_scheduler
@@ -30,6 +32,8 @@ class Queue:
     num_in_hand: int = 0
     # When each of those batches was taken.
     begin_times: dict[_Batch, float] = dataclasses.field(default_factory=dict)
+    # Whether tasks wait that nobody will take.
+    is_stuck: bool = False
 
     @property
     def done(self) -> bool:
@@ -54,25 +58,29 @@ class Queue:
         """Returns a snapshot."""
         oldest_time = min(self.begin_times.values(), default=now)
         return dataclasses.replace(
-            self.batches.statistics(now), oldest_run_seconds=now - oldest_time
+            self.batches.statistics(now),
+            oldest_run_seconds=now - oldest_time,
+            is_stuck=self.is_stuck,
         )
 
 
 class ThreadBatches:
     """The batches that batch threads process.
 
-    A thread that hangs is replaced when all are busy, so that models which
-    hang do not keep the threads from the others.
+    While all threads are busy and tasks wait, somebody looks once a second
+    whether batches hang. Then a thread is replaced, so that models which hang
+    do not keep the threads from the others; if none can be, queues are stuck.
     """
 
     def __init__(self, num_threads: int) -> None:
         """Has that many threads, which are free."""
+        # When to look; infinite if a thread is free or no task waits.
+        self.look_time = math.inf
         self._num_threads = num_threads
         # The queue of each batch.
         self._begun: dict[_Batch, Queue] = {}
         # Those whose threads have been replaced.
         self._replaced: set[_Batch] = set()
-        self._next_look_time = 0.0
 
     def begin(self, batch: _Batch, queue: Queue) -> None:
         """Has a thread process a batch."""
@@ -87,30 +95,57 @@ class ThreadBatches:
         self._num_threads -= 1
         return False
 
+    def plan_look(self, now: float) -> None:
+        """Sets when to look, if it is not set; called while a task waits."""
+        if self.look_time == math.inf and self._are_all_busy:
+            self.look_time = now + _LOOK_SECONDS
+
     def find_hanging(self, now: float) -> _Batch | None:
         """Returns a batch whose thread should be replaced, if any should."""
-        if len(self._begun) < self._num_threads or now < self._next_look_time:
+        if not self._are_all_busy or len(self._replaced) >= _MAX_REPLACED:
             return None
-        self._next_look_time = now + _LOOK_SECONDS
-        if len(self._replaced) >= _MAX_REPLACED:
-            return None
-        for batch, queue in self._begun.items():
-            limit_seconds = max(
-                _HANG_SECONDS,
-                _HANG_RUNS * queue.batches.typical_run_seconds,
-            )
-            run_seconds = now - queue.begin_times.get(batch, now)
-            if batch not in self._replaced and run_seconds > limit_seconds:
+        for batch in self._begun:
+            if batch not in self._replaced and self._hangs(batch, now):
                 return batch
         return None
 
-    def replace(self, batch: _Batch) -> bool:
-        """Adds a thread, in place of that of a batch; False if it has ended."""
-        if batch not in self._begun:
-            return False
+    def find_stuck(self, queues: Iterable[Queue], now: float) -> bool:
+        """Finds out which queues are stuck, as no thread can be replaced.
+
+        Returns whether that has changed.
+        """
+        all_hang = self._are_all_busy and all(
+            self._hangs(batch, now) for batch in self._begun
+        )
+        has_changed = False
+        for queue in queues:
+            due_time = queue.batches.due_time()
+            is_stuck = all_hang and due_time is not None and due_time <= now
+            has_changed |= is_stuck != queue.is_stuck
+            queue.is_stuck = is_stuck
+        return has_changed
+
+    def end_look(self, queues: Iterable[Queue], now: float) -> None:
+        """Sets when to look again."""
+        self.look_time = math.inf
+        if any(not queue.batches.empty for queue in queues):
+            self.plan_look(now)
+
+    def replace(self, batch: _Batch) -> None:
+        """Adds a thread, in place of that of a batch, which ends with it."""
         self._replaced.add(batch)
         self._num_threads += 1
-        return True
+
+    @property
+    def _are_all_busy(self) -> bool:
+        return len(self._begun) >= self._num_threads
+
+    def _hangs(self, batch: _Batch, now: float) -> bool:
+        queue = self._begun[batch]
+        limit_seconds = max(
+            _HANG_SECONDS, _HANG_RUNS * queue.batches.typical_run_seconds
+        )
+        return now - queue.begin_times.get(batch, now) > limit_seconds
 
 
 class CallerBatches:

@@ -12,7 +12,7 @@ import collections
 import dataclasses
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from absl import logging
@@ -58,8 +58,8 @@ class SharedBatchScheduler:
     on; telling whoever waits for a task is the callback's business.
 
     A task whose deadline comes while it waits is dropped at that moment, by a
-    thread that watches deadlines and does nothing else. A thread whose batch
-    hangs is replaced; see ThreadBatches.
+    thread that watches over the others. It also replaces a thread whose batch
+    hangs; see ThreadBatches.
 
     close() is the end of adding queues. Those that are still open keep the
     threads; closing the last one ends them.
@@ -71,22 +71,31 @@ class SharedBatchScheduler:
         self,
         options: Options,
         clock: clock_lib.Clock = clock_lib.MONOTONIC,
+        *,
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts the threads.
+
+        Args:
+          options: See Options.
+          clock: The time of everything here.
+          on_stuck: Called soon after queues became stuck, or are no longer;
+            see Statistics.is_stuck. Must not block.
 
         Raises:
           ResourceExhaustedError: The system has no more threads. Transient.
         """
         self._options = options
         self._clock = clock
+        self._on_stuck = on_stuck
         self._lock = threading.Lock()
         # A batch is due earlier than a waiting thread knows, or the last queue
         # is gone. Wakes batch threads.
         self._news = threading.Condition(self._lock)
         # All tasks of a closed queue are answered. Wakes its close().
         self._done = threading.Condition(self._lock)
-        # There is an earlier deadline than the one that is waited for, or the
-        # last queue is gone. Wakes the thread that watches deadlines.
+        # There is something to see to before the time that is waited for, or
+        # the last queue is gone. Wakes the thread that watches.
         self._urgent = threading.Condition(self._lock)
         # All below are guarded by _lock.
         # The next one to visit first.
@@ -98,11 +107,14 @@ class SharedBatchScheduler:
             options.num_batch_threads
         )
         # When the watching thread looks again, at the latest.
-        self._watched_deadline = math.inf
+        self._watched_time = math.inf
         # Dropped tasks, for the watching thread to fail.
         self._expired: list[tuple[_Queue, batch_scheduler.BatchTask]] = []
+        # Whether the watching thread has to call _on_stuck.
+        self._has_news_of_stuck = False
         self._closed = False
-        self._threads = self._start_threads()
+        self._threads: list[threading.Thread] = []
+        self._start_threads()
 
     def add_queue(
         self,
@@ -122,10 +134,9 @@ class SharedBatchScheduler:
         return Queue(self, options, process_batch)
 
     def close(self) -> None:
-        """Adds no more queues; joins the threads if none is open. Idempotent.
+        """Adds no more queues, and joins the threads. Idempotent.
 
-        With queues still open it returns at once, and the close() of the last
-        queue joins the threads.
+        With queues still open the close() of the last one joins them.
         """
         with self._lock:
             self._closed = True
@@ -139,42 +150,35 @@ class SharedBatchScheduler:
         """Closes the scheduler."""
         self.close()
 
-    def _start_threads(self) -> list[threading.Thread]:
+    def _start_threads(self) -> None:
         """Starts all threads now: under load there may be no more to be had."""
-        options = self._options
-        name = options.thread_pool_name
-        threads = [
-            threading.Thread(
-                target=self._process_batches, name=f"{name}_{number}"
-            )
-            for number in range(options.num_batch_threads)
-        ]
-        threads.append(
-            threading.Thread(
-                target=self._watch_deadlines, name=f"{name}_deadlines"
-            )
-        )
+        num_threads = self._options.num_batch_threads
         try:
-            for thread in threads:
-                thread.start()
+            for number in range(num_threads):
+                self._start_thread(self._process_batches, str(number))
+            self._start_thread(self._watch, "watch")
         except RuntimeError as error:
             # Those that were started would keep the process forever.
             with self._lock:
                 self._closed = True
                 self._news.notify_all()
-                self._urgent.notify_all()
             raise errors.ResourceExhaustedError(
                 "num_batch_threads must be no more than the system allows; got "
-                f"{options.num_batch_threads}: {error}"
+                f"{num_threads}: {error}"
             ) from None
-        return threads
+
+    def _start_thread(self, target: Callable[[], None], name: str) -> None:
+        name = f"{self._options.thread_pool_name}_{name}"
+        thread = threading.Thread(target=target, name=name)
+        thread.start()
+        self._threads.append(thread)
 
     def _schedule(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
         """See BatchScheduler.schedule."""
         with self._lock:
             now = self._clock.now()
             queue.batches.add(task, now)
-            self._watch(queue)
+            self._wake_watcher(queue.batches.earliest_deadline)
             self._wake_threads(queue, now)
 
     def _schedule_all(
@@ -205,7 +209,7 @@ class SharedBatchScheduler:
             batch = None
             if runs_here and self._caller_batches.may_begin(queue):
                 batch = self._take(queue, now, idle=True, here=True)
-            self._watch(queue)
+            self._wake_watcher(queue.batches.earliest_deadline)
             if batch is None:
                 self._wake_threads(queue, now)
             else:
@@ -221,37 +225,17 @@ class SharedBatchScheduler:
         """Wakes batch threads that must look again; needs the lock."""
         if num_wakeups := queue.batches.pop_wakeups():
             self._news.notify(num_wakeups)
-        hanging = self._thread_batches.find_hanging(now)
-        if hanging is not None:
-            self._start_replacement(hanging)
+        self._plan_look(now)
 
-    def _start_replacement(self, batch: batch_scheduler.Batch[Any]) -> None:
-        """Starts a thread in place of one that hangs; needs the lock."""
-        name = self._options.thread_pool_name
-        thread = threading.Thread(
-            target=self._replace, args=(batch,), name=f"{name}_replacing"
-        )
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system has no more threads
-            logging.warning("No thread can process batches: %s", error)
-        else:
-            logging.warning("A batch hangs; another thread was started")
-            self._threads.append(thread)
+    def _plan_look(self, now: float) -> None:
+        """Has the watching thread look for batches that hang, if it must."""
+        self._thread_batches.plan_look(now)
+        self._wake_watcher(self._thread_batches.look_time)
 
-    def _replace(self, batch: batch_scheduler.Batch[Any]) -> None:
-        """Runs on a thread that processes batches in place of another one."""
-        with self._lock:
-            is_needed = self._thread_batches.replace(batch)
-        del batch
-        if is_needed:
-            self._process_batches()
-
-    def _watch(self, queue: _Queue) -> None:
-        """Has the earliest deadline of a queue watched; needs the lock."""
-        deadline = queue.batches.earliest_deadline
-        if deadline < self._watched_deadline:
-            self._watched_deadline = deadline
+    def _wake_watcher(self, time: float) -> None:
+        """Has the watching thread wake up in time; needs the lock."""
+        if time < self._watched_time:
+            self._watched_time = time
             self._urgent.notify()
 
     def _cancel(self, queue: _Queue, task: batch_scheduler.BatchTask) -> None:
@@ -355,6 +339,7 @@ class SharedBatchScheduler:
                     self._thread_batches.begin(batch, queue)
                     if any(not queue.batches.empty for queue in self._queues):
                         self._news.notify()
+                        self._plan_look(now)
                     return work
                 due_times = [
                     due_time
@@ -398,37 +383,58 @@ class SharedBatchScheduler:
         queue.num_in_hand += len(expired)
         self._expired += [(queue, task) for task in expired]
 
-    def _watch_deadlines(self) -> None:
-        """Runs on the thread that drops tasks whose deadline has come."""
-        while (expired := self._next_expired()) is not None:
+    def _watch(self) -> None:
+        """Runs on the thread that watches deadlines, and the other threads."""
+        while self._wait_for_trouble():
+            with self._lock:
+                expired, self._expired = self._expired, []
+                is_news = self._has_news_of_stuck
+                self._has_news_of_stuck = False
             for queue, task in expired:
                 _fail(task, batch_scheduler.expired_error())
                 with self._lock:
                     self._let_go(queue)
+            if is_news:
+                self._on_stuck()
 
-    def _next_expired(
-        self,
-    ) -> list[tuple[_Queue, batch_scheduler.BatchTask]] | None:
-        """Waits for tasks to expire; returns None when there is no queue."""
+    def _wait_for_trouble(self) -> bool:
+        """Waits until there is work for _watch(); False if no queue is left."""
         with self._lock:
             while self._queues or not self._closed or self._expired:
                 now = self._clock.now()
                 for queue in self._queues:
                     self._expire(queue, now)
-                self._watched_deadline = min(
-                    (q.batches.earliest_deadline for q in self._queues),
-                    default=math.inf,
-                )
-                if self._expired:
-                    expired, self._expired = self._expired, []
-                    return expired
+                if now >= self._thread_batches.look_time:
+                    self._look_for_hanging(now)
+                times = [q.batches.earliest_deadline for q in self._queues]
+                times.append(self._thread_batches.look_time)
+                self._watched_time = min(times)
+                if self._expired or self._has_news_of_stuck:
+                    return True
+                time = self._watched_time
                 self._clock.wait_until(
-                    self._urgent,
-                    None
-                    if self._watched_deadline == math.inf
-                    else self._watched_deadline,
+                    self._urgent, None if time == math.inf else time
                 )
-        return None
+        return False
+
+    def _look_for_hanging(self, now: float) -> None:
+        """Replaces a thread or finds stuck queues; needs the lock."""
+        batches = self._thread_batches
+        hanging = batches.find_hanging(now)
+        if hanging is None or not self._start_replacement(hanging):
+            self._has_news_of_stuck |= batches.find_stuck(self._queues, now)
+        batches.end_look(self._queues, now)
+
+    def _start_replacement(self, batch: batch_scheduler.Batch[Any]) -> bool:
+        """Starts a thread in place of one that hangs; needs the lock."""
+        try:
+            self._start_thread(self._process_batches, "replacing")
+        except RuntimeError as error:  # the system has no more threads
+            logging.warning("No thread can process batches: %s", error)
+            return False
+        logging.warning("A batch hangs; another thread was started")
+        self._thread_batches.replace(batch)
+        return True
 
 
 def _fail(task: batch_scheduler.BatchTask, error: errors.ServingError) -> None:

@@ -316,7 +316,10 @@ class WatchingThreadTest(absltest.TestCase):
         self.assertEqual(threading.active_count(), before)
 
     def test_nobody_polls(self) -> None:
-        """A task wakes who has to know; then all wait without end."""
+        """A task wakes who has to know; with none left all wait without end.
+
+        While one waited for a busy thread, that thread was to be looked at.
+        """
         with _fixture() as fixture, fixture.busy_thread():
             fixture.queue.schedule(_Task(deadline=10e-6))
             fixture.clock.wait_for_waiter(10e-6)
@@ -324,6 +327,9 @@ class WatchingThreadTest(absltest.TestCase):
             fixture.queue.schedule(_Task(deadline=20e-6))
             self.assertEqual(fixture.clock.num_waits, 0)
             fixture.clock.advance_micros(20)
+            fixture.clock.wait_for_waiter(1.0)
+            self.assertEqual(fixture.clock.num_waits, 0)
+            fixture.clock.advance_micros(1_000_000)
             fixture.clock.wait_for_waiter(None)
             self.assertEqual(fixture.clock.num_waits, 0)
 

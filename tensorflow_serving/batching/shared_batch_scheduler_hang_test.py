@@ -14,12 +14,16 @@ from tensorflow_serving.batching import (
     shared_batch_scheduler,
 )
 from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import errors
 
 
 class _Task(batch_scheduler.BatchTask):
     def __init__(self, *, hangs: bool = False) -> None:
         self.size = 1
         self.hangs = hangs
+
+    def fail(self, error: errors.ServingError) -> None:
+        """Needs no answer."""
 
 
 class _Model:
@@ -54,9 +58,13 @@ class _Fixture:
 
     def __init__(self, stack: contextlib.ExitStack, num_threads: int) -> None:
         self.clock = fake_clock.FakeClock()
+        # An item each time that queues have become stuck or are no longer.
+        self.news: queue_lib.Queue[None] = queue_lib.Queue()
         self.scheduler = stack.enter_context(
             shared_batch_scheduler.SharedBatchScheduler(
-                shared_batch_scheduler.Options(num_threads), self.clock
+                shared_batch_scheduler.Options(num_threads),
+                self.clock,
+                on_stuck=lambda: self.news.put(None),
             )
         )
         self.model = _Model()
@@ -85,10 +93,17 @@ class _Fixture:
             self.bad.schedule(_Task(hangs=True))
             self.model.hanging.get(timeout=60)
 
-    def require_answer(self) -> None:
-        """Fails unless a task of the good queue runs."""
+    def require_answer(self, after_seconds: int) -> None:
+        """Fails unless a task of the good queue has run after that time."""
         self.good.schedule(task := _Task())
+        self.clock.advance_micros(after_seconds * 1_000_000)
         assert self.model.next_ran() is task
+
+    def require_stuck(self, *expected: bool) -> None:
+        """Fails unless the bad and the good queue are stuck as expected."""
+        self.news.get(timeout=60)
+        found = [q.statistics().is_stuck for q in (self.bad, self.good)]
+        assert found == [*expected], found
 
 
 @contextlib.contextmanager
@@ -152,34 +167,34 @@ class ThreadsHangTest(absltest.TestCase):
     """Batches that hang on all batch threads."""
 
     def test_threads_that_hang_are_replaced(self) -> None:
-        """A task that comes later starts one, at most one a second."""
+        """One that waits gets a thread after 10 s, the next a second later."""
         with _fixture(num_threads=2) as fixture:
             fixture.hang(2)
-            fixture.clock.advance_micros(10_000_000)
             fixture.good.schedule(first := _Task())
-            fixture.clock.advance_micros(999_999)
+            fixture.clock.advance_micros(10_000_000)
+            fixture.clock.settle(threads=1)
+            self.assertTrue(fixture.model.ran.empty())
+            with self.assertLogs(level="WARNING") as log:
+                fixture.clock.advance_micros(1_000_000)
+                self.assertIs(fixture.model.next_ran(), first)
+            self.assertIn("A batch hangs", log.output[0])
+            fixture.hang(1)
             fixture.good.schedule(second := _Task())
+            fixture.clock.advance_micros(999_999)
+            fixture.clock.settle(threads=1)
             self.assertTrue(fixture.model.ran.empty())
             fixture.clock.advance_micros(1)
-            with self.assertLogs(level="WARNING") as log:
-                fixture.good.schedule(third := _Task())
-            self.assertIn("A batch hangs", log.output[0])
-            for task in (first, second, third):
-                self.assertIs(fixture.model.next_ran(), task)
-            fixture.hang(1)
-            fixture.clock.advance_micros(1_000_000)
-            fixture.require_answer()
+            self.assertIs(fixture.model.next_ran(), second)
+            self.assertTrue(fixture.news.empty())
 
     def test_thread_that_comes_back_goes_if_it_was_replaced(self) -> None:
         """The scheduler keeps as many threads as it had at first."""
         with _fixture(num_threads=2) as fixture:
             for _ in range(2):
                 fixture.hang(2)
-                fixture.clock.advance_micros(11_000_000)
-                fixture.require_answer()
+                fixture.require_answer(after_seconds=11)
                 fixture.hang(1)
-                fixture.clock.advance_micros(1_000_000)
-                fixture.require_answer()
+                fixture.require_answer(after_seconds=1)
                 fixture.model.go_on.set()
                 for _ in range(3):
                     fixture.model.next_ran()
@@ -206,30 +221,72 @@ class ThreadsHangTest(absltest.TestCase):
             fixture.model.run_seconds = 2.0
             fixture.warm_up()
             fixture.hang(1)
-            fixture.clock.advance_micros(20_000_000)
             fixture.good.schedule(task := _Task())
+            fixture.clock.advance_micros(20_000_000)
+            fixture.clock.settle(threads=1)
             self.assertTrue(fixture.model.ran.empty())
             fixture.clock.advance_micros(1_000_000)
-            fixture.good.schedule(_Task())
             self.assertIs(fixture.model.next_ran(), task)
 
-    def test_system_without_threads_is_asked_again(self) -> None:
-        """The next one that comes may have more luck."""
+    def test_queues_are_stuck_while_no_thread_can_be_started(self) -> None:
+        """Those with tasks are; the system is asked again each second."""
         with _fixture() as fixture:
             fixture.hang(1)
-            fixture.clock.advance_micros(10_000_001)
             with (
                 mock.patch.object(
                     threading.Thread, "start", side_effect=RuntimeError("full")
                 ),
                 self.assertLogs(level="WARNING") as log,
             ):
-                fixture.good.schedule(first := _Task())
+                fixture.good.schedule(task := _Task())
+                fixture.clock.advance_micros(10_000_001)
+                fixture.require_stuck(False, True)
             self.assertIn("No thread can process batches: full", log.output[0])
             fixture.clock.advance_micros(1_000_000)
-            fixture.good.schedule(second := _Task())
-            self.assertIs(fixture.model.next_ran(), first)
-            self.assertIs(fixture.model.next_ran(), second)
+            self.assertIs(fixture.model.next_ran(), task)
+            fixture.bad.schedule(_Task(hangs=True))
+            fixture.model.hanging.get(timeout=60)
+            fixture.good.schedule(_Task())
+            fixture.clock.advance_micros(1_000_000)
+            fixture.require_stuck(False, False)
+
+    def test_queues_are_stuck_once_64_threads_were_replaced(self) -> None:
+        """They are no longer when a batch has come back."""
+        with _fixture() as fixture:
+            fixture.hang(1)
+            for _ in range(64):
+                fixture.bad.schedule(_Task(hangs=True))
+                fixture.clock.advance_micros(11_000_000)
+                fixture.model.hanging.get(timeout=60)
+            fixture.good.schedule(task := _Task())
+            fixture.clock.advance_micros(1_000_000)
+            fixture.clock.settle(threads=1)
+            self.assertTrue(fixture.news.empty())
+            fixture.clock.advance_micros(10_000_000)
+            fixture.require_stuck(False, True)
+            self.assertTrue(fixture.model.ran.empty())
+            fixture.model.go_on.set()
+            while fixture.model.next_ran() is not task:
+                pass
+            fixture.clock.advance_micros(1_000_000)
+            fixture.require_stuck(False, False)
+
+    def test_queue_without_tasks_is_not_stuck(self) -> None:
+        """When those that wait have expired, it can be tried again."""
+        with (
+            _fixture() as fixture,
+            mock.patch.object(
+                threading.Thread, "start", side_effect=RuntimeError("full")
+            ),
+        ):
+            fixture.hang(1)
+            task = _Task()
+            task.deadline = 12.5
+            fixture.good.schedule(task)
+            fixture.clock.advance_micros(12_000_000)
+            fixture.require_stuck(False, True)
+            fixture.clock.advance_micros(1_000_000)
+            fixture.require_stuck(False, False)
 
 
 if __name__ == "__main__":
