@@ -85,17 +85,17 @@ class RequestFuzzer:
 
     def _in_flight(self, name: str, seeds: range) -> Iterator[_Sent]:
         """Sends requests, some at a time; yields each of them in turn."""
-        # A reload decides what other calls get.
+        # A reload decides what other calls get, other reloads among them.
         num_in_flight = 1 if name == _RELOAD else _NUM_IN_FLIGHT
         whole_every = _RELOAD_EVERY if name == _RELOAD else _WHOLE_EVERY
         waiting: collections.deque[_Sent] = collections.deque()
         for seed in seeds:
-            waiting.append(self._send(name, seed, is_whole=False))
-            if seed % whole_every == 0:
-                waiting.append(self._send(name, seed, is_whole=True))
-            while len(waiting) >= num_in_flight:
-                yield waiting.popleft()
-            if name == _RELOAD and seed % whole_every == 0:
+            has_whole = seed % whole_every == 0
+            for is_whole in (False, True)[: 1 + has_whole]:
+                waiting.append(self._send(name, seed, is_whole=is_whole))
+                while len(waiting) >= num_in_flight:
+                    yield waiting.popleft()
+            if name == _RELOAD and has_whole:
                 yield self._predict_once_served(seed)
         yield from waiting
 
