@@ -29,7 +29,7 @@ from tensorflow_serving.model_servers import (
     worker_notes,
     worker_states,
 )
-from tensorflow_serving.rpc import worker_board
+from tensorflow_serving.rpc import call, worker_board
 from tensorflow_serving.util import errors, event_bus
 
 # How long a worker may take to begin with a new configuration.
@@ -130,15 +130,22 @@ class AllWorkers:
         self._wait_until_taken()
         return [model for model in models if model.name not in known]
 
-    def reload(self, models: model_configs.Models) -> None:
+    def reload(
+        self,
+        models: model_configs.Models,
+        unwanted: call.Unwanted | None = None,
+    ) -> None:
         """See reload_config.reload()."""
-        reload_config.reload(self, models, self._timeout_seconds)
+        reload_config.reload(self, models, self._timeout_seconds, unwanted)
 
     def wait_until(
-        self, is_over: Callable[[], bool], timeout_seconds: float
+        self,
+        is_over: Callable[[], bool],
+        timeout_seconds: float,
+        unwanted: call.Unwanted | None = None,
     ) -> bool:
         """See ServedModels."""
-        return self._news.wait_until(is_over, timeout_seconds)
+        return self._news.wait_until(is_over, timeout_seconds, unwanted)
 
     def subscribe(
         self, callback: Callable[[str], None]

@@ -9,6 +9,7 @@ Example:
 import threading
 from collections.abc import Callable, Iterable
 
+from tensorflow_serving.rpc import call
 from tensorflow_serving.util import event_bus
 
 
@@ -50,12 +51,22 @@ class ModelNews:
             self._published.notify_all()
 
     def wait_until(
-        self, is_over: Callable[[], bool], timeout_seconds: float
+        self,
+        is_over: Callable[[], bool],
+        timeout_seconds: float,
+        unwanted: call.Unwanted | None = None,
     ) -> bool:
         """See ServedModels."""
+        if unwanted is not None:
+            unwanted.add_done_callback(lambda _: self.publish(()))
         with self._published:
             return self._published.wait_for(
-                lambda: self._is_closed or is_over(), timeout_seconds or None
+                lambda: (
+                    self._is_closed
+                    or (unwanted is not None and unwanted.done())
+                    or is_over()
+                ),
+                timeout_seconds or None,
             )
 
     def subscribe(

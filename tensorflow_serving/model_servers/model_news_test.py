@@ -5,6 +5,7 @@ import threading
 from absl.testing import absltest
 
 from tensorflow_serving.model_servers import model_news
+from tensorflow_serving.rpc import call
 
 
 class ModelNewsTest(absltest.TestCase):
@@ -57,6 +58,23 @@ class ModelNewsTest(absltest.TestCase):
     def test_wait_ends_with_its_time(self) -> None:
         """Nothing was published, and the condition does not hold."""
         self.assertFalse(self.news.wait_until(lambda: False, 0.001))
+
+    def test_wait_that_nobody_wants_ends(self) -> None:
+        """Whoever leaves need not publish anything."""
+        is_waiting = threading.Event()
+        unwanted = call.Unwanted()
+
+        def is_over() -> bool:
+            is_waiting.set()
+            return False
+
+        thread = threading.Thread(
+            target=self.news.wait_until, args=[is_over, 0, unwanted]
+        )
+        thread.start()
+        is_waiting.wait()
+        unwanted.set_result(None)
+        thread.join()
 
     def test_closed_news_are_waited_for_no_longer(self) -> None:
         """A wait ends whatever its condition, and closing twice is one."""

@@ -40,9 +40,9 @@ class ModelService:
         """Returns the service for a server."""
         return call_lib.Service(
             _SERVICE,
-            {
-                "GetModelStatus": self.get_model_status,
-                "HandleReloadConfigRequest": self.handle_reload_config_request,
+            {"GetModelStatus": self.get_model_status},
+            waiting_methods={
+                "HandleReloadConfigRequest": self.handle_reload_config_request
             },
         )
 
@@ -53,9 +53,15 @@ class ModelService:
         return get_model_status.get_model_status(self._served, request)
 
     def handle_reload_config_request(
-        self, request: model_management_pb2.ReloadConfigRequest
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        unwanted: call_lib.Unwanted | None = None,
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of a request, and waits for those that are new.
+
+        Args:
+          request: The request.
+          unwanted: See WaitingMethod; None: somebody always waits.
 
         Raises:
           InvalidArgumentError: The configuration is not a list of models, or
@@ -69,7 +75,7 @@ class ModelService:
                 f"{request.config.WhichOneof('config') or 'none'}"
             )
         before = self._counts(request.metric_names)
-        self._served.reload(model_configs.parse(request.config))
+        self._served.reload(model_configs.parse(request.config), unwanted)
         response = model_management_pb2.ReloadConfigResponse(
             status=get_model_status.status(None)
         )

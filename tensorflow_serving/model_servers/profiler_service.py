@@ -16,7 +16,7 @@ from absl import logging
 from tensorflow_serving.apis import profiler_service_pb2
 from tensorflow_serving.rpc import call as call_lib
 from tensorflow_serving.tensorflow_c import profiler
-from tensorflow_serving.util import bugs, errors
+from tensorflow_serving.util import errors
 
 _SERVICE: Final = profiler_service_pb2.DESCRIPTOR.services_by_name[
     "ProfilerService"
@@ -43,7 +43,7 @@ class ProfilerService:
         return call_lib.Service(
             _SERVICE,
             methods={"Monitor": self.monitor, "Terminate": self.terminate},
-            async_methods={"Profile": self._begin_profile},
+            waiting_methods={"Profile": self._profile},
         )
 
     def monitor(
@@ -108,32 +108,18 @@ class ProfilerService:
             xspace=xspace if request.emit_xspace else b"",
         )
 
-    def _begin_profile(self, call: call_lib.Call) -> None:
-        """Records on a thread of its own; what it raises is the answer."""
-        request = call_lib.parse(
-            profiler_service_pb2.ProfileRequest, call.request
-        )
-        end = threading.Event()
-        call.on_cancelled = end.set
-        threading.Thread(
-            target=self._profile,
-            args=(call, request, end),
-            name="profile",
-            daemon=True,
-        ).start()
-
     def _profile(
         self,
-        call: call_lib.Call,
         request: profiler_service_pb2.ProfileRequest,
-        end: threading.Event,
-    ) -> None:
+        unwanted: call_lib.Unwanted,
+    ) -> profiler_service_pb2.ProfileResponse:
+        """Records until somebody ends it, or nobody waits for it."""
+        end = threading.Event()
+        unwanted.add_done_callback(lambda _: end.set())
         with self._lock:
             self._ends[request.session_id] = end
         try:
-            call.reply(self.profile(request, end))
-        except BaseException as error:
-            call.fail(bugs.as_serving_error("taking a profile", error))
+            return self.profile(request, end)
         finally:
             with self._lock:
                 if self._ends.get(request.session_id) is end:

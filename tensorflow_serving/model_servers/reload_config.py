@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, served_models
+from tensorflow_serving.rpc import call
 from tensorflow_serving.util import errors, version_name
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
@@ -16,6 +17,7 @@ def reload(
     served: served_models.ServedModels,
     models: model_configs.Models,
     timeout_seconds: float,
+    unwanted: call.Unwanted | None = None,
 ) -> None:
     """Serves other models from now on, and waits for those that are new.
 
@@ -23,6 +25,8 @@ def reload(
       served: Serves them.
       models: All models to serve.
       timeout_seconds: How long new models may take; 0 for any time.
+      unwanted: Ends with an error once nobody waits any longer; None: somebody
+        always does.
 
     Raises:
       FailedPreconditionError: See ServedModels.update(). Or a new model could
@@ -32,6 +36,9 @@ def reload(
       CancelledError: The server stops, or another call has taken a new model
         out.
       UnavailableError: See ServedModels.update(). Transient.
+
+    An error that unwanted ends with is raised as well; the models are served
+    all the same.
     """
     new = served.update(models)
     for model in new:
@@ -45,7 +52,9 @@ def reload(
             unsettled.pop()
         return not unsettled
 
-    served.wait_until(are_settled, timeout_seconds)
+    served.wait_until(are_settled, timeout_seconds, unwanted)
+    if unsettled and unwanted is not None and unwanted.done():
+        unwanted.result()
     for name in names:
         _require_available(served, name, timeout_seconds)
 

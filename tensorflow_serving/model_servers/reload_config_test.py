@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, reload_config
+from tensorflow_serving.rpc import call
 from tensorflow_serving.util import errors
 
 _State = servable.ManagerState
@@ -55,7 +56,10 @@ class _Served:
         return models
 
     def wait_until(
-        self, is_over: Callable[[], bool], timeout_seconds: float
+        self,
+        is_over: Callable[[], bool],
+        timeout_seconds: float,
+        unwanted: call.Unwanted | None = None,
     ) -> bool:
         """Has the events happen until it is over."""
         for states in self.events:
@@ -76,7 +80,9 @@ class ReloadConfigTest(parameterized.TestCase):
         os.makedirs(f"{self.folder}/other/1")
         self.served = _Served()
 
-    def _reload(self, *names: str) -> None:
+    def _reload(
+        self, *names: str, unwanted: call.Unwanted | None = None
+    ) -> None:
         reload_config.reload(
             self.served,  # type: ignore[arg-type]
             tuple(
@@ -84,6 +90,7 @@ class ReloadConfigTest(parameterized.TestCase):
                 for name in names
             ),
             5.0,
+            unwanted,
         )
 
     def test_model_that_becomes_available_ends_the_wait(self) -> None:
@@ -130,6 +137,21 @@ class ReloadConfigTest(parameterized.TestCase):
         self.served.removed = {"new"}
         with self.assertRaises(errors.CancelledError):
             self._reload("new")
+
+    def test_reload_that_nobody_waits_for_ends(self) -> None:
+        """The model goes on; its end has the reason of whoever left."""
+        self.served.events = [[_state(1, _State.LOADING)]]
+        unwanted = call.Unwanted()
+        unwanted.set_exception(errors.CancelledError("The caller has left."))
+        with self.assertRaisesRegex(errors.CancelledError, "caller has left"):
+            self._reload("new", unwanted=unwanted)
+
+    def test_reload_that_is_done_is_a_success_to_the_last(self) -> None:
+        """It does not matter that somebody left meanwhile."""
+        self.served.events = [[_state(1, _State.AVAILABLE)]]
+        unwanted = call.Unwanted()
+        unwanted.set_exception(errors.CancelledError("The caller has left."))
+        self._reload("new", unwanted=unwanted)
 
     def test_model_without_a_version_is_not_waited_for(self) -> None:
         """The error names its folder at once."""

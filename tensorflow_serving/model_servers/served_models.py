@@ -7,6 +7,7 @@ from typing import Protocol
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs
+from tensorflow_serving.rpc import call
 from tensorflow_serving.util import errors, event_bus
 
 # The counts of the queues of versions, by the name of the signature.
@@ -49,11 +50,18 @@ class ServedModels(Protocol):
           UnavailableError: A process did not take the models. Transient.
         """
 
-    def reload(self, models: model_configs.Models) -> None:
+    def reload(
+        self,
+        models: model_configs.Models,
+        unwanted: call.Unwanted | None = None,
+    ) -> None:
         """See reload_config.reload()."""
 
     def wait_until(
-        self, is_over: Callable[[], bool], timeout_seconds: float
+        self,
+        is_over: Callable[[], bool],
+        timeout_seconds: float,
+        unwanted: call.Unwanted | None = None,
     ) -> bool:
         """Waits for a condition on models or states; returns whether it holds.
 
@@ -61,6 +69,7 @@ class ServedModels(Protocol):
           is_over: Asked again after each change; once this object is closed,
             its answer does not matter.
           timeout_seconds: How long to wait at most; 0 for any time.
+          unwanted: Ends the wait once it is done; None: nothing else does.
         """
 
     def subscribe(

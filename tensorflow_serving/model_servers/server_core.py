@@ -38,6 +38,7 @@ from tensorflow_serving.model_servers import (
     warm_up_metrics,
 )
 from tensorflow_serving.resources import resource_tracker
+from tensorflow_serving.rpc import call
 from tensorflow_serving.servables.tensorflow import (
     model_bundle_factory,
     model_warm_up,
@@ -279,17 +280,24 @@ class ServerCore:
             )
         return new
 
-    def reload(self, models: model_configs.Models) -> None:
+    def reload(
+        self,
+        models: model_configs.Models,
+        unwanted: call.Unwanted | None = None,
+    ) -> None:
         """See reload_config.reload(), with the time that the options allow."""
         reload_config.reload(
-            self, models, self._options.model_load_timeout_seconds
+            self, models, self._options.model_load_timeout_seconds, unwanted
         )
 
     def wait_until(
-        self, is_over: Callable[[], bool], timeout_seconds: float
+        self,
+        is_over: Callable[[], bool],
+        timeout_seconds: float,
+        unwanted: call.Unwanted | None = None,
     ) -> bool:
         """See ServedModels."""
-        return self._news.wait_until(is_over, timeout_seconds)
+        return self._news.wait_until(is_over, timeout_seconds, unwanted)
 
     def subscribe(
         self, callback: Callable[[str], None]

@@ -12,7 +12,11 @@ import tensorflow as tf
 from absl.testing import absltest
 
 from tensorflow_serving.client import calls, client, options
-from tensorflow_serving.test_util import held_port, model_server_folder
+from tensorflow_serving.test_util import (
+    held_port,
+    model_server_folder,
+    small_model,
+)
 from tensorflow_serving.util import errors
 
 tf1 = tf.compat.v1
@@ -97,6 +101,59 @@ class ServerHangsTest(absltest.TestCase):
         np.testing.assert_array_equal(prediction.outputs["y"], [2.5])
         # Without calls there is nothing to lose, and no reason to wait an hour.
         self.assertEqual(self.server.stop(), 0)
+
+
+class ReloadHangsTest(absltest.TestCase):
+    """Tests of a server that many ask for models that never load."""
+
+    def setUp(self) -> None:
+        """Starts the server, with a minute for calls at its end."""
+        super().setUp()
+        self.folder = model_server_folder.ModelServerFolder()
+        self.enter_context(self.folder)
+        self.folder.write("good")
+        self.names = [f"hanging{number}" for number in range(20)]
+        gate = os.path.join(self.folder.path, "gate")
+        os.mkfifo(gate)
+        for name in self.names:
+            self.folder.write(
+                name, write=lambda path: small_model.write(path, gate)
+            )
+        self.server = self.enter_context(
+            self.folder.serving(
+                _SERVER,
+                "good",
+                "--shutdown_grace_seconds=60",
+                f"--num_load_threads={len(self.names)}",
+            )
+        )
+        self.client = client.Client(options.Options(self.folder.address))
+        self.addCleanup(self.client.close)
+
+    def test_reloads_that_wait_hold_up_nobody(self) -> None:
+        """Others learn of states, and take the models out again.
+
+        Nor do they hold up the end of the server.
+        """
+        good = calls.Model("good")
+        with concurrent.futures.ThreadPoolExecutor(len(self.names)) as callers:
+            reloads = []
+            for number, name in enumerate(self.names, 1):
+                config = self.folder.config("good", *self.names[:number])
+                reloads.append(
+                    callers.submit(
+                        self.client.reload, config, deadline_seconds=600
+                    )
+                )
+                self.server.wait_for_log(f"{{name: {name} version: 1}} is LOAD")
+            self.assertEqual(len(self.client.status(good)), 1)
+            self.client.metadata(good)
+            self.client.reload(self.folder.config("good", *self.names[:10]))
+            for each in reloads[10:]:
+                self.assertIsInstance(each.exception(), errors.CancelledError)
+            self.assertEqual(self.server.stop(), 0)
+            for each in reloads[:10]:
+                self.assertIsInstance(each.exception(), errors.UnavailableError)
 
 
 class RunHangsTest(absltest.TestCase):

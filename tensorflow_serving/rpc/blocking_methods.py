@@ -1,10 +1,12 @@
 """Methods that block, on threads of their own."""
 
 import concurrent.futures
+import contextlib
 import functools
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from google.protobuf import message
 
@@ -12,9 +14,16 @@ from tensorflow_serving.rpc import call, gate
 from tensorflow_serving.rpc import observer as observer_lib
 from tensorflow_serving.util import errors
 
+# How many calls may wait at the same time, each on a thread.
+MAX_WAITING: Final = 64
+# How long a thread may take to end once its call has its answer.
+_END_SECONDS: Final = 0.5
+
 
 class BlockingMethods:
     """A fixed number of threads, each of which answers one call at a time.
+
+    A call of a method that may wait has a thread of its own.
 
     Thread-safe.
     """
@@ -35,8 +44,12 @@ class BlockingMethods:
         self._pool = concurrent.futures.ThreadPoolExecutor(
             num_threads, thread_name_prefix="rpc"
         )
-        self._lock = threading.Lock()
-        self._num_running = 0  # guarded by _lock
+        # The last call has ended. Wakes close().
+        self._ended = threading.Condition()
+        # All guarded by _ended.
+        self._num_running = 0
+        self._waiting: set[call.Unwanted] = set()
+        self._is_draining = False
 
     def start(self) -> None:
         """Starts all threads: later, under load, that may not be possible.
@@ -71,33 +84,124 @@ class BlockingMethods:
           request_class: Its message.
           each: The call.
         """
-        answer = functools.partial(_answer, method, request_class)
-        if self._observer is not None:
-            answer = functools.partial(
-                _answer_observed,
-                answer,
-                functools.partial(self._observer.call_answered, path),
-                time.monotonic(),
-            )
+        answer = self._answering(path, method, request_class)
         self._pool.submit(self._run, answer, each)
+
+    def begin_waiting(
+        self,
+        path: str,
+        method: call.WaitingMethod,
+        request_class: type[message.Message],
+        each: call.Call,
+    ) -> None:
+        """Has a call answered by a method that may wait, on a new thread.
+
+        Args:
+          path: The name of the method on the wire.
+          method: See WaitingMethod.
+          request_class: Its message.
+          each: The call. It is refused with RESOURCE_EXHAUSTED if MAX_WAITING
+            are waiting, or the system has no more threads.
+        """
+        unwanted = call.Unwanted()
+        each.on_cancelled = functools.partial(
+            _end, unwanted, errors.CancelledError("The caller has left.")
+        )
+        answer = self._answering(
+            path, lambda request: method(request, unwanted), request_class
+        )
+        try:
+            self._start_waiting(answer, each, unwanted)
+        except errors.ResourceExhaustedError as error:
+            each.fail(error)
+            if self._observer is not None:
+                self._observer.call_answered(path, each, 0.0, error)
+
+    def drain(self) -> None:
+        """Has calls of methods that wait end, from now on."""
+        with self._ended:
+            self._is_draining = True
+            waiting = list(self._waiting)
+        for unwanted in waiting:
+            _end(unwanted, gate.stopping_error())
 
     def close(self) -> bool:
         """Starts no more calls; returns whether none is running."""
         # Without waiting: what outlasted the grace may never end.
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            return not self._num_running
+        with self._ended:
+            return self._ended.wait_for(
+                lambda: not self._num_running, _END_SECONDS
+            )
+
+    def _answering(
+        self,
+        path: str,
+        method: call.BlockingMethod,
+        request_class: type[message.Message],
+    ) -> call.AsyncMethod:
+        """Returns what has a call, which comes now, answered and reported."""
+        answer = functools.partial(_answer, method, request_class)
+        if self._observer is None:
+            return answer
+        return functools.partial(
+            _answer_observed,
+            answer,
+            functools.partial(self._observer.call_answered, path),
+            time.monotonic(),
+        )
+
+    def _start_waiting(
+        self, method: call.AsyncMethod, each: call.Call, unwanted: call.Unwanted
+    ) -> None:
+        with self._ended:
+            if len(self._waiting) >= MAX_WAITING:
+                raise gate.too_many_calls_error(MAX_WAITING)
+            self._waiting.add(unwanted)
+            is_draining = self._is_draining
+        if is_draining:
+            _end(unwanted, gate.stopping_error())
+        thread = threading.Thread(
+            target=self._run_waiting,
+            args=(method, each, unwanted),
+            name="rpc_waiting",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._ended:
+                self._waiting.discard(unwanted)
+            raise errors.ResourceExhaustedError(
+                f"The system has no more threads ({error}); try again later."
+            ) from None
+
+    def _run_waiting(
+        self, method: call.AsyncMethod, each: call.Call, unwanted: call.Unwanted
+    ) -> None:
+        try:
+            self._run(method, each)
+        finally:
+            with self._ended:
+                self._waiting.discard(unwanted)
 
     def _run(self, method: call.AsyncMethod, each: call.Call) -> None:
         if not each.is_active:
             return
-        with self._lock:
+        with self._ended:
             self._num_running += 1
         try:
             gate.begin(method, each)
         finally:
-            with self._lock:
+            with self._ended:
                 self._num_running -= 1
+                self._ended.notify_all()
+
+
+def _end(unwanted: call.Unwanted, reason: errors.ServingError) -> None:
+    """Tells a method, if it is the first to do so, that nobody waits for it."""
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        unwanted.set_exception(reason)
 
 
 def _answer(

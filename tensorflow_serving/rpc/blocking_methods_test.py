@@ -2,13 +2,21 @@
 
 import queue
 import threading
+from collections.abc import Callable
 from unittest import mock
 
 from absl.testing import absltest
 from google.protobuf import message
 
-from tensorflow_serving.rpc import blocking_methods, call, echo_pb2
+from tensorflow_serving.rpc import (
+    blocking_methods,
+    call,
+    echo_pb2,
+    observer,
+)
 from tensorflow_serving.util import errors
+
+_MAX_WAITING = blocking_methods.MAX_WAITING
 
 
 class _Call(call.Call):
@@ -18,6 +26,8 @@ class _Call(call.Call):
         self.request = echo_pb2.EchoRequest(text=text).SerializeToString()
         self.ends: queue.Queue[object] = queue.Queue()
         self.is_left = False
+        self.on_cancelled: Callable[[], None] | None = None
+        self.metadata = ()
 
     @property
     def is_active(self) -> bool:
@@ -145,6 +155,100 @@ class BlockingMethodsTest(absltest.TestCase):
             with self.assertLogs(level="ERROR"):
                 self._begin(leave, each)
                 self.assertIsInstance(each.ends.get(), errors.InternalError)
+
+
+class WaitingTest(absltest.TestCase):
+    """Calls that wait until nobody wants their answer any longer."""
+
+    def setUp(self) -> None:
+        """Starts a thread for calls that do not wait."""
+        super().setUp()
+        self.observer = mock.create_autospec(observer.Observer, instance=True)
+        self.methods = blocking_methods.BlockingMethods(1, self.observer)
+        self.methods.start()
+        self.addCleanup(self.methods.close)
+        self.addCleanup(self.methods.drain)
+        self.started = threading.Semaphore(0)
+
+    def _wait(
+        self, request: echo_pb2.EchoRequest, unwanted: call.Unwanted
+    ) -> echo_pb2.EchoResponse:
+        self.started.release()
+        unwanted.result()
+        raise AssertionError("it ends with an error")
+
+    def _begin_waiting(self, number: int) -> list[_Call]:
+        calls = [_Call() for _ in range(number)]
+        for each in calls:
+            self.methods.begin_waiting(
+                "/s/wait", self._wait, echo_pb2.EchoRequest, each
+            )
+        return calls
+
+    def test_calls_that_wait_hold_up_no_other(self) -> None:
+        """There are more of them than threads."""
+        waiting = self._begin_waiting(3)
+        for _ in waiting:
+            self.started.acquire()
+        other = _Call()
+        self.methods.begin(
+            "/s/m",
+            lambda request: echo_pb2.EchoResponse(),
+            echo_pb2.EchoRequest,
+            other,
+        )
+        self.assertEqual(other.ends.get(), echo_pb2.EchoResponse())
+        self.assertTrue(all(each.ends.empty() for each in waiting))
+
+    def test_call_ends_when_its_caller_leaves(self) -> None:
+        """Nothing is left of it, though it had no deadline."""
+        (each,) = self._begin_waiting(1)
+        self.started.acquire()
+        assert each.on_cancelled is not None
+        each.on_cancelled()
+        self.assertIsInstance(each.ends.get(), errors.CancelledError)
+        each.on_cancelled()
+        self.assertTrue(self.methods.close())
+
+    def test_calls_end_when_the_server_begins_to_stop(self) -> None:
+        """Those that come later end as well."""
+        (before,) = self._begin_waiting(1)
+        self.started.acquire()
+        self.methods.drain()
+        (after,) = self._begin_waiting(1)
+        for each in (before, after):
+            error = each.ends.get()
+            self.assertIsInstance(error, errors.UnavailableError)
+            self.assertRegex(str(error), "is shutting down")
+        self.assertTrue(self.methods.close())
+
+    def test_more_calls_than_may_wait_are_refused(self) -> None:
+        """Each has a thread; the refusal is reported, too."""
+        waiting = self._begin_waiting(_MAX_WAITING)
+        for _ in waiting:
+            self.started.acquire()
+        (refused,) = self._begin_waiting(1)
+        error = refused.ends.get()
+        self.assertIsInstance(error, errors.ResourceExhaustedError)
+        self.observer.call_answered.assert_called_once_with(
+            "/s/wait", refused, 0.0, error
+        )
+        assert waiting[0].on_cancelled is not None
+        waiting[0].on_cancelled()
+        waiting[0].ends.get()
+        self.methods.drain()
+        self.assertTrue(self.methods.close())
+
+    def test_thread_that_cannot_be_started_is_an_error(self) -> None:
+        """The call is refused, and counts no longer."""
+        with mock.patch.object(
+            threading.Thread, "start", side_effect=RuntimeError("no thread")
+        ):
+            calls = self._begin_waiting(_MAX_WAITING + 1)
+        for each in calls:
+            error = each.ends.get()
+            self.assertIsInstance(error, errors.ResourceExhaustedError)
+            self.assertRegex(str(error), "no more threads .no thread.")
 
 
 if __name__ == "__main__":

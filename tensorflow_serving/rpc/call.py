@@ -1,6 +1,7 @@
 """Calls that are answered later, and the services whose methods take them."""
 
 import abc
+import concurrent.futures
 import dataclasses
 import math
 import time
@@ -167,6 +168,11 @@ def reply_all(calls: Sequence[Call], responses: Rows | Sequence[bytes]) -> None:
 # The request in, the response out; raises errors of util/errors.py. Any: each
 # method has message classes of its own.
 BlockingMethod = Callable[[Any], message.Message]
+# The same, for one that may wait for long. Gets a future as well, which ends
+# with the reason once nobody waits for the response any longer: the caller has
+# left, or the server begins to stop.
+Unwanted = concurrent.futures.Future[None]
+WaitingMethod = Callable[[Any, Unwanted], message.Message]
 # Begins a call, whose reply may come later; must not block. What it raises is
 # the reply.
 AsyncMethod = Callable[[Call], None]
@@ -205,6 +211,10 @@ class Service:
     descriptor: descriptor.ServiceDescriptor
     # Each call blocks a thread of the server's pool.
     methods: Mapping[str, BlockingMethod] = dataclasses.field(
+        default_factory=dict
+    )
+    # Each call has a thread of its own, so that no other waits with it.
+    waiting_methods: Mapping[str, WaitingMethod] = dataclasses.field(
         default_factory=dict
     )
     # All are called on one thread of the server, one after the other.

@@ -13,8 +13,9 @@ Example:
 
 import functools
 from collections.abc import Sequence
+from typing import TypeVar
 
-from google.protobuf import message_factory
+from google.protobuf import message, message_factory
 
 from tensorflow_serving.rpc import (
     blocking_methods,
@@ -32,12 +33,16 @@ Options = options_lib.Options
 
 _DEFAULTS = Options()
 
+MethodT = TypeVar("MethodT", call.BlockingMethod, call.WaitingMethod)
+
 
 class Server:
     """Serves methods, health and reflection on one or more addresses.
 
     Blocking methods run on a fixed pool of threads: calls beyond their number
-    wait for one, and a call whose caller has gone by then is not started. A
+    wait for one, and a call whose caller has gone by then is not started. Those
+    that may wait have a thread for each call, up to 64, beyond which there is
+    RESOURCE_EXHAUSTED. A
     request that cannot be parsed gets INVALID_ARGUMENT. An error of
     util/errors.py is answered with its code and text; any other exception is
     logged and answered with INTERNAL. An unknown method gets UNIMPLEMENTED.
@@ -127,8 +132,8 @@ class Server:
         1. Health turns to NOT_SERVING, and serving goes on for the delay.
         2. Clients are asked to make no more calls; those that they made before
            they knew are still taken.
-        3. Every call that was taken is finished. What is left after the grace
-           is aborted.
+        3. Every call that was taken is finished; methods that wait learn that
+           they should. What is left after the grace is aborted.
 
         Returns within the delay, the grace and two seconds, whatever hangs.
 
@@ -139,6 +144,7 @@ class Server:
         self.health.drain()
         if drain_delay_seconds > 0:
             self._clock.sleep(drain_delay_seconds)
+        self._blocking.drain()
         is_clean = self._lane.stop(grace_seconds)
         return self._blocking.close() and is_clean
 
@@ -155,8 +161,13 @@ class Server:
         stream: dict[str, call.StreamMethod] = {}
         for service in services:
             for name, method in service.methods.items():
-                unary[service.path(name)] = self._answering_later(
-                    service, name, method
+                unary[service.path(name)] = functools.partial(
+                    self._blocking.begin, *_parts(service, name, method)
+                )
+            for name, waiting_method in service.waiting_methods.items():
+                unary[service.path(name)] = functools.partial(
+                    self._blocking.begin_waiting,
+                    *_parts(service, name, waiting_method),
                 )
             for name, async_method in service.async_methods.items():
                 unary[service.path(name)] = async_method
@@ -172,12 +183,11 @@ class Server:
             ],
         )
 
-    def _answering_later(
-        self, service: call.Service, name: str, method: call.BlockingMethod
-    ) -> call.AsyncMethod:
-        request_class = message_factory.GetMessageClass(
-            service.descriptor.methods_by_name[name].input_type
-        )
-        return functools.partial(
-            self._blocking.begin, service.path(name), method, request_class
-        )
+
+def _parts(
+    service: call.Service, name: str, method: MethodT
+) -> tuple[str, MethodT, type[message.Message]]:
+    """Returns the name on the wire of a method, itself, and its message."""
+    input_type = service.descriptor.methods_by_name[name].input_type
+    request_class = message_factory.GetMessageClass(input_type)
+    return service.path(name), method, request_class
