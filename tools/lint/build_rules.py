@@ -6,11 +6,17 @@ A rule takes a SourceTree and yields a line of text for each violation.
 import ast
 import difflib
 import os
+import re
 from collections.abc import Iterator
 
 from tools.lint import build_files, source_tree
 
 _JOIN = "os.path.join"
+
+# A row of a table on a page: a module, and functions of it.
+_STATION = re.compile(
+    r"^\|[^|`]*`(\w+(?:/\w+)+)` \| ((?:`\w+`(?:, )?)+) \|", re.MULTILINE
+)
 
 
 def modules_have_targets(tree: source_tree.SourceTree) -> Iterator[str]:
@@ -144,6 +150,26 @@ def readmes_name_the_modules(tree: source_tree.SourceTree) -> Iterator[str]:
             yield f"{readme}: text must name `{stem}`"
         elif (path in public) != (f"**`{stem}`**" in tree.text(readme)):
             yield f"{readme}: name must be bold if public, else not: `{stem}`"
+
+
+def stations_exist(tree: source_tree.SourceTree) -> Iterator[str]:
+    """A page that follows a call names functions of modules that there are."""
+    for path in tree.files:
+        if not path.endswith(".md"):
+            continue
+        for module, functions in _STATION.findall(tree.text(path)):
+            found = tree.modules.get(f"tensorflow_serving/{module}.py")
+            if found is None:
+                yield f"{path}: module must exist: {module}"
+                continue
+            defined = {
+                node.name
+                for node in source_tree.nodes(found)
+                if isinstance(node, ast.FunctionDef)
+            }
+            for name in re.findall(r"\w+", functions):
+                if name not in defined:
+                    yield f"{path}: {module} must define {name}"
 
 
 def _joined_names(module: ast.Module) -> set[str]:

@@ -34,6 +34,7 @@ _RULES: tuple[_Rule, ...] = (
     build_rules.deps_are_the_imports,
     build_rules.programs_that_are_run_are_data,
     build_rules.readmes_name_the_modules,
+    build_rules.stations_exist,
     api_rules.public_signatures_have_public_types,
 )
 
@@ -88,13 +89,21 @@ def _test(docstring: str) -> str:
     return f'class T:\n    def test_x(self):\n        """{docstring}"""\n'
 
 
+def _station(module: str, functions: str) -> str:
+    """Returns a page with a row of a table."""
+    return f"| ↩ `{module}` | {functions} | something |\n"
+
+
 # A tree without fault.
 _GOOD = {
     "tensorflow_serving/util/BUILD": _build(deps='"@pip//:absl-py"'),
     "tensorflow_serving/util/README.md": "`one`",
+    "tensorflow_serving/client/path.md": _station("client/two", "`f`, `g`"),
     "tensorflow_serving/client/BUILD": _PROGRAM_TARGETS.format(data='":two"'),
     "tensorflow_serving/client/README.md": "`two`",
-    "tensorflow_serving/client/two.py": "import os\n",
+    "tensorflow_serving/client/two.py": (
+        "import os\ndef f(): pass\nclass A:\n    def g(self): pass\n"
+    ),
     "tensorflow_serving/client/two_test.py": _PROGRAM_TEST,
     "tensorflow_serving/util/one.py": "import os\nfrom absl import flags\n",
     "tensorflow_serving/util/one_test.py": (
@@ -291,6 +300,16 @@ _BAD: tuple[tuple[str, _Rule, dict[str, str]], ...] = (
         "private_module_that_is_bold",
         build_rules.readmes_name_the_modules,
         {"tensorflow_serving/util/README.md": "**`one`**"},
+    ),
+    (
+        "station_without_its_function",
+        build_rules.stations_exist,
+        {"x.md": _station("client/two", "`f`, `h`")},
+    ),
+    (
+        "station_without_its_module",
+        build_rules.stations_exist,
+        {"x.md": _station("client/three", "`f`")},
     ),
     *(
         (
