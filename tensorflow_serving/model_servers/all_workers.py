@@ -80,6 +80,9 @@ class AllWorkers:
         # Held from looking at states of the core until they are written, so
         # that older ones never replace those that an event has led to.
         self._publish_lock = threading.Lock()
+        # The stuck versions that were written of each model, if there ever were
+        # any; guarded by _publish_lock.
+        self._stuck_notes: dict[str, bytes] = {}
         # The note about the start of this worker is written.
         self._has_started = threading.Event()
         # Held while a configuration is written.
@@ -116,6 +119,12 @@ class AllWorkers:
                     f"Could not find any versions of model {name}"
                 )
             return states
+
+    def stuck_versions(self, name: str) -> Set[int]:
+        """Returns the versions that are stuck in a worker; see ServedModels."""
+        return worker_notes.stuck_versions(
+            self._notes(worker_notes.stuck_key(name))
+        )
 
     def update(
         self, models: model_configs.Models
@@ -257,6 +266,10 @@ class AllWorkers:
             self._board.write(
                 worker_notes.model_key(name), worker_states.pack(states)
             )
+            stuck = worker_notes.pack_stuck(self._core.stuck_versions(name))
+            if stuck != self._stuck_notes.get(name, b""):
+                self._stuck_notes[name] = stuck
+                self._board.write(worker_notes.stuck_key(name), stuck)
         self._publish_start()
 
     def _publish_start(self) -> None:

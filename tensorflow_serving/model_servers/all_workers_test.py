@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from absl.testing import absltest
 
@@ -32,6 +32,7 @@ class _Core:
         self.have_others_started = threading.Event()
         self._bus = event_bus.EventBus[str]()
         self._states: dict[str, dict[int, servable.ServableState]] = {}
+        self._stuck: Set[int] = set()
 
     @property
     def model_names(self) -> Sequence[str]:
@@ -41,6 +42,15 @@ class _Core:
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns what a test has set."""
         return self._states.get(name, {})
+
+    def stuck_versions(self, name: str) -> Set[int]:
+        """Returns what a test has set, of the model m."""
+        return self._stuck if name == "m" else set()
+
+    def set_stuck(self, *versions: int) -> None:
+        """Sets which versions of the model m are stuck."""
+        self._stuck = {*versions}
+        self._bus.publish("m")
 
     def set(
         self,
@@ -129,6 +139,13 @@ class _Worker:
         assert found is not None
         return found
 
+    def wait_for_stuck(self, versions: Set[int]) -> None:
+        """Waits until these versions of the model m are stuck."""
+        assert self.served.wait_until(
+            lambda: self.served.stuck_versions("m") == versions,
+            _TIMEOUT_SECONDS,
+        ), self.served.stuck_versions("m")
+
     def _is_in(self, state: servable.ManagerState, name: str) -> bool:
         found = self.state(name)
         return found is not None and found.manager_state is state
@@ -183,6 +200,20 @@ class AllWorkersTest(absltest.TestCase):
         self.workers[1].core.set("m", _State.AVAILABLE)
         for worker in self.workers:
             worker.wait_for(_State.AVAILABLE)
+
+    def test_version_is_stuck_when_it_is_in_a_worker_that_runs(self) -> None:
+        """Each worker knows of the others, until one is stuck no longer."""
+        self._make_available()
+        first, second = self.workers
+        second.core.set_stuck(2, 10)
+        first.wait_for_stuck({2, 10})
+        first.core.set_stuck(1)
+        second.wait_for_stuck({1, 2, 10})
+        self.assertEqual(first.served.stuck_versions("other"), set())
+        first.core.set_stuck()
+        second.wait_for_stuck({2, 10})
+        second.end()
+        first.wait_for_stuck(set())
 
     def test_error_of_one_worker_is_known_to_all(self) -> None:
         """The text says in which worker the version failed."""

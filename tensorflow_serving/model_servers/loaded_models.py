@@ -10,7 +10,7 @@ Example:
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final
 
 from typing_extensions import Self
@@ -85,6 +85,7 @@ class LoadedModels:
         options: Options,
         models: model_configs.Models,
         states: event_bus.EventBus[servable.ServableState],
+        on_stuck: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts to look for versions and to load them.
 
@@ -92,13 +93,14 @@ class LoadedModels:
           options: See Options.
           models: Which models to load.
           states: Gets each state that a version enters.
+          on_stuck: Called when stuck_versions() may have changed.
         """
         self._options = options
         self.warm_ups: Final = warm_up_metrics.WarmUpMetrics()
         # Closed from the last one to the first.
         with contextlib.ExitStack() as stack:
             self._batching = stack.enter_context(
-                model_batching.ModelBatching(options.batching)
+                model_batching.ModelBatching(options.batching, on_stuck)
             )
             factory = stack.enter_context(
                 model_bundle_factory.ModelBundleFactory(
@@ -171,6 +173,20 @@ class LoadedModels:
                 self.handle(servable.ServableRequest.from_id(each)) as handle,
             ):
                 found[each] = handle.servable.statistics()
+        return found
+
+    def stuck_versions(self, name: str) -> Set[int]:
+        """See ServedModels."""
+        found = set()
+        for version in self.states(name):
+            request = servable.ServableRequest.specific(name, version)
+            # Else it is not available.
+            with (
+                contextlib.suppress(errors.NotFoundError),
+                self.handle(request) as handle,
+            ):
+                if handle.servable.is_stuck:
+                    found.add(version)
         return found
 
     def num_runs(self) -> Mapping[run_size.RunSize, int]:

@@ -8,7 +8,7 @@ import collections
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from absl import logging
@@ -45,20 +45,28 @@ class ModelBatching:
     A context manager that closes itself. Thread-safe.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self, options: Options, on_stuck: Callable[[], None] = lambda: None
+    ) -> None:
         """Starts the threads.
+
+        Args:
+          options: See Options.
+          on_stuck: See SharedBatchScheduler.
 
         Raises:
           ResourceExhaustedError: The system has no more threads. Transient.
         """
         self._options = options
         with contextlib.ExitStack() as stack:
-            self._threads = batch_threads.BatchThreads(options.batching)
+            self._threads = batch_threads.BatchThreads(
+                options.batching, on_stuck
+            )
             stack.callback(self._threads.close)
             self._without_file = self._threads
             if options.without_file is not None:
                 self._without_file = batch_threads.BatchThreads(
-                    options.without_file
+                    options.without_file, on_stuck
                 )
                 stack.callback(self._without_file.close)
             self._stack = stack.pop_all()

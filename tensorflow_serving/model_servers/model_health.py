@@ -5,6 +5,9 @@ tensorflow.serving.PredictionService    the same, and so for each service
 PredictionService, ModelService         the same, as TensorFlow Serving has it
 <model>                                 it has a version
 <model>:<version>                       that version is available
+
+A version that is available and stuck, so that no call of it would run, does not
+count.
 """
 
 import threading
@@ -85,8 +88,10 @@ class ModelHealth:
         except errors.NotFoundError:
             # The configuration has just left it out.
             states_by_version = {}
+        stuck = self._served.stuck_versions(name)
         versions = {
             f"{name}:{version}": state.manager_state is _AVAILABLE
+            and version not in stuck
             for version, state in states_by_version.items()
         }
         states = {name: any(versions.values()), **versions}

@@ -1,7 +1,7 @@
 """Tests for model_health."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from absl.testing import absltest
 
@@ -22,6 +22,7 @@ class _Core:
         self.state = servable.ServableState(
             servable.ServableId("m", 1), _LOADING
         )
+        self.stuck: Set[int] = set()
         # Called once, after states were collected.
         self.after_states: Callable[[], None] | None = None
 
@@ -40,6 +41,10 @@ class _Core:
         return self.events.subscribe(
             lambda event: callback(event.event.id.name)
         )
+
+    def stuck_versions(self, name: str) -> Set[int]:
+        """Returns what a test has set."""
+        return self.stuck
 
     def become_available(self) -> None:
         """Makes the version available and publishes that."""
@@ -92,6 +97,16 @@ class ModelHealthTest(absltest.TestCase):
                 *("m", "m:1"),
             },
         )
+
+    def test_version_that_is_stuck_does_not_serve(self) -> None:
+        """It serves again once its calls run."""
+        self.core.become_available()
+        self.core.stuck = {1}
+        self.core.events.publish(self.core.state)
+        self.assertFalse(any(self.health.serves.values()))
+        self.core.stuck = {2}
+        self.core.events.publish(self.core.state)
+        self.assertTrue(all(self.health.serves.values()))
 
     def test_event_during_an_update_is_not_lost(self) -> None:
         """States from before an event never replace those from after it."""

@@ -1,7 +1,7 @@
 """The models of a server, for all that shows what became of them."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Protocol
 
 from tensorflow_serving.batching import batching_session
@@ -35,6 +35,12 @@ class ServedModels(Protocol):
 
         Raises:
           NotFoundError: Nothing is known of such a model. Permanent.
+        """
+
+    def stuck_versions(self, name: str) -> Set[int]:
+        """Returns the versions of a model whose calls no thread will run.
+
+        They are AVAILABLE all the same. See batch_scheduler.Statistics.
         """
 
     def update(
@@ -77,8 +83,8 @@ class ServedModels(Protocol):
     ) -> event_bus.Subscription:
         """Calls back with names of models whenever something has changed.
 
-        That is the state of a version, or that the configuration has a model
-        from now on, or no longer.
+        That is the state of a version, whether it is stuck, or that the
+        configuration has a model from now on, or no longer.
         """
 
 

@@ -11,7 +11,7 @@ Example:
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final
 
 from absl import logging
@@ -87,6 +87,8 @@ class ServerCore:
         self._is_one_of_several = is_one_of_several
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
+        # The models that have a version that is stuck; guarded by _lock.
+        self._stuck: Set[str] = frozenset()
         # Held while a configuration is put into effect.
         self._update_lock = threading.Lock()
         # A value, so that reading it needs no lock; replaced under _lock.
@@ -173,6 +175,10 @@ class ServerCore:
         """Returns the counts of the queues of versions, by signature."""
         return self._loaded.statistics()
 
+    def stuck_versions(self, name: str) -> Set[int]:
+        """See ServedModels."""
+        return self._loaded.stuck_versions(name)
+
     def num_runs(self) -> Mapping[run_size.RunSize, int]:
         """Returns how many runs of all versions there ever were."""
         return self._loaded.num_runs()
@@ -258,7 +264,10 @@ class ServerCore:
             stack.enter_context(bus.subscribe(self._record))
             self._loaded = stack.enter_context(
                 loaded_models.LoadedModels(
-                    self._options, self._in_effect.models, bus
+                    self._options,
+                    self._in_effect.models,
+                    bus,
+                    self._publish_stuck,
                 )
             )
             # After what shows the states, and then has the new ones.
@@ -289,6 +298,13 @@ class ServerCore:
 
     def _publish(self, event: _StateAndTime) -> None:
         self._news.publish([event.event.id.name])
+
+    def _publish_stuck(self) -> None:
+        """Publishes which models are stuck, or are no longer."""
+        stuck = {name for name in self.model_names if self.stuck_versions(name)}
+        with self._lock:
+            before, self._stuck = self._stuck, stuck
+        self._news.publish(stuck | before)
 
     def _record(self, event: _StateAndTime) -> None:
         """Records which of the first models have been loaded or have failed."""

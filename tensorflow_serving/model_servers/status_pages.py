@@ -94,8 +94,15 @@ class StatusPages:
             states = self._served.states(name)
         except errors.NotFoundError as error:
             return str(error)
-        if any(each.manager_state is _AVAILABLE for each in states.values()):
+        available = {
+            version
+            for version, state in states.items()
+            if state.manager_state is _AVAILABLE
+        }
+        if available - self._served.stuck_versions(name):
             return ""
+        if available:
+            return "calls wait: all batch threads run batches that hang"
         failures = [
             f"version {number}: {state.error}"
             for number, state in states.items()

@@ -2,9 +2,11 @@
 
 Each worker has a note CONFIG with the revision of the configuration that it has
 taken, which it writes as soon as it runs, a note START once its first models
-are loaded or have failed, and a note of the states of each model. There are two
-common notes: CONFIG with the models of a revision, and START once the start is
-over in all workers.
+are loaded or have failed, a note of the states of each model, and one of the
+versions of a model that are or were stuck.
+
+There are two common notes: CONFIG with the models of a revision, and START once
+the start is over in all workers.
 
 Functions take the notes of a key by worker; None for one that is not there.
 """
@@ -24,6 +26,7 @@ START: Final = "start"
 # The value of a note of which only the presence counts.
 OVER: Final = b"over"
 _MODEL: Final = "model/"
+_STUCK: Final = "stuck/"
 
 _Notes = Sequence[bytes | None]
 
@@ -33,9 +36,35 @@ def model_key(name: str) -> str:
     return _MODEL + name
 
 
+def stuck_key(name: str) -> str:
+    """Returns the key of the notes with the stuck versions of a model."""
+    return _STUCK + name
+
+
 def model_names(keys: Iterable[str]) -> Set[str]:
-    """Returns the models whose states are in notes with these keys."""
-    return {key.removeprefix(_MODEL) for key in keys if key.startswith(_MODEL)}
+    """Returns the models that notes with these keys are about."""
+    return {
+        key.removeprefix(prefix)
+        for key in keys
+        for prefix in (_MODEL, _STUCK)
+        if key.startswith(prefix)
+    }
+
+
+def pack_stuck(versions: Iterable[int]) -> bytes:
+    """Returns versions that are stuck as a note."""
+    return b",".join(b"%d" % version for version in sorted(versions))
+
+
+def stuck_versions(notes: _Notes) -> Set[int]:
+    """Returns the versions that are stuck in a worker that runs.
+
+    Args:
+      notes: The notes with the stuck versions of a model.
+    """
+    return {
+        int(version) for note in notes if note for version in note.split(b",")
+    }
 
 
 def pack(models: model_configs.Models) -> bytes:

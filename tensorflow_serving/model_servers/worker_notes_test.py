@@ -59,6 +59,34 @@ class ConfigTest(parameterized.TestCase):
         self.assertEqual(config.late_workers(taken), late)
 
 
+class StuckTest(parameterized.TestCase):
+    """The versions of a model that are stuck."""
+
+    def test_versions_are_those_that_were_packed(self) -> None:
+        """A version counts if it is stuck in one of the workers."""
+        notes = [worker_notes.pack_stuck({12, 3}), worker_notes.pack_stuck({4})]
+        self.assertEqual(worker_notes.stuck_versions(notes), {3, 4, 12})
+
+    @parameterized.named_parameters(
+        ("none was written", [None, None]),
+        ("none is stuck any longer", [worker_notes.pack_stuck(()), None]),
+    )
+    def test_no_version_is_stuck_unless_a_note_says_so(
+        self, notes: Sequence[bytes | None]
+    ) -> None:
+        """A worker that does not run, or has no trouble, has no such note."""
+        self.assertEqual(worker_notes.stuck_versions(notes), set())
+
+    def test_notes_of_a_model_are_known_by_their_keys(self) -> None:
+        """The states of a model and its stuck versions are news of it."""
+        keys = [
+            worker_notes.model_key("a"),
+            worker_notes.stuck_key("b"),
+            worker_notes.CONFIG,
+        ]
+        self.assertEqual(worker_notes.model_names(keys), {"a", "b"})
+
+
 class ModelInWorkersTest(parameterized.TestCase):
     """A model in two workers, as the first one sees it."""
 

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tensorflow_serving.batching import (
@@ -78,8 +78,14 @@ class BatchThreads:
     Thread-safe.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(
+        self, options: Options, on_stuck: Callable[[], None] = lambda: None
+    ) -> None:
         """Starts the threads.
+
+        Args:
+          options: See Options.
+          on_stuck: See SharedBatchScheduler.
 
         Raises:
           ResourceExhaustedError: The system has no more threads. Transient.
@@ -93,7 +99,7 @@ class BatchThreads:
             collections.Counter()
         )
         self._scheduler = shared_batch_scheduler.SharedBatchScheduler(
-            options.threads
+            options.threads, on_stuck=on_stuck
         )
 
     def session(

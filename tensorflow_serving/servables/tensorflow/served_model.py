@@ -216,6 +216,13 @@ class ServedModel:
             sessions = dict(self._sessions)
         return {name: each.statistics() for name, each in sessions.items()}
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether calls wait that no thread will run."""
+        return any(
+            each.scheduler.is_stuck for each in self.statistics().values()
+        )
+
     def close(self) -> None:
         """Finishes the calls that wait, then frees the model. Idempotent."""
         with self._lock:
