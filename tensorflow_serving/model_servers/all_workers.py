@@ -24,18 +24,17 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     model_configs,
     model_news,
+    models_in_workers,
+    own_notes,
     reload_config,
     server_core,
     worker_notes,
-    worker_states,
 )
 from tensorflow_serving.rpc import call, worker_board
 from tensorflow_serving.util import errors, event_bus
 
 # How long a worker may take to begin with a new configuration.
 _TAKE_SECONDS: Final = 30.0
-
-_AVAILABLE = servable.ManagerState.AVAILABLE
 
 
 def first_models(board: worker_board.WorkerBoard) -> model_configs.Models:
@@ -74,17 +73,8 @@ class AllWorkers:
         self._timeout_seconds = model_load_timeout_seconds
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
-        # Both guarded by _lock.
-        self._config = worker_notes.Config()
-        self._served: dict[str, worker_notes.ModelInWorkers] = {}
-        # Held from looking at states of the core until they are written, so
-        # that older ones never replace those that an event has led to.
-        self._publish_lock = threading.Lock()
-        # The stuck versions that were written of each model, if there ever were
-        # any; guarded by _publish_lock.
-        self._stuck_notes: dict[str, bytes] = {}
-        # The note about the start of this worker is written.
-        self._has_started = threading.Event()
+        # A value, so that reading it needs no lock; replaced under _lock.
+        self._seen = models_in_workers.ModelsInWorkers()
         # Held while a configuration is written.
         self._update_lock = threading.Lock()
         self._thread = threading.Thread(
@@ -92,33 +82,28 @@ class AllWorkers:
         )
         board.subscribe(self._follow)
         self._follow({worker_notes.CONFIG, worker_notes.START})
-        self._subscription = core.subscribe(self._publish)
-        for name in core.model_names:
-            self._publish(name)
-        self._publish_start()
+        self._own_notes = own_notes.OwnNotes(core, board)
         self._thread.start()
 
     @property
     def models(self) -> model_configs.Models:
         """The models of the configuration."""
-        with self._lock:
-            return self._config.models
+        return self._seen.config.models
 
     @property
     def model_names(self) -> Sequence[str]:
         """The names of the models of the configuration."""
-        with self._lock:
-            return model_configs.names(self._config.models)
+        return self._seen.names
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns the states of a model in all workers; see ServedModels."""
-        with self._lock:
-            states = self._states(name)
-            if not states and name not in self.model_names:
-                raise errors.NotFoundError(
-                    f"Could not find any versions of model {name}"
-                )
-            return states
+        seen = self._seen
+        states = seen.states(name)
+        if not states and name not in seen.names:
+            raise errors.NotFoundError(
+                f"Could not find any versions of model {name}"
+            )
+        return states
 
     def stuck_versions(self, name: str) -> Set[int]:
         """Returns the versions that are stuck in a worker; see ServedModels."""
@@ -134,7 +119,7 @@ class AllWorkers:
         Returns once each worker has begun to.
         """
         with self._update_lock:
-            self._core.require_labels(models, self._is_available)
+            self._core.require_labels(models, self._seen.is_available)
             known = self._write(models)
         self._wait_until_taken()
         return [model for model in models if model.name not in known]
@@ -169,12 +154,12 @@ class AllWorkers:
         there is nothing to wait for.
         """
         if self._board.common(worker_notes.START).revision:
-            self.wait_until(self._is_level, 0)
+            self.wait_until(lambda: self._seen.is_level, 0)
 
     def close(self) -> None:
         """Takes no more configurations, and ends all waits. Idempotent."""
         self._news.close()
-        self._subscription.close()
+        self._own_notes.close()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -194,9 +179,9 @@ class AllWorkers:
         data = worker_notes.pack(models)
         known = {*self.model_names}
         while self.models != models:
-            with self._lock:
-                known = {*self.model_names}
-                revision = self._config.revision + 1
+            seen = self._seen
+            known = {*seen.names}
+            revision = seen.config.revision + 1
             self._board.write_common(worker_notes.CONFIG, data, revision)
             self.wait_until(
                 functools.partial(self._has_revision, revision),
@@ -214,13 +199,7 @@ class AllWorkers:
         return min(_TAKE_SECONDS, self._timeout_seconds or _TAKE_SECONDS)
 
     def _has_revision(self, revision: int) -> bool:
-        with self._lock:
-            return self._config.revision >= revision
-
-    def _is_level(self) -> bool:
-        """Returns whether this worker has what others serve."""
-        with self._lock:
-            return not any(each.is_behind for each in self._served.values())
+        return self._seen.config.revision >= revision
 
     def _wait_until_taken(self) -> None:
         """Returns once all workers have begun with the configuration.
@@ -228,8 +207,7 @@ class AllWorkers:
         Raises:
           UnavailableError: A worker does not, or does not run.
         """
-        with self._lock:
-            config = self._config
+        config = self._seen.config
 
         def late() -> Sequence[int]:
             return config.late_workers(self._notes(worker_notes.CONFIG))
@@ -246,55 +224,28 @@ class AllWorkers:
         """Returns the notes with a key, by worker."""
         return [self._board.note(worker, key) for worker in self._workers]
 
-    def _states(self, name: str) -> worker_states.States:
-        """Returns the states of a model, if it has any; needs the lock."""
-        model = self._served.get(name)
-        return {} if model is None else model.states
-
-    def _is_available(self, name: str, version: int) -> bool:
-        with self._lock:
-            state = self._states(name).get(version)
-        return state is not None and state.manager_state is _AVAILABLE
-
-    def _publish(self, name: str) -> None:
-        """Writes the states of a model in this worker."""
-        with self._publish_lock:
-            try:
-                states = self._core.states(name)
-            except errors.NotFoundError:
-                states = {}
-            self._board.write(
-                worker_notes.model_key(name), worker_states.pack(states)
-            )
-            stuck = worker_notes.pack_stuck(self._core.stuck_versions(name))
-            if stuck != self._stuck_notes.get(name, b""):
-                self._stuck_notes[name] = stuck
-                self._board.write(worker_notes.stuck_key(name), stuck)
-        self._publish_start()
-
-    def _publish_start(self) -> None:
-        if not self._core.is_starting and not self._has_started.is_set():
-            self._has_started.set()
-            self._board.write(worker_notes.START, worker_notes.OVER)
-
     def _follow(self, keys: Set[str]) -> None:
         """Takes what has changed on the board."""
         names = {*worker_notes.model_names(keys)}
         with self._lock:
+            config = self._seen.config
             if worker_notes.CONFIG in keys:
-                names |= self._served.keys() | {*self.model_names}
-                config = self._board.common(worker_notes.CONFIG)
-                if config.revision != self._config.revision:
-                    self._config = worker_notes.Config.of(config)
-                names |= {*self.model_names}
+                note = self._board.common(worker_notes.CONFIG)
+                if note.revision != config.revision:
+                    config = worker_notes.Config.of(note)
+                names |= self._seen.known_names
+                names |= {*model_configs.names(config.models)}
             taken = self._notes(worker_notes.CONFIG)
-            for name in names:
-                self._served[name] = worker_notes.ModelInWorkers.of(
+            models = {
+                name: worker_notes.ModelInWorkers.of(
                     name,
                     self._board.number,
                     taken,
                     self._notes(worker_notes.model_key(name)),
                 )
+                for name in names
+            }
+            self._seen = self._seen.updated(config, models)
         if worker_notes.START in keys:
             self._follow_start()
         self._news.publish(names)
@@ -311,10 +262,10 @@ class AllWorkers:
         taken = 0
         while True:
             self.wait_until(functools.partial(self._has_revision, taken + 1), 0)
-            with self._lock:
-                if self._news.is_closed:
-                    return
-                models, taken = self._config.models, self._config.revision
+            if self._news.is_closed:
+                return
+            config = self._seen.config
+            models, taken = config.models, config.revision
             try:
                 if models != self._core.models:
                     logging.info(
