@@ -38,6 +38,8 @@ _KINDS: Final = {
     dict: "an object",
 }
 _SPACES: Final = " \t\r\n"
+# The words of orjson for something else than a wrong text.
+_NO_MEMORY: Final = "Not enough memory"
 _NO_SPACES: Final = str.maketrans("", "", _SPACES)
 
 Document = Mapping[str, Any]
@@ -48,11 +50,14 @@ def parse(body: bytes) -> Document:
 
     Raises:
       InvalidArgumentError: The text is not JSON, or not an object. Permanent.
+      MemoryError: There is not enough memory for it.
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if error.msg.startswith(_NO_MEMORY):
+            raise MemoryError from None
         document = _parse_more(body, error)
     if not isinstance(document, dict):
         raise errors.InvalidArgumentError(

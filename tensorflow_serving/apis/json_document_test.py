@@ -3,7 +3,9 @@
 import codecs
 import json
 from typing import Any
+from unittest import mock
 
+import orjson
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.apis import json_document
@@ -26,6 +28,17 @@ class JsonDocumentTest(parameterized.TestCase):
         """NaN and the infinities are taken, as TensorFlow Serving does."""
         found = json_document.parse(b'{"a": [NaN, Infinity, -Infinity, 1]}')
         self.assertEqual(str(found["a"]), "[nan, inf, -inf, 1]")
+
+    def test_lack_of_memory_is_not_the_fault_of_the_body(self) -> None:
+        """The parser says so with the error of a wrong text."""
+        error = orjson.JSONDecodeError(
+            "Not enough memory to allocate buffer for parsing", "{}", 0
+        )
+        with (
+            mock.patch.object(orjson, "loads", side_effect=error),
+            self.assertRaises(MemoryError),
+        ):
+            json_document.parse(b"{}")
 
     def test_byte_order_mark_is_skipped(self) -> None:
         """Some editors and shells put one before what they send."""

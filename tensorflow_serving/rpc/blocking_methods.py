@@ -219,12 +219,14 @@ def _answer_observed(
     each: call.Call,
 ) -> None:
     """Answers a call, and reports how that went."""
-    end: errors.ServingError | None = gate.internal_error()
+    end: errors.ServingError | None = None
     try:
         answer(each)
-        end = None
     except errors.ServingError as error:
         end = error
+        raise
+    except BaseException as error:
+        end = gate.shown_error(error)
         raise
     finally:
         report(each, time.monotonic() - start_time, end)

@@ -121,10 +121,10 @@ class CallRouter:
         """Looks at a stream with news; a fault of ours costs that stream."""
         try:
             self._advance(peer, stream)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("A call could not be handled")
             if isinstance(stream.call, wire_call.AnyWireCall):
-                stream.call.abort(gate.internal_error())
+                stream.call.abort(gate.shown_error(unexpected))
             else:
                 peer.connection.reset(stream, frames.ErrorCode.INTERNAL_ERROR)
 

@@ -84,9 +84,9 @@ def begin(method: Callable[[CallT], None], call: CallT) -> None:
     except errors.ServingError as error:
         call.fail(error)
     # Not even a SystemExit of a service ends the thread of all calls.
-    except BaseException:
+    except BaseException as error:
         logging.exception("A method failed")
-        call.fail(internal_error())
+        call.fail(shown_error(error))
 
 
 def notify(on_cancelled: Callable[[], None] | None) -> None:
@@ -110,8 +110,12 @@ def stopping_error() -> errors.UnavailableError:
     return errors.UnavailableError("The server is shutting down.")
 
 
-def internal_error() -> errors.InternalError:
+def shown_error(error: BaseException) -> errors.ServingError:
     """Returns what a caller may know of an unexpected exception."""
+    if isinstance(error, MemoryError):
+        return errors.ResourceExhaustedError(
+            "There is not enough memory for this call; try again later."
+        )
     return errors.InternalError(
         "the server failed on this call; its log has the reason"
     )

@@ -33,6 +33,25 @@ class _Call(call_lib.Call):
         self.answered.set()
 
 
+class ShownErrorTest(absltest.TestCase):
+    """Exceptions that nobody expects, as callers see them."""
+
+    def test_lack_of_memory_is_not_a_bug(self) -> None:
+        """The caller may try again; the text has nothing of the exception."""
+
+        def fill(call: _Call) -> None:
+            raise MemoryError("Unable to allocate 1 TiB")
+
+        call = _Call()
+        with self.assertLogs(level="ERROR"):
+            gate_lib.begin(fill, call)
+        self.assertIsInstance(call.error, errors.ResourceExhaustedError)
+        self.assertNotIn("TiB", str(call.error))
+        self.assertIsInstance(
+            gate_lib.shown_error(KeyError("a")), errors.InternalError
+        )
+
+
 class GateTest(absltest.TestCase):
     """Which calls may begin."""
 

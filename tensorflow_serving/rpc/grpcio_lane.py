@@ -311,9 +311,9 @@ class _Ending(call_lib.AnyCall):
     ) -> None:
         try:
             response_blocks.require_metadata(metadata)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("An error could not be encoded")
-            error, metadata = gate_lib.internal_error(), ()
+            error, metadata = gate_lib.shown_error(unexpected), ()
         self._context.set_trailing_metadata(tuple(metadata))
         self._context.set_code(status.to_grpc(error))
         self._context.set_details(errors.short_text(error))
@@ -342,9 +342,9 @@ class _GrpcioCall(_Ending, call_lib.Call):
         try:
             data = call_lib.to_bytes(response)
             response_blocks.require_metadata(trailing_metadata)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("A reply could not be encoded")
-            self.fail(gate_lib.internal_error())
+            self.fail(gate_lib.shown_error(unexpected))
             return
         if self._end():
             self._context.set_trailing_metadata(tuple(trailing_metadata))
@@ -394,17 +394,17 @@ class _GrpcioStreamCall(_Ending, call_lib.StreamCall):
     def send(self, response: bytes | message.Message) -> None:
         try:
             self._responses.put(call_lib.to_bytes(response))
-        except Exception:
+        except Exception as unexpected:
             logging.exception("A reply could not be encoded")
-            self.fail(gate_lib.internal_error())
+            self.fail(gate_lib.shown_error(unexpected))
 
     @override
     def finish(self, trailing_metadata: call_lib.Metadata = ()) -> None:
         try:
             response_blocks.require_metadata(trailing_metadata)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("Metadata could not be encoded")
-            self.fail(gate_lib.internal_error())
+            self.fail(gate_lib.shown_error(unexpected))
             return
         if self._end():
             self._context.set_trailing_metadata(tuple(trailing_metadata))

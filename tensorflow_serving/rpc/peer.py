@@ -193,14 +193,22 @@ class Peer:
         """Closes at once; calls that are left learn that the peer is gone."""
         if not self._is_closed:
             self._is_closed = True
-            for stream in self.connection.abandon():
-                self._router.advance(self, stream)
             self._loop.cancel(self._timer)
             self._loop.unwatch(self._transport.fileno())
             self._transport.close()
             self._owner.peers.discard(self)
+            for stream in self.connection.abandon():
+                self._router.advance(self, stream)
 
     def _on_ready(self, events: int) -> None:
+        try:
+            self._move(events)
+        except Exception:
+            # The socket would call back again at once, with what is left.
+            logging.exception("A peer could not be read from; closing")
+            self.close()
+
+    def _move(self, events: int) -> None:
         if events & event_loop.WRITE and not self._transport.wants_to_write:
             self.flush()
             if events == event_loop.WRITE:

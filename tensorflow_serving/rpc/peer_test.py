@@ -5,7 +5,7 @@ import socket
 import time
 from unittest import mock
 
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.rpc import (
     event_loop,
@@ -15,7 +15,7 @@ from tensorflow_serving.rpc import (
     transport,
     wire_call,
 )
-from tensorflow_serving.rpc.http2 import frame_script, frames
+from tensorflow_serving.rpc.http2 import connection, frame_script, frames
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.rpc.http2 import stream as stream_lib
 
@@ -53,7 +53,7 @@ class _Owner:
                 each.flush()
 
 
-class PeerTest(absltest.TestCase):
+class PeerTest(parameterized.TestCase):
     """A peer, and a client on the other end."""
 
     def _connect(self, **limits: float) -> None:
@@ -202,6 +202,22 @@ class PeerTest(absltest.TestCase):
     def _turn_without_client(self) -> None:
         for _ in range(3):
             self.owner.turn()
+
+    @parameterized.parameters(transport.PlainTransport, connection.Connection)
+    def test_lack_of_memory_closes_the_connection(self, part: type) -> None:
+        """The socket does not call back without end, with what is left."""
+        self._greet()
+        self.client.send(raw_client.head(1, _PATH))
+        self._turn()
+        self.client.send(raw_client.request(3, _PATH, b"x"))
+        with (
+            mock.patch.object(part, "receive", side_effect=MemoryError),
+            self.assertLogs(level="ERROR") as logged,
+        ):
+            self._turn_without_client()
+        self.assertEqual(len(logged.records), 1)
+        self.assertFalse(self.owner.peers)
+        self.assertTrue(self.owner.streams[-1].is_closed)
 
     def test_client_that_breaks_a_rule_is_sent_its_name(self) -> None:
         """The socket is closed when the client has closed its side."""

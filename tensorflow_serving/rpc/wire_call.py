@@ -132,9 +132,9 @@ class WireCall(_OnTheWire, call.Call):
         try:
             data = message_frame.frame(call.to_bytes(response))
             trailers = response_blocks.ok(trailing_metadata)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("A reply could not be encoded")
-            self.fail(gate.internal_error())
+            self.fail(gate.shown_error(unexpected))
             return
         self._router.run(functools.partial(self._send, data, trailers))
 
@@ -215,9 +215,9 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
     def send(self, response: bytes | message.Message) -> None:
         try:
             data = message_frame.frame(call.to_bytes(response))
-        except Exception:
+        except Exception as unexpected:
             logging.exception("A reply could not be encoded")
-            self.fail(gate.internal_error())
+            self.fail(gate.shown_error(unexpected))
             return
         self._router.run(functools.partial(self._send, data))
 
@@ -225,9 +225,9 @@ class WireStreamCall(_OnTheWire, call.StreamCall):
     def finish(self, trailing_metadata: call.Metadata = ()) -> None:
         try:
             block = response_blocks.ok(trailing_metadata)
-        except Exception:
+        except Exception as unexpected:
             logging.exception("Metadata could not be encoded")
-            self.fail(gate.internal_error())
+            self.fail(gate.shown_error(unexpected))
             return
         self._router.run(functools.partial(self._finish, block))
 
@@ -289,9 +289,11 @@ def encode_failure(
         return response_blocks.failure(
             error, trailing_metadata, is_begun=is_begun
         )
-    except Exception:
+    except Exception as unexpected:
         logging.exception("An error could not be encoded")
-        return response_blocks.failure(gate.internal_error(), is_begun=is_begun)
+        return response_blocks.failure(
+            gate.shown_error(unexpected), is_begun=is_begun
+        )
 
 
 def _no_room_error() -> errors.ResourceExhaustedError:

@@ -219,7 +219,7 @@ class WireLane(lane.Lane):
                 return
             except ConnectionError:
                 continue  # it is gone already
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self._pause_accepting(listening, error)
                 return
             self._admit(sock)
@@ -234,7 +234,7 @@ class WireLane(lane.Lane):
             sock.close()
 
     def _pause_accepting(
-        self, listening: socket.socket, error: OSError
+        self, listening: socket.socket, error: Exception
     ) -> None:
         """Lets new peers wait: there are too few descriptors, or no memory."""
         now = time.monotonic()
