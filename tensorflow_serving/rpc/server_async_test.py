@@ -7,6 +7,7 @@ import queue
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -64,6 +65,7 @@ class ServerAsyncTest(absltest.TestCase):
         self,
         address: str = "127.0.0.1:0",
         options: server_lib.Options = _DEFAULTS,
+        others: Sequence[call_lib.Service] = (),
     ) -> server_lib.Server:
         self.later = _Later()
         service = call_lib.Service(
@@ -72,7 +74,9 @@ class ServerAsyncTest(absltest.TestCase):
             when_idle=self.later.when_idle,
         )
         server: server_lib.Server = self.enter_context(
-            server_lib.Server(address, [service], options, self.lane_class)
+            server_lib.Server(
+                address, [*others, service], options, self.lane_class
+            )
         )
         server.start()
         return server
@@ -191,6 +195,19 @@ class ServerAsyncTest(absltest.TestCase):
         while self.later.idle.get() < 20:
             pass
         self.assertEqual(self.later.num_arrived, len(calls))
+
+    def test_service_that_fails_when_idle_costs_no_other(self) -> None:
+        """The other services learn that no call is at hand all the same."""
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        server = self._start(
+            others=[call_lib.Service(_SERVICE, when_idle=fail)]
+        )
+        call = self._client(f"127.0.0.1:{server.port}")(b"at once")
+        self.assertEqual(call.result(), b"done")
+        self.assertEqual(self.later.idle.get(timeout=60), 1)
 
     def test_calls_beyond_the_limit_are_refused_at_once(self) -> None:
         """A call too many gets RESOURCE_EXHAUSTED; others are not disturbed."""
