@@ -5,7 +5,10 @@ from typing import Final
 from absl import logging
 
 from tensorflow_serving.tensorflow_c import graph as graph_lib
-from tensorflow_serving.tensorflow_c.protos import config_pb2
+from tensorflow_serving.tensorflow_c.protos import (
+    config_pb2,
+    rewriter_config_pb2,
+)
 from tensorflow_serving.util import errors
 
 _SINGLE_THREADED: Final = "SINGLE_THREADED_EXECUTOR"
@@ -37,6 +40,21 @@ _OPS_OF_DEFAULT_EXECUTOR: Final = {
     "_SwitchN",
 }
 
+# Whose branches and bodies are functions.
+_CONTROL_FLOW: Final = {
+    "Case",
+    "For",
+    "If",
+    "StatelessCase",
+    "StatelessIf",
+    "StatelessWhile",
+    "While",
+}
+
+# Sums that can be made piece by piece, and assignments that can do without a
+# copy.
+_SAVES_MEMORY: Final = {"AccumulateNV2", "AddN", "Assign"}
+
 
 def require_no_python(graph: graph_lib.Graph) -> None:
     """Checks that a graph does not call functions of a Python program.
@@ -62,6 +80,9 @@ def fitting_config(
     not run references to variables and the control flow of TensorFlow 1. A
     graph that has one of them, be it in a function, gets the default executor.
 
+    Optimizers that would find nothing to do in the graph are switched off: they
+    take a third of the time that TensorFlow needs to prepare a run.
+
     Args:
       graph: What is to be run.
       config: What was asked for.
@@ -79,7 +100,23 @@ def fitting_config(
                 ", ".join(found),
             )
             experimental.executor_type = ""
+    _spare_optimizers(graph, fitting.graph_options.rewrite_options)
     return fitting
+
+
+def _spare_optimizers(
+    graph: graph_lib.Graph, options: rewriter_config_pb2.RewriterConfig
+) -> None:
+    """Switches optimizers off that look for what a graph does not have."""
+    ops = graph.content.ops
+    if not ops & _CONTROL_FLOW:
+        # Moves operations into the branches that need them.
+        options.disable_tfg_optimizer = True
+    if (
+        not ops & _SAVES_MEMORY
+        and options.memory_optimization == options.DEFAULT_MEM_OPT
+    ):
+        options.memory_optimization = options.NO_MEM_OPT
 
 
 def _needs_default_executor(graph: graph_lib.Graph) -> set[str]:

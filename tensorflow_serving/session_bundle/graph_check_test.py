@@ -9,12 +9,14 @@ from tensorflow_serving.tensorflow_c import session, wire_format
 from tensorflow_serving.tensorflow_c.protos import (
     attr_value_pb2,
     config_pb2,
+    rewriter_config_pb2,
     tensor_shape_pb2,
     types_pb2,
 )
 from tensorflow_serving.test_util import graph_builder
 from tensorflow_serving.util import errors
 
+_Options = rewriter_config_pb2.RewriterConfig
 _SCALAR = attr_value_pb2.AttrValue(shape=tensor_shape_pb2.TensorShapeProto())
 
 
@@ -52,6 +54,15 @@ def _with_switch_in_function() -> graph_builder.GraphBuilder:
         name="branch", op="Switch", input=["data", "pred"]
     )
     node.attr["T"].type = types_pb2.DT_FLOAT
+    return builder
+
+
+def _with_function(op: str) -> graph_builder.GraphBuilder:
+    """Returns a graph with a function that has an operation of a type."""
+    builder = _plain()
+    function = builder.graph_def.library.function.add()
+    function.signature.name = "f"
+    function.node_def.add(name="in_function", op=op)
     return builder
 
 
@@ -98,6 +109,34 @@ class GraphCheckTest(parameterized.TestCase):
         self.assertEqual(fitting.experimental.executor_type, "")
         self.assertTrue(fitting.allow_soft_placement)
         self.assertFalse(config.HasField("experimental"))
+
+    @parameterized.parameters(
+        ("Identity", True, _Options.NO_MEM_OPT),
+        ("StatelessIf", False, _Options.NO_MEM_OPT),
+        ("AddN", True, _Options.DEFAULT_MEM_OPT),
+    )
+    def test_optimizers_run_where_they_find_something(
+        self, op: str, is_without_tfg: bool, memory_optimization: int
+    ) -> None:
+        """They take long, and most graphs have nothing for them."""
+        builder = _with_function(op)
+        options = graph_check.fitting_config(
+            self._graph(builder), config_pb2.ConfigProto()
+        ).graph_options.rewrite_options
+        self.assertEqual(options.disable_tfg_optimizer, is_without_tfg)
+        self.assertEqual(options.memory_optimization, memory_optimization)
+
+    def test_memory_is_optimized_as_the_configuration_says(self) -> None:
+        """Whoever asks for an optimizer gets it."""
+        config = config_pb2.ConfigProto()
+        config.graph_options.rewrite_options.memory_optimization = (
+            _Options.SWAPPING_HEURISTICS
+        )
+        fitting = graph_check.fitting_config(self._graph(_plain()), config)
+        self.assertEqual(
+            fitting.graph_options.rewrite_options.memory_optimization,
+            _Options.SWAPPING_HEURISTICS,
+        )
 
     @parameterized.parameters("PyFunc", "PyFuncStateless", "EagerPyFunc")
     def test_graph_that_calls_python_is_refused(self, op: str) -> None:
