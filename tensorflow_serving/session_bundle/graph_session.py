@@ -138,13 +138,14 @@ def open_session(
             signature_runs.signature_runs(
                 loaded.meta_graph_def, loaded.path, graph
             ),
+            _last_op(loaded, graph),
         )
         _log_devices(opened)
         if loaded.variables is None:
             _place(opened, loaded)
         else:
-            _restore(opened, loaded, loaded.variables)
-        _run_init_op(opened, loaded)
+            _restore(opened, loaded, loaded.variables, check)
+        _run_init_op(opened, loaded, check)
         _require_set(opened, loaded, check)
     except BaseException:
         opened.close()
@@ -242,16 +243,29 @@ def _place(opened: session.Session, loaded: Graph) -> None:
         ) from None
 
 
+def _last_op(loaded: Graph, graph: graph_lib.Graph) -> str | None:
+    """Returns the last operation of a load that may set variables."""
+    if loaded.init_op is not None and not graph.does_nothing(loaded.init_op):
+        # Else it is the name of a tensor, or of nothing.
+        is_operation = graph.has_operation(loaded.init_op)
+        return loaded.init_op if is_operation else None
+    return loaded.saver_def.restore_op_name if loaded.variables else None
+
+
 def _restore(
-    opened: session.Session, loaded: Graph, variables: Variables
+    opened: session.Session,
+    loaded: Graph,
+    variables: Variables,
+    check: variable_check.VariableCheck,
 ) -> None:
     saver_def = loaded.saver_def
     files = ", ".join(
         os.path.join(variables.folder.path, name) for name in variables.files
     )
     try:
-        opened.run(
-            [saver_def.restore_op_name],
+        check.run(
+            opened,
+            saver_def.restore_op_name,
             {
                 saver_def.filename_tensor_name: os.fsencode(variables.path),
                 **_encoded(loaded.assets),
@@ -293,11 +307,15 @@ def _require_set(
         ) from None
 
 
-def _run_init_op(opened: session.Session, loaded: Graph) -> None:
+def _run_init_op(
+    opened: session.Session,
+    loaded: Graph,
+    check: variable_check.VariableCheck,
+) -> None:
     if loaded.init_op is None or opened.graph.does_nothing(loaded.init_op):
         return
     try:
-        opened.run([loaded.init_op], _encoded(loaded.assets))
+        check.run(opened, loaded.init_op, _encoded(loaded.assets))
     except errors.ServingError as error:
         code = _code(error)
         if code in _CODES_OF_BROKEN_INIT_OPS:

@@ -4,7 +4,7 @@ TensorFlow says so only when such a variable is read: a model could take the
 place of a good one, and then fail every call.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from tensorflow_serving.session_bundle import (
@@ -22,7 +22,9 @@ _CHECKS: Final = {
     "Variable": "IsVariableInitialized",
     "VariableV2": "IsVariableInitialized",
 }
+# Names of operations that are added to the graph.
 _PREFIX: Final = "tensorflow_serving/is_set/"
+_PREFIX_OF_SECOND: Final = "tensorflow_serving/is_set_now/"
 
 
 class VariableCheck:
@@ -32,6 +34,7 @@ class VariableCheck:
         self,
         graph: graph_lib.Graph,
         runs: Iterable[signature_runs.SignatureRun],
+        last: str | None = None,
     ) -> None:
         """Adds the operations to a graph that no session has run yet.
 
@@ -39,19 +42,46 @@ class VariableCheck:
           graph: What was loaded.
           runs: Variables that they read must be set. A run that may have an
             effect is left out: it may set what it reads.
+          last: The operation that sets variables after all others have, and
+            that run() is going to run; None if none does.
+
+        Raises:
+          InvalidArgumentError: There is no such operation. Permanent.
         """
         names: set[str] = set()
         if graph.content.graph.ops & _CHECKS.keys():
             for run in runs:
                 names.update(_variables(graph, run))
-        # The names of variables and of the tensors that tell about them.
-        self._checks: dict[str, str] = {}
-        for index, name in enumerate(sorted(names)):
-            check = f"{_PREFIX}{index}"
-            graph.add_operation(
-                _CHECKS[graph.op_type(name)], check, [f"{name}:0"]
-            )
-            self._checks[name] = f"{check}:0"
+        self._checks = _add_checks(
+            graph, sorted(names), _PREFIX, [last] if last else []
+        )
+        self._last = last
+        # The variables that were found to be unset; None before.
+        self._unset: list[str] | None = None
+
+    def run(
+        self,
+        opened: session.Session,
+        operation: str,
+        feeds: Mapping[str, bytes],
+    ) -> None:
+        """Runs an operation that sets variables.
+
+        If it is the last one, the variables are looked at in the same run, as
+        TensorFlow takes long to prepare another one.
+
+        Args:
+          opened: A session on the graph.
+          operation: The name of the operation.
+          feeds: Values of tensors, by name.
+
+        Raises:
+          ServingError: See Session.run().
+        """
+        if operation == self._last:
+            self._unset = _unset(opened, self._checks, [operation], feeds)
+        else:
+            opened.run([operation], feeds)
 
     def require_set(self, opened: session.Session, prefix: str | None) -> None:
         """Checks that the variables are set, once those that can be are.
@@ -67,12 +97,16 @@ class VariableCheck:
         Raises:
           FailedPreconditionError: A variable is not set. Permanent.
         """
-        unset = self._unset(opened)
+        unset = self._unset
+        if unset is None:
+            unset = _unset(opened, self._checks)
         cause = "there is no checkpoint"
         if unset and prefix is not None:
             try:
                 object_checkpoint.set_variables(opened, unset, prefix)
-                unset = self._unset(opened)
+                unset = _unset(
+                    opened, _add_checks(opened.graph, unset, _PREFIX_OF_SECOND)
+                )
             except errors.ServingError as error:
                 cause = str(error)
         if unset:
@@ -83,16 +117,51 @@ class VariableCheck:
                 "model.export().)"
             )
 
-    def _unset(self, opened: session.Session) -> list[str]:
-        """Returns the names of the operations of variables that are not set."""
-        if not self._checks:
-            return []
-        values = opened.run(list(self._checks.values()))
-        return [
-            name
-            for name, is_set in zip(self._checks, values, strict=True)
-            if not is_set
-        ]
+
+def _add_checks(
+    graph: graph_lib.Graph,
+    names: Iterable[str],
+    prefix: str,
+    after: Sequence[str] = (),
+) -> dict[str, str]:
+    """Returns names of variables, and of tensors that tell about them.
+
+    Args:
+      graph: Gets the operations of these tensors.
+      names: The operations of the variables.
+      prefix: Begins the names of the new operations.
+      after: Operations that a run must have done before.
+    """
+    checks = {}
+    for index, name in enumerate(names):
+        check = f"{prefix}{index}"
+        graph.add_operation(
+            _CHECKS[graph.op_type(name)], check, [f"{name}:0"], after=after
+        )
+        checks[name] = f"{check}:0"
+    return checks
+
+
+def _unset(
+    opened: session.Session,
+    checks: Mapping[str, str],
+    operations: Sequence[str] = (),
+    feeds: Mapping[str, bytes] = {},
+) -> list[str]:
+    """Returns the names of the operations of variables that are not set.
+
+    Args:
+      opened: A session on the graph.
+      checks: See _add_checks().
+      operations: What to run in the same run.
+      feeds: Values of tensors, by name.
+    """
+    values = opened.run([*operations, *checks.values()], feeds)
+    return [
+        name
+        for name, is_set in zip(checks, values[len(operations) :], strict=True)
+        if not is_set
+    ]
 
 
 def _variables(

@@ -36,10 +36,10 @@ def _builder(kind: str) -> graph_builder.GraphBuilder:
     return builder
 
 
-def _graph(kind: str) -> graph_lib.Graph:
+def _graph(builder: graph_builder.GraphBuilder) -> graph_lib.Graph:
     graph = graph_lib.Graph()
     graph.import_graph_def(
-        wire_format.Message.whole(_builder(kind).graph_def.SerializeToString())
+        wire_format.Message.whole(builder.graph_def.SerializeToString())
     )
     return graph
 
@@ -50,7 +50,7 @@ class VariableCheckTest(parameterized.TestCase):
     @parameterized.parameters("VarHandleOp", "VariableV2", "Variable")
     def test_variable_that_is_read_must_be_set(self, kind: str) -> None:
         """A model that would fail every call fails its load instead."""
-        graph = _graph(kind)
+        graph = _graph(_builder(kind))
         check = variable_check.VariableCheck(graph, [_READ])
         with session.Session(graph) as opened:
             with self.assertRaisesRegex(
@@ -60,6 +60,33 @@ class VariableCheckTest(parameterized.TestCase):
             opened.run(["set"])
             check.require_set(opened, None)
             self.assertEqual(opened.run(["y:0"], {"x:0": np.float32(1)}), [3])
+
+    @parameterized.parameters("VarHandleOp", "VariableV2")
+    def test_run_of_the_last_operation_shows_what_it_sets(
+        self, kind: str
+    ) -> None:
+        """Variables are looked at after it, in one run with it."""
+        builder = _builder(kind)
+        builder.node("before", "NoOp")
+        graph = _graph(builder)
+        check = variable_check.VariableCheck(graph, [_READ], "set")
+        with session.Session(graph) as opened:
+            check.run(opened, "before", {})
+            check.run(opened, "set", {})
+            check.require_set(opened, None)
+
+    def test_last_operation_that_sets_nothing_is_found(self) -> None:
+        """A run that does not fail sets no variable for that reason."""
+        builder = _builder("VarHandleOp")
+        builder.node("last", "NoOp")
+        graph = _graph(builder)
+        check = variable_check.VariableCheck(graph, [_READ], "last")
+        with session.Session(graph) as opened:
+            check.run(opened, "last", {})
+            with self.assertRaisesRegex(
+                errors.FailedPreconditionError, "1 that are not, such as v "
+            ):
+                check.require_set(opened, None)
 
     @parameterized.named_parameters(
         ("not_read", signature_runs.SignatureRun("", ("two:0",), ())),
@@ -71,14 +98,14 @@ class VariableCheckTest(parameterized.TestCase):
         self, run: signature_runs.SignatureRun
     ) -> None:
         """Training leaves variables behind that serving does without."""
-        graph = _graph("VarHandleOp")
+        graph = _graph(_builder("VarHandleOp"))
         check = variable_check.VariableCheck(graph, [run])
         with session.Session(graph) as opened:
             check.require_set(opened, None)
 
     def test_checkpoint_that_is_missing_is_the_cause(self) -> None:
         """The text says why the checkpoint was of no help."""
-        graph = _graph("VarHandleOp")
+        graph = _graph(_builder("VarHandleOp"))
         check = variable_check.VariableCheck(graph, [_READ])
         prefix = self.create_tempdir().full_path + "/variables"
         with (

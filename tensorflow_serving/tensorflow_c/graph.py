@@ -114,6 +114,8 @@ class Graph:
         name: str,
         inputs: Sequence[str] = (),
         types: Mapping[str, int] = {},
+        *,
+        after: Sequence[str] = (),
     ) -> None:
         """Adds an operation.
 
@@ -123,19 +125,24 @@ class Graph:
           inputs: Names of tensors of the graph.
           types: Attributes that are data types, by name; others have their
             defaults, or follow from the inputs.
+          after: Names of operations that a run must have done before.
 
         Raises:
           InvalidArgumentError: There is an operation with the name, or an input
-            is not in the graph, or of the wrong type. Permanent.
+            or another operation is not in the graph, or of the wrong type.
+            Permanent.
         """
         functions = self._functions
         outputs = [self.output(each) for each in inputs]
+        controls = [self.operation(each) for each in after]
         with status.Status() as added:
             description = functions.TF_NewOperation(
                 self.pointer, op.encode(), name.encode()
             )
             for output in outputs:
                 functions.TF_AddInput(description, output)
+            for control in controls:
+                functions.TF_AddControlInput(description, control)
             for attribute, number in types.items():
                 functions.TF_SetAttrType(
                     description, attribute.encode(), number

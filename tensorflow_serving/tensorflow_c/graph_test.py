@@ -164,6 +164,16 @@ class GraphTest(parameterized.TestCase):
         with self.assertRaises(errors.InvalidArgumentError):
             graph.add_operation("NoOp", "x")
 
+    def test_operation_can_be_added_after_others(self) -> None:
+        """They are then part of its run."""
+        graph = self._graph()
+        graph.add_operation("NoOp", "after", after=["count"])
+        self.assertEqual(
+            graph.reached(["after"], [], {"AssignAddVariableOp"}), ["count"]
+        )
+        with self.assertRaises(errors.InvalidArgumentError):
+            graph.add_operation("NoOp", "lost", after=["absent"])
+
     @parameterized.parameters(
         (["y:0"], [], {"VarHandleOp", "ReadVariableOp"}),
         (["y:0"], ["value:0"], set()),

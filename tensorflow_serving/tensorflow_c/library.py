@@ -93,6 +93,7 @@ _SLOW: dict[str, _Signature] = {
 # These return at once. To let the GIL go and take it back would cost more than
 # they do, and with other threads about it would cost a switch interval.
 _QUICK: dict[str, _Signature] = {
+    "TF_AddControlInput": (None, (_POINTER, _POINTER)),
     "TF_AddInput": (None, (_POINTER, Output)),
     "TF_AllocateTensor": (_POINTER, (_INT, _POINTER, _INT, _SIZE)),
     "TF_DeleteBuffer": (None, (_BUFFER,)),
