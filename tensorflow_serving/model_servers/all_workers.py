@@ -14,7 +14,7 @@ Example:
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Final
 
 from absl import logging
@@ -91,7 +91,7 @@ class AllWorkers:
         return self._seen.config.models
 
     @property
-    def model_names(self) -> Sequence[str]:
+    def model_names(self) -> Collection[str]:
         """The names of the models of the configuration."""
         return self._seen.names
 
@@ -234,7 +234,7 @@ class AllWorkers:
                 if note.revision != config.revision:
                     config = worker_notes.Config.of(note)
                 names |= self._seen.known_names
-                names |= {*model_configs.names(config.models)}
+                names |= config.names
             taken = self._notes(worker_notes.CONFIG)
             models = {
                 name: worker_notes.ModelInWorkers.of(

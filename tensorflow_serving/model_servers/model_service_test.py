@@ -145,7 +145,7 @@ class ModelServiceTest(parameterized.TestCase):
             f"config must be a model_config_list; {text}",
         ):
             self.service.handle_reload_config_request(request)
-        self.assertEqual(self.core.model_names, ["one"])
+        self.assertEqual([*self.core.model_names], ["one"])
 
     def test_reload_of_a_wrong_model_changes_nothing(self) -> None:
         """Two models with one name are refused, and neither is served."""
@@ -155,7 +155,7 @@ class ModelServiceTest(parameterized.TestCase):
             self.service.handle_reload_config_request(
                 self._request("two", "two")
             )
-        self.assertEqual(self.core.model_names, ["one"])
+        self.assertEqual([*self.core.model_names], ["one"])
 
     def test_service_has_the_methods_of_the_protocol(self) -> None:
         """A server finds each method by its name."""

@@ -1,7 +1,7 @@
 """The configuration that a server follows, and how far its start is."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import KeysView
 
 from typing_extensions import Self
 
@@ -20,6 +20,8 @@ class ModelsInEffect:
     """
 
     models: model_configs.Models
+    # Their names, in order. They are asked for at each event.
+    names: KeysView[str]
     labels: version_labels.Labels
     # The names of first models that have neither been loaded nor failed.
     starting: frozenset[str]
@@ -35,17 +37,8 @@ class ModelsInEffect:
         is_one_of_several: bool,
     ) -> Self:
         """Returns the state in which a server starts."""
-        return cls(
-            models,
-            labels,
-            frozenset(model_configs.names(models)),
-            is_one_of_several,
-        )
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the models, in order."""
-        return model_configs.names(self.models)
+        names = model_configs.name_keys(models)
+        return cls(models, names, labels, frozenset(names), is_one_of_several)
 
     @property
     def is_starting(self) -> bool:
@@ -56,11 +49,13 @@ class ModelsInEffect:
         self, models: model_configs.Models, labels: version_labels.Labels
     ) -> Self:
         """Returns the state with another configuration."""
+        names = model_configs.name_keys(models)
         return dataclasses.replace(
             self,
             models=models,
+            names=names,
             labels=labels,
-            starting=self.starting.intersection(model_configs.names(models)),
+            starting=self.starting.intersection(names),
         )
 
     def recorded(self, state: servable.ServableState) -> Self:

@@ -49,9 +49,18 @@ class ModelsInEffectTest(parameterized.TestCase):
     def test_model_that_leaves_is_no_longer_waited_for(self) -> None:
         """Models that come with a later configuration never count."""
         found = _first("a", "b").replaced(_models("b", "c"), {"c": {"x": 1}})
-        self.assertEqual(found.names, ["b", "c"])
+        self.assertEqual([*found.names], ["b", "c"])
         self.assertEqual(found.labels, {"c": {"x": 1}})
         self.assertEqual(found.starting, {"b"})
+
+    def test_names_are_found_once_for_a_configuration(self) -> None:
+        """They are asked for at each event; ten thousand models have many."""
+        first = _first("a", "b")
+        event = servable.ServableState(
+            servable.ServableId("a", 1), _State.AVAILABLE
+        )
+        self.assertIs(first.recorded(event).names, first.names)
+        self.assertNotIsInstance(first.names, list)
 
     def test_others_start_by_themselves(self) -> None:
         """Only one of several servers has others to wait for."""

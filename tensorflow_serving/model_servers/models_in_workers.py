@@ -1,16 +1,12 @@
 """The models that all workers serve alike, as a value."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping
 
 from typing_extensions import Self
 
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import (
-    model_configs,
-    worker_notes,
-    worker_states,
-)
+from tensorflow_serving.model_servers import worker_notes, worker_states
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
@@ -26,9 +22,9 @@ class ModelsInWorkers:
     )
 
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> KeysView[str]:
         """The names of the models of the configuration."""
-        return model_configs.names(self.config.models)
+        return self.config.names
 
     @property
     def known_names(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The models of a server, for all that shows what became of them."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Protocol
 
 from tensorflow_serving.batching import batching_session
@@ -27,8 +27,11 @@ class ServedModels(Protocol):
         """The models of the configuration."""
 
     @property
-    def model_names(self) -> Sequence[str]:
-        """The names of the models of the configuration."""
+    def model_names(self) -> Collection[str]:
+        """The names of the models of the configuration, in order.
+
+        Whether a name is one of them is asked at each event and each error.
+        """
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
         """Returns the states of the versions of a model, by version.

@@ -11,7 +11,7 @@ Example:
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import Final
 
 from absl import logging
@@ -118,7 +118,7 @@ class ServerCore:
         return self._in_effect.models
 
     @property
-    def model_names(self) -> Sequence[str]:
+    def model_names(self) -> Collection[str]:
         """The names of the models of the configuration."""
         return self._in_effect.names
 

@@ -236,7 +236,7 @@ class ModelsTest(_CoreTestCase):
         self.wait_for(core, "one", _State.AVAILABLE)
         (new,) = core.update(self.models("two", "three"))
         self.assertEqual(new.name, "three")
-        self.assertEqual(core.model_names, ["two", "three"])
+        self.assertEqual([*core.model_names], ["two", "three"])
         self.wait_for(core, "three", _State.AVAILABLE)
         self.wait_for(core, "one", _State.END)
         with self.assertRaises(errors.NotFoundError):
@@ -324,7 +324,7 @@ class LabelsTest(_CoreTestCase):
             errors.FailedPreconditionError, "label stable"
         ):
             core.update(self.models(self.model("m", _ALL, stable=9), "n"))
-        self.assertEqual(core.model_names, ["m"])
+        self.assertEqual([*core.model_names], ["m"])
         spec = _spec("m", label="stable")
         self.assertEqual(self.version_of(core, spec), 1)
 

@@ -10,7 +10,7 @@ answers, and /readyz and /readyz/<model> whether models can be called.
 
 import json
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -76,7 +76,7 @@ class StatusPages:
     def _alive(self) -> messages.Response:
         return messages.Response(200, b"ok\n", messages.TEXT)
 
-    def _ready(self, names: Sequence[str]) -> messages.Response:
+    def _ready(self, names: Collection[str]) -> messages.Response:
         """Tells whether models can be called, and of those that cannot why."""
         reasons = {
             name: reason for name in names if (reason := self._unready(name))

@@ -12,7 +12,8 @@ Functions take the notes of a key by worker; None for one that is not there.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence, Set
+import functools
+from collections.abc import Iterable, KeysView, Sequence, Set
 from typing import Final
 
 from typing_extensions import Self
@@ -78,6 +79,11 @@ class Config:
 
     models: model_configs.Models = ()
     revision: int = 0
+
+    @functools.cached_property
+    def names(self) -> KeysView[str]:
+        """The names of the models, in order."""
+        return model_configs.name_keys(self.models)
 
     @classmethod
     def of(cls, note: board.CommonNote) -> Self:

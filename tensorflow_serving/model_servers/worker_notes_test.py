@@ -37,6 +37,13 @@ class ConfigTest(parameterized.TestCase):
             worker_notes.Config.of(note), worker_notes.Config(models, 3)
         )
 
+    def test_names_are_found_once_for_a_configuration(self) -> None:
+        """They are asked for at each event; ten thousand models have many."""
+        models = (model_configs.ModelConfig("m", "/m"),)
+        config = worker_notes.Config(models, 1)
+        self.assertIs(config.names, config.names)
+        self.assertEqual([*config.names], ["m"])
+
     def test_board_without_a_configuration_has_no_models(self) -> None:
         """A note that was never written is one without models."""
         self.assertEqual(
