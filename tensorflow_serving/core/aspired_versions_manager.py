@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import (
     aspired_version_policy,
@@ -116,6 +117,7 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
         if options.starts_thread:
             self._thread.start()
 
+    @override
     def aspired_versions_callback(
         self,
     ) -> source.AspiredVersionsCallback[loader_lib.Loader]:
@@ -151,6 +153,7 @@ class AspiredVersionsManager(manager.Manager, source.Target[loader_lib.Loader]):
             self._guard(name, self._begin_load)
         return self._num_steps > num_steps
 
+    @override
     def close(self) -> None:
         """See Manager. Calls of sources have no effect from now on."""
         self._news.close()

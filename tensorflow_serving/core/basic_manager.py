@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import alarm as alarm_lib
 from tensorflow_serving.core import loader as loader_lib
@@ -287,6 +288,7 @@ class BasicManager(manager.Manager):
         with self._lock:
             return self._versions.snapshots(name)
 
+    @override
     def close(self) -> None:
         """See Manager. Loads that have begun are finished, and unloaded.
 

@@ -6,6 +6,8 @@ import functools
 import threading
 from typing import Protocol
 
+from typing_extensions import override
+
 from tensorflow_serving.core import (
     basic_manager,
     manager,
@@ -101,6 +103,7 @@ class CachingManager(manager.Manager):
         with self._lock:
             return len(self._loads)
 
+    @override
     def get_untyped_servable_handle(
         self, request: servable.ServableRequest
     ) -> servable_handle.ServableHandle[object]:
@@ -122,6 +125,7 @@ class CachingManager(manager.Manager):
             self._load(servable_id)
         return self.serving_map.acquire(exact)
 
+    @override
     def close(self) -> None:
         """See Manager. Loads that have begun are finished first."""
         self._manager.close()

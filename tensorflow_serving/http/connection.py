@@ -25,6 +25,7 @@ import struct
 from typing import Any, Final
 
 import httptools
+from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
@@ -86,8 +87,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         # The head of a request that offers another protocol, without the offer.
         self._plain_head: bytes | None = None
 
+    @override
     def connection_made(self, transport: Any) -> None:
-        """See asyncio.Protocol."""
         super().connection_made(transport)
         if len(self.connections) > self._limits.max_connections:
             self._abort()
@@ -98,8 +99,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._wait_for_reading(self._limits.head_seconds)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
         self._stop_reading_timer()
         self._stop_writing_timer()
         self._unset_keepalive_if_required()
@@ -107,8 +108,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if self.running is not None:
             self.running.cancel()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         self._num_read_bytes = len(data)
         self._num_head_bytes += len(data)
         super().data_received(data)
@@ -122,6 +123,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if self._num_head_bytes > limit and not self.transport.is_closing():
             self._refuse_head()
 
+    @override
     def send_400_response(self, msg: str) -> None:
         """See HttpToolsProtocol, which calls this for broken HTTP."""
         del msg
@@ -134,8 +136,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
             )
         )
 
+    @override
     def on_message_begin(self) -> None:
-        """See httptools."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
         self._is_in_body = False
@@ -143,8 +145,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._num_first_bytes = self._num_read_bytes
         self._wait_for_reading(self._limits.head_seconds)
 
+    @override
     def on_headers_complete(self) -> None:
-        """See httptools."""
         self._require_small_head()
         if (
             self.parser.should_upgrade()
@@ -168,20 +170,21 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """See httptools."""
         self._num_head_bytes = 0
 
+    @override
     def on_body(self, body: bytes) -> None:
-        """See httptools."""
         self._num_head_bytes = 0
         self._num_body_bytes += len(body)
         super().on_body(body)
 
+    @override
     def on_message_complete(self) -> None:
-        """See httptools."""
         if self._plain_head is not None:
             return
         self._stop_reading_timer()
         self._num_head_bytes = 0
         super().on_message_complete()
 
+    @override
     def on_response_complete(self) -> None:
         """See HttpToolsProtocol, which goes on with the next request here.
 
@@ -194,15 +197,15 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._num_in_a_row = 0
         self.loop.call_later(_PAUSE_SECONDS, super().on_response_complete)
 
+    @override
     def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
         super().pause_writing()
         self._write_timer = self.loop.call_later(
             self._limits.write_seconds, self._abort
         )
 
+    @override
     def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
         super().resume_writing()
         self._stop_writing_timer()
 
@@ -309,8 +312,8 @@ class _Parser(httptools.HttpRequestParser):
         # Follows the head of a request that offers another protocol.
         self.rest = b""
 
+    @override
     def feed_data(self, data: Any) -> None:
-        """See httptools."""
         try:
             super().feed_data(data)
         except httptools.HttpParserUpgrade as stop:

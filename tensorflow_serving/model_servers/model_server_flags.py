@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from absl import flags
+from typing_extensions import override
 
 from tensorflow_serving.rpc import server_flags
 
@@ -258,6 +259,7 @@ class Check(enum.Enum):
 class _CheckParser(flags.ArgumentParser[Check]):
     """Reads a value of --check; without one it is "true", as of a bool."""
 
+    @override
     def parse(self, argument: str | Check) -> Check:
         try:
             return Check(argument)

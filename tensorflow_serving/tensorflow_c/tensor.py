@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from tensorflow_serving.tensorflow_c import (
     buffer,
@@ -177,6 +178,7 @@ class TextConverter(Converter):
     in numpy's own way; those that come back hold bytes, as objects.
     """
 
+    @override
     def new_tensor(self, array: npt.ArrayLike) -> int:
         """See Converter.
 
@@ -206,8 +208,8 @@ class TextConverter(Converter):
             message.tensor_shape.dim.add(size=size)
         return _parse(self._functions, message.SerializeToString())
 
+    @override
     def take_array(self, tensor: int) -> Any:
-        """See Converter."""
         functions = self._functions
         array = np.empty(_shape(functions, tensor), object)
         get_data = functions.TF_StringGetDataPointer

@@ -74,6 +74,7 @@ class FakeLoader(loader.Loader):
         with self._lock:
             return self._is_loaded
 
+    @override
     def estimate_resources(self) -> resource_tracker.ResourceAllocation:
         """Returns the memory that the test has set."""
         self._record("estimate")
@@ -81,6 +82,7 @@ class FakeLoader(loader.Loader):
             raise self._estimate_error
         return resource_tracker.ResourceAllocation(self.ram_in_bytes)
 
+    @override
     def load(self) -> None:
         """Loads, or raises the next error."""
         self._record("load")
@@ -92,6 +94,7 @@ class FakeLoader(loader.Loader):
                 raise self._load_errors.pop(0)
             self._is_loaded = True
 
+    @override
     def unload(self) -> None:
         """Unloads."""
         self._record("unload")

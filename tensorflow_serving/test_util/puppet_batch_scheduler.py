@@ -30,17 +30,20 @@ class PuppetBatchScheduler(
             collections.deque()
         )
 
+    @override
     def schedule(self, task: batch_scheduler.TaskT) -> None:
         """Takes any task."""
         with self._arrived:
             self._tasks.append(task)
             self._arrived.notify_all()
 
+    @override
     def num_enqueued_tasks(self) -> int:
         """Returns how many tasks wait."""
         with self._arrived:
             return len(self._tasks)
 
+    @override
     def scheduling_capacity(self) -> int:
         """Returns a number that no test exceeds."""
         return 2**31
@@ -54,6 +57,7 @@ class PuppetBatchScheduler(
             self._tasks = collections.deque(others)
         task.fail(errors.CancelledError("the caller is gone already"))
 
+    @override
     def statistics(self) -> batch_scheduler.Statistics:
         """Returns how many tasks wait."""
         return batch_scheduler.Statistics(
@@ -74,6 +78,7 @@ class PuppetBatchScheduler(
         batch.close()
         self._process_batch(batch)
 
+    @override
     def close(self) -> None:
         """Processes all tasks that wait."""
         if num_tasks := self.num_enqueued_tasks():

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent import futures
 from typing import Any, ParamSpec, TypeVar
 
+from typing_extensions import override
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class PuppetExecutor(futures.Executor):
         self._num_running = 0
         self._is_shut_down = False
 
+    @override
     def submit(
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> futures.Future[T]:
@@ -71,6 +74,7 @@ class PuppetExecutor(futures.Executor):
         while self._run_one():
             pass
 
+    @override
     def shutdown(
         self, wait: bool = True, *, cancel_futures: bool = False
     ) -> None:

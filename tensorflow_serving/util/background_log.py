@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from typing_extensions import override
+
 from tensorflow_serving.util import line_limit
 
 # How many lines wait to be written; later ones are dropped, and counted.
@@ -55,6 +57,7 @@ class BackgroundHandler(logging.Handler):
         self._limit = line_limit.LineLimit()  # guarded by _lock
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         """Has a record written soon, or drops it if too many wait."""
         # Arguments may change before it is written.
@@ -71,6 +74,7 @@ class BackgroundHandler(logging.Handler):
             self._waiting.append(record)
             self._news.notify()
 
+    @override
     def flush(self) -> None:
         """Returns when everything is written, or after a second."""
         with self._lock:

@@ -10,7 +10,7 @@ Example:
 import os
 from collections.abc import Sequence
 
-from typing_extensions import Self
+from typing_extensions import Self, override
 
 from tensorflow_serving.servables.tensorflow import (
     saved_model,
@@ -34,6 +34,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
     """
 
     @classmethod
+    @override
     def create(
         cls,
         config: session_bundle_config_pb2.SessionBundleConfig,
@@ -59,6 +60,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
         super().__init__(config)
         self._tags = tuple(tags)
 
+    @override
     def estimate_resource_requirement(
         self, path: str | os.PathLike[str]
     ) -> int:
@@ -84,6 +86,7 @@ class SavedModelBundleFactory(session_bundle_factory.SessionBundleFactory):
             + graph_bytes * session_bundle_factory.GRAPH_RAM_MULTIPLIER
         )
 
+    @override
     def _load(
         self, path: str | os.PathLike[str]
     ) -> session_bundle.SessionBundle[session.Session]:

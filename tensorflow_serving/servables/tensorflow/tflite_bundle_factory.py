@@ -11,6 +11,7 @@ import io
 import os
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.servables.tensorflow import (
     session_bundle_factory,
@@ -53,6 +54,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
     Thread-safe.
     """
 
+    @override
     def estimate_resource_requirement(
         self, path: str | os.PathLike[str]
     ) -> int:
@@ -80,6 +82,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
         pools = self._config.num_tflite_pools or os.cpu_count() or 1
         return pools * (self._config.num_tflite_interpreters_per_pool or 1)
 
+    @override
     def _load(
         self, path: str | os.PathLike[str]
     ) -> session_bundle.SessionBundle[session_lib.Session]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
+from typing_extensions import override
 
 from tensorflow_serving.core import servable, source
 from tensorflow_serving.sources.storage_path import (
@@ -108,6 +109,7 @@ class FileSystemStoragePathSource(source.Source[str]):
         state = "closed" if self._closed else "open"
         return f"<FileSystemStoragePathSource {state}, {[*self._servables]}>"
 
+    @override
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[str]
     ) -> None:

@@ -2,6 +2,8 @@
 
 import threading
 
+from typing_extensions import override
+
 from tensorflow_serving.core import servable, source
 from tensorflow_serving.util import errors
 
@@ -25,6 +27,7 @@ class StaticStoragePathSource(source.Source[str]):
         self._lock = threading.Lock()
         self._has_callback = False  # guarded by _lock
 
+    @override
     def set_aspired_versions_callback(
         self, callback: source.AspiredVersionsCallback[str]
     ) -> None:
