@@ -4,10 +4,9 @@ What the loaders of all formats have in common: they read files, and this runs
 what the files hold.
 """
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import logging
 
@@ -151,20 +150,6 @@ def open_session(
         opened.close()
         raise
     return opened
-
-
-@contextlib.contextmanager
-def storage_errors_converted(path: str) -> Iterator[None]:
-    """Turns an OSError of a block that reads files into UNAVAILABLE.
-
-    Only what is known to be missing is not worth another try.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise errors.UnavailableError(
-            f"Files of a version must be readable; got {error}: {path}"
-        ) from None
 
 
 def _import_graph(loaded: Graph) -> graph_lib.Graph:

@@ -28,7 +28,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     graph_pb2,
     meta_graph_pb2,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, storage_errors
 
 SessionT_co = TypeVar("SessionT_co", bound=session_lib.Session, covariant=True)
 
@@ -96,7 +96,7 @@ def load_session_bundle_from_path(
             f'"{constants.UNFINISHED_SUFFIX}"; got {path}'
         )
     with (
-        graph_session.storage_errors_converted(path),
+        storage_errors.converted(path),
         _META_GRAPH.open_folder(export_dir) as folder,
     ):
         meta_graph = _read(folder)

@@ -26,7 +26,7 @@ from tensorflow_serving.tensorflow_c.protos import (
     meta_graph_pb2,
     saved_model_pb2,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, storage_errors
 
 # https://www.tensorflow.org/guide/saved_model
 _SAVED_MODEL_FILENAME = "saved_model.pb"
@@ -80,9 +80,7 @@ def load_saved_model_from_path(
       UnavailableError: The storage failed. Transient.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(
-            graph_session.storage_errors_converted(os.path.abspath(path))
-        )
+        stack.enter_context(storage_errors.converted(os.path.abspath(path)))
         folder = stack.enter_context(_MAIN_FILE.open_folder(path))
         name = _find_file(folder)
         file = os.path.join(folder.path, name)

@@ -20,7 +20,7 @@ from tensorflow_serving.servables.tensorflow import (
 from tensorflow_serving.session_bundle import constants, session_bundle
 from tensorflow_serving.session_bundle import session as session_lib
 from tensorflow_serving.tensorflow_c import op_libraries
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, storage_errors
 
 # As the original estimates: a loaded model takes more memory than its file.
 _RAM_MULTIPLIER = 1.5
@@ -125,9 +125,7 @@ class SessionBundleFactory:
                 f"Export must be a readable folder; got {error}"
             ) from None
         except OSError as error:
-            raise errors.UnavailableError(
-                f"Files of a version must be readable; got {error}"
-            ) from None
+            raise storage_errors.unreadable(error) from None
         graph_bytes = sizes.pop(constants.META_GRAPH_DEF_FILENAME, 0)
         return (
             int(sum(sizes.values()) * _RAM_MULTIPLIER)

@@ -21,7 +21,6 @@ from tensorflow_serving.servables.tensorflow import (
     tflite_signatures,
 )
 from tensorflow_serving.session_bundle import (
-    graph_session,
     model_folder,
     session_bundle,
 )
@@ -32,7 +31,7 @@ from tensorflow_serving.sources.storage_path import (
     tflite_file,
 )
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, storage_errors
 
 # The file, and what an interpreter keeps of its weights, take their size each;
 # the rest is for the other tensors.
@@ -72,9 +71,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
         except (FileNotFoundError, NotADirectoryError):
             raise _MAIN_FILE.missing(path) from None
         except OSError as error:
-            raise errors.UnavailableError(
-                f"Files of a version must be readable; got {error}"
-            ) from None
+            raise storage_errors.unreadable(error) from None
         return int(size * (1 + self._num_interpreters) * _RAM_MULTIPLIER)
 
     @property
@@ -126,7 +123,7 @@ class TfLiteBundleFactory(session_bundle_factory.SessionBundleFactory):
 def _read(path: str | os.PathLike[str]) -> bytes:
     """Returns the content of the file of a model."""
     with (
-        graph_session.storage_errors_converted(os.path.abspath(path)),
+        storage_errors.converted(os.path.abspath(path)),
         _MAIN_FILE.open_folder(path) as folder,
     ):
         return _MAIN_FILE.read(folder)

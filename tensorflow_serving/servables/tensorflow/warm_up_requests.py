@@ -23,8 +23,8 @@ from tensorflow_serving.servables.tensorflow import (
     predict,
     regress,
 )
-from tensorflow_serving.session_bundle import graph_session, model_folder
-from tensorflow_serving.util import errors, tf_record
+from tensorflow_serving.session_bundle import model_folder
+from tensorflow_serving.util import errors, storage_errors, tf_record
 
 PATH: Final = os.path.join("assets.extra", "tf_serving_warmup_requests")
 MAX_RECORDS: Final = 1000
@@ -47,7 +47,7 @@ def read(path: str) -> Iterator[prediction_log_pb2.PredictionLog]:
     """
     filename = os.path.join(path, PATH)
     with (
-        graph_session.storage_errors_converted(filename),
+        storage_errors.converted(filename),
         model_folder.ModelFolder(path) as folder,
     ):
         try:

@@ -23,7 +23,7 @@ from tensorflow_serving.sources.storage_path import (
     tflite_file,
     version_folder,
 )
-from tensorflow_serving.util import errors, file_kind
+from tensorflow_serving.util import errors, file_kind, storage_errors
 
 # Takes the path of the folder of a version, and what is in it. Raises an
 # UnavailableError that says what is missing.
@@ -218,9 +218,7 @@ def _open(path: str) -> Iterator[BinaryIO]:
     except (message_walk.TruncatedError, flatbuffer.TruncatedError):
         raise _incomplete("a truncated or corrupt file", path) from None
     except OSError as error:
-        raise errors.UnavailableError(
-            f"files of a version must be readable; got {error}"
-        ) from None
+        raise storage_errors.unreadable(error) from None
 
 
 def _require_table(path: str) -> None:

@@ -13,7 +13,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from tensorflow_serving.util import errors, version_name
+from tensorflow_serving.util import errors, storage_errors, version_name
 
 # Every file, but not what file systems and tools leave behind.
 ANY_FILE: Final = re.compile(r"(?!\.|lost\+found/).*")
@@ -124,9 +124,7 @@ def scan(path: str, parts: re.Pattern[str] = ANY_FILE) -> Contents:
             f"version must be a folder; got none: {path}"
         ) from None
     except OSError as error:
-        raise errors.UnavailableError(
-            f"files of a version must be readable; got {error}"
-        ) from None
+        raise storage_errors.unreadable(error) from None
     return contents
 
 
