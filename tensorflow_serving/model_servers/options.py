@@ -116,6 +116,17 @@ def changed_models() -> model_configs.Models:
     return _parse(config)
 
 
+def config_poll_seconds() -> float:
+    """Returns how often to look for changed_models(); 0 for never.
+
+    Without a file there is nothing that changes, and a look would take back
+    what a reload has brought.
+    """
+    if not model_server_flags.MODEL_CONFIG_FILE.value:
+        return 0.0
+    return float(model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value)
+
+
 def server_options() -> server.Options:
     """Returns where and how the server can be called.
 

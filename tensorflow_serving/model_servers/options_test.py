@@ -61,6 +61,15 @@ class ModelsTest(absltest.TestCase):
             (model,) = options.models()
         self.assertEqual(model.name, "n")
 
+    def test_only_a_file_is_looked_at_again(self) -> None:
+        """A model of flags stays what it is, and a reload what it brought."""
+        with flagsaver.flagsaver(
+            model_base_path="/m", model_config_file_poll_wait_seconds=2
+        ):
+            self.assertEqual(options.config_poll_seconds(), 0)
+            with flagsaver.flagsaver(model_config_file="/config"):
+                self.assertEqual(options.config_poll_seconds(), 2)
+
     def test_no_model_is_refused(self) -> None:
         """A server without any model says which two flags name them."""
         with self.assertRaisesRegex(

@@ -114,7 +114,9 @@ def alone(stack: contextlib.ExitStack) -> Member:
     core = stack.enter_context(
         server_core.ServerCore(options.core_options(), options.models())
     )
-    return Member(core, core, options.server_options(), _poll_seconds())
+    return Member(
+        core, core, options.server_options(), options.config_poll_seconds()
+    )
 
 
 def join(this_worker: worker.Worker, stack: contextlib.ExitStack) -> Member:
@@ -148,13 +150,9 @@ def join(this_worker: worker.Worker, stack: contextlib.ExitStack) -> Member:
         core,
         models,
         _options(this_worker, is_first),
-        _poll_seconds() if is_first else 0,
+        options.config_poll_seconds() if is_first else 0,
         board,
     )
-
-
-def _poll_seconds() -> float:
-    return model_server_flags.MODEL_CONFIG_FILE_POLL_WAIT_SECONDS.value
 
 
 def _options(this_worker: worker.Worker, is_first: bool) -> server.Options:

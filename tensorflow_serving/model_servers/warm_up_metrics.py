@@ -8,6 +8,7 @@ Example:
 
 import contextlib
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -18,7 +19,9 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _MICROS: Final = 1e6
-# Versions come and go: only the last ones have counts.
+# Versions come and go: only the last ones have counts. There are about as many
+# as the states of a model remember.
+_MAX_WARM_UPS_OF_MODEL: Final = 32
 _MAX_WARM_UPS: Final = 1000
 
 
@@ -94,5 +97,13 @@ class WarmUpMetrics:
             if before:
                 num_requests += before.num_requests
             self._counts[key] = Count(latency, num_requests)
-            while len(self._counts) > _MAX_WARM_UPS:
+            folder = os.path.dirname(key.path)
+            of_model = [
+                each
+                for each in self._counts
+                if os.path.dirname(each.path) == folder
+            ]
+            if len(of_model) > _MAX_WARM_UPS_OF_MODEL:
+                del self._counts[of_model[0]]
+            elif len(self._counts) > _MAX_WARM_UPS:
                 del self._counts[next(iter(self._counts))]

@@ -65,14 +65,24 @@ class WarmUpMetricsTest(absltest.TestCase):
         )
 
     def test_only_the_last_have_counts(self) -> None:
-        """However many versions come and go, there are few."""
+        """However many models come and go, there are few."""
         for number in range(2000):
-            self._measure(f"{number}", _OK)
-            self._measure("again", _OK)
+            self._measure(f"/{number}/1", _OK)
+            self._measure("/again/1", _OK)
         found = self._found()
         self.assertEqual(len(found), 1000)
-        self.assertEqual(found["again", "OK"][0], 2000)
-        self.assertNotIn(("1000", "OK"), found)
+        self.assertEqual(found["/again/1", "OK"][0], 2000)
+        self.assertNotIn(("/1000/1", "OK"), found)
+
+    def test_only_the_last_versions_of_a_model_have_counts(self) -> None:
+        """The page of metrics does not grow with each of them."""
+        self._measure("/other/1", _OK)
+        for number in range(100):
+            self._measure(f"/m/{number}", _OK)
+        found = self._found()
+        self.assertEqual(len(found), 33)
+        self.assertIn(("/other/1", "OK"), found)
+        self.assertIn(("/m/99", "OK"), found)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,20 @@ from absl import app, logging
 from tensorflow_serving.util import background_log, errors
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
+_LACK: Final = (
+    "memory and threads must be enough to start; see ulimit -u, ulimit -v, and "
+    "the limits of the container"
+)
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs main with the arguments that are left after the flags; exits.
 
     An error of util/errors.py and one of the operating system become one line
-    on standard error and the exit code 1, without a stack trace. So do errors
-    in flags, which absl names; raise app.UsageError for wrong arguments. After
-    Ctrl-C the exit code is 130, as shells have it.
+    on standard error and the exit code 1, without a stack trace; so does a lack
+    of threads or memory. So do errors in flags, which absl names; raise
+    app.UsageError for wrong arguments. After Ctrl-C the exit code is 130, as
+    shells have it.
 
     Standard output takes any text: characters that its encoding does not have
     are escaped.
@@ -45,6 +50,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return main(argv)
         except (errors.ServingError, OSError) as error:
             print(f"ERROR: {error}", file=sys.stderr)
+            return 1
+        except (MemoryError, RuntimeError) as error:
+            if not _is_lack(error):
+                raise
+            print(f"ERROR: {_LACK} ({error})", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
@@ -87,6 +97,11 @@ def say(text: str) -> None:
         # failure.
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+def _is_lack(error: Exception) -> bool:
+    """Returns whether the system has no memory, or no more threads."""
+    return isinstance(error, MemoryError) or "start new thread" in str(error)
 
 
 def _go_to_the_callers_folder() -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from unittest import mock
 
@@ -20,6 +21,11 @@ def _main(argv: Sequence[str]) -> int:
             raise errors.NotFoundError("no such thing")
         case ["system_error"]:
             open("/no/such/file", "rb").close()
+        case ["lack_of_threads"]:
+            threading.stack_size(1 << 60)
+            threading.Thread(target=print).start()
+        case ["lack_of_memory"]:
+            bytearray(1 << 60)
         case ["bug"]:
             raise ZeroDivisionError("a bug")
         case ["interrupted"]:
@@ -74,6 +80,13 @@ class ProgramTest(parameterized.TestCase):
     def test_error_is_one_line(self, argument: str, text: str) -> None:
         """An error is one line without a stack trace, and exit code 1."""
         self.assertEqual(self._run(argument), (1, text))
+
+    @parameterized.parameters("lack_of_threads", "lack_of_memory")
+    def test_lack_is_one_line(self, argument: str) -> None:
+        """It is for whoever has set the limits."""
+        code, text = self._run(argument)
+        self.assertEqual(code, 1)
+        self.assertRegex(text, r"^ERROR: memory and threads must be .*\n$")
 
     def test_bug_shows_its_stack(self) -> None:
         """It is for programmers."""
