@@ -229,16 +229,15 @@ class CallRound(task_round.TaskRound):
     """
 
     @override
-    def __init__(
-        self,
-        groups: Iterable[CallGroup] = (),
-        before: "CallRound | None" = None,
-    ) -> None:
+    def __init__(self, before: "CallRound | None" = None) -> None:
         super().__init__(before)
         # Guarded by _runs_lock: the thread whose runs are kept, and those.
         self._runs_lock = threading.Lock()
         self._thread_id: int | None = None
         self._runs: dict[CallGroup, list[Run]] = {}
+
+    def add_groups(self, groups: Iterable[CallGroup]) -> None:
+        """Adds the tasks of the callers that still wait, before run()."""
         for group in groups:
             group.join(self)
 

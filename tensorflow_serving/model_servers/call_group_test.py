@@ -158,7 +158,8 @@ class CallGroupTest(absltest.TestCase):
         Returns the tasks.
         """
         self.queue.run = run
-        self.round = call_group.CallRound([group or self.group])
+        self.round = call_group.CallRound()
+        self.round.add_groups([group or self.group])
         self.round.run()
         return self.queue.tasks
 

@@ -245,5 +245,6 @@ class PredictionService:
         """Returns a round with the calls that came; later calls do not join."""
         groups, self._groups = self._groups, []
         self._group_of_form.clear()
-        self._round = call_group.CallRound(groups, self._round)
+        self._round = call_group.CallRound(self._round)
+        self._round.add_groups(groups)
         return self._round
