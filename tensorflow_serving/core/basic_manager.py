@@ -50,7 +50,8 @@ class Options:
     load_retry_interval_micros: int = 60_000_000
     # After how long a load is slow: the log says so, each time that it has
     # taken as long again, and another load may run beside it, in addition to
-    # num_load_threads; there are never more than twice as many.
+    # num_load_threads; there are never more than twice as many, until some have
+    # taken ten times as long, which then do not count.
     slow_load_micros: int = 60_000_000
     # How long close() waits for loads, and for handles and unloads.
     close_timeout_micros: int = 30_000_000
@@ -133,7 +134,7 @@ class BasicManager(manager.Manager):
         super().__init__(serving_map.ServingMap())
         self._alarm = alarm_lib.Alarm(clock)
         self._load_workers = load_executor or worker_threads.WorkerThreads(
-            "load", loads.MAX_LOADS_PER_THREAD * options.num_load_threads
+            "load", 1, grows=True
         )
         self._unload_workers = unload_executor or worker_threads.WorkerThreads(
             "unload", options.num_unload_threads

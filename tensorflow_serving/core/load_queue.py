@@ -1,7 +1,10 @@
 """Which of the loads that were asked for run, and which wait for what."""
 
 import collections
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+# How often a load takes long before it is thought to hang.
+_HANGS_AFTER: Final = 10
 
 T = TypeVar("T")
 
@@ -15,9 +18,10 @@ class LoadQueue(Generic[T]):
     again when memory_was_freed(), or for the time of a retry, which comes with
     add(). Neither takes up a thread meanwhile.
 
-    A load that takes too long gives up its claim on a thread: another one may
-    run in its place, but there are never more than twice as many loads as the
-    queue has threads.
+    A load that takes long gives up its claim on a thread: another one may run
+    in its place. There are never more than twice as many loads as the queue has
+    threads, apart from those that have taken so long that they likely hang:
+    they hold up nobody, however many they are.
 
     Not thread-safe.
     """
@@ -26,17 +30,20 @@ class LoadQueue(Generic[T]):
         """Starts without loads."""
         self._num_threads = num_threads
         self._waiting: collections.deque[T] = collections.deque()
-        # Those with the value True take too long.
-        self._running: dict[T, bool] = {}
+        # How often each was found to take long.
+        self._running: dict[T, int] = {}
         self._waiting_for_memory: list[T] = []
 
     @property
     def num_free_threads(self) -> int:
         """How many further loads would run at once; below 0 if some wait."""
-        num_slow = sum(self._running.values())
+        counts = self._running.values()
+        num_hanging = sum(count >= _HANGS_AFTER for count in counts)
+        num_slow = sum(count > 0 for count in counts) - num_hanging
         return (
             self._num_threads
             + min(num_slow, self._num_threads)
+            + num_hanging
             - len(self._running)
             - len(self._waiting)
         )
@@ -55,14 +62,17 @@ class LoadQueue(Generic[T]):
         if not self._waiting or self.num_free_threads + len(self._waiting) <= 0:
             return None
         load = self._waiting.popleft()
-        self._running[load] = False
+        self._running[load] = 0
         return load
 
     def takes_long(self, load: T) -> bool:
-        """Lets another load run beside this one; False if it does not run."""
+        """Lets another load run beside this one; False if it does not run.
+
+        To be called each time that it has taken as long again.
+        """
         if load not in self._running:
             return False
-        self._running[load] = True
+        self._running[load] += 1
         return True
 
     def wait_for_memory(self, load: T) -> None:

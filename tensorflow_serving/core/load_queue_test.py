@@ -39,13 +39,25 @@ class LoadQueueTest(absltest.TestCase):
         self.assertEqual(order, ["a", "b", "c", "d"])
 
     def test_slow_load_lets_another_one_run(self) -> None:
-        """There are never more than twice as many as threads."""
+        """No more run at first than twice as many as there are threads."""
         queue = self._make(1, "a", "b", "c")
         queue.take()
         self.assertTrue(queue.takes_long("a"))
         self.assertEqual(queue.take(), "b")
         self.assertTrue(queue.takes_long("b"))
         self.assertIsNone(queue.take())
+        queue.remove("a")
+        self.assertEqual(queue.take(), "c")
+
+    def test_loads_that_hang_hold_up_no_other(self) -> None:
+        """Ten times as long as a slow load is forever, of any number."""
+        names = [f"hanging{number}" for number in range(9)]
+        queue = self._make(2, *names, "a", "b", "c")
+        for name in names:
+            self.assertEqual(queue.take(), name)
+            for _ in range(10):
+                queue.takes_long(name)
+        self.assertEqual([queue.take() for _ in range(3)], ["a", "b", None])
         queue.remove("a")
         self.assertEqual(queue.take(), "c")
 

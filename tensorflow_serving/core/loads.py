@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from absl import logging
 
@@ -28,9 +27,6 @@ from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
 _Harness = loader_harness.LoaderHarness
-
-# How many loads may run at most, as a multiple of the threads; see LoadQueue.
-MAX_LOADS_PER_THREAD: Final = 2
 
 
 def new_future() -> concurrent.futures.Future[None]:

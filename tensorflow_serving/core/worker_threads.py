@@ -31,15 +31,27 @@ class WorkerThreads:
     Thread-safe.
     """
 
-    def __init__(self, name: str, num_threads: int) -> None:
-        """Starts the threads."""
-        # None ends one thread.
+    def __init__(
+        self, name: str, num_threads: int, *, grows: bool = False
+    ) -> None:
+        """Starts the threads.
+
+        Args:
+          name: The name of each thread.
+          num_threads: How many there are.
+          grows: Whether there is one more once all are busy, so that no task
+            waits for another. Then whoever submits tasks limits them.
+        """
+        self._name = name
+        self._grows = grows
+        # None ends one thread, which puts it back for the next one.
         self._tasks: queue.SimpleQueue[Callable[[], object] | None] = (
             queue.SimpleQueue()
         )
-        self._num_threads = num_threads
+        self._lock = threading.Lock()
+        self._num_idle = num_threads  # guarded by _lock
         for _ in range(num_threads):
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._start_thread()
 
     def submit(self, task: Callable[[], object], /) -> None:
         """See Workers."""
@@ -47,15 +59,37 @@ class WorkerThreads:
 
     def shutdown(self) -> None:
         """See Workers. Returns at once."""
-        for _ in range(self._num_threads):
-            self._tasks.put(None)
+        self._tasks.put(None)
 
     def _work(self) -> None:
         """Runs on each of the threads."""
         while (task := self._tasks.get()) is not None:
+            self._be_busy()
             try:
                 task()
             except BaseException:
                 logging.exception("A task of a manager failed; going on")
             # Waiting for the next one must not keep what it holds.
             del task
+            with self._lock:
+                self._num_idle += 1
+        self._tasks.put(None)
+
+    def _be_busy(self) -> None:
+        """Notes that this thread has a task; starts another if need be."""
+        with self._lock:
+            self._num_idle -= 1
+            if not self._grows or self._num_idle:
+                return
+            self._num_idle += 1
+        try:
+            self._start_thread()
+        except RuntimeError as error:
+            logging.warning("Tasks must wait for one another: %s", error)
+            with self._lock:
+                self._num_idle -= 1
+
+    def _start_thread(self) -> None:
+        threading.Thread(
+            target=self._work, name=self._name, daemon=True
+        ).start()

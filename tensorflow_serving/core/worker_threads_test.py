@@ -3,6 +3,7 @@
 import functools
 import queue
 import threading
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -44,6 +45,49 @@ class WorkerThreadsTest(absltest.TestCase):
             self.workers.submit(leave)
             self.workers.submit(lambda: self.results.put("done"))
             self.assertEqual(self.results.get(), "done")
+
+    def test_tasks_of_workers_that_grow_wait_for_no_other(self) -> None:
+        """Any number of them may hang."""
+        workers = worker_threads.WorkerThreads("work", 1, grows=True)
+        may_go_on = threading.Event()
+        self.addCleanup(workers.shutdown)
+        self.addCleanup(may_go_on.set)
+        for _ in range(20):
+            workers.submit(may_go_on.wait)
+        workers.submit(lambda: self.results.put("done"))
+        self.assertEqual(self.results.get(), "done")
+
+    def test_workers_that_cannot_grow_go_on_with_those_they_have(self) -> None:
+        """The system may have no more threads."""
+        workers = worker_threads.WorkerThreads("work", 1, grows=True)
+        self.addCleanup(workers.shutdown)
+        with (
+            mock.patch.object(
+                threading.Thread, "start", side_effect=RuntimeError("no more")
+            ),
+            self.assertLogs(level="WARNING"),
+        ):
+            for number in range(3):
+                workers.submit(functools.partial(self.results.put, number))
+            self.assertEqual([self.results.get() for _ in range(3)], [0, 1, 2])
+
+    def test_all_threads_end_at_shutdown(self) -> None:
+        """Those that came later end as well."""
+        workers = worker_threads.WorkerThreads("work", 2, grows=True)
+        start = threading.Barrier(4)
+
+        def show() -> None:
+            self.results.put(threading.current_thread())
+            start.wait()
+
+        for _ in range(3):
+            workers.submit(show)
+        start.wait()
+        workers.shutdown()
+        for _ in range(3):
+            thread = self.results.get()
+            assert isinstance(thread, threading.Thread)
+            thread.join()
 
     def test_what_waits_at_shutdown_is_still_run(self) -> None:
         """Its thread ends afterwards."""
