@@ -4,21 +4,21 @@ The format: https://www.tensorflow.org/tfx/serving/api_rest. Beyond it there are
 the pages of status_pages.
 """
 
+import contextlib
 import dataclasses
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import numpy.typing as npt
 from google.protobuf import json_format, message
 
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    json_document,
-    json_examples,
     json_responses,
-    json_tensors,
     model_pb2,
     regression_pb2,
 )
@@ -30,6 +30,7 @@ from tensorflow_serving.model_servers import (
     get_model_status,
     http_rest_api_paths,
     rest_caller,
+    rest_json,
     rest_records,
     rest_rounds,
     served_models,
@@ -121,6 +122,7 @@ class HttpRestApiHandler:
         self._clock = clock
         self._status_pages = status_pages.StatusPages(self._served)
         self._find_page = find_page
+        self._json = rest_json.RestJson(options.timeout_seconds)
         self._methods: Mapping[str, Callable[[_Call], Awaitable[bytes]]] = {
             "classify": self._classify,
             "predict": self._predict,
@@ -130,6 +132,10 @@ class HttpRestApiHandler:
     def drain(self) -> None:
         """Says from now on that the process is about to end."""
         self._status_pages.is_draining = True
+
+    def close(self) -> None:
+        """Ends what it has started; after the HttpServer. Idempotent."""
+        self._json.close()
 
     async def answer(self, request: messages.Request) -> messages.Response:
         """Returns the response to a request, also if that is an error."""
@@ -220,10 +226,12 @@ class HttpRestApiHandler:
         caller: rest_caller.RestCaller,
     ) -> tuple[int, bytes]:
         """Returns the version that answers, and its answer."""
-        document = json_document.parse(request.body)
         spec = target.spec
-        spec.signature_name = json_document.signature_name(document)
-        with self._core.handle(spec) as handle:
+        with contextlib.ExitStack() as stack:
+            document = await self._json.read(request.body)
+            stack.callback(document.close)
+            spec.signature_name = document.signature_name
+            handle = stack.enter_context(self._core.handle(spec))
             version = inference.Version.of_handle(handle)
             subject = call_events.Subject.of_call(
                 _REST, target.method.capitalize(), version, spec
@@ -235,12 +243,17 @@ class HttpRestApiHandler:
 
     async def _predict(self, call: "_Call") -> bytes:
         plan = _plan_of(call.version, call.spec.signature_name)
-        form, tensors = json_tensors.tensors(call.document, plan.inputs)
+        form, tensors = await call.document.tensors(plan.inputs)
         outputs = await call.caller.run(
             plan.queue, plan.function, [tensors[key] for key in plan.inputs]
         )
         found = dict(zip(plan.outputs, outputs, strict=True))
-        body = json_responses.predictions(found, form)
+        body = await self._json.write(
+            sum(map(_text_size, outputs)),
+            json_responses.predictions,
+            found,
+            form,
+        )
         call.record(
             lambda subject: rest_records.of_predict(
                 subject, call.spec, tensors, found
@@ -249,20 +262,24 @@ class HttpRestApiHandler:
         return body
 
     async def _classify(self, call: "_Call") -> bytes:
-        response = classification_pb2.ClassificationResponse.FromString(
-            await self._run_on_examples(
-                call, classification_pb2.ClassificationRequest, classify.begin
-            )
+        data = await self._run_on_examples(
+            call, classification_pb2.ClassificationRequest, classify.begin
         )
-        return json_responses.classifications(response.result)
+        return await self._json.write(
+            len(data),
+            json_responses.classifications,
+            classification_pb2.ClassificationResponse.FromString(data).result,
+        )
 
     async def _regress(self, call: "_Call") -> bytes:
-        response = regression_pb2.RegressionResponse.FromString(
-            await self._run_on_examples(
-                call, regression_pb2.RegressionRequest, regress.begin
-            )
+        data = await self._run_on_examples(
+            call, regression_pb2.RegressionRequest, regress.begin
         )
-        return json_responses.regressions(response.result)
+        return await self._json.write(
+            len(data),
+            json_responses.regressions,
+            regression_pb2.RegressionResponse.FromString(data).result,
+        )
 
     async def _run_on_examples(
         self,
@@ -273,7 +290,7 @@ class HttpRestApiHandler:
         """Returns the serialized response to the examples of a call."""
         request = request_class(
             model_spec=call.spec,
-            input=json_examples.examples(call.document),
+            input=await call.document.examples(),
         )
         begun = begin(call.version, request)
         outputs = await call.caller.run(
@@ -319,7 +336,7 @@ class _Call:
 
     version: inference.Version
     spec: model_pb2.ModelSpec
-    document: json_document.Document
+    document: rest_json.Document
     caller: rest_caller.RestCaller
     subject: call_events.Subject
     # Takes a record of the call, if anybody does.
@@ -343,6 +360,14 @@ class _Plan:
     inputs: Mapping[str, int]
     # The keys of the outputs of the function.
     outputs: Sequence[str]
+
+
+def _text_size(array: npt.NDArray[Any]) -> int:
+    """Returns about how much work it is to write an array, in bytes.
+
+    Lists without values are written, too.
+    """
+    return int(array.itemsize * math.prod(max(1, size) for size in array.shape))
 
 
 def _plan_of(version: inference.Version, name: str) -> _Plan:

@@ -37,6 +37,7 @@ _HEADER = re.compile(r"([A-Z][A-Za-z-]+): (.*)")
 _ANSWER = re.compile(r"(\d{3})(?: (.*))?")
 _ERROR = 400
 _MAX_BODY_BYTES = 1_000_000
+_LONG_BODY_BYTES = 300_000
 _LONG = 60.0
 # The models, and the versions that are served of each.
 _VERSIONS = {
@@ -108,6 +109,7 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
         handler = http_rest_api_handler.HttpRestApiHandler(
             core, cls.enter_context(rest_rounds.RestRounds())
         )
+        cls.addClassCleanup(handler.close)
         server = http_server.HttpServer(
             "localhost:0",
             handler.answer,
@@ -139,6 +141,23 @@ class HttpRestApiRequestsTest(parameterized.TestCase):
             self.assertEqual(json.loads(body), json.loads(row.answer[1:]))
         else:
             self.assertEqual(body, _expected(row))
+
+    @parameterized.named_parameters(
+        (f"line_{row.line}", row)
+        for row in _rows()
+        if row.body.startswith("{") and not row.headers
+    )
+    def test_answer_to_a_long_body_is_the_same(self, row: _Row) -> None:
+        """Another process reads such bodies."""
+        body = row.body.encode() + b" " * _LONG_BODY_BYTES
+        self.connection.request(row.method, row.path, body)
+        response = self.connection.getresponse()
+        found = response.read().decode()
+        self.assertEqual(response.status, row.status, found)
+        if row.answer.startswith("~"):
+            self.assertEqual(json.loads(found), json.loads(row.answer[1:]))
+        elif "offset" not in found:
+            self.assertEqual(found, _expected(row))
 
     def test_session_keeps_its_connection(self) -> None:
         """Only a body that is too large makes a client connect anew."""

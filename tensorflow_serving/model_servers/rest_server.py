@@ -145,6 +145,7 @@ class RestServer:
             grace_seconds, drain_delay_seconds=drain_delay_seconds
         )
         is_clean = self._server.join() and is_clean
+        self._handler.close()
         self._rounds.close()
         self._pages.shutdown(cancel_futures=True)
         return is_clean
@@ -156,6 +157,7 @@ class RestServer:
     def __exit__(self, *exc_info: object) -> None:
         """Stops without grace, if it has not been stopped."""
         self._server.__exit__(*exc_info)
+        self._handler.close()
         self._rounds.close()
         self._pages.shutdown(cancel_futures=True)
 
