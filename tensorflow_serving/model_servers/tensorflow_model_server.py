@@ -9,6 +9,14 @@ version takes over when it is loaded. For several models, and for other versions
 than the newest one, give a --model_config_file.
 """
 
+# ruff: noqa: E402 (some of the program has to run before the imports)
+
+import signal
+
+# A reload may follow a restart at once, and would end the process while it
+# imports the rest. It waits until call_on_hangup() is there.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+
 import importlib.metadata
 from collections.abc import Sequence
 

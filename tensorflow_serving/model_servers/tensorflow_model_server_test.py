@@ -147,6 +147,24 @@ class ModelServerTest(parameterized.TestCase):
         server.wait_for_log("{name: one version: 1} is END")
         self.assertEqual(server.stop(), 0)
 
+    def test_hangup_of_a_server_that_begins_does_not_end_it(self) -> None:
+        """Whoever restarts it may have it reload at once."""
+        base_path = self._write(written_models.SAVED_MODEL_TF2, "one", 1)
+        flags = os.path.join(self.folder.path, "flags")
+        os.mkfifo(flags)
+        server = server_process.ServerProcess(
+            self.folder.command(_SERVER, f"--flagfile={flags}"),
+            collects_log=True,
+            waits=False,
+        )
+        self.enter_context(server)
+        # Once it reads its flags, before main().
+        with open(flags, "w", encoding="utf-8") as file:
+            server.send_signal(signal.SIGHUP)
+            file.write(f"--model_name=one\n--model_base_path={base_path}\n")
+        server.wait_for_log(_AVAILABLE.format("one", 1))
+        self.assertEqual(server.stop(), 0)
+
     def test_reload_says_which_model_failed(self) -> None:
         """It returns when the new models serve, or as soon as one cannot."""
         base_path = self._write(written_models.SAVED_MODEL_TF2, "one", 1)
