@@ -192,6 +192,8 @@ def load() -> Library:
 def _load() -> Library:
     folder = _find_folder(sys.path)
     paths = [os.path.join(folder, name) for name in (_FRAMEWORK, _OPERATIONS)]
+    for path in paths:
+        _open(path)
     try:
         ctypes.CDLL(paths[0])
         slow, quick = ctypes.CDLL(paths[1]), ctypes.PyDLL(paths[1])
@@ -208,6 +210,17 @@ def _load() -> Library:
     version = getattr(functions, "TF_Version")().decode()  # noqa: B009
     require_version(version)
     return Library(version, folder, functions)
+
+
+def _open(path: str) -> None:
+    """Opens a library for good, in a call that lets the GIL go.
+
+    ctypes.CDLL keeps it for as long as that takes, a third of a second.
+    Afterwards it finds the library open at once; else it says why.
+    """
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.restype, dlopen.argtypes = _POINTER, (_TEXT, _INT)
+    dlopen(os.fsencode(path), os.RTLD_NOW)
 
 
 def declared(library: ctypes.CDLL, name: str, signature: _Signature) -> Any:

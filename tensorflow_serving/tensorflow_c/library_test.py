@@ -33,6 +33,25 @@ class LibraryTest(parameterized.TestCase):
         )
         self.assertEqual(_run(program), ["1"])
 
+    def test_other_threads_run_while_it_is_loaded(self) -> None:
+        """A server that answers calls meanwhile goes on to do so."""
+        program = "\n".join(
+            [
+                "import signal, threading",
+                "from tensorflow_serving.tensorflow_c import library",
+                "thread = threading.Thread(target=library.load)",
+                "ticks = []",
+                "signal.signal(signal.SIGALRM, lambda *_: ticks.append(None))",
+                "signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)",
+                "thread.start()",
+                "thread.join()",
+                "signal.setitimer(signal.ITIMER_REAL, 0)",
+                "print(len(ticks))",
+            ]
+        )
+        (num_ticks,) = map(int, _run(program))
+        self.assertGreater(num_ticks, 25)
+
     def test_tensorflow_is_not_imported(self) -> None:
         """Its libraries are found without running any of its Python."""
         library.load()
