@@ -70,6 +70,11 @@ def name(number: int) -> str:
     return _NAMES.get(value, f"type {value}")
 
 
+def is_quantized(number: int) -> bool:
+    """Returns whether the elements of a type are one of the quantized ones."""
+    return name(number) in _QUANTIZED
+
+
 @functools.cache
 def of_values(number: int) -> np.dtype[Any]:
     """Returns the dtype of arrays that come out of tensors of a type.

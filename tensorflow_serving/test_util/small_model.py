@@ -18,7 +18,8 @@ Its signatures, on tensors x: float32 [n] and examples: string [n]:
     no_rows          predict: x -> y, and a constant total without a dimension
     types            predict: a tensor of any shape for each of TYPES, by its
                      name -> the same
-    type_<type>      predict: x of one of TYPES, of any shape -> y, the same
+    type_<type>      predict: x of one of TYPES or of QUANTIZED_TYPES, of any
+                     shape -> y, the same
     pair             predict: a float and b string, of any shapes -> the same
     texts            predict: x string, of any shape -> text and text_bytes,
                      the same
@@ -47,6 +48,8 @@ from tensorflow_serving.tensorflow_c.protos import (
 )
 from tensorflow_serving.test_util import graph_builder
 
+# The types of the signatures "type_<type>" that REST cannot carry.
+QUANTIZED_TYPES: Final = ("qint8", "quint8", "qint16", "quint16", "qint32")
 # The types of the signatures "types" and "type_<type>".
 TYPES: Final = (
     *("half", "bfloat16", "float", "double", "complex64", "complex128"),
@@ -112,7 +115,7 @@ _SIGNATURES: Mapping[str, tuple[str, _Infos, _Infos]] = {
             {"x": f"fed_{name}"},
             {"y": f"same_{name}"},
         )
-        for name in TYPES
+        for name in (*TYPES, *QUANTIZED_TYPES)
     },
     "pair": (
         "predict",
@@ -210,7 +213,7 @@ def _builder() -> graph_builder.GraphBuilder:
     builder.node(
         "classes", "ExpandDims", ["examples", "last"], T="string", Tdim="int32"
     )
-    for name in TYPES:
+    for name in (*TYPES, *QUANTIZED_TYPES):
         builder.placeholder(f"fed_{name}", name, None)
         builder.node(f"same_{name}", "Identity", [f"fed_{name}"], T=name)
     return builder

@@ -35,6 +35,8 @@ class _Plan:
     # The outputs that are run, and those among them that are returned.
     fetched: Sequence[str]
     outputs: Sequence[str]
+    # The dtype of quantized outputs, whose values are plain numbers.
+    quantized: Mapping[str, np.dtype[Any]]
     # A response without outputs, serialized.
     response: bytes
     as_content: bool
@@ -46,6 +48,11 @@ class _Plan:
         by_key = dict(zip(self.fetched, outputs, strict=True))
         if len(self.outputs) < len(self.fetched):
             by_key = {key: by_key[key] for key in self.outputs}
+        if self.quantized:
+            by_key = {
+                key: array.view(self.quantized.get(key, array.dtype))
+                for key, array in by_key.items()
+            }
         return RESPONSES.encode_rows(
             self.response,
             by_key,
@@ -132,6 +139,11 @@ def _plan(
         },
         fetched,
         outputs,
+        {
+            key: data_type.to_numpy(definition.outputs[key].dtype)
+            for key in outputs
+            if data_type.is_quantized(definition.outputs[key].dtype)
+        },
         predict_pb2.PredictResponse(
             model_spec=version.spec(signature_name)
         ).SerializeToString(),

@@ -97,6 +97,30 @@ class PredictTest(parameterized.TestCase):
             tensor_codec.to_array(output).tolist(), self._predict(request)[key]
         )
 
+    @parameterized.product(
+        name=small_model.QUANTIZED_TYPES, as_content=(False, True)
+    )
+    def test_quantized_output_has_the_type_of_the_signature(
+        self, name: str, as_content: bool
+    ) -> None:
+        """Its values are plain numbers in the model."""
+        request = predict_pb2.PredictRequest()
+        request.model_spec.signature_name = f"type_{name}"
+        sent = request.inputs["x"]
+        sent.dtype = types_pb2.DataType.Value(f"DT_{name.upper()}")
+        sent.tensor_shape.dim.add(size=2)
+        sent.int_val.extend([1, 2])
+        run = predict.begin(
+            self.small.version,
+            predict.REQUESTS.decode(request.SerializeToString()),
+            as_content=as_content,
+        )
+        response = predict_pb2.PredictResponse.FromString(run.run())
+        answer = response.outputs["y"]
+        self.assertEqual(answer.dtype, sent.dtype)
+        self.assertEqual(tensor_codec.to_array(answer).tolist(), [1, 2])
+        self.assertEqual(bool(answer.tensor_content), as_content)
+
     def test_filter_chooses_outputs(self) -> None:
         """Outputs that a filter does not name are not returned."""
         request = _request({"x": _X}, output_filter=("z",))
