@@ -18,20 +18,17 @@ _LOOK_SECONDS: Final = 1.0
 # How many batches may hang until their threads are no longer replaced.
 _MAX_REPLACED: Final = 64
 
-_Batch = batch_scheduler.Batch[Any]
-
 
 @dataclasses.dataclass(eq=False)
-class Queue:
-    """A queue, and what its scheduler knows of it."""
+class QueueState:
+    """A queue of a scheduler, with the batches that were taken from it."""
 
     # Any: the tasks of different queues have different types.
     batches: batch_queue.BatchQueue[Any]
     process_batch: batch_scheduler.ProcessBatch[Any]
-    # Batches that are processed, and dropped tasks whose fail() is not done.
-    num_in_hand: int = 0
-    # When each of those batches was taken.
-    begin_times: dict[_Batch, float] = dataclasses.field(default_factory=dict)
+    in_hand: "set[BatchInHand]" = dataclasses.field(default_factory=set)
+    # Dropped tasks whose fail() has not returned.
+    num_dropped: int = 0
     # Whether tasks wait that nobody will take.
     is_stuck: bool = False
 
@@ -41,27 +38,51 @@ class Queue:
         return (
             self.batches.is_closed
             and self.batches.empty
-            and not self.num_in_hand
+            and not self.in_hand
+            and not self.num_dropped
         )
 
-    def begin(self, batch: _Batch, now: float) -> None:
-        """Has somebody process a batch."""
-        self.num_in_hand += 1
-        self.begin_times[batch] = now
-
-    def end(self, batch: _Batch, run_seconds: float, now: float) -> None:
-        """Records that a batch has run; it is in hand until its tasks end."""
-        self.batches.record_run(batch.size, run_seconds, now)
-        del self.begin_times[batch]
+    def begin(
+        self, batch: batch_scheduler.Batch[Any], now: float
+    ) -> "BatchInHand":
+        """Has somebody process a batch that was taken."""
+        begun = BatchInHand(batch, self, now)
+        self.in_hand.add(begun)
+        return begun
 
     def statistics(self, now: float) -> batch_scheduler.Statistics:
         """Returns a snapshot."""
-        oldest_time = min(self.begin_times.values(), default=now)
+        oldest_time = min(
+            (each.begin_time for each in self.in_hand), default=now
+        )
         return dataclasses.replace(
             self.batches.statistics(now),
             oldest_run_seconds=now - oldest_time,
             is_stuck=self.is_stuck,
         )
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class BatchInHand:
+    """A batch that a thread or a caller processes."""
+
+    batch: batch_scheduler.Batch[Any]
+    queue: QueueState
+    begin_time: float
+    # Whether somebody else does the work of whoever processes it.
+    is_given_up: bool = False
+
+    def end(self, run_seconds: float, now: float) -> None:
+        """Records that the batch has run, and that its tasks are answered."""
+        self.queue.batches.record_run(self.batch.size, run_seconds, now)
+        self.queue.in_hand.remove(self)
+
+    def hangs(self, now: float) -> bool:
+        """Returns whether it takes so long that it may never end."""
+        limit_seconds = max(
+            _HANG_SECONDS, _HANG_RUNS * self.queue.batches.typical_run_seconds
+        )
+        return now - self.begin_time > limit_seconds
 
 
 class ThreadBatches:
@@ -77,45 +98,39 @@ class ThreadBatches:
         # When to look; infinite if a thread is free or no task waits.
         self.look_time = math.inf
         self._num_threads = num_threads
-        # The queue of each batch.
-        self._begun: dict[_Batch, Queue] = {}
-        # Those whose threads have been replaced.
-        self._replaced: set[_Batch] = set()
+        self._begun: set[BatchInHand] = set()
 
-    def begin(self, batch: _Batch, queue: Queue) -> None:
+    def begin(self, begun: BatchInHand) -> None:
         """Has a thread process a batch."""
-        self._begun[batch] = queue
+        self._begun.add(begun)
 
-    def end(self, batch: _Batch) -> bool:
+    def end(self, begun: BatchInHand) -> bool:
         """Frees the thread; returns whether it is still needed."""
-        del self._begun[batch]
-        if batch not in self._replaced:
-            return True
-        self._replaced.remove(batch)
-        self._num_threads -= 1
-        return False
+        self._begun.remove(begun)
+        if begun.is_given_up:
+            self._num_threads -= 1
+        return not begun.is_given_up
 
     def plan_look(self, now: float) -> None:
         """Sets when to look, if it is not set; called while a task waits."""
         if self.look_time == math.inf and self._are_all_busy:
             self.look_time = now + _LOOK_SECONDS
 
-    def find_hanging(self, now: float) -> _Batch | None:
+    def find_hanging(self, now: float) -> BatchInHand | None:
         """Returns a batch whose thread should be replaced, if any should."""
-        if not self._are_all_busy or len(self._replaced) >= _MAX_REPLACED:
+        kept = [each for each in self._begun if not each.is_given_up]
+        num_replaced = len(self._begun) - len(kept)
+        if not self._are_all_busy or num_replaced >= _MAX_REPLACED:
             return None
-        for batch in self._begun:
-            if batch not in self._replaced and self._hangs(batch, now):
-                return batch
-        return None
+        return next((each for each in kept if each.hangs(now)), None)
 
-    def find_stuck(self, queues: Iterable[Queue], now: float) -> bool:
+    def find_stuck(self, queues: Iterable[QueueState], now: float) -> bool:
         """Finds out which queues are stuck, as no thread can be replaced.
 
         Returns whether that has changed.
         """
         all_hang = self._are_all_busy and all(
-            self._hangs(batch, now) for batch in self._begun
+            each.hangs(now) for each in self._begun
         )
         has_changed = False
         for queue in queues:
@@ -125,27 +140,20 @@ class ThreadBatches:
             queue.is_stuck = is_stuck
         return has_changed
 
-    def end_look(self, queues: Iterable[Queue], now: float) -> None:
+    def end_look(self, queues: Iterable[QueueState], now: float) -> None:
         """Sets when to look again."""
         self.look_time = math.inf
         if any(not queue.batches.empty for queue in queues):
             self.plan_look(now)
 
-    def replace(self, batch: _Batch) -> None:
-        """Adds a thread, in place of that of a batch, which ends with it."""
-        self._replaced.add(batch)
+    def replace(self, hanging: BatchInHand) -> None:
+        """Adds a thread in place of that of a batch, which ends with it."""
+        hanging.is_given_up = True
         self._num_threads += 1
 
     @property
     def _are_all_busy(self) -> bool:
         return len(self._begun) >= self._num_threads
-
-    def _hangs(self, batch: _Batch, now: float) -> bool:
-        queue = self._begun[batch]
-        limit_seconds = max(
-            _HANG_SECONDS, _HANG_RUNS * queue.batches.typical_run_seconds
-        )
-        return now - queue.begin_times.get(batch, now) > limit_seconds
 
 
 class CallerBatches:
@@ -162,31 +170,26 @@ class CallerBatches:
           max_callers: How many process a batch at the same time.
         """
         self._max_callers = max_callers
-        # The queue of each batch.
-        self._begun: dict[_Batch, Queue] = {}
-        self._left: dict[_Batch, Queue] = {}
+        self._begun: set[BatchInHand] = set()
 
-    def may_begin(self, queue: Queue) -> bool:
+    def may_begin(self, queue: QueueState) -> bool:
         """Returns whether one more caller may process a batch of a queue."""
-        return (
-            len(self._begun) < self._max_callers
-            and queue not in self._left.values()
+        num_callers = sum(not each.is_given_up for each in self._begun)
+        return num_callers < self._max_callers and not any(
+            each.is_given_up and each.queue is queue for each in self._begun
         )
 
-    def begin(self, batch: _Batch, queue: Queue) -> None:
+    def begin(self, begun: BatchInHand) -> None:
         """Has a caller process a batch."""
-        self._begun[batch] = queue
+        self._begun.add(begun)
 
-    def end(self, batch: _Batch) -> None:
+    def end(self, begun: BatchInHand) -> None:
         """Frees the caller."""
-        if batch in self._left:
-            del self._left[batch]
-        else:
-            del self._begun[batch]
+        self._begun.remove(begun)
 
-    def leave(self, queue: Queue, now: float) -> None:
+    def leave(self, queue: QueueState, now: float) -> None:
         """Leaves callers in a queue, which gets back the tasks not begun."""
-        for batch in [*self._begun]:
-            if self._begun[batch] is queue:
-                self._left[batch] = self._begun.pop(batch)
-                queue.batches.put_back(batch.let_go(), now)
+        for each in self._begun:
+            if each.queue is queue and not each.is_given_up:
+                each.is_given_up = True
+                queue.batches.put_back(each.batch.let_go(), now)

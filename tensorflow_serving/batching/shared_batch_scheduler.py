@@ -13,7 +13,6 @@ import dataclasses
 import math
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from absl import logging
 from typing_extensions import override
@@ -26,7 +25,7 @@ from tensorflow_serving.batching import (
 from tensorflow_serving.util import clock as clock_lib
 from tensorflow_serving.util import errors
 
-_Queue = batches_in_hand.Queue
+_Queue = batches_in_hand.QueueState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,19 +205,19 @@ class SharedBatchScheduler:
             if not runs_here:
                 self._caller_batches.leave(queue, now)
             refusals = queue.batches.add_all(tasks, now)
-            batch = None
+            begun = None
             if runs_here and self._caller_batches.may_begin(queue):
-                batch = self._take(queue, now, idle=True, here=True)
+                begun = self._take(queue, now, idle=True, here=True)
             self._wake_watcher(queue.batches.earliest_deadline)
-            if batch is None:
+            if begun is None:
                 self._wake_threads(queue, now)
             else:
-                self._caller_batches.begin(batch, queue)
+                self._caller_batches.begin(begun)
         for refusal in refusals:
             _fail(refusal.task, refusal.error)
-        if batch is None:
+        if begun is None:
             return False
-        self._process(queue, batch, here=True)
+        self._process(begun, here=True)
         return True
 
     def _wake_threads(self, queue: _Queue, now: float) -> None:
@@ -242,10 +241,10 @@ class SharedBatchScheduler:
         with self._lock:
             if not queue.batches.cancel(task):
                 return
-            queue.num_in_hand += 1
+            queue.num_dropped += 1
         _fail(task, errors.CancelledError("the caller is gone already"))
         with self._lock:
-            self._let_go(queue)
+            self._let_go_dropped(queue)
 
     def _open_queue(self, queue: _Queue) -> None:
         with self._lock:
@@ -276,53 +275,49 @@ class SharedBatchScheduler:
     def _process_batches(self) -> None:
         """Runs on each batch thread until the last queue is closed."""
         is_needed = True
-        while is_needed and (work := self._next_batch()) is not None:
-            queue, batch = work
+        while is_needed and (begun := self._next_batch()) is not None:
             try:
-                self._process(queue, batch)
+                self._process(begun)
             except BaseException:
                 # It is the end of a thread or a program elsewhere. Here tasks
                 # would wait for a thread that is gone.
                 logging.exception("Processing a batch failed")
             with self._lock:
-                is_needed = self._thread_batches.end(batch)
-            del work, batch  # else the tasks live until there is more
+                is_needed = self._thread_batches.end(begun)
+            del begun  # else the tasks live until there is more
 
     def _process(
-        self,
-        queue: _Queue,
-        batch: batch_scheduler.Batch[Any],
-        *,
-        here: bool = False,
+        self, begun: batches_in_hand.BatchInHand, *, here: bool = False
     ) -> None:
         """Processes a batch of _take(); here: on the thread of a caller."""
-        start = self._clock.now()
         seconds = None
         try:
             # If the queue is one of a session, BatchingSession._process_batch.
-            seconds = queue.process_batch(batch)
+            seconds = begun.queue.process_batch(begun.batch)
         except Exception:
             logging.exception("Processing a batch failed")
         finally:
             # Even if a signal ends a caller of schedule_all().
             now = self._clock.now()
-            if seconds is None:
-                seconds = now - start
             with self._lock:
-                queue.end(batch, seconds, now)
                 if here:
-                    self._caller_batches.end(batch)
-                self._let_go(queue)
+                    self._caller_batches.end(begun)
+                begun.end(
+                    now - begun.begin_time if seconds is None else seconds, now
+                )
+                self._notify_if_done(begun.queue)
 
-    def _let_go(self, queue: _Queue) -> None:
-        """Is done with a batch or a dropped task; needs the lock."""
-        queue.num_in_hand -= 1
+    def _let_go_dropped(self, queue: _Queue) -> None:
+        """Is done with a dropped task; needs the lock."""
+        queue.num_dropped -= 1
+        self._notify_if_done(queue)
+
+    def _notify_if_done(self, queue: _Queue) -> None:
+        """Wakes a close() that waits for a queue; needs the lock."""
         if queue.done:
             self._done.notify_all()
 
-    def _next_batch(
-        self,
-    ) -> tuple[_Queue, batch_scheduler.Batch[Any]] | None:
+    def _next_batch(self) -> batches_in_hand.BatchInHand | None:
         """Waits for a batch that is due; returns None at the end.
 
         A thread that takes a batch wakes another one if more is waiting: it was
@@ -331,16 +326,15 @@ class SharedBatchScheduler:
         with self._lock:
             while self._queues or not self._closed:
                 now = self._clock.now()
-                work = self._visit(now, idle=False) or self._visit(
+                begun = self._visit(now, idle=False) or self._visit(
                     now, idle=True
                 )
-                if work:
-                    queue, batch = work
-                    self._thread_batches.begin(batch, queue)
+                if begun is not None:
+                    self._thread_batches.begin(begun)
                     if any(not queue.batches.empty for queue in self._queues):
                         self._news.notify()
                         self._plan_look(now)
-                    return work
+                    return begun
                 due_times = [
                     due_time
                     for queue in self._queues
@@ -351,20 +345,20 @@ class SharedBatchScheduler:
 
     def _visit(
         self, now: float, *, idle: bool
-    ) -> tuple[_Queue, batch_scheduler.Batch[Any]] | None:
-        """Returns a batch of the next queue that has one; needs the lock."""
+    ) -> batches_in_hand.BatchInHand | None:
+        """Takes a batch of the next queue that has one; needs the lock."""
         for _ in range(len(self._queues)):
             queue = self._queues[0]
             self._queues.rotate(-1)
-            batch = self._take(queue, now, idle=idle)
-            if batch is not None:
-                return queue, batch
+            begun = self._take(queue, now, idle=idle)
+            if begun is not None:
+                return begun
         return None
 
     def _take(
         self, queue: _Queue, now: float, *, idle: bool, here: bool = False
-    ) -> batch_scheduler.Batch[Any] | None:
-        """Returns a batch that is due, without expired tasks; needs the lock.
+    ) -> batches_in_hand.BatchInHand | None:
+        """Takes a batch that is due, without expired tasks; needs the lock.
 
         Those are left to the thread that watches deadlines. See BatchQueue.take
         for the arguments.
@@ -373,14 +367,12 @@ class SharedBatchScheduler:
             self._expire(queue, now)
             self._urgent.notify()
         batch = queue.batches.take(now, idle=idle, here=here)
-        if batch is not None:
-            queue.begin(batch, now)
-        return batch
+        return None if batch is None else queue.begin(batch, now)
 
     def _expire(self, queue: _Queue, now: float) -> None:
         """Drops tasks whose deadline has come; needs the lock."""
         expired = queue.batches.expire(now)
-        queue.num_in_hand += len(expired)
+        queue.num_dropped += len(expired)
         self._expired += [(queue, task) for task in expired]
 
     def _watch(self) -> None:
@@ -393,7 +385,7 @@ class SharedBatchScheduler:
             for queue, task in expired:
                 _fail(task, batch_scheduler.expired_error())
                 with self._lock:
-                    self._let_go(queue)
+                    self._let_go_dropped(queue)
             if is_news:
                 self._on_stuck()
 
@@ -425,7 +417,7 @@ class SharedBatchScheduler:
             self._has_news_of_stuck |= batches.find_stuck(self._queues, now)
         batches.end_look(self._queues, now)
 
-    def _start_replacement(self, batch: batch_scheduler.Batch[Any]) -> bool:
+    def _start_replacement(self, hanging: batches_in_hand.BatchInHand) -> bool:
         """Starts a thread in place of one that hangs; needs the lock."""
         try:
             self._start_thread(self._process_batches, "replacing")
@@ -433,7 +425,7 @@ class SharedBatchScheduler:
             logging.warning("No thread can process batches: %s", error)
             return False
         logging.warning("A batch hangs; another thread was started")
-        self._thread_batches.replace(batch)
+        self._thread_batches.replace(hanging)
         return True
 
 
