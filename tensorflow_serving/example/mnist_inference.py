@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _supervise() -> int:
-    """Keeps processes that serve until a signal comes; returns the exit code.
+    """Runs worker processes until a signal arrives; returns the exit code.
 
     This process never imports what serves, which takes ten times the memory of
     all the rest.
