@@ -20,8 +20,10 @@ The application gets the connection of a request as an extension of its scope.
 """
 
 import asyncio
+import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import httptools
@@ -61,18 +63,24 @@ class Connection(httptools_impl.HttpToolsProtocol):
         *,
         limits: options.Limits,
         error_response: messages.ErrorResponse,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Waits for its transport."""
         super().__init__(config, server_state, app_state)
         self.parser = self._parser = _Parser(self)
         self._limits = limits
         self._error_response = error_response
+        self._on_lost = on_lost
+        # Done once the last request has come, or the connection has ended.
+        self._last_request: asyncio.Future[None] | None = None
         # The task that answers the client; set by the application.
         self.running: asyncio.Task[Any] | None = None
         # Ends the connection if the next part of a request does not come.
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        # Whether the next bytes are of a body.
+        # Whether the next bytes are of a head, of which some have come; or of
+        # a body.
+        self._is_in_head = False
         self._is_in_body = False
         # As many came of a head, or between two chunks or after the last one.
         self._num_head_bytes = 0
@@ -107,6 +115,24 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().connection_lost(exc)
         if self.running is not None:
             self.running.cancel()
+        self._note_last_request()
+        self._on_lost()
+
+    def finish(self) -> "asyncio.Future[None] | None":
+        """Ends the connection when it has answered what it has.
+
+        Returns:
+          None; or if a request is on its way, as far as can be seen, what is
+          done once it has come, or the connection has ended.
+        """
+        last = self.cycle
+        if last is not None and not (
+            last.response_complete and self._has_begun_to_ask()
+        ):
+            self.shutdown()
+            return None
+        self._last_request = self.loop.create_future()
+        return self._last_request
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -140,6 +166,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
+        self._is_in_head = True
         self._is_in_body = False
         self._num_head_bytes = 0
         self._num_first_bytes = self._num_read_bytes
@@ -161,6 +188,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if is_old and self.parser.should_keep_alive():
             self.cycle.keep_alive = True
             self.scope["extensions"][STAYS] = {}
+        self._note_last_request()
+        self._is_in_head = False
         self._is_in_body = True
         self._num_head_bytes = 0
         self._num_body_bytes = 0
@@ -208,6 +237,21 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stop_writing_timer()
+
+    def _has_begun_to_ask(self) -> bool:
+        """Returns whether a part of a head has come, read or not."""
+        if self._is_in_head:
+            return True
+        sock = self.transport.get_extra_info("socket")
+        if sock is None:
+            return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _note_last_request(self) -> None:
+        if self._last_request is not None and not self._last_request.done():
+            self._last_request.set_result(None)
 
     def _require_small_head(self) -> None:
         """Ends the parsing of a head that is too large.

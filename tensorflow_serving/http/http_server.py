@@ -18,7 +18,9 @@ import asyncio
 import contextlib
 import functools
 import logging as python_logging
+import socket
 import threading
+from collections.abc import Callable, Sequence
 
 import uvicorn
 import uvloop
@@ -73,6 +75,8 @@ class HttpServer:
         self._loop = uvloop.new_event_loop()
         self._state = ServerState()
         self._stopping = asyncio.Event()
+        # Set whenever there is no connection; only looked at in the end.
+        self._are_all_gone = asyncio.Event()
         self._grace_seconds = 0.0
         self._is_clean = True
         self._thread = threading.Thread(target=self._run, name="http_server")
@@ -134,6 +138,7 @@ class HttpServer:
             {},
             limits=self._options.limits,
             error_response=self._error_response,
+            on_lost=self._see_whether_all_are_gone,
         )
         servers = [
             await self._loop.create_server(
@@ -145,8 +150,10 @@ class HttpServer:
             for sock in self._listener.sockets
         ]
         await self._stopping.wait()
+        copies = [each.dup() for each in self._listener.sockets]
         for server in servers:
             server.close()
+        await self._take_waiting_connections(copies, make_connection)
         await self._finish()
 
     def _config(self) -> uvicorn.Config:
@@ -170,14 +177,75 @@ class HttpServer:
 
     async def _finish(self) -> None:
         """Lets requests finish, and cuts off those that take too long."""
-        for each in list(self._state.connections):
-            each.shutdown()
+        end_time = self._loop.time() + self._grace_seconds
+        await self._take_last_requests()
         tasks = set(self._state.tasks)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
+            seconds = max(0.0, end_time - self._loop.time())
+            _, late = await asyncio.wait(tasks, timeout=seconds)
             self._is_clean = not late
+        if self._is_clean:
+            # Those that are left read slowly.
+            self._are_all_gone.clear()
+            self._see_whether_all_are_gone()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(
+                    self._are_all_gone.wait(), end_time - self._loop.time()
+                )
+            self._is_clean = self._are_all_gone.is_set()
         for each in list(self._state.connections):
             each.transport.abort()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_waiting_connections(
+        self,
+        sockets: Sequence[socket.socket],
+        make_connection: Callable[[], asyncio.Protocol],
+    ) -> None:
+        """Takes what has connected by now, and closes sockets that listen.
+
+        The system would reset these connections: the client has one, and may
+        have sent its request, though nobody has accepted it.
+        """
+        waiting = []
+        for listening in sockets:
+            listening.setblocking(False)
+            with listening, contextlib.suppress(OSError):  # there is none
+                while True:
+                    waiting.append(listening.accept()[0])
+        taken = [
+            self._loop.create_task(
+                self._loop.connect_accepted_socket(
+                    make_connection, each, ssl=self._options.tls
+                )
+            )
+            for each in waiting
+        ]
+        if taken:
+            seconds = self._options.limits.last_request_seconds
+            await asyncio.wait(taken, timeout=seconds)
+
+    async def _take_last_requests(self) -> None:
+        """Waits for the requests that are on their way, but not for long.
+
+        A client that was asked to go elsewhere may have connected again.
+        """
+        coming = [
+            found
+            for each in list(self._state.connections)
+            if isinstance(each, connection.Connection)
+            and (found := each.finish()) is not None
+        ]
+        if coming:
+            seconds = self._options.limits.last_request_seconds
+            await asyncio.wait(
+                coming, timeout=min(seconds, self._grace_seconds)
+            )
+        for each in list(self._state.connections):
+            each.shutdown()
+
+    def _see_whether_all_are_gone(self) -> None:
+        if not self._state.connections:
+            self._are_all_gone.set()

@@ -1,9 +1,10 @@
 """Tests for http_server, over real connections."""
 
 import http.client
+import threading
 
 import requests
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
 from tensorflow_serving.http import (
     http_server,
@@ -62,6 +63,92 @@ class HttpServerTest(server_test_case.ServerTestCase):
         server.begin_to_stop(0.05)
         self.assertFalse(server.join())
         self.assertEqual(self.closes(sock), b"")
+
+    @parameterized.named_parameters(
+        ("new", b"", b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"),
+        ("half", b"GET /x HT", b"TP/1.1\r\nhost: a\r\n\r\n"),
+        (
+            "second_half",
+            b"GET /x HTTP/1.1\r\nhost: a\r\n\r\nGET /x HT",
+            b"TP/1.1\r\nhost: a\r\n\r\n",
+        ),
+    )
+    def test_stop_answers_the_last_request(
+        self, before: bytes, after: bytes
+    ) -> None:
+        """A request that is on its way when the server stops is not lost."""
+        server = self.start(last_request_seconds=server_test_case.LONG_SECONDS)
+        sock = self.connect(server)
+        sock.sendall(before)
+        num_before = before.count(b"\r\n\r\n")
+        found = sock.recv(1 << 16) if num_before else b""
+        # Once this is answered, the server has what came before.
+        self.assertEqual(requests.get(self.url(server)).status_code, 200)
+        server.begin_to_stop(server_test_case.LONG_SECONDS)
+        sock.sendall(after)
+        found += self.closes(sock)
+        self.assertEqual(found.count(b"HTTP/1.1 200"), num_before + 1)
+        self.assertIn(b"connection: close", found)
+        self.assertTrue(server.join())
+
+    def test_stop_answers_clients_that_nobody_has_accepted(self) -> None:
+        """They are connected, and may have sent their requests."""
+        is_held, is_free = threading.Event(), threading.Event()
+
+        async def answer(request: messages.Request) -> messages.Response:
+            if request.path == "/hold":
+                is_held.set()
+                is_free.wait(server_test_case.LONG_SECONDS)
+            return messages.Response(200, b"", messages.TEXT)
+
+        server = http_server.HttpServer(
+            "localhost:0",
+            answer,
+            server_test_case.error_response,
+            options.Options(),
+        )
+        with server:
+            server.start()
+            holder = self.connect(server)
+            holder.sendall(b"GET /hold HTTP/1.1\r\nhost: a\r\n\r\n")
+            self.assertTrue(is_held.wait(server_test_case.LONG_SECONDS))
+            server.begin_to_stop(server_test_case.LONG_SECONDS)
+            socks = [self.connect(server) for _ in range(20)]
+            for sock in socks:
+                sock.sendall(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+            is_free.set()
+            for sock in (holder, *socks):
+                self.assertIn(b"HTTP/1.1 200", self.closes(sock))
+            self.assertTrue(server.join())
+
+    @parameterized.parameters(b"", b"GET /x HT")
+    def test_stop_does_not_wait_for_a_request_that_does_not_come(
+        self, sent: bytes
+    ) -> None:
+        """Whoever connects and says nothing does not keep a server."""
+        server = self.start(last_request_seconds=0.05)
+        sock = self.connect(server)
+        sock.sendall(sent)
+        self.assertEqual(requests.get(self.url(server)).status_code, 200)
+        server.begin_to_stop(server_test_case.LONG_SECONDS)
+        self.assertTrue(server.join())
+        self.assertEqual(self.closes(sock), b"")
+
+    def test_stop_lets_a_client_read_its_response(self) -> None:
+        """A response that is written is not yet one that has come."""
+        server = self.start()
+        sock = self.connect(server)
+        size = 20_000_000
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
+            + b"x" * size
+        )
+        found = sock.recv(1)
+        server.begin_to_stop(server_test_case.LONG_SECONDS)
+        found += self.closes(sock)
+        _, body = found.split(b"\r\n\r\n")
+        self.assertEqual(len(body), size)
+        self.assertTrue(server.join())
 
     def test_server_goes_on_while_it_drains(self) -> None:
         """New requests are answered, with a hint to go elsewhere."""

@@ -34,6 +34,9 @@ class Limits:
     refused_body_seconds: float = 5.0
     # How long a client may leave a response unread.
     write_seconds: float = 30.0
+    # How long a new connection may still bring its first request, and half a
+    # head its other half, once the server takes no further connections.
+    last_request_seconds: float = 1.0
     # How long a connection without a request stays. Longer than that of the
     # usual proxies, up to ten minutes: a request that meets a closing
     # connection is lost.
