@@ -4,6 +4,8 @@ The format: https://www.tensorflow.org/tfx/serving/api_rest. Beyond it there are
 the pages of status_pages.
 """
 
+import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import math
@@ -68,9 +70,8 @@ _SIGNATURE_DEF: Final = "signature_def"
 _REST: Final = "REST"
 
 _Request = TypeVar("_Request", bound=message.Message)
-# Returns what a path shows; finds that for a path, if there is something.
-Page = Callable[[], Awaitable[messages.Response]]
-FindPage = Callable[[str], Page | None]
+# Returns what makes the answer to a path, if there is something.
+FindPage = Callable[[str], Callable[[], messages.Response] | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ class HttpRestApiHandler:
           rounds: Take the tasks of calls from the event loop to queues.
           options: See Options.
           listeners: Get the ends of calls.
-          find_page: Finds more of what can be got.
+          find_page: Finds more of what can be got, which is made on a thread.
           clock: The one of the batching sessions.
           served: The models of all processes; None if this one is alone.
         """
@@ -122,6 +123,8 @@ class HttpRestApiHandler:
         self._clock = clock
         self._status_pages = status_pages.StatusPages(self._served)
         self._find_page = find_page
+        # One page at a time: however many ask, calls have the other CPUs.
+        self._pages = concurrent.futures.ThreadPoolExecutor(1, "pages")
         self._json = rest_json.RestJson(options.timeout_seconds)
         self._methods: Mapping[str, Callable[[_Call], Awaitable[bytes]]] = {
             "classify": self._classify,
@@ -136,6 +139,7 @@ class HttpRestApiHandler:
     def close(self) -> None:
         """Ends what it has started; after the HttpServer. Idempotent."""
         self._json.close()
+        self._pages.shutdown(cancel_futures=True)
 
     async def answer(self, request: messages.Request) -> messages.Response:
         """Returns the response to a request, also if that is an error."""
@@ -176,8 +180,11 @@ class HttpRestApiHandler:
         is_api = path.lower().startswith("/v1/")
         # The API of TensorFlow Serving has no HEAD.
         if method == "GET" or (method == "HEAD" and not is_api):
-            if page := self._find_page(path):
-                return await page()
+            page = self._find_page(path) or self._status_pages.find_list(path)
+            if page is not None:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._pages, page
+                )
             if found := self._status_pages.find(path):
                 return found
         if not is_api:

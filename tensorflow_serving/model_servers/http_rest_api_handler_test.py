@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 from typing import Any
 from unittest import mock
 
@@ -16,6 +17,7 @@ from tensorflow_serving.model_servers import (
     http_rest_api_handler,
     model_configs,
     rest_rounds,
+    served_models,
     server_core,
 )
 from tensorflow_serving.test_util import model_server_folder
@@ -69,11 +71,13 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
         core: server_core.ServerCore | None = None,
         **options: Any,
     ) -> http_rest_api_handler.HttpRestApiHandler:
-        return http_rest_api_handler.HttpRestApiHandler(
+        handler = http_rest_api_handler.HttpRestApiHandler(
             core or self.core,
             self.rounds,
             http_rest_api_handler.Options(**options),
         )
+        self.addCleanup(handler.close)
+        return handler
 
     def _answer(
         self, method: str, path: str, body: Any = b"", **headers: str
@@ -245,6 +249,20 @@ class HttpRestApiHandlerTest(parameterized.TestCase):
                 config[each["name"]]["model_version_status"],
                 each["model_version_status"],
             )
+
+    def test_lists_of_models_hold_up_no_call(self) -> None:
+        """They are made on another thread, as there may be many models."""
+        threads = []
+
+        def states(served: object) -> dict[str, Any]:
+            threads.append(threading.current_thread())
+            return {}
+
+        with mock.patch.object(served_models, "all_states", states):
+            self._json("GET", "/v1/models")
+            self._json("GET", "/v1/config")
+        self.assertEqual(len(threads), 2)
+        self.assertNotIn(threading.current_thread(), threads)
 
     def test_health_tells_the_truth(self) -> None:
         """The process lives, and is ready when all its models are."""

@@ -7,10 +7,7 @@ Example:
         both.stop(grace_seconds=30.0, drain_delay_seconds=5.0)
 """
 
-import asyncio
-import concurrent.futures
 import dataclasses
-import functools
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -99,8 +96,6 @@ class RestServer:
         self._metrics = metrics
         self._metrics_paths = options.metrics_paths
         self._web_page = page
-        # One page at a time: however many ask, calls have the other CPUs.
-        self._pages = concurrent.futures.ThreadPoolExecutor(1, "metrics")
         self._rounds = rest_rounds.RestRounds()
         self._handler = http_rest_api_handler.HttpRestApiHandler(
             core,
@@ -147,7 +142,6 @@ class RestServer:
         is_clean = self._server.join() and is_clean
         self._handler.close()
         self._rounds.close()
-        self._pages.shutdown(cancel_futures=True)
         return is_clean
 
     def __enter__(self) -> Self:
@@ -159,23 +153,11 @@ class RestServer:
         self._server.__exit__(*exc_info)
         self._handler.close()
         self._rounds.close()
-        self._pages.shutdown(cancel_futures=True)
 
-    def _find_page(self, path: str) -> http_rest_api_handler.Page | None:
-        found: Callable[[], messages.Response] | None = None
+    def _find_page(self, path: str) -> Callable[[], messages.Response] | None:
         if path in self._metrics_paths:
-            found = self._metrics_page
-        elif self._web_page is not None:
-            found = self._web_page.find(path)
-        return found and functools.partial(self._answer_apart, found)
-
-    async def _answer_apart(
-        self, page: Callable[[], messages.Response]
-    ) -> messages.Response:
-        """Returns a page that is made on a thread: calls do not wait."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pages, page
-        )
+            return self._metrics_page
+        return None if self._web_page is None else self._web_page.find(path)
 
     def _metrics_page(self) -> messages.Response:
         return messages.Response(
