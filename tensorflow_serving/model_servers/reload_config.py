@@ -1,7 +1,8 @@
 """Other models for a server that runs, and the wait for those that are new."""
 
+import collections
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, served_models
@@ -43,53 +44,89 @@ def reload(
     new = served.update(models)
     for model in new:
         _require_version(model)
-    names = model_configs.names(new)
-    unsettled = list(names)
-
-    def are_settled() -> bool:
-        # Looks at one model for each event, not at all of them.
-        while unsettled and _is_settled(served, unsettled[-1]):
-            unsettled.pop()
-        return not unsettled
-
-    served.wait_until(are_settled, timeout_seconds, unwanted)
-    if unsettled and unwanted is not None and unwanted.done():
+    wait = _Wait(served, model_configs.names(new))
+    with served.subscribe(wait.follow):
+        served.wait_until(wait.is_over, timeout_seconds, unwanted)
+    if wait.error is not None:
+        raise wait.error
+    if wait.open_names and unwanted is not None and unwanted.done():
         unwanted.result()
-    for name in names:
+    for name in wait.open_names:
         _require_available(served, name, timeout_seconds)
 
 
-def _is_settled(served: served_models.ServedModels, name: str) -> bool:
-    """Returns whether nobody needs to wait for a model any longer."""
-    states = _states(served, name)
-    return (
-        name not in served.model_names
-        or _are_available(states)
+class _Wait:
+    """The wait for new models, until all are available or one is not to be.
+
+    A model is looked at when there is news of it, so that a thousand models
+    that load do not cost a million looks. What is seen then counts: one that
+    has failed may be tried again at once.
+    """
+
+    def __init__(
+        self, served: served_models.ServedModels, names: Sequence[str]
+    ) -> None:
+        """Takes the names of the models, none of which was looked at."""
+        self._served = served
+        # Those that are neither available nor have failed, in order.
+        self.open_names = dict.fromkeys(names)
+        # Why one of them is not to be.
+        self.error: errors.ServingError | None = None
+        self._news = collections.deque(names)
+
+    def follow(self, name: str) -> None:
+        """Takes news of a model, on any thread."""
+        self._news.append(name)
+
+    def is_over(self) -> bool:
+        """Returns whether nobody needs to wait any longer."""
+        while self._news and self.error is None:
+            name = self._news.popleft()
+            if name in self.open_names:
+                self._look_at(name)
+        return self.error is not None or not self.open_names
+
+    def _look_at(self, name: str) -> None:
+        states = _states(self._served, name)
+        if _are_available(states):
+            del self.open_names[name]
         # It may become available by itself, as half a copy does; but whoever
         # asked for the model wants to know that it failed now.
-        or (bool(states) and states[max(states)].has_failed)
-    )
+        elif name in self._served.model_names:
+            self.error = _failure(name, states)
+        else:
+            self.error = _taken_out_error(name)
 
 
 def _require_available(
     served: served_models.ServedModels, name: str, timeout_seconds: float
 ) -> None:
-    """Raises what reload() says of a model that has no version to serve."""
+    """Raises what reload() says of a model that was waited for in vain."""
     states = _states(served, name)
     if _are_available(states):
         return
-    newest = states[max(states)] if states else None
-    if name in served.model_names and newest and newest.has_failed:
-        raise errors.FailedPreconditionError(
-            f"model {name} must be AVAILABLE; got {newest}. The other models "
-            "are served"
-        )
-    if name in served.model_names and timeout_seconds:
+    if timeout_seconds and name in served.model_names:
+        newest = states[max(states)] if states else "unknown"
         raise errors.DeadlineExceededError(
             f"model {name} must be AVAILABLE within {timeout_seconds:g} s; its "
-            f"newest version is {newest or 'unknown'}"
+            f"newest version is {newest}"
         )
-    raise errors.CancelledError(f"model {name} is not to be served any longer")
+    raise _taken_out_error(name)
+
+
+def _failure(name: str, states: _States) -> errors.ServingError | None:
+    """Returns why a model cannot be loaded; None if that may still be."""
+    newest = states[max(states)] if states else None
+    if newest is None or not newest.has_failed:
+        return None
+    return errors.FailedPreconditionError(
+        f"model {name} must be AVAILABLE; got {newest}. The other models "
+        "are served"
+    )
+
+
+def _taken_out_error(name: str) -> errors.ServingError:
+    return errors.CancelledError(f"model {name} is not to be served any longer")
 
 
 def _states(served: served_models.ServedModels, name: str) -> _States:

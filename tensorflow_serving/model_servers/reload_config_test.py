@@ -1,7 +1,8 @@
 """Tests for reload_config, with states that a test sets."""
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl.testing import absltest, parameterized
 
@@ -31,6 +32,9 @@ class _Served:
         # The states of the model "new" after each event, and at last.
         self.events: list[list[servable.ServableState]] = []
         self._states: list[servable.ServableState] = []
+        # The states once somebody has looked at the others; None: the same.
+        self.next_states: list[servable.ServableState] | None = None
+        self._follow: Callable[[str], object] = len
         # Who is taken out while somebody waits.
         self.removed: set[str] = set()
         self.num_looks = 0
@@ -42,11 +46,16 @@ class _Served:
         return [each for each in names if each not in self.removed]
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
-        """Returns the states of the model "new"; others are available."""
+        """Returns the states of "new" and "slow"; others are available."""
         self.num_looks += 1
+        if name == "slow":
+            return {1: _state(1, _State.LOADING)}
         if name != "new":
             return {1: _state(1, _State.AVAILABLE)}
-        return {each.id.version: each for each in self._states}
+        found = {each.id.version: each for each in self._states}
+        if found and self.next_states is not None:
+            self._states = self.next_states
+        return found
 
     def update(
         self, models: model_configs.Models
@@ -64,9 +73,16 @@ class _Served:
         """Has the events happen until it is over."""
         for states in self.events:
             self._states = states
+            self._follow("new")
             if is_over():
                 break
         return is_over()
+
+    @contextlib.contextmanager
+    def subscribe(self, callback: Callable[[str], None]) -> Iterator[None]:
+        """Calls back with the name of the model "new" at each event."""
+        self._follow = callback
+        yield
 
 
 class ReloadConfigTest(parameterized.TestCase):
@@ -77,7 +93,7 @@ class ReloadConfigTest(parameterized.TestCase):
         super().setUp()
         self.folder = self.create_tempdir().full_path
         os.makedirs(f"{self.folder}/new/1")
-        os.makedirs(f"{self.folder}/other/1")
+        os.makedirs(f"{self.folder}/slow/1")
         self.served = _Served()
 
     def _reload(
@@ -118,6 +134,28 @@ class ReloadConfigTest(parameterized.TestCase):
     ) -> None:
         """The error says which model and why."""
         self.served.events = [states]
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "model new .*DATA_LOSS: broken"
+        ):
+            self._reload("new")
+
+    @parameterized.parameters(("new", "slow"), ("slow", "new"))
+    def test_failure_is_told_while_another_model_is_loaded(
+        self, *names: str
+    ) -> None:
+        """The other one may never be loaded."""
+        error = errors.DataLossError("broken")
+        self.served.events = [[], [_state(1, _State.END, error)], []]
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError, "model new .*DATA_LOSS: broken"
+        ):
+            self._reload(*names)
+
+    def test_failure_counts_though_the_model_is_tried_again(self) -> None:
+        """Its state may be another one by the time that the reload ends."""
+        error = errors.DataLossError("broken")
+        self.served.events = [[_state(1, _State.END, error)]]
+        self.served.next_states = [_state(1, _State.LOADING)]
         with self.assertRaisesRegex(
             errors.FailedPreconditionError, "model new .*DATA_LOSS: broken"
         ):
