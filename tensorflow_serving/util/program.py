@@ -41,8 +41,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     logging.set_verbosity(logging.INFO)
     # Objects that imports made stay. TensorFlow makes so much that going
     # through it in search of garbage would stop a server for a tenth of a
-    # second.
+    # second. A program may have put it off until here.
     gc.freeze()
+    gc.enable()
 
     def guarded_main(argv: Sequence[str]) -> int | None:
         background_log.take_over()

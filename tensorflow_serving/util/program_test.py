@@ -1,6 +1,7 @@
 """Tests for program: this file is also the program that is run."""
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -38,6 +39,8 @@ def _main(argv: Sequence[str]) -> int:
             return 0
         case ["folder"]:
             raise errors.NotFoundError(os.getcwd())
+        case ["garbage"]:
+            return int(gc.isenabled())
         case ["code", number]:
             return int(number)
     raise app.UsageError("there must be arguments")
@@ -93,6 +96,10 @@ class ProgramTest(parameterized.TestCase):
         code, text = self._run("bug")
         self.assertNotEqual(code, 0)
         self.assertIn("Traceback", text)
+
+    def test_garbage_is_collected_once_all_is_imported(self) -> None:
+        """A program may switch that off for its imports, as this one does."""
+        self.assertEqual(self._run("garbage"), (1, ""))
 
     def test_relative_paths_are_those_of_the_caller_of_bazel_run(self) -> None:
         """Bazel says where that was; without Bazel nothing changes."""
@@ -168,6 +175,7 @@ class ProgramTest(parameterized.TestCase):
 if __name__ == "__main__":
     if "program" in sys.argv:
         sys.argv.remove("program")
+        gc.disable()
         program.run(_main)
     if "tool" in sys.argv:
         sys.argv.remove("tool")
