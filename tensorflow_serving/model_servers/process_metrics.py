@@ -6,13 +6,14 @@ Example:
 
 from collections.abc import Sequence
 
-import prometheus_client
-
 from tensorflow_serving.model_servers import metric_families
 
 
 def families() -> Sequence[metric_families.Family]:
     """Returns what Prometheus' client collects of any process."""
+    # Most servers are never asked, and start sooner without it.
+    import prometheus_client
+
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)
     prometheus_client.GCCollector(registry=registry)

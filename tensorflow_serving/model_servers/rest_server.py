@@ -15,7 +15,7 @@ from typing import Final
 from typing_extensions import Self
 
 from tensorflow_serving.config import ssl_config_pb2
-from tensorflow_serving.http import http_server, messages
+from tensorflow_serving.http import messages
 from tensorflow_serving.http import options as http_options
 from tensorflow_serving.model_servers import (
     api_keys,
@@ -92,6 +92,9 @@ class RestServer:
           UnavailableError: The address cannot be taken.
           InvalidArgumentError: The SSLConfig is not what it should be.
         """
+        # Most servers have no REST API, and start sooner without it.
+        from tensorflow_serving.http import http_server
+
         self._other = other
         self._metrics = metrics
         self._metrics_paths = options.metrics_paths
@@ -109,13 +112,7 @@ class RestServer:
             options.address,
             self._handler.answer,
             self._handler.error_response,
-            http_options.Options(
-                options.limits,
-                _tls(options.ssl),
-                options.reuse_port,
-                keys.admit if keys is not None else None,
-                observer.of_http if observer is not None else None,
-            ),
+            _http_options(options, keys, observer),
         )
 
     @property
@@ -163,6 +160,20 @@ class RestServer:
         return messages.Response(
             200, self._metrics(), metric_families.CONTENT_TYPE
         )
+
+
+def _http_options(
+    options: Options,
+    keys: api_keys.ApiKeys | None,
+    observer: call_observers.Observer | None,
+) -> http_options.Options:
+    return http_options.Options(
+        options.limits,
+        _tls(options.ssl),
+        options.reuse_port,
+        keys.admit if keys is not None else None,
+        observer.of_http if observer is not None else None,
+    )
 
 
 def _tls(config: ssl_config_pb2.SSLConfig | None) -> ssl.SSLContext | None:

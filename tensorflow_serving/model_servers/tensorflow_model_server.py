@@ -14,7 +14,7 @@ than the newest one, give a --model_config_file.
 import gc
 import signal
 
-# What imports make stays. To search it for garbage would take a tenth of their
+# Imports make what stays. To search it for garbage would take a tenth of their
 # time; program.run() has the search begin.
 gc.disable()
 # A reload may follow a restart at once, and would end the process while it
