@@ -3,7 +3,6 @@
 import pathlib
 from collections.abc import Mapping
 
-import tensorflow as tf
 from absl.testing import absltest
 
 from tensorflow_serving.apis import prediction_log_pb2
@@ -17,6 +16,7 @@ from tensorflow_serving.model_servers import (
     request_log,
 )
 from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.util import tf_record
 
 _Log = prediction_log_pb2.PredictionLog
 
@@ -82,11 +82,11 @@ class RequestLogTest(absltest.TestCase):
 
     def _logs(self, prefix: str = "") -> list[_Log]:
         """Returns what is in the complete files, oldest first."""
-        paths = sorted(map(str, self.folder.glob(f"{prefix}*.tfrecord")))
-        return [
-            _Log.FromString(record)
-            for record in tf.data.TFRecordDataset(paths).as_numpy_iterator()
-        ]
+        logs: list[_Log] = []
+        for path in sorted(self.folder.glob(f"{prefix}*.tfrecord")):
+            with path.open("rb") as file:
+                logs += map(_Log.FromString, tf_record.read(file))
+        return logs
 
     def test_record_says_who_answered_what_and_when(self) -> None:
         """The request is there as it came, with all of its fields."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import requests
-import tensorflow as tf
 from absl.testing import absltest
 
 from tensorflow_serving.apis import (
@@ -29,6 +28,7 @@ from tensorflow_serving.test_util import (
     server_process,
     small_model,
 )
+from tensorflow_serving.util import tf_record
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([1, 2], np.float32)
@@ -116,9 +116,9 @@ class RecordingTest(absltest.TestCase):
         self._post("predict", instances=[1, 2])
 
     def _logs(self, pattern: str = "*.tfrecord") -> Iterator[_Log]:
-        paths = sorted(map(str, self.records.glob(pattern)))
-        for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
-            yield _Log.FromString(record)
+        for path in sorted(self.records.glob(pattern)):
+            with path.open("rb") as file:
+                yield from map(_Log.FromString, tf_record.read(file))
 
     def _wait_for_counts(self, **expected: int) -> None:
         """Waits until so many calls are logged, or lost, by their status."""
