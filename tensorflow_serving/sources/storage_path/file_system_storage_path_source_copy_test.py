@@ -7,10 +7,9 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source as source_lib,
 )
-from tensorflow_serving.sources.storage_path import tiny_model
-from tensorflow_serving.test_util import fake_clock, shared_data
+from tensorflow_serving.test_util import fake_clock, shared_data, tiny_versions
 
-_V2 = tiny_model.export(num_shards=3, is_v2=True)
+_V2 = tiny_versions.export(num_shards=3, is_v2=True)
 
 
 def _read(path: str) -> dict[str, bytes]:
@@ -30,7 +29,7 @@ class SlowCopyTest(parameterized.TestCase):
     def _copy(self, files: dict[str, bytes], names: list[str]) -> None:
         """Copies version 2 in, file by file and in halves, and polls."""
         base = self.create_tempdir().full_path
-        tiny_model.write(os.path.join(base, "1"), tiny_model.export())
+        tiny_versions.write(os.path.join(base, "1"), tiny_versions.export())
         clock = fake_clock.FakeClock()
         reports: list[list[tuple[int, bool]]] = []
         source = source_lib.FileSystemStoragePathSource(
@@ -56,7 +55,7 @@ class SlowCopyTest(parameterized.TestCase):
             for name in names:
                 content = files[name]
                 for end in (len(content) // 2, len(content)):
-                    tiny_model.write(
+                    tiny_versions.write(
                         os.path.join(base, "2"), {name: content[:end]}
                     )
                     self.assertIn((1, True), poll(), (name, end))
@@ -64,10 +63,10 @@ class SlowCopyTest(parameterized.TestCase):
             self.assertEqual(poll(), [(2, True)])
 
     @parameterized.named_parameters(
-        ("v1", tiny_model.export(num_shards=7)),
+        ("v1", tiny_versions.export(num_shards=7)),
         ("v2", _V2),
-        ("saved_model", tiny_model.saved_model(num_shards=7)),
-        ("saved_model_without_variables", tiny_model.saved_model("")),
+        ("saved_model", tiny_versions.saved_model(num_shards=7)),
+        ("saved_model_without_variables", tiny_versions.saved_model("")),
     )
     def test_half_copied_version_is_not_reported(
         self, files: dict[str, bytes]

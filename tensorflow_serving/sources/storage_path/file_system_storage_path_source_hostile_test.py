@@ -7,13 +7,17 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source as source_lib,
 )
-from tensorflow_serving.sources.storage_path import tiny_model, version_check
-from tensorflow_serving.test_util import fake_clock, hostile_folders
+from tensorflow_serving.sources.storage_path import version_check
+from tensorflow_serving.test_util import (
+    fake_clock,
+    hostile_folders,
+    tiny_versions,
+)
 
 _CHECKS = {
-    "export": (version_check.session_bundle, tiny_model.export()),
-    "saved_model": (version_check.saved_model, tiny_model.saved_model()),
-    "any_model": (version_check.tensorflow_model, tiny_model.export()),
+    "export": (version_check.session_bundle, tiny_versions.export()),
+    "saved_model": (version_check.saved_model, tiny_versions.saved_model()),
+    "any_model": (version_check.tensorflow_model, tiny_versions.export()),
 }
 
 
@@ -57,7 +61,7 @@ class HostileTest(parameterized.TestCase):
         """Returns a base path with a whole version 1."""
         base = self.create_tempdir().full_path
         os.makedirs(os.path.join(base, "1", "assets"))
-        tiny_model.write(os.path.join(base, "1"), files)
+        tiny_versions.write(os.path.join(base, "1"), files)
         return base
 
     @parameterized.named_parameters(
@@ -65,7 +69,7 @@ class HostileTest(parameterized.TestCase):
     )
     def test_base_path_with(self, case: hostile_folders.HostileFolder) -> None:
         """Odd things in a base path are ignored, or versions with an error."""
-        base = self._write(tiny_model.export())
+        base = self._write(tiny_versions.export())
         case.build(base)
         fixture = _Fixture(base, version_check.session_bundle)
         fixture.look(case, base)

@@ -12,11 +12,10 @@ from tensorflow_serving.sources.storage_path import (
 )
 from tensorflow_serving.sources.storage_path import (
     stall_guard,
-    tiny_model,
     version_check,
     version_folder,
 )
-from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.test_util import fake_clock, tiny_versions
 from tensorflow_serving.util import errors
 
 
@@ -34,8 +33,8 @@ class StallTest(absltest.TestCase):
         self.addCleanup(self._go_on.set)
         self._reported: list[str] = []
         for name in ("hung", "well"):
-            tiny_model.write(
-                os.path.join(self._base, name, "1"), tiny_model.export()
+            tiny_versions.write(
+                os.path.join(self._base, name, "1"), tiny_versions.export()
             )
         self._source = source_lib.FileSystemStoragePathSource(
             self._config("hung", "well"),

@@ -12,11 +12,11 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source as source_lib,
 )
-from tensorflow_serving.sources.storage_path import tiny_model, version_check
-from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.sources.storage_path import version_check
+from tensorflow_serving.test_util import fake_clock, tiny_versions
 from tensorflow_serving.util import errors, event_bus
 
-_EXPORT = tiny_model.export()
+_EXPORT = tiny_versions.export()
 _LATEST = source_lib.Latest()
 
 
@@ -67,7 +67,7 @@ class _Fixture:
     def write(self, *paths: str) -> None:
         """Writes whole versions."""
         for path in paths:
-            tiny_model.write(os.path.join(self.base, path), _EXPORT)
+            tiny_versions.write(os.path.join(self.base, path), _EXPORT)
 
     def poll(self, source: source_lib.FileSystemStoragePathSource) -> list[str]:
         """Polls after a second; returns the calls, such as "a: 1 2!"."""
@@ -204,7 +204,7 @@ class FileSystemStoragePathSourceTest(parameterized.TestCase):
                 )
             )
         self.assertEqual(self._fixture.poll(source), ["a: 1 2"])
-        tiny_model.write(
+        tiny_versions.write(
             os.path.join(self._fixture.base, "a", "2"), {"assets/more": b""}
         )
         self.assertEqual(self._fixture.poll(source), ["a: 1 2!"])

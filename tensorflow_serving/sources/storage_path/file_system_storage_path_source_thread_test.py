@@ -11,8 +11,7 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.sources.storage_path import (
     file_system_storage_path_source as source_lib,
 )
-from tensorflow_serving.sources.storage_path import tiny_model
-from tensorflow_serving.test_util import fake_clock
+from tensorflow_serving.test_util import fake_clock, tiny_versions
 from tensorflow_serving.util import errors, event_bus
 
 _THREAD_NAME = "file_system_storage_path_source"
@@ -59,7 +58,7 @@ class ThreadTest(absltest.TestCase):
         self._calls.append((self._clock.now(), text))
 
     def _write(self, version: str, files: dict[str, bytes]) -> None:
-        tiny_model.write(os.path.join(self._base, version), files)
+        tiny_versions.write(os.path.join(self._base, version), files)
 
     def _advance(self, *seconds: float) -> None:
         """Moves the clock step by step; the thread has looked each time."""
@@ -93,7 +92,7 @@ class ThreadTest(absltest.TestCase):
         """The version here became whole right after a poll, the worst case."""
         self._start(4)
         self._advance(0)
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         self._advance(3.75, 0.25, 0.125, 0.125)
         self.assertEqual(self._calls, [(0, ""), (4, ""), (4.25, "1")])
 
@@ -101,13 +100,13 @@ class ThreadTest(absltest.TestCase):
         """The settle time need be no multiple of the period."""
         self._start(0.125)
         self._advance(0)
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         self._advance(*[0.0625] * 6)
         self.assertEqual(self._calls[-1], (0.375, "1"))
 
     def test_incomplete_version_is_looked_at_with_back_off(self) -> None:
         """The back-off starts over when something was copied."""
-        files = tiny_model.export()
+        files = tiny_versions.export()
         meta = files.pop("export.meta")
         self._write("1", files)
         self._start(4)
@@ -129,8 +128,8 @@ class ThreadTest(absltest.TestCase):
 
     def test_failed_load_has_the_older_version_reported_at_once(self) -> None:
         """It does not wait for the next poll."""
-        self._write("1", tiny_model.export())
-        self._write("2", tiny_model.export())
+        self._write("1", tiny_versions.export())
+        self._write("2", tiny_versions.export())
         self._start(4)
         self._advance(0, 0.25)
         self.assertEqual(self._calls[-1], (0.25, "2"))
@@ -142,7 +141,7 @@ class ThreadTest(absltest.TestCase):
         self,
     ) -> None:
         """Polls keep a pause, however many failures there are."""
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         self._start(4)
         self._advance(0, 0.25)
         for _ in range(9):
@@ -187,14 +186,14 @@ class ThreadTest(absltest.TestCase):
         """The thread polls an updated configuration at once."""
         source = self._start(4)
         self._advance(0)
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         source.update_config(self._config(4))
         self._advance(0, 0.25)
         self.assertEqual(self._calls, [(0, ""), (0, ""), (0.25, "1")])
 
     def test_period_of_zero_ends_when_everything_is_known(self) -> None:
         """One version settles, one stays incomplete."""
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         self._write("2", {"export.meta": b""})
         self._start(0)
         self._advance(0)
@@ -204,8 +203,8 @@ class ThreadTest(absltest.TestCase):
 
     def test_period_of_zero_polls_anew_when_a_load_fails(self) -> None:
         """The older version is there when it is needed."""
-        self._write("1", tiny_model.export())
-        self._write("2", tiny_model.export())
+        self._write("1", tiny_versions.export())
+        self._write("2", tiny_versions.export())
         self._start(0)
         self._advance(0)
         self._clock.advance_micros(250_000)
@@ -217,12 +216,12 @@ class ThreadTest(absltest.TestCase):
 
     def test_period_of_zero_never_reports_what_comes_later(self) -> None:
         """A period of 0 reports no later version, even when a load fails."""
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         self._start(0)
         self._advance(0)
         self._clock.advance_micros(250_000)
         self._join_thread()
-        self._write("2", tiny_model.export())
+        self._write("2", tiny_versions.export())
         self._fail(1)
         self._join_thread()
         self._clock.advance_micros(250_000)
@@ -233,7 +232,7 @@ class ThreadTest(absltest.TestCase):
         source = self._start(0)
         self._join_thread()
         self.assertEqual(self._calls, [(0, "")])
-        self._write("1", tiny_model.export())
+        self._write("1", tiny_versions.export())
         source.update_config(self._config(0))
         self._advance(0)
         self._clock.advance_micros(250_000)

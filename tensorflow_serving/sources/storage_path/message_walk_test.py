@@ -5,7 +5,8 @@ import os
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.sources.storage_path import message_walk, tiny_model
+from tensorflow_serving.sources.storage_path import message_walk
+from tensorflow_serving.test_util import tiny_versions
 
 
 class MessageWalkTest(parameterized.TestCase):
@@ -22,11 +23,11 @@ class MessageWalkTest(parameterized.TestCase):
     def test_fields_come_in_order_with_their_contents(self) -> None:
         """Numbers have no content, whatever their wire type."""
         data = (
-            tiny_model.field(1, b"one")
+            tiny_versions.field(1, b"one")
             + bytes([2 << 3, 0x80, 1])
             + bytes([3 << 3 | 1, *range(8)])
             + bytes([4 << 3 | 5, *range(4)])
-            + tiny_model.field(5, b"x" * 300)
+            + tiny_versions.field(5, b"x" * 300)
         )
         self.assertEqual(
             self._walk(data),
@@ -34,7 +35,7 @@ class MessageWalkTest(parameterized.TestCase):
         )
 
     @parameterized.named_parameters(
-        ("cut_off_content", tiny_model.field(1, b"one")[:-1]),
+        ("cut_off_content", tiny_versions.field(1, b"one")[:-1]),
         ("cut_off_number", bytes([2 << 3, 0x80])),
         ("cut_off_fixed", bytes([3 << 3 | 1, 0])),
         ("field_zero", bytes([0, 0])),
@@ -49,7 +50,7 @@ class MessageWalkTest(parameterized.TestCase):
 
     def test_nested_message_is_selected(self) -> None:
         """A field number selects a nested message in each of several ones."""
-        data = tiny_model.field(2, tiny_model.field(7, b"a")) * 2
+        data = tiny_versions.field(2, tiny_versions.field(7, b"a")) * 2
         file = io.BytesIO(data)
         outer = message_walk.select(file, [message_walk.whole(file)], 2)
         self.assertEqual(
@@ -65,7 +66,7 @@ class MessageWalkTest(parameterized.TestCase):
         path = os.path.join(self.create_tempdir().full_path, "message")
         length = 3 << 30
         head = bytes([2 << 3 | 2, 0x80, 0x80, 0x80, 0x80, 0x0C])
-        tail = tiny_model.field(3, b"saver")
+        tail = tiny_versions.field(3, b"saver")
         with open(path, "wb") as file:
             file.write(head)
             file.seek(len(head) + length)

@@ -8,8 +8,8 @@ from absl.testing import absltest
 from tensorflow_serving.sources.storage_path import (
     monitored_servable,
     storage_path_config,
-    tiny_model,
 )
+from tensorflow_serving.test_util import tiny_versions
 from tensorflow_serving.util import errors
 
 
@@ -42,11 +42,11 @@ class MonitoredServableTest(absltest.TestCase):
         ]
 
     def _write(self, name: str, files: dict[str, bytes]) -> None:
-        tiny_model.write(os.path.join(self._base, name), files)
+        tiny_versions.write(os.path.join(self._base, name), files)
 
     def test_aspired_versions_are_logged_when_they_change(self) -> None:
         """Aspired versions are logged when they change, not at each look."""
-        self._write("2", tiny_model.export())
+        self._write("2", tiny_versions.export())
         self.assertEqual(
             self._log(),
             [
@@ -75,7 +75,7 @@ class MonitoredServableTest(absltest.TestCase):
                 "folder; got none: BASE"
             ],
         )
-        self._write("2", tiny_model.export())
+        self._write("2", tiny_versions.export())
         self.assertEqual(
             self._log()[:1], ["Versions of servable a are found again"]
         )
@@ -96,7 +96,7 @@ class MonitoredServableTest(absltest.TestCase):
     def test_duplicates_are_logged_once(self) -> None:
         """The one with more zeros is taken."""
         for name in ("1", "001"):
-            self._write(name, tiny_model.export())
+            self._write(name, tiny_versions.export())
         self.assertEqual(
             self._log()[:1],
             [
@@ -117,7 +117,7 @@ class MonitoredServableTest(absltest.TestCase):
 
     def test_base_path_that_is_a_version_is_described(self) -> None:
         """Whoever gives a version in place of its parent learns of it."""
-        self._write(".", tiny_model.export())
+        self._write(".", tiny_versions.export())
         self.assertIn(
             "got none: BASE. It holds export.meta, so it is a version; give",
             self._log()[0],

@@ -11,9 +11,9 @@ from tensorflow_serving.core import servable, simple_loader_source_adapter
 from tensorflow_serving.sources.storage_path import (
     storage_path_config,
     storage_path_manager,
-    tiny_model,
     version_check,
 )
+from tensorflow_serving.test_util import tiny_versions
 from tensorflow_serving.util import errors, signals
 
 
@@ -34,7 +34,7 @@ class StoragePathManagerTest(parameterized.TestCase):
     def _write(self, name: str, version: int) -> str:
         """Puts a version below the base path of a servable; returns it."""
         path = os.path.join(self.folder, name, f"{version:08d}")
-        tiny_model.write(f"{path}-tmp", {"any": b"content"})
+        tiny_versions.write(f"{path}-tmp", {"any": b"content"})
         os.rename(f"{path}-tmp", path)
         return path
 

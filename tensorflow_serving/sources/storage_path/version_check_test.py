@@ -6,20 +6,23 @@ from collections.abc import Callable
 from absl.testing import absltest, parameterized
 
 from tensorflow_serving.sources.storage_path import (
-    tiny_model,
     version_check,
     version_folder,
 )
-from tensorflow_serving.test_util import shared_data, tflite_models
+from tensorflow_serving.test_util import (
+    shared_data,
+    tflite_models,
+    tiny_versions,
+)
 from tensorflow_serving.util import errors
 
-_V1 = tiny_model.export(num_shards=2)
-_V2 = tiny_model.export(num_shards=2, is_v2=True)
+_V1 = tiny_versions.export(num_shards=2)
+_V2 = tiny_versions.export(num_shards=2, is_v2=True)
 _UNSHARDED = {
-    "export.meta": tiny_model.meta_graph_def(),
-    "export": tiny_model.table(),
+    "export.meta": tiny_versions.meta_graph_def(),
+    "export": tiny_versions.table(),
 }
-_SAVED_MODEL = tiny_model.saved_model(num_shards=2)
+_SAVED_MODEL = tiny_versions.saved_model(num_shards=2)
 _TEXT = {
     **{name: _SAVED_MODEL[name] for name in _SAVED_MODEL if "/" in name},
     "saved_model.pbtxt": b'saver_def {\n restore_op_name: "restore"\n}',
@@ -35,7 +38,7 @@ class VersionCheckTest(parameterized.TestCase):
         self, check: version_check.VersionCheck, files: dict[str, bytes]
     ) -> None:
         path = self.create_tempdir().full_path
-        tiny_model.write(path, files)
+        tiny_versions.write(path, files)
         check(path, version_folder.scan(path, check.parts))
 
     @parameterized.named_parameters(
@@ -47,7 +50,7 @@ class VersionCheckTest(parameterized.TestCase):
         (
             "without_saver",
             version_check.saved_model,
-            tiny_model.saved_model(""),
+            tiny_versions.saved_model(""),
         ),
         ("any_of_v1", version_check.tensorflow_model, _V1),
         ("any_of_saved_model", version_check.tensorflow_model, _SAVED_MODEL),
@@ -114,10 +117,10 @@ class VersionCheckTest(parameterized.TestCase):
         A TFLite model may end with zeros that belong to nothing.
         """
         path = self.create_tempdir().full_path
-        tiny_model.write(path, files)
+        tiny_versions.write(path, files)
         contents = version_folder.scan(path)
         for size in range(len(files[name].rstrip(b"\0"))):
-            tiny_model.write(path, {name: files[name][:size]})
+            tiny_versions.write(path, {name: files[name][:size]})
             with self.assertRaisesRegex(errors.UnavailableError, name):
                 version_check.tensorflow_model(path, contents)
 
@@ -133,14 +136,14 @@ class VersionCheckTest(parameterized.TestCase):
 
     def test_saved_model_without_a_saver_needs_no_variables(self) -> None:
         """Variables may be missing, but those that are there must be whole."""
-        files = tiny_model.saved_model("")
+        files = tiny_versions.saved_model("")
         files["variables/variables.data-00000-of-00001"] = b"1234"
         with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):
             self._check(version_check.saved_model, files)
 
     def test_saved_model_of_todays_tensorflow_needs_variables(self) -> None:
         """Its restore op has another name."""
-        files = tiny_model.saved_model("StatefulPartitionedCall_1")
+        files = tiny_versions.saved_model("StatefulPartitionedCall_1")
         self._check(version_check.saved_model, files)
         with self.assertRaisesRegex(errors.UnavailableError, "variables.index"):
             self._check(
@@ -150,7 +153,7 @@ class VersionCheckTest(parameterized.TestCase):
 
     def test_shards_of_several_exports_are_refused(self) -> None:
         """Nobody knows which ones go together."""
-        files = {**_V1, "export-00000-of-00001": tiny_model.table()}
+        files = {**_V1, "export-00000-of-00001": tiny_versions.table()}
         with self.assertRaisesRegex(errors.UnavailableError, r"\[1, 2\]"):
             self._check(version_check.session_bundle, files)
 
@@ -168,7 +171,7 @@ class VersionCheckTest(parameterized.TestCase):
         """A pipe without a writer would keep whoever opens it."""
         for name in _V1.keys() - _NOT_CHECKED:
             path = self.create_tempdir().full_path
-            tiny_model.write(path, _V1)
+            tiny_versions.write(path, _V1)
             contents = version_folder.scan(path)
             os.remove(os.path.join(path, name))
             os.mkfifo(os.path.join(path, name))
@@ -196,7 +199,7 @@ class VersionCheckTest(parameterized.TestCase):
     ) -> None:
         """A shard that is there, but is no file, is not called missing."""
         path = self.create_tempdir().full_path
-        tiny_model.write(path, tiny_model.export())
+        tiny_versions.write(path, tiny_versions.export())
         name = "export-00000-of-00001"
         os.remove(os.path.join(path, name))
         make(os.path.join(path, name))
@@ -222,7 +225,7 @@ class VersionCheckTest(parameterized.TestCase):
         """Logs may grow, and what is left behind may be unreadable."""
         names = {"log.txt", ".nfs0001", "lost+found/x", "eval/y"}
         path = self.create_tempdir().full_path
-        tiny_model.write(path, {**_V1, **dict.fromkeys(names, b"")})
+        tiny_versions.write(path, {**_V1, **dict.fromkeys(names, b"")})
         self.assertEqual(
             version_folder.scan(
                 path, version_check.session_bundle.parts
@@ -236,7 +239,7 @@ class VersionCheckTest(parameterized.TestCase):
         """Git keeps such a folder by a hidden file."""
         self._check(
             version_check.saved_model,
-            {**tiny_model.saved_model(""), "variables/.gitkeep": b""},
+            {**tiny_versions.saved_model(""), "variables/.gitkeep": b""},
         )
 
     def test_saved_model_in_place_of_an_export_is_named(self) -> None:
@@ -257,7 +260,7 @@ class VersionCheckTest(parameterized.TestCase):
     def test_file_that_vanishes_is_refused(self) -> None:
         """It may have been deleted since the folder was read."""
         path = self.create_tempdir().full_path
-        tiny_model.write(path, _V1)
+        tiny_versions.write(path, _V1)
         contents = version_folder.scan(path)
         with self.assertRaisesRegex(errors.UnavailableError, "readable"):
             version_check.session_bundle(path + "-gone", contents)

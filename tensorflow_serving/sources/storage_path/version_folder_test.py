@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.sources.storage_path import tiny_model, version_folder
+from tensorflow_serving.sources.storage_path import version_folder
+from tensorflow_serving.test_util import tiny_versions
 from tensorflow_serving.util import errors
 
 
@@ -53,7 +54,7 @@ class FindVersionsTest(parameterized.TestCase):
 
     def test_file_is_ignored(self) -> None:
         """A version is a folder, or a link to one."""
-        tiny_model.write(self._base, {"1": b""})
+        tiny_versions.write(self._base, {"1": b""})
         self._make("2")
         os.symlink("2", os.path.join(self._base, "3"))
         os.symlink("nowhere", os.path.join(self._base, "4"))
@@ -78,7 +79,7 @@ class FindVersionsTest(parameterized.TestCase):
 
     def test_missing_base_path_is_an_error(self) -> None:
         """A file in the place of the base path is an error as well."""
-        tiny_model.write(self._base, {"file": b""})
+        tiny_versions.write(self._base, {"file": b""})
         for name in ("nowhere", "file"):
             with self.assertRaisesRegex(
                 errors.InvalidArgumentError, f"must be a folder.*{name}"
@@ -129,7 +130,7 @@ class ScanTest(parameterized.TestCase):
         """Makes a version with two files."""
         super().setUp()
         self._path = self.create_tempdir().full_path
-        tiny_model.write(self._path, {"a": b"123", "b/c/d": b"12"})
+        tiny_versions.write(self._path, {"a": b"123", "b/c/d": b"12"})
 
     def test_files_have_relative_paths_and_sizes(self) -> None:
         """Files of all subfolders have paths; folders are not among them."""
@@ -172,7 +173,7 @@ class ScanTest(parameterized.TestCase):
     def test_links_are_followed(self) -> None:
         """Links are followed, except to nothing or back to where they are."""
         elsewhere = self.create_tempdir().full_path
-        tiny_model.write(elsewhere, {"x": b"1234"})
+        tiny_versions.write(elsewhere, {"x": b"1234"})
         for name, target in {
             "folder": elsewhere,
             "file": os.path.join(elsewhere, "x"),
@@ -198,7 +199,7 @@ class ScanTest(parameterized.TestCase):
 
     def test_only_parts_are_looked_at(self) -> None:
         """A folder is entered if its path with a "/" is a part."""
-        tiny_model.write(self._path, {"b/x": b"", "other/y": b""})
+        tiny_versions.write(self._path, {"b/x": b"", "other/y": b""})
         self.assertEqual(
             version_folder.scan(
                 self._path, re.compile("b/|b/x|a|other")
@@ -208,7 +209,7 @@ class ScanTest(parameterized.TestCase):
 
     def test_hidden_files_are_no_parts_of_an_unknown_format(self) -> None:
         """File systems leave them there, and lost+found."""
-        tiny_model.write(
+        tiny_versions.write(
             self._path, {".nfs0001": b"", ".git/x": b"", "lost+found/x": b""}
         )
         self.assertEqual(version_folder.scan(self._path).keys(), {"a", "b/c/d"})
