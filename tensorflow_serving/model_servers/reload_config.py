@@ -1,13 +1,17 @@
 """Other models for a server that runs, and the wait for those that are new."""
 
 import collections
-import os
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, served_models
 from tensorflow_serving.rpc import call
-from tensorflow_serving.util import errors, version_name
+from tensorflow_serving.sources.storage_path import version_folder
+from tensorflow_serving.util import errors
+
+# How many versions that do not help an error shows, the newest ones.
+_MAX_SHOWN: Final = 5
 
 _AVAILABLE = servable.ManagerState.AVAILABLE
 
@@ -144,19 +148,24 @@ def _require_version(model: model_configs.ModelConfig) -> None:
     """Checks that somebody who waits for a model does so for something.
 
     Raises:
-      FailedPreconditionError: The model has no version. Transient: it is loaded
-        once there is one.
+      FailedPreconditionError: The model has no version that it is to serve.
+        Transient: it is loaded once there is one.
     """
     try:
-        names = os.listdir(model.base_path)
-    except OSError as error:
-        cause = errors.reason(error)
+        found = version_folder.find_versions(model.base_path).paths
+    except errors.ServingError as error:
+        cause = str(error)
     else:
-        if any(version_name.parse(name) is not None for name in names):
+        wanted = model_configs.wanted_versions(model.version_policy, found)
+        if not found.keys().isdisjoint(wanted):
             return
-        cause = "it holds no version, a folder such as 00000001"
+        cause = (
+            f"got {sorted(found)[-_MAX_SHOWN:]} in {model.base_path}"
+            if found
+            else f"got none: {model.base_path}"
+        )
     raise errors.FailedPreconditionError(
-        f"base path of model {model.name} must hold a version; got "
-        f"{model.base_path}: {cause}. The other models are served, and this "
-        "one is once it has a version"
+        f"base path of model {model.name} must hold a version that its policy "
+        f"chooses; {cause}. The other models are served, and this one is once "
+        "it has such a version"
     )

@@ -9,9 +9,11 @@ from absl.testing import absltest, parameterized
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, reload_config
 from tensorflow_serving.rpc import call
+from tensorflow_serving.sources.storage_path import storage_path_config
 from tensorflow_serving.util import errors
 
 _State = servable.ManagerState
+_LATEST = storage_path_config.Latest(1)
 
 
 def _state(
@@ -97,12 +99,15 @@ class ReloadConfigTest(parameterized.TestCase):
         self.served = _Served()
 
     def _reload(
-        self, *names: str, unwanted: call.Unwanted | None = None
+        self,
+        *names: str,
+        unwanted: call.Unwanted | None = None,
+        policy: storage_path_config.VersionPolicy = _LATEST,
     ) -> None:
         reload_config.reload(
             self.served,  # type: ignore[arg-type]
             tuple(
-                model_configs.ModelConfig(name, f"{self.folder}/{name}")
+                model_configs.ModelConfig(name, f"{self.folder}/{name}", policy)
                 for name in names
             ),
             5.0,
@@ -197,6 +202,23 @@ class ReloadConfigTest(parameterized.TestCase):
             errors.FailedPreconditionError, "model lost must hold a version"
         ):
             self._reload("lost")
+
+    @parameterized.named_parameters(
+        ("none", ()), ("missing", (7, 8)), ("a_file", (2,))
+    )
+    def test_version_that_is_not_there_is_not_waited_for(
+        self, versions: tuple[int, ...]
+    ) -> None:
+        """The policy chooses none of the versions that there are."""
+        self.create_tempfile(f"{self.folder}/new/2")
+        policy = storage_path_config.Specific(versions)
+        with self.assertRaisesRegex(
+            errors.FailedPreconditionError,
+            r"model new must hold a version that its policy chooses; got \[1\]",
+        ):
+            self._reload("new", policy=policy)
+        self.served.events = [[_state(1, _State.AVAILABLE)]]
+        self._reload("new", policy=storage_path_config.Specific((1, 7)))
 
     def test_each_event_costs_the_same_however_many_models(self) -> None:
         """A thousand models that load do not cost a million looks."""
