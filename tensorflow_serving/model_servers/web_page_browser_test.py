@@ -59,7 +59,9 @@ class WebPageBrowserTest(parameterized.TestCase):
         with open(path, "w", encoding="utf-8") as file:
             file.write(str(config))
         cls.port = cls.enter_context(held_port.hold())
-        server = cls._start(cls.port, f"--model_config_file={path}")
+        server = cls._start(
+            cls.port, f"--model_config_file={path}", "--enable_batching"
+        )
         server.wait_for_log("All models have been loaded")
 
     @classmethod
@@ -186,7 +188,7 @@ class WebPageBrowserTest(parameterized.TestCase):
         ("classify", "classify", "examples a list of features", "[{}]"),
         ("regress", "regress", "examples a list of features", "[{}]"),
         ("regress_column", "regress", "examples a list of features", "[{}]"),
-        ("regress_of_tf2", "predict", "inputs string of any shape", '""'),
+        ("regress_of_tf2", "predict", "inputs string of any shape", '[""]'),
     )
     def test_form_sends_to_the_method_of_a_signature(
         self, signature: str, method: str, label: str, value: str
@@ -200,7 +202,7 @@ class WebPageBrowserTest(parameterized.TestCase):
         self.assertEqual(field.get_attribute("value"), value)
         field.clear()
         # A signature for tensors takes an Example that is serialized already.
-        typed = '["12345678901234"]' if value == '""' else '[{"x": [1]}]'
+        typed = '["12345678901234"]' if value == '[""]' else '[{"x": [1]}]'
         field.send_keys(typed)
         self._find("#try button[type=submit]").click()
         self._wait_for_text(".status", "200 OK by version 1 in")
@@ -211,6 +213,22 @@ class WebPageBrowserTest(parameterized.TestCase):
             f"/v1/models/small/versions/1:{method}",
             command.get_attribute("textContent") or "",
         )
+
+    def test_signatures_are_in_order(self) -> None:
+        """The default one is first; of any number, one is found by its name."""
+        self._open("#/models/small")
+        self._find("#try-signature option[value=types]")
+        first, *others = self._rows("#try-signature option")
+        self.assertEqual(first, "serving_default")
+        self.assertEqual(others, sorted(others))
+
+    def test_first_values_are_taken_as_they_are(self) -> None:
+        """Nobody has to know a model to see that it answers."""
+        self._open("#/models/small")
+        for signature in ("serving_default", "echo", "pair", "texts"):
+            self._find(f"#try-signature option[value={signature}]").click()
+            self._find("#try button[type=submit]").click()
+            self._wait_for_text(".status", "200 OK by version 1 in")
 
     def test_refused_request_says_why(self) -> None:
         """The form shows the error, and the list of errors has it too."""

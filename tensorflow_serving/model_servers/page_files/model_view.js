@@ -167,12 +167,15 @@ export class ModelView {
   }
 }
 
-/** Returns names with the one first that calls get which name none. */
+/** Returns sorted names, after the one that calls get which name none. */
 function signatureNames(signatures) {
   const first = "serving_default";
   return Object.keys(signatures)
     .filter((name) => !name.startsWith("__"))
-    .sort((one, other) => (other === first) - (one === first));
+    .sort(
+      (one, other) =>
+        (other === first) - (one === first) || (one < other ? -1 : 1),
+    );
 }
 
 /** Sets what can be chosen; returns whether that was something else. */

@@ -57,8 +57,9 @@ export function valueText(info, typed) {
   return text;
 }
 
+/** Returns a shape that fits; of any shape, one that can be in a batch. */
 function exampleShape(info) {
-  return (sizes(info) ?? []).map((size) => (size < 0 ? 1 : size));
+  return (sizes(info) ?? [1]).map((size) => (size < 0 ? 1 : size));
 }
 
 function filled(type, shape) {
