@@ -32,7 +32,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
-from tensorflow_serving.http import messages, options
+from tensorflow_serving.http import messages, options, request_reading
 from tensorflow_serving.util import errors
 
 # Closing resets the connection, also if there is data to be sent.
@@ -76,20 +76,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
         # The task that answers the client; set by the application.
         self.running: asyncio.Task[Any] | None = None
         # Ends the connection if the next part of a request does not come.
-        self._read_timer: asyncio.TimerHandle | None = None
+        self._reading = request_reading.RequestReading(
+            limits, self.loop, self._abort
+        )
         self._write_timer: asyncio.TimerHandle | None = None
-        # Whether the next bytes are of a head, of which some have come; or of
-        # a body.
-        self._is_in_head = False
-        self._is_in_body = False
-        # As many came of a head, or between two chunks or after the last one.
-        self._num_head_bytes = 0
-        # The size of what is being read, and of the read with which the last
-        # head began.
-        self._num_read_bytes = 0
-        self._num_first_bytes = 0
+        # Whether the parser was stopped for that.
         self._is_head_too_large = False
-        self._num_body_bytes = 0
         # Requests that were answered one after the other, as they came.
         self._num_in_a_row = 0
         # The head of a request that offers another protocol, without the offer.
@@ -105,11 +97,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if sock is not None:
             # Notices peers that are gone without a word.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._wait_for_reading(self._limits.head_seconds)
+        self._reading.connected()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_reading_timer()
+        self._reading.stop()
         self._stop_writing_timer()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
@@ -136,8 +128,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._num_read_bytes = len(data)
-        self._num_head_bytes += len(data)
+        self._reading.received(len(data))
         super().data_received(data)
         while self._plain_head is not None:
             again = self._plain_head + self._parser.rest
@@ -145,8 +136,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
             # The old one may have seen the end of the connection.
             self.parser = self._parser = _Parser(self)
             super().data_received(again)
-        limit = self._limits.max_head_bytes
-        if self._num_head_bytes > limit and not self.transport.is_closing():
+        if self._reading.is_head_too_large and not self.transport.is_closing():
             self._refuse_head()
 
     @override
@@ -166,11 +156,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
-        self._is_in_head = True
-        self._is_in_body = False
-        self._num_head_bytes = 0
-        self._num_first_bytes = self._num_read_bytes
-        self._wait_for_reading(self._limits.head_seconds)
+        self._reading.head_begun()
 
     @override
     def on_headers_complete(self) -> None:
@@ -189,28 +175,22 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self.cycle.keep_alive = True
             self.scope["extensions"][STAYS] = {}
         self._note_last_request()
-        self._is_in_head = False
-        self._is_in_body = True
-        self._num_head_bytes = 0
-        self._num_body_bytes = 0
-        self._wait_for_reading(self._limits.body_seconds)
+        self._reading.body_begun()
 
     def on_chunk_header(self) -> None:
         """See httptools."""
-        self._num_head_bytes = 0
+        self._reading.chunk_begun()
 
     @override
     def on_body(self, body: bytes) -> None:
-        self._num_head_bytes = 0
-        self._num_body_bytes += len(body)
+        self._reading.body_received(len(body))
         super().on_body(body)
 
     @override
     def on_message_complete(self) -> None:
         if self._plain_head is not None:
             return
-        self._stop_reading_timer()
-        self._num_head_bytes = 0
+        self._reading.ended()
         super().on_message_complete()
 
     @override
@@ -240,7 +220,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def _has_begun_to_ask(self) -> bool:
         """Returns whether a part of a head has come, read or not."""
-        if self._is_in_head:
+        if self._reading.part is request_reading.Part.HEAD:
             return True
         sock = self.transport.get_extra_info("socket")
         if sock is None:
@@ -258,9 +238,9 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
         Few reads are so large that one can be, and only these are looked at.
         """
-        limit = self._limits.max_head_bytes
-        if self._num_first_bytes + self._num_head_bytes <= limit:
+        if not self._reading.may_head_be_too_large:
             return
+        limit = self._limits.max_head_bytes
         size = sum(len(name) + len(value) for name, value in self.headers)
         if len(self.url) + size > limit:
             self._is_head_too_large = True
@@ -276,7 +256,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def _refuse(self, error: errors.ServingError) -> None:
         """Answers what cannot be read, and ends the connection."""
-        self._stop_reading_timer()
+        self._reading.stop()
         last = self.cycle
         if last is not None and not last.response_complete:
             if self.pipeline and last.more_body:
@@ -314,31 +294,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
             lines.append(b"connection: close")
         return b"\r\n".join([*lines, b"", b""])
 
-    def _wait_for_reading(self, seconds: float) -> None:
-        self._stop_reading_timer()
-        self._read_timer = self.loop.call_later(seconds, self._on_read_timer)
-
-    def _on_read_timer(self) -> None:
-        self._read_timer = None
-        rate = self._limits.min_body_bytes_per_second
-        if self._is_in_body and self._num_body_bytes > rate:
-            # As much more time as the bytes that came are worth.
-            seconds, self._num_body_bytes = self._num_body_bytes / rate, 0
-            self._wait_for_reading(seconds)
-            return
-        self._abort()
-
     def _abort(self) -> None:
         """Ends the connection, with all that the client has not read."""
         sock = self.transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
-
-    def _stop_reading_timer(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
 
     def _stop_writing_timer(self) -> None:
         if self._write_timer is not None:
