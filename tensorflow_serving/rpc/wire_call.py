@@ -40,6 +40,9 @@ class Peer(Protocol):
     def wants_to_send(self) -> None:
         """Sends the output of the connection at the end of this round."""
 
+    def close(self) -> None:
+        """Closes the connection at once."""
+
 
 class Router(Protocol):
     """The part of a CallRouter that its calls use."""
@@ -156,6 +159,15 @@ class WireCall(_OnTheWire, call.Call):
         wire_calls = cast(Sequence[WireCall], calls)  # all are of one server
         self._router.run(functools.partial(_send_all, wire_calls, responses))
 
+    def send_framed(self, response: bytes) -> None:
+        """Ends the call with OK and a message, on the thread of the lane."""
+        try:
+            data = message_frame.frame(response)
+        except MemoryError as error:
+            self.fail(gate.shown_error(error))
+        else:
+            self._send(data, response_blocks.OK)
+
     def _send(self, data: bytes, trailers: bytes) -> None:
         if not self._is_active:
             return
@@ -164,17 +176,20 @@ class WireCall(_OnTheWire, call.Call):
             return
         self._end()
         connection, stream = self.peer.connection, self.stream
-        if connection.may_send_whole(1, len(data)):  # nearly always
-            connection.send_whole(
-                [stream],
-                reply_template.response(stream.id, data, trailers),
-                len(data),
-            )
-        else:
-            connection.send_headers(stream, response_blocks.HEAD)
-            connection.send_data(stream, data)
-            connection.send_end(stream, trailers)
-        self.peer.wants_to_send()
+        try:
+            if connection.may_send_whole(1, len(data)):  # nearly always
+                connection.send_whole(
+                    [stream],
+                    reply_template.response(stream.id, data, trailers),
+                    len(data),
+                )
+            else:
+                connection.send_headers(stream, response_blocks.HEAD)
+                connection.send_data(stream, data)
+                connection.send_end(stream, trailers)
+            self.peer.wants_to_send()
+        except Exception:
+            _give_up(self.peer)
 
     def _fail(self, block: bytes) -> None:
         if self._is_active:
@@ -311,7 +326,7 @@ def _send_all(
         responses = responses.messages()
     if not isinstance(responses, call.Rows):
         for each, response in zip(calls, responses, strict=True):
-            each._send(message_frame.frame(response), response_blocks.OK)
+            each.send_framed(response)
         return
     active = [each._is_active for each in calls]
     rows = responses.rows
@@ -319,7 +334,12 @@ def _send_all(
         calls = [each for each in calls if each._is_active]
         rows = rows[active]
     template = _template(responses.prefix, rows.shape[1])
-    rendered = template.render([each.stream.id for each in calls], rows)
+    try:
+        rendered = template.render([each.stream.id for each in calls], rows)
+    except MemoryError as error:
+        for each in calls:
+            each.fail(gate.shown_error(error))
+        return
     size = template.num_bytes
     start = 0
     # Calls of one peer mostly come in a row.
@@ -330,19 +350,35 @@ def _send_all(
             end += 1
         some = calls[start:end]
         if peer.connection.may_send_whole(len(some), template.data_bytes):
-            for each in some:
-                each._end()
-            peer.connection.send_whole(
-                [each.stream for each in some],
-                rendered[start * size : end * size],
-                template.data_bytes,
+            _send_rendered(
+                some, rendered[start * size : end * size], template.data_bytes
             )
-            peer.wants_to_send()
         else:
             for each, row in zip(some, rows[start:end], strict=True):
-                data = message_frame.frame(responses.prefix + row.tobytes())
-                each._send(data, response_blocks.OK)
+                each.send_framed(responses.prefix + row.tobytes())
         start = end
+
+
+def _send_rendered(
+    calls: Sequence[WireCall], rendered: bytes, data_bytes: int
+) -> None:
+    """Replies to calls of one peer that can be sent all that."""
+    peer = calls[0].peer
+    for each in calls:
+        each._end()
+    try:
+        peer.connection.send_whole(
+            [each.stream for each in calls], rendered, data_bytes
+        )
+        peer.wants_to_send()
+    except Exception:
+        _give_up(peer)
+
+
+def _give_up(peer: Peer) -> None:
+    """Closes a connection with a call that has ended here, and not there."""
+    logging.exception("A reply could not be sent; closing the connection")
+    peer.close()
 
 
 @functools.lru_cache(maxsize=64)

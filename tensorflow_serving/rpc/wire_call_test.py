@@ -15,9 +15,10 @@ from tensorflow_serving.rpc import (
     message_frame,
     puppet_lane,
     raw_client,
+    reply_template,
 )
 from tensorflow_serving.rpc import options as options_lib
-from tensorflow_serving.rpc.http2 import frames
+from tensorflow_serving.rpc.http2 import connection, frames
 from tensorflow_serving.rpc.http2 import limits as limits_lib
 from tensorflow_serving.util import errors
 
@@ -223,6 +224,47 @@ class ReplyAllTest(_CallTest):
             self.calls, replies.messages() if as_bytes else replies
         )
         self._check(clients)
+
+    @parameterized.named_parameters(
+        ("rows", False, reply_template.ReplyTemplate, "render"),
+        ("bytes", True, message_frame, "frame"),
+    )
+    def test_lack_of_memory_for_replies_is_told(
+        self, as_bytes: bool, owner: Any, function: str
+    ) -> None:
+        """Nobody waits for a reply that cannot be made."""
+        for stream_id in (1, 3):
+            self._call(stream_id)
+        replies = self._replies()
+        with mock.patch.object(owner, function, side_effect=MemoryError):
+            call_lib.reply_all(
+                self.calls, replies.messages() if as_bytes else replies
+            )
+            self.lane.turn()
+        for stream_id in (1, 3):
+            self.assertEqual(
+                self._answer(stream_id).status, _Code.RESOURCE_EXHAUSTED
+            )
+
+    @parameterized.parameters(False, True)
+    def test_reply_that_cannot_be_sent_closes_the_connection(
+        self, as_bytes: bool
+    ) -> None:
+        """The call has ended here; its caller must not wait."""
+        for stream_id in (1, 3):
+            self._call(stream_id)
+        replies = self._replies()
+        with (
+            mock.patch.object(
+                connection.Connection, "send_whole", side_effect=MemoryError
+            ),
+            self.assertLogs(level="ERROR"),
+        ):
+            call_lib.reply_all(
+                self.calls, replies.messages() if as_bytes else replies
+            )
+            self.lane.turn()
+        self.assertIsNone(self.client.wait_for(frames.HEADERS, 1))
 
     def test_calls_that_are_over_are_left_out(self) -> None:
         """Their mates are answered."""
