@@ -20,8 +20,8 @@ from tensorflow_serving.rpc import message_frame
 from tensorflow_serving.test_util import (
     held_port,
     process_watcher,
-    server_process,
 )
+from tensorflow_serving.util import server_process
 
 _SCRAPE_SECONDS = 1.0
 

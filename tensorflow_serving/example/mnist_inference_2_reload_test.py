@@ -17,7 +17,7 @@ import grpc
 from absl.testing import absltest
 
 from tensorflow_serving.example import constant_model, mnist_inference_pb2
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.util import server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "mnist_inference_2")
 _CLASSIFY = "/tensorflow.serving.MnistService/Classify"

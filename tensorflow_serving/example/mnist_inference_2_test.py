@@ -26,7 +26,7 @@ from tensorflow_serving.example import (
 )
 from tensorflow_serving.session_bundle import constants
 from tensorflow_serving.session_bundle import exporter as exporter_lib
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.util import server_process
 
 tf1 = tf.compat.v1
 

@@ -9,7 +9,7 @@ import unittest
 
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.util import server_process
 
 _FOLDER = os.path.dirname(__file__)
 _INFERENCE = os.path.join(_FOLDER, "mnist_inference")

@@ -25,7 +25,7 @@ from tensorflow_serving.example import (
     mnist_inference_pb2,
     mnist_input_data,
 )
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.util import server_process
 
 _FOLDER = os.path.dirname(__file__)
 _INFERENCE = os.path.join(_FOLDER, "mnist_inference")

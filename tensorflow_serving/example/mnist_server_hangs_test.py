@@ -13,7 +13,7 @@ from absl.testing import absltest, parameterized
 
 from tensorflow_serving.example import mnist_inference_pb2
 from tensorflow_serving.session_bundle import exporter as exporter_lib
-from tensorflow_serving.test_util import server_process
+from tensorflow_serving.util import server_process
 
 tf1 = tf.compat.v1
 

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tensorflow_serving.example import mnist_data_flags
-from tensorflow_serving.test_util import server_process
-from tensorflow_serving.util import errors, program
+from tensorflow_serving.util import errors, program, server_process
 
 _NUM_TESTS = flags.DEFINE_integer(
     "num_tests",

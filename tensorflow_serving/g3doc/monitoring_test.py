@@ -17,11 +17,10 @@ from tensorflow_serving.test_util import (
     model_server_folder,
     promql,
     readiness,
-    server_process,
     small_model,
     written_models,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _FOLDER: Final = pathlib.Path(__file__).parent
 _SERVER: Final = os.path.join(

@@ -12,9 +12,8 @@ from tensorflow_serving.test_util import (
     certificates,
     held_port,
     model_server_folder,
-    server_process,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 

@@ -22,12 +22,11 @@ from tensorflow_serving.test_util import (
     certificates,
     held_port,
     index_package,
-    server_process,
     shared_data,
     small_model,
     written_models,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _FOLDER = os.path.dirname(__file__)
 _SERVER = os.path.join(_FOLDER, "tensorflow_model_server")

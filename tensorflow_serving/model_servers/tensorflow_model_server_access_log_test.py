@@ -26,8 +26,8 @@ from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
     readiness,
-    server_process,
 )
+from tensorflow_serving.util import server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

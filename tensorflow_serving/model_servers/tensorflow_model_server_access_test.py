@@ -22,9 +22,8 @@ from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
-    server_process,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([1.0], np.float32)

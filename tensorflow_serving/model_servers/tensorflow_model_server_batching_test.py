@@ -15,9 +15,9 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.test_util import (
     model_server_folder,
-    server_process,
     small_model,
 )
+from tensorflow_serving.util import server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _AVAILABLE = "{{name: {} version: 1}} is AVAILABLE"

@@ -25,10 +25,9 @@ from tensorflow_serving.test_util import (
     held_port,
     model_server_folder,
     readiness,
-    server_process,
     small_model,
 )
-from tensorflow_serving.util import tf_record
+from tensorflow_serving.util import server_process, tf_record
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([1, 2], np.float32)

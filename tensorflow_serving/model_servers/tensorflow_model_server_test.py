@@ -15,10 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.test_util import (
     model_server_folder,
-    server_process,
     written_models,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([[1.0], [2.0]], np.float32)

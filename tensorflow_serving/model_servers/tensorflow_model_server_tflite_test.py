@@ -10,10 +10,9 @@ from tensorflow_serving.client import calls, client, examples, options
 from tensorflow_serving.tensorflow_c.protos import meta_graph_pb2
 from tensorflow_serving.test_util import (
     model_server_folder,
-    server_process,
     tflite_models,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([1, 2, 5], np.float32)

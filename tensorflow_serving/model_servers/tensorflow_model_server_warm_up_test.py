@@ -17,11 +17,10 @@ from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.servables.tensorflow import warm_up_requests
 from tensorflow_serving.test_util import (
     model_server_folder,
-    server_process,
     tflite_models,
     written_models,
 )
-from tensorflow_serving.util import tf_record
+from tensorflow_serving.util import server_process, tf_record
 
 _SERVER = os.path.join(os.path.dirname(__file__), "tensorflow_model_server")
 _X = np.array([[1], [2]], np.float32)

@@ -16,10 +16,10 @@ from tensorflow_serving.test_util import (
     headless_browser,
     held_port,
     model_server_folder,
-    server_process,
     small_model,
     written_models,
 )
+from tensorflow_serving.util import server_process
 
 _FOLDER: Final = os.path.dirname(__file__)
 _SERVER: Final = os.path.join(_FOLDER, "tensorflow_model_server")

@@ -39,9 +39,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.test_util import (
     held_port,
     markdown_code,
-    server_process,
 )
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _INDENT: Final = "    "
 _PROMPT: Final = "$ "

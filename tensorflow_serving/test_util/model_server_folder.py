@@ -19,7 +19,8 @@ from google.protobuf import text_format
 from typing_extensions import Self
 
 from tensorflow_serving.config import model_server_config_pb2
-from tensorflow_serving.test_util import server_process, written_models
+from tensorflow_serving.test_util import written_models
+from tensorflow_serving.util import server_process
 
 
 def _write_half_plus_two(path: str) -> str:

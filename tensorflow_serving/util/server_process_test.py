@@ -5,8 +5,7 @@ import sys
 
 from absl.testing import absltest
 
-from tensorflow_serving.test_util import server_process
-from tensorflow_serving.util import errors
+from tensorflow_serving.util import errors, server_process
 
 _SERVER = """
 import signal
