@@ -64,11 +64,11 @@ class RestJson:
         """Starts nothing yet.
 
         Args:
-          timeout_seconds: How long a long text may wait for others; 0: any
-            time.
+          timeout_seconds: How long a long text may wait for others, and take
+            itself; 0: any time.
         """
         self._timeout_seconds = timeout_seconds or None
-        self._side = side_process.SideProcess()
+        self._side = side_process.SideProcess(self._timeout_seconds)
         # Waits for the other process.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "json")
         # Held by the document that the other process has.
@@ -79,7 +79,7 @@ class RestJson:
 
         Raises:
           InvalidArgumentError: See json_document. Permanent.
-          DeadlineExceededError: Others took too long.
+          DeadlineExceededError: It took too long, or others before it.
           UnavailableError: The other process has ended. Transient.
         """
         if len(body) <= _MAX_QUICK_TEXT_BYTES:
@@ -110,6 +110,7 @@ class RestJson:
           *arguments: Those of the function.
 
         Raises:
+          DeadlineExceededError: It took too long.
           UnavailableError: The other process has ended. Transient.
         """
         if num_bytes <= _MAX_QUICK_VALUE_BYTES:

@@ -125,7 +125,7 @@ class RestJsonTest(parameterized.TestCase):
             second.close()
             (await found.read(_long(_ROWS))).close()
 
-        self._run(use, timeout_seconds=0.05)
+        self._run(use, timeout_seconds=1.0)
 
     def test_client_that_leaves_lets_others_through(self) -> None:
         """It does not matter for what its text waits."""

@@ -32,6 +32,8 @@ _Result = TypeVar("_Result")
 _SCRIPT: Final = (
     "from tensorflow_serving.util import side_process; side_process.main()"
 )
+# How long the process may take to start, on a machine that is busy.
+_START_SECONDS: Final = 60.0
 # The number of parts that follow; the size of each.
 _NUMBER: Final = struct.Struct("<Q")
 
@@ -46,8 +48,13 @@ class SideProcess:
     A context manager that closes itself. Thread-safe.
     """
 
-    def __init__(self) -> None:
-        """Starts no process yet."""
+    def __init__(self, timeout_seconds: float | None = None) -> None:
+        """Starts no process yet.
+
+        Args:
+          timeout_seconds: How long a function may take; None: any time.
+        """
+        self._timeout_seconds = timeout_seconds
         self._lock = threading.Lock()
         # Both guarded by _lock, but for close(), which ends a run.
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,12 +72,18 @@ class SideProcess:
           ServingError: The function raises one; it comes with the class of its
             code. What else it raises is an InternalError, and in the log.
           UnavailableError: The process ended meanwhile. Transient.
+          DeadlineExceededError: It took too long, and is no longer there.
         """
         with self._lock:
             try:
                 sock = self._socket or self._start()
                 _send(sock, (function, args, kwargs))
                 result, error = _receive(sock)
+            except TimeoutError:
+                self._end()
+                raise errors.DeadlineExceededError(
+                    "The process that was to answer took too long"
+                ) from None
             except (OSError, EOFError):
                 self._end()
                 raise errors.UnavailableError(
@@ -114,6 +127,9 @@ class SideProcess:
                 ours.close()
                 raise
         self._socket = ours
+        ours.settimeout(_START_SECONDS)
+        _receive(ours)
+        ours.settimeout(self._timeout_seconds)
         return ours
 
     def _end(self) -> None:
@@ -130,6 +146,7 @@ def main() -> None:
     # Nothing that comes here has circles, and to look for them takes long.
     gc.disable()
     with socket.socket(fileno=int(sys.argv[1])) as sock:
+        _send(sock, "ready")
         while True:
             try:
                 task = _receive(sock)

@@ -66,6 +66,13 @@ class SideProcessTest(parameterized.TestCase):
             self.side.run(signal.raise_signal, signal.SIGKILL)
         self.assertEqual(self.side.run(operator.add, 1, 2), 3)
 
+    def test_function_that_takes_too_long_ends(self) -> None:
+        """One that hangs does not keep those that come after it."""
+        with side_process.SideProcess(timeout_seconds=0.5) as side:
+            with self.assertRaises(errors.DeadlineExceededError):
+                side.run(signal.pause)
+            self.assertEqual(side.run(operator.add, 1, 2), 3)
+
     def test_close_ends_a_function_that_hangs(self) -> None:
         """Nobody waits for it."""
         self.side.run(os.getpid)
