@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from typing_extensions import Self
 
 from tensorflow_serving.batching import run_size
+from tensorflow_serving.model_servers import text_files
 from tensorflow_serving.servables.tensorflow import (
     batch_threads,
     served_model,
@@ -163,8 +164,7 @@ def of_version(
     filename = os.path.join(path, FILENAME)
     parameters = session_bundle_config_pb2.BatchingParameters()
     try:
-        with open(filename, encoding="utf-8") as file:
-            text_format.Parse(file.read(), parameters)
+        text_format.Parse(text_files.read_text(filename), parameters)
         options = defaults.updated(parameters)
     except FileNotFoundError:
         return None

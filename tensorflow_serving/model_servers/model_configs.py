@@ -143,8 +143,7 @@ def read(path: str) -> model_server_config_pb2.ModelServerConfig:
       UnavailableError: It cannot be read. Transient.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = text_files.read_text(path)
     except FileNotFoundError:
         raise errors.NotFoundError(
             f"--model_config_file must be a file that is there; got {path}"

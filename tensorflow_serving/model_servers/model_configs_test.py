@@ -1,6 +1,7 @@
 """Tests for model_configs."""
 
 import dataclasses
+import os
 
 from absl.testing import absltest, parameterized
 from google.protobuf import text_format
@@ -171,6 +172,16 @@ class ReadTest(absltest.TestCase):
             f"{file.full_path}:2:.*nam",
         ):
             model_configs.read(file.full_path)
+
+    def test_named_pipe_does_not_hold_up_whoever_reads_it(self) -> None:
+        """The configuration is read again and again by one thread."""
+        path = os.path.join(self.create_tempdir().full_path, "pipe")
+        os.mkfifo(path)
+        with self.assertRaisesRegex(
+            errors.UnavailableError,
+            f"--model_config_file must be .*; got {path} .a pipe that nobody",
+        ):
+            model_configs.read(path)
 
     def test_missing_file_is_named(self) -> None:
         """The path is in the text."""

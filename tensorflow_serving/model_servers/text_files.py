@@ -5,7 +5,10 @@ Example:
         config = text_files.read(_CONFIG_FILE, config_pb2.ConfigProto())
 """
 
+import errno
+import os
 import re
+import stat
 from typing import Final, TypeVar
 
 from absl import flags
@@ -34,8 +37,7 @@ def read(flag: flags.FlagHolder[str], target: MessageT) -> MessageT:
     """
     path = flag.value
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise errors.InvalidArgumentError(
             f"--{flag.name} must be a file that can be read; got {path} "
@@ -48,6 +50,28 @@ def read(flag: flags.FlagHolder[str], target: MessageT) -> MessageT:
             f"--{flag.name} must be a {target.DESCRIPTOR.full_name} in text "
             f"format; got {error}"
         ) from None
+
+
+def read_text(path: str) -> str:
+    """Returns the text in a file, or in a pipe that somebody writes to.
+
+    Never waits for somebody who might open a named pipe.
+
+    Raises:
+      OSError: It cannot be read; also a pipe that nobody writes to.
+      UnicodeDecodeError: It is not UTF-8.
+    """
+    with open(path, encoding="utf-8", opener=_open) as file:
+        text = file.read()
+        if not text and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.ENODATA, "a pipe that nobody writes to")
+        return text
+
+
+def _open(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def parse(path: str, text: str, target: MessageT) -> MessageT:

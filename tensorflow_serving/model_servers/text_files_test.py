@@ -1,5 +1,8 @@
 """Tests for text_files."""
 
+import os
+import threading
+
 from absl.testing import absltest
 
 from tensorflow_serving.config import ssl_config_pb2
@@ -25,6 +28,29 @@ class TextFilesTest(absltest.TestCase):
             'field named "no_such".$',
         ):
             text_files.parse("/f", "\nno_such: 1", ssl_config_pb2.SSLConfig())
+
+    def test_named_pipe_that_nobody_writes_to_is_an_error(self) -> None:
+        """Whoever reads it does not wait for somebody to come."""
+        path = os.path.join(self.create_tempdir().full_path, "pipe")
+        os.mkfifo(path)
+        with self.assertRaisesRegex(OSError, "a pipe that nobody writes to"):
+            text_files.read_text(path)
+
+    def test_pipe_that_somebody_writes_to_is_read_to_its_end(self) -> None:
+        """Shells make them of the output of commands, as /dev/fd/63."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+
+        def write() -> None:
+            with open(writing, "w", encoding="utf-8") as file:
+                file.write("text")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.assertEqual(text_files.read_text(f"/dev/fd/{reading}"), "text")
+        writer.join()
+        with self.assertRaises(OSError):
+            text_files.read_text(f"/dev/fd/{reading}")
 
     def test_error_never_shows_a_key(self) -> None:
         """The content of a line stays out of logs."""
