@@ -215,12 +215,13 @@ def _load() -> Library:
 def _open(path: str) -> None:
     """Opens a library for good, in a call that lets the GIL go.
 
-    ctypes.CDLL keeps it for as long as that takes, a third of a second.
+    ctypes.CDLL keeps it for as long as that takes, a third of a second, and
+    binds all functions of the library, where this binds those that are called.
     Afterwards it finds the library open at once; else it says why.
     """
     dlopen = ctypes.CDLL(None).dlopen
     dlopen.restype, dlopen.argtypes = _POINTER, (_TEXT, _INT)
-    dlopen(os.fsencode(path), os.RTLD_NOW)
+    dlopen(os.fsencode(path), os.RTLD_LAZY)
 
 
 def declared(library: ctypes.CDLL, name: str, signature: _Signature) -> Any:
