@@ -50,6 +50,12 @@ class ProgramTest(absltest.TestCase):
             ["checkpoint", "export-00000-of-00001", "export.meta"],
         )
 
+    def test_wrong_flag_is_named(self) -> None:
+        """The exit code is not 0."""
+        program = self._run("--training_iteration=0", "/x")
+        self.assertNotEqual(program.returncode, 0)
+        self.assertIn("--training_iteration=0", program.stderr)
+
     def test_folder_that_cannot_be_written_is_one_line(self) -> None:
         """The process ends with 1, and a line that names the folder."""
         program = self._run("/proc")

@@ -16,8 +16,6 @@ _SERVER = os.path.join(
     "tensorflow_model_server",
 )
 _NUM_REQUESTS = 1000
-# Each one that is good is a wait for versions.
-_NUM_RELOADS = 250
 # Calls are merged, padded and split as often as possible.
 _BATCHING = """
     max_batch_size { value: 8 }
@@ -48,18 +46,15 @@ class RequestFuzzerTest(parameterized.TestCase):
             request_fuzzer.RequestFuzzer(fuzzed) as fuzzer,
         ):
             first_bytes = fuzzed.usage().resident_bytes
-            numbers = dict.fromkeys(fuzzer.methods, _NUM_REQUESTS)
-            # The last one. Batching does not matter to it.
-            numbers[[*numbers][-1]] = 0 if is_batched else _NUM_RELOADS
-            for name, number in numbers.items():
+            # Batching does not matter to the last one, which takes its time.
+            for name in [*fuzzer.methods][: 6 if is_batched else 7]:
                 with self.subTest(name):
-                    outcome = fuzzer.run(name, range(number))
+                    outcome = fuzzer.run(name, range(_NUM_REQUESTS))
                     self.assertEqual(outcome.faults, [])
                     # Some of the broken ones mean something all the same.
-                    least = number // 5
-                    self.assertGreaterEqual(outcome.counts["OK"], least)
-                    self.assertGreaterEqual(
-                        outcome.counts["INVALID_ARGUMENT"], least
+                    self.assertGreater(outcome.counts["OK"], _NUM_REQUESTS // 5)
+                    self.assertGreater(
+                        outcome.counts["INVALID_ARGUMENT"], _NUM_REQUESTS // 5
                     )
 
             grown_bytes = fuzzed.usage().resident_bytes - first_bytes
