@@ -11,7 +11,6 @@ One request passes these steps; a refusal in one of them is its response.
 
 import asyncio
 import contextlib
-import dataclasses
 import email.utils
 import functools
 import time
@@ -121,9 +120,7 @@ class Application:
                     f"Too many concurrent requests (limit {max_requests}); try "
                     "again later"
                 )
-            return await self._handler(
-                dataclasses.replace(request, body=await body.read())
-            )
+            return await self._handler(request.with_body(await body.read()))
         except errors.ServingError as error:
             return self._failure(request, error)
         except request_bodies.ClientLeftError:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from typing_extensions import Self
+
 from tensorflow_serving.util import errors
 
 JSON: Final = "application/json"
@@ -60,6 +62,13 @@ class Request:
     # Without its compression.
     body: bytes
     notes: Notes = dataclasses.field(default_factory=Notes)
+
+    def with_body(self, body: bytes) -> Self:
+        """Returns the request with its body; the notes stay the same ones."""
+        # A fifth of the time of dataclasses.replace(), for each request.
+        return type(self)(
+            self.method, self.path, self.headers, body, self.notes
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
