@@ -153,6 +153,8 @@ class HttpServer:
         copies = [each.dup() for each in self._listener.sockets]
         for server in servers:
             server.close()
+        # Those that the loop has just accepted have their turn first.
+        await asyncio.sleep(0)
         await self._take_waiting_connections(copies, make_connection)
         await self._finish()
 
