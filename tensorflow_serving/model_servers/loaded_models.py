@@ -107,8 +107,6 @@ class LoadedModels:
                     options.session, options.tags
                 )
             )
-            if models:
-                factory.preload()
             adapter = stack.enter_context(
                 session_bundle_source_adapter.SessionBundleSourceAdapter(
                     factory, self._served, lambda model: model.warning
@@ -126,6 +124,9 @@ class LoadedModels:
                     resource_tracker=_tracker(options.max_memory_bytes),
                 )
             )
+            if models:
+                # After the threads of the search, which would wait for it.
+                factory.preload()
             self._stack = stack.pop_all()
 
     def update(
