@@ -9,7 +9,6 @@ nothing; --check=load also loads the models, and shows them as a table.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
 
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
@@ -25,9 +24,6 @@ from tensorflow_serving.model_servers import (
 from tensorflow_serving.rpc import listener, server_flags, shutdown
 from tensorflow_serving.sources.storage_path import version_folder
 from tensorflow_serving.util import errors
-
-# unix(7): the size of sun_path, without the zero at its end.
-_MAX_SOCKET_PATH_BYTES: Final = 107
 
 
 def run(check: model_server_flags.Check) -> int:
@@ -128,13 +124,14 @@ def _require_socket() -> None:
     path = model_server_flags.GRPC_SOCKET_PATH.value
     folder = os.path.dirname(path) or "."
     if not path or (
-        len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES
+        len(os.fsencode(path)) <= listener.MAX_PATH_BYTES
         and os.access(folder, os.W_OK)
     ):
         return
     raise errors.InvalidArgumentError(
-        f"--grpc_socket_path must be a path of at most {_MAX_SOCKET_PATH_BYTES}"
-        f" bytes in a folder that can be written to; got {path}"
+        "--grpc_socket_path must be a path of at most "
+        f"{listener.MAX_PATH_BYTES} bytes in a folder that can be written to; "
+        f"got {path}"
     )
 
 

@@ -235,6 +235,8 @@ def _rpc_options(
             observer=watched.observer,
             starts_serving=False,
             reuse_port=options.reuse_port,
+            # Several servers of TensorFlow Serving may be given one path.
+            takes_over_sockets=True,
             heartbeat=options.heartbeat,
         ),
     )

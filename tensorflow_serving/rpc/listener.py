@@ -14,6 +14,8 @@ _UNIX = "unix:"
 # How many connections may wait until they are accepted. The system lowers it
 # to what it allows.
 BACKLOG: Final = 4096
+# unix(7): the size of sun_path, without the zero at its end.
+MAX_PATH_BYTES: Final = 107
 # How often another port is tried that is free in all families.
 _MAX_TRIES = 16
 
@@ -27,16 +29,26 @@ class Listener:
     "unix:" and the path of a socket.
 
     A UNIX socket belongs to the one who has locked the file beside it: what a
-    server that is gone left behind is removed, what another one has is not.
+    server that is gone left behind is removed, what another one has is not. Or
+    it belongs to the last one who has come.
     """
 
-    def __init__(self, address: str, *, reuse_port: bool = False) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        reuse_port: bool = False,
+        takes_over: bool = False,
+    ) -> None:
         """Listens.
 
         Args:
           address: See above.
           reuse_port: Whether other sockets of this user with this option may
             listen on the port.
+          takes_over: Whether a UNIX socket belongs to the last one, as with
+            gRPC: it gets all further connections to the path, and those that
+            there are stay with whom they are.
 
         Raises:
           OSError: The address cannot be taken.
@@ -48,7 +60,7 @@ class Listener:
         self.port = 0
         with contextlib.ExitStack() as stack:
             if address.startswith(_UNIX):
-                self._listen_on_path(path_of(address) or "", stack)
+                self._listen_on_path(path_of(address) or "", takes_over, stack)
             else:
                 self._listen_on_host(address, reuse_port, stack)
             self._stack = stack.pop_all()
@@ -81,10 +93,13 @@ class Listener:
                 break
         self.port = int(self.sockets[0].getsockname()[1])
 
-    def _listen_on_path(self, path: str, stack: contextlib.ExitStack) -> None:
+    def _listen_on_path(
+        self, path: str, takes_over: bool, stack: contextlib.ExitStack
+    ) -> None:
         if not path:
             raise ValueError("no path")
-        lock(path, stack)
+        if not takes_over:
+            lock(path, stack)
         listening = socket.socket(socket.AF_UNIX)
         stack.callback(listening.close)
         with contextlib.suppress(FileNotFoundError):
@@ -92,7 +107,7 @@ class Listener:
                 raise OSError(errno.EEXIST, "not a socket", path)
             os.unlink(path)
         listening.bind(path)
-        stack.callback(_unlink, path)
+        stack.callback(_unlink_own, path, os.lstat(path))
         listening.listen(BACKLOG)
         listening.setblocking(False)
         self.sockets = [listening]
@@ -214,6 +229,13 @@ def lock(path: str, stack: contextlib.ExitStack) -> None:
 def _is_socket(path: str) -> bool:
     """Returns whether a path, which must be there, is one of a socket."""
     return stat.S_ISSOCK(os.lstat(path).st_mode)
+
+
+def _unlink_own(path: str, own: os.stat_result) -> None:
+    """Removes a file, unless another one has its path by now."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.lstat(path), own):
+            os.unlink(path)
 
 
 def _unlink(path: str) -> None:

@@ -144,14 +144,20 @@ class PathTest(absltest.TestCase):
         self.path = os.path.join(folder, "s")
         self.address = f"unix:{self.path}"
 
-    def _listen(self) -> listener.Listener:
-        listening = listener.Listener(self.address)
+    def _listen(self, *, takes_over: bool = False) -> listener.Listener:
+        listening = listener.Listener(self.address, takes_over=takes_over)
         self.addCleanup(listening.close)
         return listening
 
     def _connect(self) -> None:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self.path)
+
+    def _require_listening(self, listening: listener.Listener) -> None:
+        """Fails unless a client of the path reaches this listener."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.path)
+            listening.sockets[0].accept()[0].close()
 
     def test_socket_has_a_path_and_no_port(self) -> None:
         """Clients connect to a UNIX socket by its path."""
@@ -165,6 +171,36 @@ class PathTest(absltest.TestCase):
         with self.assertRaises(OSError):
             self._listen()
         self._connect()
+
+    def test_last_one_has_the_socket_if_it_takes_over(self) -> None:
+        """The first one keeps its connections, and removes nothing."""
+        first = self._listen(takes_over=True)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.path)
+            last = self._listen(takes_over=True)
+            first.sockets[0].accept()[0].close()
+        self._require_listening(last)
+        first.close()
+        self._require_listening(last)
+        last.close()
+        self.assertFalse(os.listdir(os.path.dirname(self.path)))
+
+    def test_path_may_be_as_long_as_the_system_allows(self) -> None:
+        """Clients connect to it all the same."""
+        self.path += "s" * (107 - len(self.path))
+        self.address = f"unix:{self.path}"
+        for takes_over in (True, False):
+            listening = self._listen(takes_over=takes_over)
+            self._require_listening(listening)
+            listening.close()
+
+    def test_file_is_not_taken_over(self) -> None:
+        """A wrong flag must not cost anybody a file."""
+        with open(self.path, "w", encoding="ascii"):
+            pass
+        with self.assertRaises(OSError):
+            self._listen(takes_over=True)
+        self.assertTrue(os.path.isfile(self.path))
 
     def test_socket_that_was_left_behind_is_replaced(self) -> None:
         """A server that was killed removes nothing."""

@@ -68,6 +68,9 @@ class Options:
     starts_serving: bool = True
     # Whether other processes of this user may listen on the same port.
     reuse_port: bool = False
+    # Whether the UNIX socket of another server becomes that of this one, if
+    # both have the same path. The wire lane does that.
+    takes_over_sockets: bool = False
     # Limits on the demands of one connection; the wire lane enforces them.
     limits: limits_lib.Limits = limits_lib.Limits()
     # Called about once a second on the thread that answers calls, as long as it

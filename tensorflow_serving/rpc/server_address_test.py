@@ -177,6 +177,20 @@ class ServerAddressTest(parameterized.TestCase):
         self._start(f"unix:{self.path}")
         self._check_served(f"unix:{self.path}")
 
+    def test_path_of_a_server_is_taken_over_by_request(self) -> None:
+        """The first server goes on without it, and leaves it at its end."""
+        if self.lane_class is not wire_lane.WireLane:
+            self.skipTest("the server of grpcio removes any socket at its end")
+        options = server_lib.Options(takes_over_sockets=True)
+        servers = [
+            self._start(f"unix:{self.path}", options=options) for _ in range(2)
+        ]
+        self._check_served(f"unix:{self.path}")
+        servers[0].stop(_SECONDS)
+        self._check_served(f"unix:{self.path}")
+        servers[1].stop(_SECONDS)
+        self.assertEqual(os.listdir(os.path.dirname(self.path)), [])
+
     def test_socket_that_was_left_is_replaced(self) -> None:
         """Its server was killed, and so its lock is free."""
         with socket.socket(socket.AF_UNIX) as left:

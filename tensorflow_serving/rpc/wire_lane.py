@@ -91,7 +91,9 @@ class WireLane(lane.Lane):
     @override
     def listen(self, address: str) -> int:
         listening = listener.Listener(
-            address, reuse_port=self._options.reuse_port
+            address,
+            reuse_port=self._options.reuse_port,
+            takes_over=self._options.takes_over_sockets,
         )
         self._listeners.append(listening)
         return listening.port
