@@ -61,7 +61,7 @@ class ModelsInWorkersTest(parameterized.TestCase):
     def test_model_that_left_the_configuration_keeps_its_states(self) -> None:
         """It may still be unloaded, and a new one has no states yet."""
         seen = self.seen.updated(_config("b", "c"), {})
-        self.assertEqual(seen.names, ["b", "c"])
+        self.assertEqual([*seen.names], ["b", "c"])
         self.assertEqual(seen.known_names, {"a", "b", "c"})
         self.assertTrue(seen.states("a"))
         self.assertFalse(seen.states("c"))
