@@ -387,7 +387,10 @@ class SharedBatchScheduler:
                 with self._lock:
                     self._let_go_dropped(queue)
             if is_news:
-                self._on_stuck()
+                try:
+                    self._on_stuck()
+                except Exception:
+                    logging.exception("Not all learned of stuck queues")
 
     def _wait_for_trouble(self) -> bool:
         """Waits until there is work for _watch(); False if no queue is left."""

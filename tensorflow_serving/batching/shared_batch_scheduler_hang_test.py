@@ -271,6 +271,30 @@ class ThreadsHangTest(absltest.TestCase):
             fixture.clock.advance_micros(1_000_000)
             fixture.require_stuck(False, False)
 
+    def test_callback_that_raises_ends_nothing(self) -> None:
+        """The error is logged; deadlines are watched all the same."""
+        with (
+            _fixture() as fixture,
+            mock.patch.object(
+                threading.Thread, "start", side_effect=RuntimeError("full")
+            ),
+            mock.patch.object(
+                fixture.news, "put", side_effect=ValueError("bad callback")
+            ),
+            self.assertLogs(level="ERROR") as log,
+        ):
+            fixture.hang(1)
+            task = _Task()
+            task.deadline = 12.5
+            fixture.good.schedule(task)
+            fixture.clock.advance_micros(12_000_000)
+            fixture.clock.settle(threads=1)
+            self.assertTrue(fixture.good.statistics().is_stuck)
+            fixture.clock.advance_micros(1_000_000)
+            fixture.clock.settle(threads=1)
+            self.assertEqual(fixture.good.statistics().num_expired, 1)
+        self.assertIn("bad callback", log.output[0])
+
     def test_queue_without_tasks_is_not_stuck(self) -> None:
         """When those that wait have expired, it can be tried again."""
         with (
