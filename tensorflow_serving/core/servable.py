@@ -113,6 +113,11 @@ class ServableState:
     warning: str = ""
 
     @property
+    def is_available(self) -> bool:
+        """Whether the version answers requests."""
+        return self.manager_state is ManagerState.AVAILABLE
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended with an error; it may be tried again."""
         return self.manager_state is ManagerState.END and self.error is not None

@@ -21,7 +21,6 @@ from tensorflow_serving.util import errors, event_bus
 # minute for a year would fill its memory if there was no limit.
 _MAX_NUM_ENDED_VERSIONS = 32
 
-_AVAILABLE = servable.ManagerState.AVAILABLE
 _END = servable.ManagerState.END
 
 _StateAndTime = event_bus.EventAndTime[servable.ServableState]
@@ -221,7 +220,7 @@ class ServableStateMonitor:
     def _is_available(self, request: servable.ServableRequest) -> bool:
         """Returns whether there is a version for it; needs the lock."""
         return any(
-            state.manager_state is _AVAILABLE
+            state.is_available
             for version, state in self._versions(request).items()
             if request.version in (None, version)
         )

@@ -127,6 +127,17 @@ class ServableStateTest(absltest.TestCase):
         ]
         self.assertEqual(failures, [(servable.ManagerState.END, error)])
 
+    def test_only_one_state_is_available(self) -> None:
+        """No call is answered before it, or when it is being unloaded."""
+        available = [
+            state
+            for state in servable.ManagerState
+            if servable.ServableState(
+                servable.ServableId("a", 1), state
+            ).is_available
+        ]
+        self.assertEqual(available, [servable.ManagerState.AVAILABLE])
+
 
 class ServableRequestTest(parameterized.TestCase):
     """Which version a caller wants."""

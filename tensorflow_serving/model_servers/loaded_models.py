@@ -3,7 +3,7 @@
     base paths -> storage path manager -> source adapter -> handles
 
 Example:
-    with LoadedModels(Options(), models, bus) as loaded:
+    with LoadedModels(Options(), models, bus, look_for_stuck) as loaded:
         with loaded.handle(servable.ServableRequest.latest("m")) as handle:
             handle.servable.signature_defs
 """
@@ -45,8 +45,6 @@ from tensorflow_serving.sources.storage_path import (
 )
 from tensorflow_serving.util import errors, event_bus
 
-_AVAILABLE = servable.ManagerState.AVAILABLE
-
 Handle = servable_handle.ServableHandle[served_model.ServedModel]
 
 
@@ -85,7 +83,7 @@ class LoadedModels:
         options: Options,
         models: model_configs.Models,
         states: event_bus.EventBus[servable.ServableState],
-        on_stuck: Callable[[], None] = lambda: None,
+        on_stuck: Callable[[], None],
     ) -> None:
         """Starts to look for versions and to load them.
 
@@ -152,7 +150,7 @@ class LoadedModels:
     def is_available(self, name: str, version: int) -> bool:
         """Returns whether a version of a model answers requests."""
         state = self._versions.monitor.state(servable.ServableId(name, version))
-        return state is not None and state.manager_state is _AVAILABLE
+        return state is not None and state.is_available
 
     def handle(self, request: servable.ServableRequest) -> Handle:
         """Returns a handle on a version.

@@ -14,13 +14,11 @@ import threading
 from collections.abc import Mapping
 from typing import Final
 
-from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import served_models
 from tensorflow_serving.rpc import health as health_lib
 from tensorflow_serving.util import errors
 
 _BARE_NAMES: Final = ("ModelService", "PredictionService")
-_AVAILABLE = servable.ManagerState.AVAILABLE
 
 
 class ModelHealth:
@@ -90,8 +88,7 @@ class ModelHealth:
             states_by_version = {}
         stuck = self._served.stuck_versions(name)
         versions = {
-            f"{name}:{version}": state.manager_state is _AVAILABLE
-            and version not in stuck
+            f"{name}:{version}": state.is_available and version not in stuck
             for version, state in states_by_version.items()
         }
         states = {name: any(versions.values()), **versions}

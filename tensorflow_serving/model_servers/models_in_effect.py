@@ -8,8 +8,6 @@ from typing_extensions import Self
 from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import model_configs, version_labels
 
-_AVAILABLE = servable.ManagerState.AVAILABLE
-
 
 @dataclasses.dataclass(frozen=True)
 class ModelsInEffect:
@@ -60,7 +58,7 @@ class ModelsInEffect:
 
     def recorded(self, state: servable.ServableState) -> Self:
         """Returns the state after a version has entered a state."""
-        is_known = state.manager_state is _AVAILABLE or state.has_failed
+        is_known = state.is_available or state.has_failed
         if not is_known or state.id.name not in self.starting:
             return self
         return dataclasses.replace(

@@ -5,10 +5,7 @@ from collections.abc import KeysView, Mapping
 
 from typing_extensions import Self
 
-from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import worker_notes, worker_states
-
-_AVAILABLE = servable.ManagerState.AVAILABLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +41,7 @@ class ModelsInWorkers:
     def is_available(self, name: str, version: int) -> bool:
         """Returns whether a version answers requests in every worker."""
         state = self.states(name).get(version)
-        return state is not None and state.manager_state is _AVAILABLE
+        return state is not None and state.is_available
 
     def updated(
         self,

@@ -13,7 +13,6 @@ from tensorflow_serving.util import errors
 # How many versions that do not help an error shows, the newest ones.
 _MAX_SHOWN: Final = 5
 
-_AVAILABLE = servable.ManagerState.AVAILABLE
 
 _States = Mapping[int, servable.ServableState]
 
@@ -141,7 +140,7 @@ def _states(served: served_models.ServedModels, name: str) -> _States:
 
 
 def _are_available(states: _States) -> bool:
-    return any(each.manager_state is _AVAILABLE for each in states.values())
+    return any(each.is_available for each in states.values())
 
 
 def _require_version(model: model_configs.ModelConfig) -> None:

@@ -87,7 +87,8 @@ class ServerCore:
         self._is_one_of_several = is_one_of_several
         self._lock = threading.RLock()
         self._news = model_news.ModelNews(self._lock)
-        # The models that have a version that is stuck; guarded by _lock.
+        # The models that had a stuck version when that last changed; replaced
+        # under _lock.
         self._stuck: Set[str] = frozenset()
         # Held while a configuration is put into effect.
         self._update_lock = threading.Lock()
@@ -177,6 +178,9 @@ class ServerCore:
 
     def stuck_versions(self, name: str) -> Set[int]:
         """See ServedModels."""
+        # There is no need to look at most models.
+        if name not in self._stuck:
+            return frozenset()
         return self._loaded.stuck_versions(name)
 
     def num_runs(self) -> Mapping[run_size.RunSize, int]:
@@ -301,7 +305,11 @@ class ServerCore:
 
     def _publish_stuck(self) -> None:
         """Publishes which models are stuck, or are no longer."""
-        stuck = {name for name in self.model_names if self.stuck_versions(name)}
+        stuck = {
+            name
+            for name in self.model_names
+            if self._loaded.stuck_versions(name)
+        }
         with self._lock:
             before, self._stuck = self._stuck, stuck
         self._news.publish(stuck | before)

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest
+from typing_extensions import override
 
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.batching import (
@@ -23,36 +24,31 @@ from tensorflow_serving.model_servers import (
     status_pages,
 )
 from tensorflow_serving.servables.tensorflow import batch_threads
-from tensorflow_serving.test_util import small_model
-from tensorflow_serving.util import errors
+from tensorflow_serving.test_util import small_model, task_recorder
 
 _READY, _UNAVAILABLE = 200, 503
 # A batch hangs after ten seconds.
 _TIMEOUT_SECONDS = 60
 
 
-class _SlowCaller:
+class _SlowCaller(task_recorder.TaskRecorder):
     """Keeps the threads on which its tasks end."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.go_on = threading.Event()
         self.is_kept = threading.Event()
 
+    @override
     def succeed(
         self,
         tasks: batched_function.Tasks,
         outputs: Sequence[npt.NDArray[Any]],
         timing: run_timing.RunTiming,
     ) -> None:
-        """Waits."""
         self.is_kept.set()
         self.go_on.wait()
-
-    def fail(
-        self, tasks: batched_function.Tasks, error: errors.ServingError
-    ) -> None:
-        """Is never called."""
-        raise error
+        super().succeed(tasks, outputs, timing)
 
 
 class StuckTest(absltest.TestCase):
@@ -132,6 +128,7 @@ class StuckTest(absltest.TestCase):
         assert response is not None
         self.assertEqual(response.status, _READY)
         self.assertEqual(published, ["used", "used"])
+        self.assertEqual(self.caller.errors, [])
 
 
 if __name__ == "__main__":

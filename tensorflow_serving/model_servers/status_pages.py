@@ -15,14 +15,12 @@ from typing import Any, Final
 
 from google.protobuf import json_format
 
-from tensorflow_serving.core import servable
 from tensorflow_serving.http import messages
 from tensorflow_serving.model_servers import get_model_status, served_models
 from tensorflow_serving.util import errors
 
 _UNAVAILABLE: Final = 503
 _READY_MODEL: Final = "/readyz/"
-_AVAILABLE: Final = servable.ManagerState.AVAILABLE
 
 
 class StatusPages:
@@ -104,9 +102,7 @@ class StatusPages:
         except errors.NotFoundError as error:
             return str(error)
         available = {
-            version
-            for version, state in states.items()
-            if state.manager_state is _AVAILABLE
+            version for version, state in states.items() if state.is_available
         }
         if available - self._served.stuck_versions(name):
             return ""

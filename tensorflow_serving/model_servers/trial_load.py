@@ -62,7 +62,7 @@ class TrialLoad:
     def problems(self) -> Iterator[str]:
         """Yields which versions do not serve, or have a flaw, and why."""
         for each, state in self._states().items():
-            if state is None or state.manager_state is not _AVAILABLE:
+            if state is None or not state.is_available:
                 yield (
                     f"model {each.name}: version {each.version} must become "
                     f"AVAILABLE; got {state or 'no sign of it'}"
@@ -102,7 +102,7 @@ class TrialLoad:
     def _rows(self) -> Iterator[Sequence[str]]:
         """Yields a line for each signature of each version that was loaded."""
         for each, state in self._states().items():
-            if state is None or state.manager_state is not _AVAILABLE:
+            if state is None or not state.is_available:
                 continue
             spec = model_pb2.ModelSpec(name=each.name)
             spec.version.value = each.version

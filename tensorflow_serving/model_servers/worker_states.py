@@ -87,11 +87,9 @@ def is_behind(own: States, by_worker: Sequence[States | None]) -> bool:
     """Returns whether a worker still has to load what another one serves."""
     for states in by_worker:
         for version, state in (states or {}).items():
-            if state.manager_state is _State.AVAILABLE:
+            if state.is_available:
                 mine = own.get(version)
-                if mine is None or not (
-                    mine.manager_state is _State.AVAILABLE or mine.has_failed
-                ):
+                if mine is None or not (mine.is_available or mine.has_failed):
                     return True
     return False
 

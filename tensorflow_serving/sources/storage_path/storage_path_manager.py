@@ -38,7 +38,6 @@ from tensorflow_serving.util import signals
 # Interval between lines that say that there is no version yet.
 _SECONDS_BETWEEN_LINES = 10.0
 
-_AVAILABLE = servable.ManagerState.AVAILABLE
 _DEFAULTS = aspired_versions_manager.Options(
     aspired_version_policy.availability_preserving_policy
 )
@@ -146,7 +145,7 @@ class StoragePathManager:
         """
 
         def wake(state_and_time: _StateAndTime) -> None:
-            if state_and_time.event.manager_state is _AVAILABLE:
+            if state_and_time.event.is_available:
                 termination.wake()
 
         log_time = time.monotonic()
