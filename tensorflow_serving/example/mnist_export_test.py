@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 from absl.testing import absltest, flagsaver, parameterized
 
 from tensorflow_serving.example import mnist_export, mnist_input_data
@@ -17,7 +17,7 @@ _EXPORT = os.path.join(os.path.dirname(__file__), "mnist_export")
 tf1 = tf.compat.v1
 
 
-class ProgramTest(absltest.TestCase):
+class ProgramTest(parameterized.TestCase):
     """The real program."""
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,11 +50,30 @@ class ProgramTest(absltest.TestCase):
             ["checkpoint", "export-00000-of-00001", "export.meta"],
         )
 
-    def test_wrong_flag_is_named(self) -> None:
-        """The exit code is not 0."""
-        program = self._run("--training_iteration=0", "/x")
+    def test_existing_version_is_noticed_before_the_training(self) -> None:
+        """One line names the folder; nothing is changed."""
+        model = self.create_tempdir()
+        version = model.mkdir("00000007").full_path
+        program = self._run("--export_version=7", model.full_path)
+        self.assertEqual(program.returncode, 1)
+        self.assertRegex(
+            program.stderr,
+            f"(?m)^ERROR: Export directory must not exist yet; got {version}",
+        )
+        self.assertNotIn("Training", program.stdout)
+        self.assertEqual(os.listdir(version), [])
+
+    @parameterized.parameters(
+        (["--training_iteration=0", "/x"], "--training_iteration=0"),
+        ([], "EXPORT_DIR"),
+    )
+    def test_wrong_argument_is_named(
+        self, arguments: list[str], text: str
+    ) -> None:
+        """A wrong flag or argument is named, and the exit code is not 0."""
+        program = self._run(*arguments)
         self.assertNotEqual(program.returncode, 0)
-        self.assertIn("--training_iteration=0", program.stderr)
+        self.assertIn(text, program.stderr)
 
     def test_folder_that_cannot_be_written_is_one_line(self) -> None:
         """The process ends with 1, and a line that names the folder."""
@@ -79,28 +98,6 @@ class MainTest(parameterized.TestCase):
             ):
                 mnist_export.main(["mnist_export", folder])
             self.assertNotIn("Training", output.getvalue())
-
-    def test_existing_version_is_noticed_before_the_training(self) -> None:
-        """The error names the folder; nothing is changed."""
-        model = self.create_tempdir()
-        version = model.mkdir("00000007").full_path
-        output = io.StringIO()
-        with (
-            flagsaver.flagsaver(export_version=7),
-            self.assertRaisesRegex(
-                errors.ServingError,
-                f"^Export directory must not exist yet; got {version}",
-            ),
-            contextlib.redirect_stdout(output),
-        ):
-            mnist_export.main(["mnist_export", model.full_path])
-        self.assertNotIn("Training", output.getvalue())
-        self.assertEqual(os.listdir(version), [])
-
-    def test_missing_argument_is_named(self) -> None:
-        """The error has the word of the usage."""
-        with self.assertRaisesRegex(app.UsageError, "EXPORT_DIR"):
-            mnist_export.main(["mnist_export"])
 
     @parameterized.parameters(
         ("--training_iteration=0", "--training_iteration=0"),

@@ -18,12 +18,7 @@ import grpc
 import tensorflow as tf
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.example import (
-    constant_model,
-    mnist_export,
-    mnist_inference_pb2,
-    mnist_input_data,
-)
+from tensorflow_serving.example import constant_model, mnist_inference_pb2
 from tensorflow_serving.session_bundle import constants
 from tensorflow_serving.session_bundle import exporter as exporter_lib
 from tensorflow_serving.util import server_process
@@ -46,12 +41,22 @@ def _model() -> str:
     """Exports versions 1 and 2, once for all tests; returns the folder."""
     folder = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(folder.cleanup)
-    data = mnist_input_data.read_data_sets("", "digits", seed=0)
-    for version, num_steps in ((1, 100), (2, 2000)):
-        with tf.Graph().as_default(), tf1.Session() as session:
-            model = mnist_export.build_model()
-            mnist_export.train(session, model, data, num_steps)
-            mnist_export.export(session, model, folder.name, version)
+    exporters = [
+        subprocess.Popen(
+            [
+                os.path.join(_FOLDER, "mnist_export"),
+                "--dataset=digits",
+                f"--training_iteration={iterations}",
+                f"--export_version={version}",
+                folder.name,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        for version, iterations in ((1, 100), (2, 2000))
+    ]
+    for exporter in exporters:
+        if exporter.wait():
+            raise AssertionError("mnist_export must exit with 0")
     return folder.name
 
 
