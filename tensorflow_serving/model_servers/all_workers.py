@@ -14,7 +14,7 @@ Example:
 
 import functools
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Final
 
 from absl import logging
@@ -31,7 +31,7 @@ from tensorflow_serving.model_servers import (
     worker_notes,
 )
 from tensorflow_serving.rpc import call, worker_board
-from tensorflow_serving.util import errors, event_bus
+from tensorflow_serving.util import errors
 
 # How long a worker may take to begin with a new configuration.
 _TAKE_SECONDS: Final = 30.0
@@ -72,7 +72,8 @@ class AllWorkers:
         self._workers = range(num_workers)
         self._timeout_seconds = model_load_timeout_seconds
         self._lock = threading.RLock()
-        self._news = model_news.ModelNews(self._lock)
+        # See ServedModels.
+        self.news: Final = model_news.ModelNews(self._lock)
         # A value, so that reading it needs no lock; replaced under _lock.
         self._seen = models_in_workers.ModelsInWorkers()
         # Held while a configuration is written.
@@ -132,21 +133,6 @@ class AllWorkers:
         """See reload_config.reload()."""
         reload_config.reload(self, models, self._timeout_seconds, unwanted)
 
-    def wait_until(
-        self,
-        is_over: Callable[[], bool],
-        timeout_seconds: float,
-        unwanted: call.Unwanted | None = None,
-    ) -> bool:
-        """See ServedModels."""
-        return self._news.wait_until(is_over, timeout_seconds, unwanted)
-
-    def subscribe(
-        self, callback: Callable[[str], None]
-    ) -> event_bus.Subscription:
-        """See ServedModels."""
-        return self._news.subscribe(callback)
-
     def catch_up(self) -> None:
         """Waits until this worker can answer whatever the others can.
 
@@ -154,11 +140,11 @@ class AllWorkers:
         there is nothing to wait for.
         """
         if self._board.common(worker_notes.START).revision:
-            self.wait_until(lambda: self._seen.is_level, 0)
+            self.news.wait_until(lambda: self._seen.is_level, 0)
 
     def close(self) -> None:
         """Takes no more configurations, and ends all waits. Idempotent."""
-        self._news.close()
+        self.news.close()
         self._own_notes.close()
         self._thread.join()
 
@@ -183,7 +169,7 @@ class AllWorkers:
             known = {*seen.names}
             revision = seen.config.revision + 1
             self._board.write_common(worker_notes.CONFIG, data, revision)
-            self.wait_until(
+            self.news.wait_until(
                 functools.partial(self._has_revision, revision),
                 self._take_seconds,
             )
@@ -212,7 +198,7 @@ class AllWorkers:
         def late() -> Sequence[int]:
             return config.late_workers(self._notes(worker_notes.CONFIG))
 
-        self.wait_until(lambda: not late(), self._take_seconds)
+        self.news.wait_until(lambda: not late(), self._take_seconds)
         for worker in late():
             raise errors.UnavailableError(
                 f"worker {worker} must begin with the configuration within "
@@ -248,7 +234,7 @@ class AllWorkers:
             self._seen = self._seen.updated(config, models)
         if worker_notes.START in keys:
             self._follow_start()
-        self._news.publish(names)
+        self.news.publish(names)
 
     def _follow_start(self) -> None:
         """Ends the start once it is over in all workers."""
@@ -261,8 +247,10 @@ class AllWorkers:
         """Has the core serve each new configuration, on a thread."""
         taken = 0
         while True:
-            self.wait_until(functools.partial(self._has_revision, taken + 1), 0)
-            if self._news.is_closed:
+            self.news.wait_until(
+                functools.partial(self._has_revision, taken + 1), 0
+            )
+            if self.news.is_closed:
                 return
             config = self._seen.config
             models, taken = config.models, config.revision

@@ -12,10 +12,11 @@ from tensorflow_serving.core import servable
 from tensorflow_serving.model_servers import (
     all_workers,
     model_configs,
+    model_news,
     worker_notes,
 )
 from tensorflow_serving.rpc import board_hub, worker_board
-from tensorflow_serving.util import errors, event_bus
+from tensorflow_serving.util import errors
 
 _State = servable.ManagerState
 
@@ -30,7 +31,7 @@ class _Core:
         self.models = models
         self.is_starting = True
         self.have_others_started = threading.Event()
-        self._bus = event_bus.EventBus[str]()
+        self.news = model_news.ModelNews(threading.RLock())
         self._states: dict[str, dict[int, servable.ServableState]] = {}
         self._stuck: Set[int] = set()
 
@@ -50,7 +51,7 @@ class _Core:
     def set_stuck(self, *versions: int) -> None:
         """Sets which versions of the model m are stuck."""
         self._stuck = {*versions}
-        self._bus.publish("m")
+        self.news.publish(["m"])
 
     def set(
         self,
@@ -63,12 +64,12 @@ class _Core:
         self._states[name] = {
             1: servable.ServableState(servable_id, state, error)
         }
-        self._bus.publish(name)
+        self.news.publish([name])
 
     def end_start(self) -> None:
         """Has each first model loaded, or failed."""
         self.is_starting = False
-        self._bus.publish(self.model_names[0])
+        self.news.publish([self.model_names[0]])
 
     def others_started(self) -> None:
         """Records the call."""
@@ -88,14 +89,7 @@ class _Core:
     def update(self, models: model_configs.Models) -> None:
         """Takes other models."""
         self.models = models
-        for name in self.model_names:
-            self._bus.publish(name)
-
-    def subscribe(
-        self, callback: Callable[[str], None]
-    ) -> event_bus.Subscription:
-        """Calls back with names."""
-        return self._bus.subscribe(lambda event: callback(event.event))
+        self.news.publish(self.model_names)
 
 
 class _Worker:
@@ -132,7 +126,7 @@ class _Worker:
         self, state: servable.ManagerState, name: str = "m"
     ) -> servable.ServableState:
         """Waits until version 1 of a model is in a state; returns it."""
-        assert self.served.wait_until(
+        assert self.served.news.wait_until(
             functools.partial(self._is_in, state, name), _TIMEOUT_SECONDS
         ), self.state(name)
         found = self.state(name)
@@ -141,7 +135,7 @@ class _Worker:
 
     def wait_for_stuck(self, versions: Set[int]) -> None:
         """Waits until these versions of the model m are stuck."""
-        assert self.served.wait_until(
+        assert self.served.news.wait_until(
             lambda: self.served.stuck_versions("m") == versions,
             _TIMEOUT_SECONDS,
         ), self.served.stuck_versions("m")
@@ -279,7 +273,7 @@ class AllWorkersTest(absltest.TestCase):
         )
         reload.start()
         for worker in self.workers:
-            worker.served.wait_until(
+            worker.served.news.wait_until(
                 lambda core=worker.core: core.models == models,  # type: ignore[misc]
                 _TIMEOUT_SECONDS,
             )
@@ -352,10 +346,10 @@ class AllWorkersTest(absltest.TestCase):
     def test_subscriber_gets_names(self) -> None:
         """A change in another worker counts, and one of the configuration."""
         names: set[str] = set()
-        self.enter_context(self.workers[0].served.subscribe(names.add))
+        self.enter_context(self.workers[0].served.news.subscribe(names.add))
         self.workers[1].core.set("m", _State.LOADING)
         self.workers[0].served.update(self._models("new"))
-        self.workers[0].served.wait_until(
+        self.workers[0].served.news.wait_until(
             lambda: {"m", "new"} <= names, _TIMEOUT_SECONDS
         )
         self.assertEqual(names, {"m", "new"})

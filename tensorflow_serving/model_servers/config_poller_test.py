@@ -90,14 +90,14 @@ class ConfigPollerTest(absltest.TestCase):
         with config_poller.ConfigPoller(self.core, self._read, 0) as poller:
             poller.poll_soon()
             self.reads.put(models)
-            self.core.wait_until(lambda: self.core.models == models, 0)
+            self.core.news.wait_until(lambda: self.core.models == models, 0)
 
     def test_thread_polls_every_so_often(self) -> None:
         """A second configuration is found after a first one."""
         first, second = self._models("one"), self._models("two")
         reads = itertools.chain([first], itertools.repeat(second))
         with config_poller.ConfigPoller(self.core, reads.__next__, 0.001):
-            self.core.wait_until(lambda: self.core.models == second, 0)
+            self.core.news.wait_until(lambda: self.core.models == second, 0)
 
 
 if __name__ == "__main__":

@@ -275,7 +275,7 @@ def _core(
         ),
         model_configs.parse(config),
     )
-    assert core.wait_until(lambda: _are_loaded(core), _LONG)
+    assert core.news.wait_until(lambda: _are_loaded(core), _LONG)
     return core
 
 

@@ -45,7 +45,7 @@ class ModelHealth:
         # its versions; and the models without a version. Guarded by _lock.
         self._states: dict[str, Mapping[str, bool]] = {}
         self._unready: set[str] = set()
-        self._subscription = served.subscribe(self._record)
+        self._subscription = served.news.subscribe(self._record)
         self.update()
 
     def update(self) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from absl.testing import absltest
 
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import model_health
-from tensorflow_serving.util import event_bus
+from tensorflow_serving.model_servers import model_health, model_news
 
 _LOADING = servable.ManagerState.LOADING
 _AVAILABLE = servable.ManagerState.AVAILABLE
@@ -17,7 +16,7 @@ class _Core:
     """Has version 1 of the model m, as a ServerCore would."""
 
     def __init__(self) -> None:
-        self.events = event_bus.EventBus[servable.ServableState]()
+        self.news = model_news.ModelNews(threading.RLock())
         self.model_names = ["m"]
         self.state = servable.ServableState(
             servable.ServableId("m", 1), _LOADING
@@ -34,14 +33,6 @@ class _Core:
             after()
         return states
 
-    def subscribe(
-        self, callback: Callable[[str], None]
-    ) -> event_bus.Subscription:
-        """Calls back for each event."""
-        return self.events.subscribe(
-            lambda event: callback(event.event.id.name)
-        )
-
     def stuck_versions(self, name: str) -> Set[int]:
         """Returns what a test has set."""
         return self.stuck
@@ -49,7 +40,7 @@ class _Core:
     def become_available(self) -> None:
         """Makes the version available and publishes that."""
         self.state = servable.ServableState(self.state.id, _AVAILABLE)
-        self.events.publish(self.state)
+        self.news.publish(["m"])
 
 
 class _Health:
@@ -102,10 +93,10 @@ class ModelHealthTest(absltest.TestCase):
         """It serves again once its calls run."""
         self.core.become_available()
         self.core.stuck = {1}
-        self.core.events.publish(self.core.state)
+        self.core.news.publish(["m"])
         self.assertFalse(any(self.health.serves.values()))
         self.core.stuck = {2}
-        self.core.events.publish(self.core.state)
+        self.core.news.publish(["m"])
         self.assertTrue(all(self.health.serves.values()))
 
     def test_event_during_an_update_is_not_lost(self) -> None:

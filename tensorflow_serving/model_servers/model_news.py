@@ -56,7 +56,14 @@ class ModelNews:
         timeout_seconds: float,
         unwanted: call.Unwanted | None = None,
     ) -> bool:
-        """See ServedModels."""
+        """Waits for a condition on models or states; returns whether it holds.
+
+        Args:
+          is_over: Asked again after each change; once this object is closed,
+            its answer does not matter.
+          timeout_seconds: How long to wait at most; 0 for any time.
+          unwanted: Ends the wait once it is done; None: nothing else does.
+        """
         if unwanted is not None:
             unwanted.add_done_callback(lambda _: self.publish(()))
         with self._published:
@@ -72,7 +79,7 @@ class ModelNews:
     def subscribe(
         self, callback: Callable[[str], None]
     ) -> event_bus.Subscription:
-        """See ServedModels."""
+        """Calls back with the name of a model whenever there is news of it."""
         return self._bus.subscribe(lambda event: callback(event.event))
 
     def close(self) -> None:

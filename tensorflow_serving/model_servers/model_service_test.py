@@ -56,7 +56,7 @@ class ModelServiceTest(parameterized.TestCase):
         return status
 
     def _wait_for_one(self, wanted: servable.ManagerState) -> None:
-        self.core.wait_until(
+        self.core.news.wait_until(
             lambda: (
                 [
                     each.manager_state

@@ -38,7 +38,7 @@ class OwnNotes:
         # were any.
         self._has_started = False
         self._stuck_notes: dict[str, bytes] = {}
-        self._subscription = core.subscribe(self._write)
+        self._subscription = core.news.subscribe(self._write)
         for name in core.model_names:
             self._write(name)
         self._write_start()

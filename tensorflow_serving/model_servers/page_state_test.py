@@ -72,7 +72,7 @@ class PageStateTest(absltest.TestCase):
             model_configs.parse(folder.config("half", "broken", "empty"))
         )
         for name, state in (("half", _State.AVAILABLE), ("broken", _State.END)):
-            assert cls.core.wait_until(
+            assert cls.core.news.wait_until(
                 functools.partial(_is_in, cls.core, name, state), 60
             )
 

@@ -48,8 +48,8 @@ def reload(
     for model in new:
         _require_version(model)
     wait = _Wait(served, model_configs.names(new))
-    with served.subscribe(wait.follow):
-        served.wait_until(wait.is_over, timeout_seconds, unwanted)
+    with served.news.subscribe(wait.follow):
+        served.news.wait_until(wait.is_over, timeout_seconds, unwanted)
     if wait.error is not None:
         raise wait.error
     if wait.open_names and unwanted is not None and unwanted.done():

@@ -1,14 +1,14 @@
 """The models of a server, for all that shows what became of them."""
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Protocol
 
 from tensorflow_serving.batching import batching_session
 from tensorflow_serving.core import servable
-from tensorflow_serving.model_servers import model_configs
+from tensorflow_serving.model_servers import model_configs, model_news
 from tensorflow_serving.rpc import call
-from tensorflow_serving.util import errors, event_bus
+from tensorflow_serving.util import errors
 
 # The counts of the queues of versions, by the name of the signature.
 Statistics = Mapping[
@@ -31,6 +31,15 @@ class ServedModels(Protocol):
         """The names of the models of the configuration, in order.
 
         Whether a name is one of them is asked at each event and each error.
+        """
+
+    @property
+    def news(self) -> model_news.ModelNews:
+        """Where to wait for changes, and to subscribe to them.
+
+        There is news of a model when the state of a version has changed, or
+        whether it is stuck, or when the configuration has the model from now
+        on, or no longer.
         """
 
     def states(self, name: str) -> Mapping[int, servable.ServableState]:
@@ -65,30 +74,6 @@ class ServedModels(Protocol):
         unwanted: call.Unwanted | None = None,
     ) -> None:
         """See reload_config.reload()."""
-
-    def wait_until(
-        self,
-        is_over: Callable[[], bool],
-        timeout_seconds: float,
-        unwanted: call.Unwanted | None = None,
-    ) -> bool:
-        """Waits for a condition on models or states; returns whether it holds.
-
-        Args:
-          is_over: Asked again after each change; once this object is closed,
-            its answer does not matter.
-          timeout_seconds: How long to wait at most; 0 for any time.
-          unwanted: Ends the wait once it is done; None: nothing else does.
-        """
-
-    def subscribe(
-        self, callback: Callable[[str], None]
-    ) -> event_bus.Subscription:
-        """Calls back with names of models whenever something has changed.
-
-        That is the state of a version, whether it is stuck, or that the
-        configuration has a model from now on, or no longer.
-        """
 
 
 def all_states(

@@ -86,7 +86,8 @@ class ServerCore:
         self._options = options
         self._is_one_of_several = is_one_of_several
         self._lock = threading.RLock()
-        self._news = model_news.ModelNews(self._lock)
+        # See ServedModels.
+        self.news: Final = model_news.ModelNews(self._lock)
         # The models that had a stuck version when that last changed; replaced
         # under _lock.
         self._stuck: Set[str] = frozenset()
@@ -218,7 +219,7 @@ class ServerCore:
             self.call_limits.update(models)
             self.recording.update(models)
             self._loaded.update(models, new)
-            self._news.publish(
+            self.news.publish(
                 known.symmetric_difference(model_configs.names(models))
             )
         return new
@@ -233,24 +234,9 @@ class ServerCore:
             self, models, self._options.model_load_timeout_seconds, unwanted
         )
 
-    def wait_until(
-        self,
-        is_over: Callable[[], bool],
-        timeout_seconds: float,
-        unwanted: call.Unwanted | None = None,
-    ) -> bool:
-        """See ServedModels."""
-        return self._news.wait_until(is_over, timeout_seconds, unwanted)
-
-    def subscribe(
-        self, callback: Callable[[str], None]
-    ) -> event_bus.Subscription:
-        """See ServedModels."""
-        return self._news.subscribe(callback)
-
     def close(self) -> None:
         """Unloads everything; waits for open handles. Idempotent."""
-        self._news.close()
+        self.news.close()
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -301,7 +287,7 @@ class ServerCore:
         )
 
     def _publish(self, event: _StateAndTime) -> None:
-        self._news.publish([event.event.id.name])
+        self.news.publish([event.event.id.name])
 
     def _publish_stuck(self) -> None:
         """Publishes which models are stuck, or are no longer."""
@@ -312,7 +298,7 @@ class ServerCore:
         }
         with self._lock:
             before, self._stuck = self._stuck, stuck
-        self._news.publish(stuck | before)
+        self.news.publish(stuck | before)
 
     def _record(self, event: _StateAndTime) -> None:
         """Records which of the first models have been loaded or have failed."""

@@ -78,7 +78,7 @@ class StuckTest(absltest.TestCase):
             )
         )
         self.assertTrue(
-            self.core.wait_until(
+            self.core.news.wait_until(
                 lambda: not self.core.is_starting, _TIMEOUT_SECONDS
             )
         )
@@ -96,7 +96,7 @@ class StuckTest(absltest.TestCase):
 
     def _wait_for(self, stuck: set[int]) -> None:
         self.assertTrue(
-            self.core.wait_until(
+            self.core.news.wait_until(
                 lambda: self.core.stuck_versions("used") == stuck,
                 _TIMEOUT_SECONDS,
             )
@@ -105,7 +105,7 @@ class StuckTest(absltest.TestCase):
     def test_model_whose_calls_wait_for_nobody_is_not_ready(self) -> None:
         """Another one without calls is; both are when the thread goes on."""
         published: list[str] = []
-        self.enter_context(self.core.subscribe(published.append))
+        self.enter_context(self.core.news.subscribe(published.append))
         pages = status_pages.StatusPages(self.core)
         self._call()
         self.caller.is_kept.wait(_TIMEOUT_SECONDS)

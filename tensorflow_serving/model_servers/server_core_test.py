@@ -113,7 +113,7 @@ class _CoreTestCase(parameterized.TestCase):
             each = states.get(version)
             return each if each and each.manager_state is state else None
 
-        self.assertTrue(core.wait_until(lambda: found() is not None, 20))
+        self.assertTrue(core.news.wait_until(lambda: found() is not None, 20))
         result = found()
         assert result is not None
         return result
@@ -274,18 +274,18 @@ class ModelsTest(_CoreTestCase):
         """Each change of a state is one call."""
         core = self.start("m")
         names: list[str] = []
-        with core.subscribe(names.append):
+        with core.news.subscribe(names.append):
             self.write("m")
             self.wait_for(core, "m", _State.AVAILABLE)
             # The state is known a little before its subscribers are called.
-            core.wait_until(lambda: len(names) >= 3, 20)
+            core.news.wait_until(lambda: len(names) >= 3, 20)
         self.assertEqual(names, ["m"] * 3)
 
     def test_subscriber_gets_models_that_are_new_or_gone(self) -> None:
         """Each is one call, though no state has changed."""
         core = self.start("one", "two")
         names: list[str] = []
-        with core.subscribe(names.append):
+        with core.news.subscribe(names.append):
             core.update(self.models("two", "three"))
         self.assertCountEqual(names, ["one", "three"])
 
@@ -408,7 +408,7 @@ class ReloadTest(_CoreTestCase):
         core = self.start()
         core.close()
         core.close()
-        self.assertTrue(core.wait_until(lambda: False, 0))
+        self.assertTrue(core.news.wait_until(lambda: False, 0))
 
 
 if __name__ == "__main__":

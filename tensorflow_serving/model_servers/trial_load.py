@@ -50,7 +50,7 @@ class TrialLoad:
     def wait(self, ids: Sequence[servable.ServableId]) -> None:
         """Waits until each version has been loaded, or has failed."""
         self._ids = ids
-        self._core.wait_until(
+        self._core.news.wait_until(
             lambda: not self.is_loading, self._timeout_seconds
         )
 
