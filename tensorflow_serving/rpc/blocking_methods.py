@@ -5,7 +5,6 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable
 from typing import Final
 
 from google.protobuf import message
@@ -126,7 +125,10 @@ class BlockingMethods:
             _end(unwanted, gate.stopping_error())
 
     def close(self) -> bool:
-        """Starts no more calls; returns whether none is running."""
+        """Starts no more calls; returns whether none is running.
+
+        Those that have their answer get a moment to end.
+        """
         # Without waiting: what outlasted the grace may never end.
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._ended:
@@ -140,16 +142,32 @@ class BlockingMethods:
         method: call.BlockingMethod,
         request_class: type[message.Message],
     ) -> call.AsyncMethod:
-        """Returns what has a call, which comes now, answered and reported."""
-        answer = functools.partial(_answer, method, request_class)
-        if self._observer is None:
-            return answer
+        """Returns what answers a call that comes now, and reports its end."""
         return functools.partial(
-            _answer_observed,
-            answer,
-            functools.partial(self._observer.call_answered, path),
-            time.monotonic(),
+            self._answer, path, method, request_class, time.monotonic()
         )
+
+    def _answer(
+        self,
+        path: str,
+        method: call.BlockingMethod,
+        request_class: type[message.Message],
+        start_time: float,
+        each: call.Call,
+    ) -> None:
+        end: errors.ServingError | None = None
+        try:
+            each.reply(method(call.parse(request_class, each.request)))
+        except errors.ServingError as error:
+            end = error
+            raise
+        except BaseException as error:
+            end = gate.shown_error(error)
+            raise
+        finally:
+            if self._observer is not None:
+                seconds = time.monotonic() - start_time
+                self._observer.call_answered(path, each, seconds, end)
 
     def _start_waiting(
         self, method: call.AsyncMethod, each: call.Call, unwanted: call.Unwanted
@@ -202,31 +220,3 @@ def _end(unwanted: call.Unwanted, reason: errors.ServingError) -> None:
     """Tells a method, if it is the first to do so, that nobody waits for it."""
     with contextlib.suppress(concurrent.futures.InvalidStateError):
         unwanted.set_exception(reason)
-
-
-def _answer(
-    method: call.BlockingMethod,
-    request_class: type[message.Message],
-    each: call.Call,
-) -> None:
-    each.reply(method(call.parse(request_class, each.request)))
-
-
-def _answer_observed(
-    answer: call.AsyncMethod,
-    report: Callable[[call.Call, float, errors.ServingError | None], None],
-    start_time: float,
-    each: call.Call,
-) -> None:
-    """Answers a call, and reports how that went."""
-    end: errors.ServingError | None = None
-    try:
-        answer(each)
-    except errors.ServingError as error:
-        end = error
-        raise
-    except BaseException as error:
-        end = gate.shown_error(error)
-        raise
-    finally:
-        report(each, time.monotonic() - start_time, end)

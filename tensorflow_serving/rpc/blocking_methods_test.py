@@ -132,7 +132,7 @@ class BlockingMethodsTest(absltest.TestCase):
         self.assertTrue(left.ends.empty())
 
     def test_close_says_whether_a_call_is_running(self) -> None:
-        """It does not wait for it; a second close is no error."""
+        """It waits for it a moment only; a second close is no error."""
         each = _Call()
         self._begin(self._wait, each)
         self.started.acquire()
