@@ -40,12 +40,14 @@ class Server:
     """Serves methods, health and reflection on one or more addresses.
 
     Blocking methods run on a fixed pool of threads: calls beyond their number
-    wait for one, and a call whose caller has gone by then is not started. Those
-    that may wait have a thread for each call, up to 64, beyond which there is
-    RESOURCE_EXHAUSTED. A
-    request that cannot be parsed gets INVALID_ARGUMENT. An error of
+    wait for one, and a call whose caller has gone by then is not started. Each
+    call of a waiting method has a thread of its own; beyond 64 of them a call
+    gets RESOURCE_EXHAUSTED.
+
+    A request that cannot be parsed gets INVALID_ARGUMENT. An error of
     util/errors.py is answered with its code and text; any other exception is
-    logged and answered with INTERNAL. An unknown method gets UNIMPLEMENTED.
+    logged and answered with INTERNAL, or with RESOURCE_EXHAUSTED if there was
+    not enough memory. An unknown method gets UNIMPLEMENTED.
 
     The standard health service answers NOT_SERVING until start() and again
     from stop() on, for "" and for the name of each service.
