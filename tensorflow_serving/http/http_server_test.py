@@ -1,6 +1,8 @@
 """Tests for http_server, over real connections."""
 
+import asyncio
 import http.client
+import socket
 import threading
 
 import requests
@@ -120,6 +122,40 @@ class HttpServerTest(server_test_case.ServerTestCase):
             for sock in (holder, *socks):
                 self.assertIn(b"HTTP/1.1 200", self.closes(sock))
             self.assertTrue(server.join())
+
+    @parameterized.parameters(range(4))
+    def test_stop_answers_clients_that_were_just_accepted(
+        self, num_turns: int
+    ) -> None:
+        """Each turn of the loop is early enough, until nobody can connect."""
+        server = self.start(last_request_seconds=server_test_case.LONG_SECONDS)
+        request = b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        first = self.connect(server)
+        first.sendall(request)
+        self.assertIn(b"HTTP/1.1 200", self.closes(first))
+        loop = self.handler.loop
+        assert loop is not None
+
+        async def send_later(sock: socket.socket) -> None:
+            # Meanwhile a server that does not know of the client would end.
+            for _ in range(100):
+                await asyncio.sleep(0)
+            sock.sendall(request)
+
+        async def connect_while_it_stops() -> socket.socket:
+            server.begin_to_stop(server_test_case.LONG_SECONDS)
+            for _ in range(num_turns):
+                await asyncio.sleep(0)
+            sock = self.connect(server)
+            sending.append(loop.create_task(send_later(sock)))
+            return sock
+
+        sending: list[asyncio.Task[None]] = []
+        sock = asyncio.run_coroutine_threadsafe(
+            connect_while_it_stops(), loop
+        ).result(server_test_case.LONG_SECONDS)
+        self.assertIn(b"HTTP/1.1 200", self.closes(sock))
+        self.assertTrue(server.join())
 
     @parameterized.parameters(b"", b"GET /x HT")
     def test_stop_does_not_wait_for_a_request_that_does_not_come(

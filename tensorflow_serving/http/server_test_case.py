@@ -32,14 +32,15 @@ class Handler:
         self.requests: list[messages.Request] = []
         self.has_begun = threading.Event()
         self.was_cancelled = threading.Event()
+        # The one of the server, once there was a request.
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._release = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def answer(self, request: messages.Request) -> messages.Response:
         """See application.Handler."""
+        self.loop = asyncio.get_running_loop()
         self.requests.append(request)
         if request.path == "/wait":
-            self._loop = asyncio.get_running_loop()
             self.has_begun.set()
             try:
                 await self._release.wait()
@@ -54,8 +55,8 @@ class Handler:
 
     def release(self) -> None:
         """Lets the request that waits go on."""
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._release.set)
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(self._release.set)
 
 
 class ServerTestCase(parameterized.TestCase):
