@@ -119,13 +119,8 @@ class ConnectionTest(server_test_case.ServerTestCase):
 
     def test_client_that_does_not_read_is_cut_off(self) -> None:
         """A response that nobody reads does not stay."""
-        server = self.start(write_seconds=0.1)
-        sock = self.connect(server)
         size = 20_000_000
-        sock.sendall(
-            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
-            + b"x" * size
-        )
+        sock = self.ask_for(self.start(write_seconds=0.1), size)
         poller = select.poll()
         poller.register(sock, 0)
         # The end of the connection, which is reported without reading.

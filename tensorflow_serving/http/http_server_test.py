@@ -173,12 +173,8 @@ class HttpServerTest(server_test_case.ServerTestCase):
     def test_stop_lets_a_client_read_its_response(self) -> None:
         """A response that is written is not yet one that has come."""
         server = self.start()
-        sock = self.connect(server)
         size = 20_000_000
-        sock.sendall(
-            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
-            + b"x" * size
-        )
+        sock = self.ask_for(server, size)
         found = sock.recv(1)
         server.begin_to_stop(server_test_case.LONG_SECONDS)
         found += self.closes(sock)

@@ -109,6 +109,18 @@ class ServerTestCase(parameterized.TestCase):
         self.wait_for_handler()
         return sock
 
+    def ask_for(
+        self, server: http_server.HttpServer, num_bytes: int
+    ) -> socket.socket:
+        """Returns a connection that has asked for so long a response."""
+        sock = self.connect(server)
+        sock.sendall(
+            b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+            % num_bytes
+            + b"x" * num_bytes
+        )
+        return sock
+
     def wait_for_handler(self) -> None:
         """Waits until the handler has the request that waits."""
         self.assertTrue(self.handler.has_begun.wait(LONG_SECONDS))
