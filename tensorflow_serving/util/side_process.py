@@ -6,6 +6,12 @@ Example:
 
 Parsing a long text of JSON, for one, does not let any other thread run Python
 before its end.
+
+concurrent.futures.ProcessPoolExecutor would not do: its process imports the
+main module again, which is a server here, stays when this one is killed with
+-9, goes on with a function that takes too long, and gets copies of arrays. The
+connections of multiprocessing take twice as long for large arrays, have no
+time-outs within a message, and receive arrays that are read-only.
 """
 
 import contextlib
@@ -164,7 +170,8 @@ def _ending_with_the_other_side(sock: socket.socket) -> Iterator[None]:
 
     The other one sends nothing meanwhile. So what comes is the end of the
     socket, of which SIGIO tells; that ends a process which does not handle it,
-    also while no Python runs.
+    also while no Python runs. The signal of prctl(2) for the end of a parent
+    would come with the end of the thread that has started this process.
     """
     fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
     flags = fcntl.fcntl(sock, fcntl.F_GETFL)
