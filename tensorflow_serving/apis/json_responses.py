@@ -70,8 +70,15 @@ def predictions(outputs: Outputs, form: json_tensors.Format) -> bytes:
     return _object({"outputs": text}, 0).encode()
 
 
-def classifications(result: classification_pb2.ClassificationResult) -> bytes:
-    """Returns the response of Classify."""
+def classifications(response: bytes) -> bytes:
+    """Returns the response of Classify.
+
+    Args:
+      response: A ClassificationResponse, serialized.
+    """
+    result = classification_pb2.ClassificationResponse.FromString(
+        response
+    ).result
     rows = [
         _wide(
             f"[{_string(each.label)}, {score}]"
@@ -86,8 +93,13 @@ def classifications(result: classification_pb2.ClassificationResult) -> bytes:
     return _object({"results": _wide_in_tall(rows)}, 0).encode()
 
 
-def regressions(result: regression_pb2.RegressionResult) -> bytes:
-    """Returns the response of Regress."""
+def regressions(response: bytes) -> bytes:
+    """Returns the response of Regress.
+
+    Args:
+      response: A RegressionResponse, serialized.
+    """
+    result = regression_pb2.RegressionResponse.FromString(response).result
     values = _floats(_float32(each.value for each in result.regressions))
     return _object({"results": _wide(values)}, 0).encode()
 

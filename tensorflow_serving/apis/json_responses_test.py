@@ -212,23 +212,25 @@ class JsonResponsesTest(parameterized.TestCase):
 
     def test_classes_have_labels_and_scores(self) -> None:
         """Each example has a list of pairs, perhaps an empty one."""
-        result = classification_pb2.ClassificationResult()
-        classes = result.classifications.add().classes
+        response = classification_pb2.ClassificationResponse()
+        classes = response.result.classifications.add().classes
         classes.add(label="a", score=0.5)
         classes.add(score=1)
-        result.classifications.add()
+        response.result.classifications.add()
         self.assertEqual(
-            json_responses.classifications(result).decode(),
+            json_responses.classifications(
+                response.SerializeToString()
+            ).decode(),
             '{\n    "results": [[["a", 0.5], ["", 1.0]], []\n    ]\n}',
         )
 
     def test_regressions_are_numbers(self) -> None:
         """Each example has a number, all on one line."""
-        result = regression_pb2.RegressionResult()
-        result.regressions.add(value=2.5)
-        result.regressions.add(value=0.1)
+        response = regression_pb2.RegressionResponse()
+        response.result.regressions.add(value=2.5)
+        response.result.regressions.add(value=0.1)
         self.assertEqual(
-            json_responses.regressions(result).decode(),
+            json_responses.regressions(response.SerializeToString()).decode(),
             '{\n    "results": [2.5, 0.1]\n}',
         )
 

@@ -269,23 +269,19 @@ class HttpRestApiHandler:
         return body
 
     async def _classify(self, call: "_Call") -> bytes:
-        data = await self._run_on_examples(
-            call, classification_pb2.ClassificationRequest, classify.begin
-        )
-        return await self._json.write(
-            len(data),
+        return await self._run_on_examples(
+            call,
+            classification_pb2.ClassificationRequest,
+            classify.begin,
             json_responses.classifications,
-            classification_pb2.ClassificationResponse.FromString(data).result,
         )
 
     async def _regress(self, call: "_Call") -> bytes:
-        data = await self._run_on_examples(
-            call, regression_pb2.RegressionRequest, regress.begin
-        )
-        return await self._json.write(
-            len(data),
+        return await self._run_on_examples(
+            call,
+            regression_pb2.RegressionRequest,
+            regress.begin,
             json_responses.regressions,
-            regression_pb2.RegressionResponse.FromString(data).result,
         )
 
     async def _run_on_examples(
@@ -293,8 +289,9 @@ class HttpRestApiHandler:
         call: "_Call",
         request_class: Callable[..., _Request],
         begin: Callable[[inference.Version, _Request], inference.Inference],
+        to_json: Callable[[bytes], bytes],
     ) -> bytes:
-        """Returns the serialized response to the examples of a call."""
+        """Returns the JSON of the response to the examples of a call."""
         request = request_class(
             model_spec=call.spec,
             input=await call.document.examples(),
@@ -310,7 +307,7 @@ class HttpRestApiHandler:
                 call_records.Messages(request.SerializeToString(), response),
             )
         )
-        return response
+        return await self._json.write(len(response), to_json, response)
 
     def _status(
         self, spec: model_pb2.ModelSpec
