@@ -6,10 +6,7 @@ import http.client
 import requests
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.http import (
-    messages,
-    server_test_case,
-)
+from tensorflow_serving.http import messages, server_test_case
 from tensorflow_serving.util import errors
 
 

@@ -63,9 +63,18 @@ class Connection(httptools_impl.HttpToolsProtocol):
         *,
         limits: options.Limits,
         error_response: messages.ErrorResponse,
-        on_lost: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], None],
     ) -> None:
-        """Waits for its transport."""
+        """Waits for its transport.
+
+        Args:
+          config: See HttpToolsProtocol, as for the next two.
+          server_state: Knows all connections.
+          app_state: Shared by all scopes.
+          limits: How much a client may send, and how long it may take.
+          error_response: Makes the response to what is not HTTP.
+          on_lost: Called once server_state does not have it any longer.
+        """
         super().__init__(config, server_state, app_state)
         self.parser = self._parser = _Parser(self)
         self._limits = limits

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import requests
 from absl.testing import absltest, parameterized
 
-from tensorflow_serving.http import (
-    server_test_case,
-)
+from tensorflow_serving.http import server_test_case
 
 
 class RequestBodiesTest(server_test_case.ServerTestCase):
