@@ -1,4 +1,4 @@
-"""Checks whether a graph can be served, and chooses its executor."""
+"""Checks whether a graph can be served; chooses executor and optimizers."""
 
 from typing import Final
 
