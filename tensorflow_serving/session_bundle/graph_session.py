@@ -230,11 +230,17 @@ def _place(opened: session.Session, loaded: Graph) -> None:
 
 def _last_op(loaded: Graph, graph: graph_lib.Graph) -> str | None:
     """Returns the last operation of a load that may set variables."""
-    if loaded.init_op is not None and not graph.does_nothing(loaded.init_op):
+    init_op = _init_op(loaded, graph)
+    if init_op is not None:
         # Else it is the name of a tensor, or of nothing.
-        is_operation = graph.has_operation(loaded.init_op)
-        return loaded.init_op if is_operation else None
+        return init_op if graph.has_operation(init_op) else None
     return loaded.saver_def.restore_op_name if loaded.variables else None
+
+
+def _init_op(loaded: Graph, graph: graph_lib.Graph) -> str | None:
+    """Returns the init op if there is one that does something."""
+    name = loaded.init_op
+    return None if name is None or graph.does_nothing(name) else name
 
 
 def _restore(
@@ -297,17 +303,18 @@ def _run_init_op(
     loaded: Graph,
     check: variable_check.VariableCheck,
 ) -> None:
-    if loaded.init_op is None or opened.graph.does_nothing(loaded.init_op):
+    init_op = _init_op(loaded, opened.graph)
+    if init_op is None:
         return
     try:
-        check.run(opened, loaded.init_op, _encoded(loaded.assets))
+        check.run(opened, init_op, _encoded(loaded.assets))
     except errors.ServingError as error:
         code = _code(error)
         if code in _CODES_OF_BROKEN_INIT_OPS:
             code = errors.StatusCode.FAILED_PRECONDITION
         raise errors.from_code(
             code,
-            f"Init op {loaded.init_op} must run; got {error}: {loaded.path}",
+            f"Init op {init_op} must run; got {error}: {loaded.path}",
         ) from None
 
 

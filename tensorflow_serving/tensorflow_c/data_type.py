@@ -71,7 +71,7 @@ def name(number: int) -> str:
 
 
 def is_quantized(number: int) -> bool:
-    """Returns whether the elements of a type are one of the quantized ones."""
+    """Returns whether a type is a quantized one."""
     return name(number) in _QUANTIZED
 
 
