@@ -68,6 +68,8 @@ _HEADERS_OF_ERRORS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 _SIGNATURE_DEF: Final = "signature_def"
 _REST: Final = "REST"
+# How much longer than its bytes the text of a number is, about.
+_TEXT_PER_BYTE: Final = 4
 
 _Request = TypeVar("_Request", bound=message.Message)
 # Returns what makes the answer to a path, if there is something.
@@ -367,11 +369,14 @@ class _Plan:
 
 
 def _text_size(array: npt.NDArray[Any]) -> int:
-    """Returns about how much work it is to write an array, in bytes.
+    """Returns about how much work it is to write an array, in bytes of numbers.
 
     Lists without values are written, too.
     """
-    return int(array.itemsize * math.prod(max(1, size) for size in array.shape))
+    num_bytes = array.itemsize * math.prod(max(1, size) for size in array.shape)
+    if array.dtype.kind == "O":
+        num_bytes += sum(map(len, array.flat)) // _TEXT_PER_BYTE
+    return int(num_bytes)
 
 
 def _plan_of(version: inference.Version, name: str) -> _Plan:

@@ -5,11 +5,13 @@ import http.client
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
 from absl.testing import absltest, parameterized
 
+from tensorflow_serving.apis import json_responses
 from tensorflow_serving.client import calls, client, options
 from tensorflow_serving.http import http_server
 from tensorflow_serving.http import options as http_options
@@ -25,6 +27,7 @@ from tensorflow_serving.rpc import server as server_lib
 from tensorflow_serving.tensorflow_c import data_type
 from tensorflow_serving.tensorflow_c.protos import types_pb2
 from tensorflow_serving.test_util import model_server_folder, small_model
+from tensorflow_serving.util import side_process
 
 _DTYPES = {
     name: data_type.of_values(types_pb2.DataType.Value(f"DT_{name.upper()}"))
@@ -69,6 +72,7 @@ class TensorsTest(parameterized.TestCase):
         handler = http_rest_api_handler.HttpRestApiHandler(
             cls.core, cls.enter_context(rest_rounds.RestRounds())
         )
+        cls.addClassCleanup(handler.close)
         server = http_server.HttpServer(
             "localhost:0",
             handler.answer,
@@ -165,6 +169,23 @@ class TensorsTest(parameterized.TestCase):
         for key, y in outputs.items():
             self._assert_same(answer[key], y)
             self._assert_same([row[key] for row in predictions], y)
+
+    @parameterized.parameters((200_000, False), (300_000, True))
+    def test_long_string_is_written_by_another_process(
+        self, size: int, is_long: bool
+    ) -> None:
+        """It is as much text as many numbers, though it is one value."""
+        with mock.patch.object(
+            side_process.SideProcess,
+            "run",
+            autospec=True,
+            side_effect=side_process.SideProcess.run,
+        ) as run:
+            answer = self._post("bytes", {"inputs": "a" * size})
+        text = _text_from_json(answer["outputs"])
+        self.assertEqual(text, b"a" * size)
+        functions = [call.args[1] for call in run.call_args_list]
+        self.assertEqual(json_responses.predictions in functions, is_long)
 
 
 def _shape(random: np.random.Generator) -> tuple[int, ...]:
