@@ -64,7 +64,7 @@ class _Model(tf.Module):  # type: ignore[misc]
 
     @tf.function(input_signature=[_INTEGERS])
     def size(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Fails on negative numbers, and on those that are too much memory."""
+        """Fails on negative numbers, and on those that ask for too much."""
         more = tf.constant([1 << 40], tf.int64)
         return {"y": tf.fill(tf.concat([x, more], 0), 1.0)}
 
